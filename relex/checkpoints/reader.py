@@ -1,0 +1,97 @@
+"""A Hugging Face checkpoint, opened lazily."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from relex.checkpoints.tensor_file import TensorFile, TensorInfo, open_tensor_file
+from relex.digests import sha256_file, sha256_json
+from relex.errors import CheckpointError
+
+SINGLE_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+PICKLED = ("*.bin", "*.pt", "*.pth")
+
+
+class Checkpoint:
+    """The tensors of a checkpoint folder, single-file or sharded, read one at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read the headers.
+
+        Raises CheckpointError when the folder is missing, has no safetensors (pickled weights are
+        refused), a shard is missing or damaged, or the index and the shards disagree.
+        """
+        self.folder = folder
+        self.shards = {name: open_tensor_file(folder / name) for name in _shard_names(folder)}
+        self._shard_of = {name: file for file in self.shards.values() for name in file.tensors}
+        _check_index(folder, self.shards)
+
+    @property
+    def tensors(self) -> dict[str, TensorInfo]:
+        """Name to shape and dtype, in the order of the shards."""
+        return {name: file.tensors[name] for name, file in self._shard_of.items()}
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
+        """Elements [start, stop) of the flattened tensor `name`."""
+        if name not in self._shard_of:
+            raise CheckpointError(f"{self.folder}: has no tensor {name}")
+        return self._shard_of[name].read(name, start, stop)
+
+    def read_tensor(self, name: str) -> torch.Tensor:
+        return self.read(name).reshape(self.tensors[name].shape)
+
+    def digest(self) -> str:
+        """sha256 over the names and digests of the weight files."""
+        return sha256_json({name: sha256_file(self.folder / name) for name in self.shards})
+
+
+def check_same_tensors(
+    where: str, found: dict[str, TensorInfo], expected: dict[str, TensorInfo]
+) -> None:
+    """Raise CheckpointError unless names and shapes are the base's; dtypes may differ."""
+    missing = sorted(expected.keys() - found.keys())
+    if missing:
+        raise CheckpointError(f"{where}: lacks {len(missing)} tensors of the base: {missing[0]}, ...")
+    extra = sorted(found.keys() - expected.keys())
+    if extra:
+        raise CheckpointError(f"{where}: has {len(extra)} tensors unknown to the base: {extra[0]}")
+    for name, info in found.items():
+        if info.shape != expected[name].shape:
+            raise CheckpointError(
+                f"{where}: {name} has shape {list(info.shape)}, "
+                f"in the base it is {list(expected[name].shape)}"
+            )
+
+
+def _shard_names(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: is not a folder; give a Hugging Face checkpoint")
+    if (folder / INDEX_FILE).is_file():
+        return sorted(set(_weight_map(folder).values()))
+    if (folder / SINGLE_FILE).is_file():
+        return [SINGLE_FILE]
+    pickled = sorted(path.name for pattern in PICKLED for path in folder.glob(pattern))
+    found = f"only pickled weights ({pickled[0]})" if pickled else "no weights"
+    raise CheckpointError(
+        f"{folder}: has {found}; relex reads safetensors only, so save it with "
+        "save_pretrained(..., safe_serialization=True)"
+    )
+
+
+def _weight_map(folder: Path) -> dict[str, str]:
+    path = folder / INDEX_FILE
+    try:
+        weight_map = json.loads(path.read_text())["weight_map"]
+        return {str(name): str(shard) for name, shard in weight_map.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: is not a safetensors index ({error!r})") from error
+
+
+def _check_index(folder: Path, shards: dict[str, TensorFile]) -> None:
+    if not (folder / INDEX_FILE).is_file():
+        return
+    for name, shard in _weight_map(folder).items():
+        if name not in shards[shard].tensors:
+            raise CheckpointError(f"{folder / shard}: lacks {name}, which the index puts there")

@@ -1,0 +1,35 @@
+"""Strict, frozen configs; every field is documented with its unit."""
+
+from relex.config.load import check_recipe, dump_recipe, load_recipe, parse_recipe
+from relex.config.problems import Benchmark, ProblemsConfig, ProblemSource, PromptConfig
+from relex.config.recipe import (
+    BaseConfig,
+    EvaluationConfig,
+    ExtrapolationConfig,
+    Recipe,
+    SelectionConfig,
+    StorageConfig,
+    TrackingConfig,
+)
+from relex.config.rewards import RewardTerm
+from relex.config.training import TrainingConfig
+
+__all__ = [
+    "BaseConfig",
+    "Benchmark",
+    "EvaluationConfig",
+    "ExtrapolationConfig",
+    "ProblemSource",
+    "ProblemsConfig",
+    "PromptConfig",
+    "Recipe",
+    "RewardTerm",
+    "SelectionConfig",
+    "StorageConfig",
+    "TrackingConfig",
+    "TrainingConfig",
+    "check_recipe",
+    "dump_recipe",
+    "load_recipe",
+    "parse_recipe",
+]

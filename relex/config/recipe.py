@@ -1,0 +1,202 @@
+"""The recipe: everything that a run depends on, in one frozen object."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from relex.config.problems import ProblemsConfig
+from relex.config.rewards import RewardTerm
+from relex.config.strict import Strict
+from relex.config.training import TrainingConfig
+from relex.digests import sha256_json
+
+DIGEST_CHARACTERS = 8
+
+
+class BaseConfig(Strict):
+    """The untouched model, step 0."""
+
+    path: str = Field(min_length=1)
+    """`toy`, a folder with a Hugging Face checkpoint, or a repository on the Hub."""
+
+    revision: str = "main"
+    """Branch, tag or commit on the Hub."""
+
+    trust_remote_code: bool = False
+    """Run Python code that comes with the model. Off unless you have read that code."""
+
+
+class ExtrapolationConfig(Strict):
+    """The fit and the steps to extrapolate to."""
+
+    targets: tuple[int, ...] = Field(min_length=1)
+    """Optimizer steps to extrapolate to, each beyond the window."""
+
+    rank: int = Field(default=1, ge=1)
+    """Directions per tensor. The paper's finding is that one is enough."""
+
+    memory_bytes: int = Field(default=2_000_000_000, ge=1_000_000)
+    """Memory that the fit may use for displacements, in bytes."""
+
+
+class EvaluationConfig(Strict):
+    """How candidates answer questions and how the answers are graded."""
+
+    engine: Literal["auto", "vllm", "transformers"] = "auto"
+    """What generates answers; `auto` takes vLLM where it is installed."""
+
+    grader: str = "math_equality"
+    """The reward whose value 1.0 means correct."""
+
+    samples_per_question: int = Field(default=4, ge=1)
+    """Answers drawn for every question and candidate."""
+
+    temperature: float = Field(default=1.0, ge=0)
+    """Sampling temperature; 0 is greedy."""
+
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    """Nucleus of the sampling."""
+
+    max_completion_tokens: int = Field(default=2048, ge=1)
+    """Longest answer. Longer ones are cut and counted as truncated."""
+
+    max_context_tokens: int = Field(default=4096, ge=2)
+    """Prompt plus answer never exceed this."""
+
+    observed_steps: tuple[int, ...] = ()
+    """Steps of the window to measure beside the last one, which is always measured."""
+
+    gpu_memory_fraction: float = Field(default=0.85, gt=0, lt=1)
+    """Share of each GPU that vLLM takes."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.max_completion_tokens >= self.max_context_tokens:
+            raise ValueError(
+                f"max_context_tokens: {self.max_context_tokens} leaves no room for a prompt beside "
+                f"max_completion_tokens: {self.max_completion_tokens}"
+            )
+        return self
+
+
+class SelectionConfig(Strict):
+    """When an extrapolated candidate may replace the last observed step."""
+
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    """Confidence of the intervals and of the paired test."""
+
+    num_resamples: int = Field(default=10_000, ge=1000)
+    """Bootstrap and permutation resamples."""
+
+
+class StorageConfig(Strict):
+    """Where runs are kept."""
+
+    uri: str = Field(default="embedded", pattern=r"^(embedded|s3://[^/]+(/.*)?)$")
+    """`s3://bucket/prefix`, or `embedded`: an S3 server of relex's own on a local folder."""
+
+    endpoint_url: str = ""
+    """Address of an S3 server that is not AWS."""
+
+    region: str = ""
+    """Region; empty takes it from the AWS configuration."""
+
+    profile: str = ""
+    """Profile of the AWS configuration; empty takes the usual chain."""
+
+    checksums: Literal["auto", "when_supported", "when_required"] = "auto"
+    """Extra S3 checksums; `auto` leaves them out for endpoints that are not AWS."""
+
+
+class TrackingConfig(Strict):
+    """Where runs are compared."""
+
+    uri: str = ""
+    """MLflow server; empty keeps a SQLite database beside the runs."""
+
+    experiment: str = "relex"
+    """MLflow experiment."""
+
+    registered_model: str = Field(default="", pattern=r"^[A-Za-z0-9_.-]*$")
+    """Name in the model registry; empty takes the recipe's name."""
+
+
+class Recipe(Strict):
+    """One pipeline run."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=60)
+    """Name of the run: lower case, digits and dashes."""
+
+    seed: int = Field(default=0, ge=0)
+    """Seed of training, sampling and resampling."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` takes the GPU where there is one; `cuda` refuses to start without one."""
+
+    base: BaseConfig
+    """The model to train."""
+
+    problems: ProblemsConfig
+    """Questions for training, choice and report."""
+
+    rewards: tuple[RewardTerm, ...] = Field(min_length=1)
+    """Terms of the reward; their weighted sum is what training maximises."""
+
+    training: TrainingConfig
+    """The short run."""
+
+    extrapolation: ExtrapolationConfig
+    """The line beyond it."""
+
+    evaluation: EvaluationConfig = EvaluationConfig()
+    """How candidates are measured."""
+
+    selection: SelectionConfig = SelectionConfig()
+    """How one is chosen."""
+
+    storage: StorageConfig = StorageConfig()
+    """Where the run is kept."""
+
+    tracking: TrackingConfig = TrackingConfig()
+    """Where the run is recorded."""
+
+    @property
+    def digest(self) -> str:
+        """sha256 of all that can change a result; where it is kept and recorded cannot."""
+        return sha256_json(self.model_dump(mode="json", exclude={"storage", "tracking"}))
+
+    @property
+    def run_id(self) -> str:
+        """Name of the run's folder: the same recipe always continues the same run."""
+        return f"{self.name}-{self.digest[:DIGEST_CHARACTERS]}"
+
+    @property
+    def observed_steps(self) -> tuple[int, ...]:
+        """Observed candidates, ascending; the last step of the window is always among them."""
+        return tuple(sorted({*self.evaluation.observed_steps, self.training.steps}))
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        last = self.training.steps
+        targets = self.extrapolation.targets
+        inside = [target for target in targets if target <= last]
+        if inside:
+            raise ValueError(
+                f"extrapolation.targets: {inside[0]} is not beyond the window, which ends at step "
+                f"{last}; choose targets above {last}"
+            )
+        if len(set(targets)) != len(targets):
+            raise ValueError("extrapolation.targets: a target is listed twice")
+        kept = self.training.kept_steps
+        missing = [step for step in self.evaluation.observed_steps if step not in kept]
+        if missing:
+            raise ValueError(
+                f"evaluation.observed_steps: {missing[0]} is not kept in the window; "
+                "choose from training.snapshot_steps"
+            )
+        if self.extrapolation.rank > len(kept):
+            raise ValueError(
+                f"extrapolation.rank: {self.extrapolation.rank} is above the number of snapshots, "
+                f"{len(kept)}"
+            )
+        return self

@@ -1,0 +1,111 @@
+"""The short GRPO run."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from relex.config.strict import Strict
+
+WeightDtype = Literal["float32", "bfloat16"]
+
+
+class TrainingConfig(Strict):
+    """A GRPO run of a few steps whose snapshots make the window."""
+
+    steps: int = Field(ge=2)
+    """Optimizer steps to train."""
+
+    learning_rate: float = Field(gt=0, le=1)
+    """Constant learning rate of AdamW, after `warmup_steps`."""
+
+    prompts_per_step: int = Field(default=64, ge=1)
+    """Questions per optimizer step."""
+
+    completions_per_prompt: int = Field(default=16, ge=2)
+    """Completions sampled for each question (the group of GRPO)."""
+
+    completions_per_device_batch: int = Field(default=16, ge=1)
+    """Completions in one forward and backward pass on one device; bounds memory, not results."""
+
+    max_completion_tokens: int = Field(default=2048, ge=1)
+    """Longest completion. Longer ones are clipped."""
+
+    temperature: float = Field(default=1.0, gt=0)
+    """Sampling temperature of the rollouts."""
+
+    kl_beta: float = Field(default=0.0, ge=0)
+    """Weight of the KL term; 0 keeps no reference model in memory."""
+
+    warmup_steps: int = Field(default=0, ge=0)
+    """Steps of linear warm-up."""
+
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Decoupled weight decay."""
+
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    """Gradients are clipped to this norm."""
+
+    scale_rewards: Literal["group", "batch", "none"] = "group"
+    """Whether advantages are divided by the spread of the group, of the batch, or not at all."""
+
+    master_dtype: WeightDtype = "float32"
+    """Dtype of the weights that the optimizer updates. bfloat16 loses most updates of small rates."""
+
+    snapshot_dtype: WeightDtype = "bfloat16"
+    """Dtype in which snapshots are kept. float32 keeps the small first steps of the line."""
+
+    snapshot_steps: tuple[int, ...] = ()
+    """Steps whose weights are kept; empty keeps every step."""
+
+    checkpoint_every_steps: int = Field(default=10, ge=1)
+    """A rolling checkpoint of optimizer, scheduler and random state is written this often."""
+
+    max_pending_snapshots: int = Field(default=2, ge=1)
+    """Snapshots that may wait on disk for upload before training waits for them."""
+
+    upload_timeout_seconds: float = Field(default=600.0, gt=0)
+    """Training fails when it has waited this long for a snapshot to be stored."""
+
+    num_gpus: int = Field(default=1, ge=1)
+    """GPUs of this machine to train on; above 1 through `accelerate launch`. Unused on the CPU."""
+
+    rollouts: Literal["transformers", "vllm"] = "transformers"
+    """What generates completions while training; `vllm` shares the GPU with the trainer."""
+
+    vllm_memory_fraction: float = Field(default=0.3, gt=0, lt=1)
+    """Share of each GPU that vLLM takes for rollouts."""
+
+    clipped_fraction_alarm: float = Field(default=0.2, ge=0, le=1)
+    """Warn when more than this share of completions is clipped."""
+
+    zero_spread_fraction_alarm: float = Field(default=0.8, ge=0, le=1)
+    """Warn when more than this share of groups has no spread in reward, and so teaches nothing."""
+
+    @property
+    def kept_steps(self) -> tuple[int, ...]:
+        """The steps that the window will hold, ascending."""
+        return tuple(sorted(self.snapshot_steps)) or tuple(range(1, self.steps + 1))
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        kept = self.kept_steps
+        if len(set(kept)) != len(kept):
+            raise ValueError("snapshot_steps: a step is listed twice")
+        if kept[0] < 1 or kept[-1] > self.steps:
+            raise ValueError(
+                f"snapshot_steps: must lie in 1 to {self.steps} (training.steps), "
+                f"found {kept[0]} to {kept[-1]}"
+            )
+        if len(kept) < 2:
+            raise ValueError("snapshot_steps: a line needs at least two snapshots; list more steps")
+        if kept[-1] != self.steps:
+            raise ValueError(
+                f"snapshot_steps: the last step {self.steps} must be kept, "
+                "because it is what a candidate has to beat; add it"
+            )
+        if self.prompts_per_step * self.completions_per_prompt % self.completions_per_device_batch:
+            raise ValueError(
+                "completions_per_device_batch: must divide prompts_per_step x "
+                f"completions_per_prompt = {self.prompts_per_step * self.completions_per_prompt}"
+            )
+        return self

@@ -1,0 +1,134 @@
+"""Every result is a folder with a manifest that is written last.
+
+A reader accepts a folder only through its manifest; a stage whose manifest names the same inputs is
+not run again.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from relex.config.strict import Strict
+from relex.digests import sha256_file
+from relex.errors import StorageError
+from relex.storage import Store
+
+MANIFEST = "manifest.json"
+SCHEMA_VERSION = 1
+
+
+class FileEntry(Strict):
+    """Size in bytes and sha256 of one file."""
+
+    size_bytes: int
+    sha256: str
+
+
+class Manifest(Strict):
+    """What a folder holds and what it was made from."""
+
+    schema_version: int = SCHEMA_VERSION
+    """Version of the folder's format."""
+
+    kind: str
+    """What the folder is: window, factors, score, decision, model, report."""
+
+    inputs: dict[str, str]
+    """Digests of everything that determined the content."""
+
+    files: dict[str, FileEntry]
+    """The folder's files by relative name."""
+
+    facts: dict[str, Any] = {}
+    """Small results worth reading without opening the files."""
+
+
+def file_entry(path: Path) -> FileEntry:
+    return FileEntry(size_bytes=path.stat().st_size, sha256=sha256_file(path))
+
+
+def describe_folder(
+    folder: Path, kind: str, inputs: dict[str, str], facts: dict[str, Any] | None = None
+) -> Manifest:
+    """The manifest of a local folder; hashes every file in it except a manifest."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    files = {path.relative_to(folder).as_posix(): file_entry(path) for path in paths}
+    return Manifest(kind=kind, inputs=inputs, files=files, facts=facts or {})
+
+
+def write_manifest(store: Store, manifest: Manifest) -> None:
+    store.put(MANIFEST, manifest.model_dump_json(indent=1).encode())
+
+
+def read_manifest(store: Store, kind: str) -> Manifest | None:
+    """The folder's manifest, or None where there is none yet.
+
+    Raises StorageError when it is damaged, of another schema version or of another kind.
+    """
+    where = f"{store.uri}/{MANIFEST}"
+    if store.size(MANIFEST) is None:
+        return None
+    try:
+        manifest = Manifest.model_validate_json(store.get(MANIFEST))
+    except ValidationError as error:
+        reason = " ".join(str(error).split())
+        raise StorageError(f"{where}: not a manifest of relex: {reason}") from error
+    if manifest.schema_version != SCHEMA_VERSION:
+        raise StorageError(
+            f"{where}: schema version {manifest.schema_version}, this relex reads {SCHEMA_VERSION}; "
+            "use the relex that wrote it"
+        )
+    if manifest.kind != kind:
+        raise StorageError(f"{where}: describes a {manifest.kind}, expected a {kind}")
+    return manifest
+
+
+def finished_manifest(store: Store, kind: str, inputs: dict[str, str]) -> Manifest | None:
+    """The manifest of a stage that is done, or None when it has still to run.
+
+    Raises StorageError, listing what differs, when the folder was made from other inputs.
+    """
+    manifest = read_manifest(store, kind)
+    if manifest is None or manifest.inputs == inputs:
+        return manifest
+    names = sorted({*manifest.inputs, *inputs})
+    differing = [name for name in names if manifest.inputs.get(name) != inputs.get(name)]
+    raise StorageError(
+        f"{store.uri}: was made from other inputs (differing: {', '.join(differing)}); "
+        "remove the folder or give the run another name"
+    )
+
+
+def publish_folder(
+    store: Store,
+    folder: Path,
+    kind: str,
+    inputs: dict[str, str],
+    facts: dict[str, Any] | None = None,
+) -> Manifest:
+    """Copy a local folder into `store`, every file first and the manifest last."""
+    manifest = describe_folder(folder, kind, inputs, facts)
+    for name in manifest.files:
+        store.put_file(name, folder / name)
+    write_manifest(store, manifest)
+    return manifest
+
+
+def fetch_folder(store: Store, folder: Path, kind: str) -> Manifest:
+    """Copy a finished folder out of `store` and check every size and digest.
+
+    Raises StorageError when there is no manifest, or a file is missing or damaged.
+    """
+    manifest = read_manifest(store, kind)
+    if manifest is None:
+        raise StorageError(f"{store.uri}: has no {MANIFEST}, so it is not a finished {kind}")
+    for name, expected in manifest.files.items():
+        store.get_file(name, folder / name)
+        found = file_entry(folder / name)
+        if found != expected:
+            raise StorageError(
+                f"{store.uri}/{name}: damaged: expected {expected.size_bytes} bytes with sha256 "
+                f"{expected.sha256}, found {found.size_bytes} bytes with {found.sha256}"
+            )
+    return manifest

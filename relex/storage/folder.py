@@ -1,0 +1,72 @@
+"""A store in a local folder."""
+
+import os
+import shutil
+from pathlib import Path
+
+from relex.atomic import write_atomic
+from relex.errors import StorageError
+
+
+class FolderStore:
+    """Objects are files below `root`; the folder is made on the first write."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.uri = str(root)
+
+    def put(self, key: str, data: bytes) -> None:
+        try:
+            write_atomic(self.root / key, data)
+        except OSError as error:
+            raise StorageError(f"{self.root / key}: cannot be written: {error}") from error
+
+    def put_file(self, key: str, path: Path) -> None:
+        target = self.root / key
+        partial = target.with_name(f".{target.name}.partial")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, partial)
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+            partial.replace(target)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise StorageError(f"{target}: cannot be written: {error}") from error
+
+    def get(self, key: str) -> bytes:
+        try:
+            return (self.root / key).read_bytes()
+        except OSError as error:
+            raise self._unreadable(key, error) from error
+
+    def read(self, key: str, start: int, stop: int) -> bytes:
+        try:
+            with (self.root / key).open("rb") as file:
+                return os.pread(file.fileno(), stop - start, start)
+        except OSError as error:
+            raise self._unreadable(key, error) from error
+
+    def get_file(self, key: str, path: Path) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.root / key, path)
+        except OSError as error:
+            raise self._unreadable(key, error) from error
+
+    def size(self, key: str) -> int | None:
+        path = self.root / key
+        return path.stat().st_size if path.is_file() else None
+
+    def list(self, prefix: str = "") -> list[str]:
+        keys = (p.relative_to(self.root).as_posix() for p in self.root.rglob("*") if p.is_file())
+        return sorted(key for key in keys if key.startswith(prefix))
+
+    def delete(self, key: str) -> None:
+        (self.root / key).unlink(missing_ok=True)
+
+    def child(self, name: str) -> "FolderStore":
+        return FolderStore(self.root / name)
+
+    def _unreadable(self, key: str, error: OSError) -> StorageError:
+        return StorageError(f"{self.root / key}: cannot be read: {error}")

@@ -1,0 +1,147 @@
+"""A store below an S3 prefix, on AWS or any server that speaks S3."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+import botocore.session
+from boto3.exceptions import Boto3Error
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from relex.errors import StorageError
+from relex.storage.connection import S3Connection
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+PART_BYTES = 64 << 20
+PARALLEL_PARTS = 8
+MAX_ATTEMPTS = 10
+CONNECT_TIMEOUT_SECONDS = 10
+READ_TIMEOUT_SECONDS = 60
+NOT_FOUND = {"404", "NoSuchKey", "NotFound"}
+
+# "classic" because the CRT client ignores endpoint_url (boto3 1.44).
+TRANSFER = TransferConfig(
+    multipart_threshold=PART_BYTES,
+    multipart_chunksize=PART_BYTES,
+    max_concurrency=PARALLEL_PARTS,
+    preferred_transfer_client="classic",
+)
+
+
+def open_client(connection: S3Connection, max_attempts: int = MAX_ATTEMPTS) -> "S3Client":
+    """A client of its own session; no global state is read besides the AWS configuration."""
+    core = botocore.session.Session(profile=connection.profile or None)
+    if connection.credentials_file:
+        core.set_config_variable("credentials_file", connection.credentials_file)
+    config = Config(
+        retries={"mode": "adaptive", "max_attempts": max_attempts},
+        request_checksum_calculation=connection.checksums,
+        response_checksum_validation=connection.checksums,
+        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        read_timeout=READ_TIMEOUT_SECONDS,
+        max_pool_connections=2 * PARALLEL_PARTS,
+        s3={"addressing_style": "path"} if connection.endpoint_url else {},
+    )
+    return boto3.Session(botocore_session=core).client(
+        "s3",
+        endpoint_url=connection.endpoint_url or None,
+        region_name=connection.region or ("us-east-1" if connection.endpoint_url else None),
+        config=config,
+    )
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """`s3://bucket/some/prefix` as bucket and prefix, the prefix without slashes at its ends."""
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    if not uri.startswith("s3://") or not bucket:
+        raise StorageError(f"{uri}: not an S3 address; write s3://bucket/prefix")
+    return bucket, prefix.strip("/")
+
+
+class S3Store:
+    """Objects below `s3://bucket/prefix`."""
+
+    def __init__(self, uri: str, client: "S3Client") -> None:
+        self.bucket, self.prefix = split_uri(uri)
+        self.uri = f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+        self.client = client
+
+    def put(self, key: str, data: bytes) -> None:
+        with self._errors("write", key):
+            self.client.put_object(Bucket=self.bucket, Key=self._key(key), Body=data)
+
+    def put_file(self, key: str, path: Path) -> None:
+        with self._errors("write", key):
+            self.client.upload_file(str(path), self.bucket, self._key(key), Config=TRANSFER)
+
+    def get(self, key: str) -> bytes:
+        with self._errors("read", key):
+            return self.client.get_object(Bucket=self.bucket, Key=self._key(key))["Body"].read()
+
+    def read(self, key: str, start: int, stop: int) -> bytes:
+        if start == stop:
+            return b""
+        with self._errors("read", key):
+            answer = self.client.get_object(
+                Bucket=self.bucket, Key=self._key(key), Range=f"bytes={start}-{stop - 1}"
+            )
+            return answer["Body"].read()
+
+    def get_file(self, key: str, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._errors("read", key):
+            self.client.download_file(self.bucket, self._key(key), str(path), Config=TRANSFER)
+
+    def size(self, key: str) -> int | None:
+        with self._errors("read", key):
+            try:
+                return self.client.head_object(Bucket=self.bucket, Key=self._key(key))[
+                    "ContentLength"
+                ]
+            except ClientError as error:
+                if error.response["Error"]["Code"] in NOT_FOUND:
+                    return None
+                raise
+
+    def list(self, prefix: str = "") -> list[str]:
+        root = self._key("")
+        with self._errors("list", prefix):
+            pages = self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=self._key(prefix)
+            )
+            keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+        return sorted(key.removeprefix(root) for key in keys)
+
+    def delete(self, key: str) -> None:
+        with self._errors("delete", key):
+            self.client.delete_object(Bucket=self.bucket, Key=self._key(key))
+
+    def child(self, name: str) -> "S3Store":
+        return S3Store(f"{self.uri}/{name}", self.client)
+
+    def _key(self, key: str) -> str:
+        return f"{self.prefix}/{key}" if self.prefix else key
+
+    @contextmanager
+    def _errors(self, verb: str, key: str) -> Iterator[None]:
+        """Translate boto's errors at this one door."""
+        try:
+            yield
+        except (ClientError, BotoCoreError, Boto3Error) as error:
+            where = f"{self.uri}/{key}".rstrip("/")
+            raise StorageError(f"{where}: cannot {verb}: {_finding(error)}") from error
+
+
+def _finding(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if "NoSuchBucket" in text:
+        return f"the bucket does not exist ({text}); create it or correct storage.uri"
+    if any(code in text for code in ("AccessDenied", "InvalidAccessKeyId", "Signature", "403")):
+        return f"the server refuses these credentials ({text}); check the AWS credentials"
+    return f"{text}; check storage.endpoint_url, the network and the AWS credentials"
