@@ -1,8 +1,8 @@
 """Child processes that live no longer than their parent.
 
 Training and generation each run in a process of their own, because that is the only certain way to
-give GPU memory back. A child talks by lines on its standard output: a line that starts with the
-record separator is an event (JSON), every other line is a log line.
+give GPU memory back. A child talks by lines on its standard output: what follows a record
+separator is an event (JSON), everything else is a log line.
 """
 
 import ctypes
@@ -22,7 +22,13 @@ EVENT_MARK = "\x1e"
 PR_SET_PDEATHSIG = 1
 GRACE_SECONDS = 10.0
 LAST_LINES = 20
-QUIET = {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "PYTHONUNBUFFERED": "1"}
+ENVIRONMENT = {
+    "TQDM_DISABLE": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "PYTHONUNBUFFERED": "1",
+    # Threads that spin while they wait make everything beside them many times slower.
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
 
 Event = dict[str, Any]
 LogLine = Callable[[str], None]
@@ -83,7 +89,7 @@ class Child:
             text=True,
             encoding="utf-8",
             errors="replace",
-            env={**os.environ, **QUIET, **env},
+            env={**os.environ, **ENVIRONMENT, **env},
         )
 
     @property
@@ -106,10 +112,12 @@ class Child:
         """
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            if not line.startswith(EVENT_MARK):
-                self._log(line.rstrip())
+            # A library may have left a line of its own unfinished before the event.
+            text, mark, payload = line.partition(EVENT_MARK)
+            self._log(text.rstrip())
+            if not mark:
                 continue
-            event = json.loads(line[len(EVENT_MARK) :])
+            event = json.loads(payload)
             if event["event"] == "error":
                 raise _error_of(event)
             yield event
@@ -154,3 +162,14 @@ def _error_of(event: Event) -> RelexError:
     if isinstance(kind, type) and issubclass(kind, RelexError):
         return kind(event["message"])
     return StageError(f"{event['type']}: {event['message']}")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Become the program `arguments[1:]`, which then dies with the process `arguments[0]`."""
+    die_with_parent()
+    if os.getppid() == int(arguments[0]):
+        os.execvp(arguments[1], list(arguments[1:]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -4,18 +4,21 @@ A reader accepts a folder only through its manifest; a stage whose manifest name
 not run again.
 """
 
-from pathlib import Path
+import hashlib
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from relex.config.strict import Strict
 from relex.digests import sha256_file
 from relex.errors import StorageError
 from relex.storage import Store
+from relex.storage.folder import FolderStore
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
+READ_BYTES = 32 << 20
 
 
 class FileEntry(Strict):
@@ -40,12 +43,30 @@ class Manifest(Strict):
     files: dict[str, FileEntry]
     """The folder's files by relative name."""
 
-    facts: dict[str, Any] = {}
+    facts: dict[str, Any] = Field(default_factory=dict)
     """Small results worth reading without opening the files."""
+
+    @field_validator("files")
+    @classmethod
+    def _check_names(cls, files: dict[str, FileEntry]) -> dict[str, FileEntry]:
+        for name in files:
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts:
+                raise ValueError(f"{name!r} lies outside the folder")
+        return files
 
 
 def file_entry(path: Path) -> FileEntry:
     return FileEntry(size_bytes=path.stat().st_size, sha256=sha256_file(path))
+
+
+def stored_entry(store: Store, key: str) -> FileEntry:
+    """Size and digest of an object as it is stored, read in bounded memory."""
+    digest = hashlib.sha256()
+    size_bytes = store.size(key) or 0
+    for start in range(0, size_bytes, READ_BYTES):
+        digest.update(store.read(key, start, min(start + READ_BYTES, size_bytes)))
+    return FileEntry(size_bytes=size_bytes, sha256=digest.hexdigest())
 
 
 def describe_folder(
@@ -67,7 +88,8 @@ def read_manifest(store: Store, kind: str) -> Manifest | None:
     Raises StorageError when it is damaged, of another schema version or of another kind.
     """
     where = f"{store.uri}/{MANIFEST}"
-    if store.size(MANIFEST) is None:
+    # Listing, unlike asking for the object, tells a bucket that does not exist from an empty one.
+    if MANIFEST not in store.list(MANIFEST):
         return None
     try:
         manifest = Manifest.model_validate_json(store.get(MANIFEST))
@@ -76,8 +98,8 @@ def read_manifest(store: Store, kind: str) -> Manifest | None:
         raise StorageError(f"{where}: not a manifest of relex: {reason}") from error
     if manifest.schema_version != SCHEMA_VERSION:
         raise StorageError(
-            f"{where}: schema version {manifest.schema_version}, this relex reads {SCHEMA_VERSION}; "
-            "use the relex that wrote it"
+            f"{where}: schema version {manifest.schema_version}, this relex reads "
+            f"{SCHEMA_VERSION}; use the relex that wrote it"
         )
     if manifest.kind != kind:
         raise StorageError(f"{where}: describes a {manifest.kind}, expected a {kind}")
@@ -116,7 +138,7 @@ def publish_folder(
 
 
 def fetch_folder(store: Store, folder: Path, kind: str) -> Manifest:
-    """Copy a finished folder out of `store` and check every size and digest.
+    """Copy a finished folder out of `store`, its manifest last, and check every size and digest.
 
     Raises StorageError when there is no manifest, or a file is missing or damaged.
     """
@@ -131,4 +153,5 @@ def fetch_folder(store: Store, folder: Path, kind: str) -> Manifest:
                 f"{store.uri}/{name}: damaged: expected {expected.size_bytes} bytes with sha256 "
                 f"{expected.sha256}, found {found.size_bytes} bytes with {found.sha256}"
             )
+    write_manifest(FolderStore(folder), manifest)
     return manifest

@@ -3,14 +3,22 @@
 from relex.checkpoints.locate import TOY_BASE, locate_base
 from relex.checkpoints.reader import Checkpoint, check_same_tensors
 from relex.checkpoints.tensor_file import TensorFile, TensorInfo
-from relex.checkpoints.writer import NamedTensor, write_checkpoint, write_tensor_file
+from relex.checkpoints.writer import (
+    NamedTensor,
+    TensorFileWriter,
+    all_finite,
+    write_checkpoint,
+    write_tensor_file,
+)
 
 __all__ = [
     "TOY_BASE",
     "Checkpoint",
     "NamedTensor",
     "TensorFile",
+    "TensorFileWriter",
     "TensorInfo",
+    "all_finite",
     "check_same_tensors",
     "locate_base",
     "write_checkpoint",

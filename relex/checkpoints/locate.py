@@ -36,9 +36,7 @@ def _folder(base: BaseConfig) -> Path:
         return Path(base.path).resolve()
     patterns = [*HUB_FILES, "*.py"] if base.trust_remote_code else HUB_FILES
     try:
-        return Path(
-            snapshot_download(base.path, revision=base.revision, allow_patterns=patterns)
-        )
+        return Path(snapshot_download(base.path, revision=base.revision, allow_patterns=patterns))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(

@@ -1,17 +1,19 @@
 """A Hugging Face checkpoint, opened lazily."""
 
+import hashlib
 import json
 from pathlib import Path
 
 import torch
 
-from relex.checkpoints.tensor_file import TensorFile, TensorInfo, open_tensor_file
-from relex.digests import sha256_file, sha256_json
+from relex.checkpoints.tensor_file import DTYPE_NAMES, TensorFile, TensorInfo, open_tensor_file
+from relex.digests import sha256_json
 from relex.errors import CheckpointError
 
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 PICKLED = ("*.bin", "*.pt", "*.pth")
+DIGEST_ELEMENTS = 1 << 20
 
 
 class Checkpoint:
@@ -25,8 +27,11 @@ class Checkpoint:
         """
         self.folder = folder
         self.shards = {name: open_tensor_file(folder / name) for name in _shard_names(folder)}
-        self._shard_of = {name: file for file in self.shards.values() for name in file.tensors}
         _check_index(folder, self.shards)
+        self._shard_of = {name: file for file in self.shards.values() for name in file.tensors}
+        self._digest: str | None = None
+        if not self._shard_of:
+            raise CheckpointError(f"{folder}: holds no tensors; copy the checkpoint again")
 
     @property
     def tensors(self) -> dict[str, TensorInfo]:
@@ -43,8 +48,22 @@ class Checkpoint:
         return self.read(name).reshape(self.tensors[name].shape)
 
     def digest(self) -> str:
-        """sha256 over the names and digests of the weight files."""
-        return sha256_json({name: sha256_file(self.folder / name) for name in self.shards})
+        """sha256 over names, dtypes, shapes and bytes of all tensors, however they are sharded.
+
+        Reads every byte on the first call and remembers the answer.
+        """
+        if self._digest is None:
+            self._digest = sha256_json(
+                {name: self._tensor_digest(name, info) for name, info in self.tensors.items()}
+            )
+        return self._digest
+
+    def _tensor_digest(self, name: str, info: TensorInfo) -> list[str]:
+        digest = hashlib.sha256()
+        for start in range(0, info.num_elements, DIGEST_ELEMENTS):
+            piece = self.read(name, start, min(start + DIGEST_ELEMENTS, info.num_elements))
+            digest.update(piece.view(torch.uint8).numpy().data)
+        return [DTYPE_NAMES[info.dtype], str(list(info.shape)), digest.hexdigest()]
 
 
 def check_same_tensors(
@@ -53,10 +72,10 @@ def check_same_tensors(
     """Raise CheckpointError unless names and shapes are the base's; dtypes may differ."""
     missing = sorted(expected.keys() - found.keys())
     if missing:
-        raise CheckpointError(f"{where}: lacks {len(missing)} tensors of the base: {missing[0]}, ...")
+        raise CheckpointError(f"{where}: lacks {_named(missing)} of the base")
     extra = sorted(found.keys() - expected.keys())
     if extra:
-        raise CheckpointError(f"{where}: has {len(extra)} tensors unknown to the base: {extra[0]}")
+        raise CheckpointError(f"{where}: has {_named(extra)} that the base does not have")
     for name, info in found.items():
         if info.shape != expected[name].shape:
             raise CheckpointError(
@@ -83,15 +102,32 @@ def _shard_names(folder: Path) -> list[str]:
 def _weight_map(folder: Path) -> dict[str, str]:
     path = folder / INDEX_FILE
     try:
-        weight_map = json.loads(path.read_text())["weight_map"]
-        return {str(name): str(shard) for name, shard in weight_map.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        weight_map = dict(json.loads(path.read_text())["weight_map"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: is not a safetensors index ({error!r})") from error
+    for name, shard in weight_map.items():
+        if not isinstance(shard, str) or Path(shard).name != shard:
+            raise CheckpointError(
+                f"{path}: puts {name} into {shard!r}, which is not a file of its folder"
+            )
+    return weight_map
 
 
 def _check_index(folder: Path, shards: dict[str, TensorFile]) -> None:
+    """With an index, the shards hold exactly what it says; so no tensor is in two of them."""
     if not (folder / INDEX_FILE).is_file():
         return
-    for name, shard in _weight_map(folder).items():
+    weight_map = _weight_map(folder)
+    for name, shard in weight_map.items():
         if name not in shards[shard].tensors:
             raise CheckpointError(f"{folder / shard}: lacks {name}, which the index puts there")
+    for shard, file in shards.items():
+        for name in file.tensors:
+            if weight_map.get(name) != shard:
+                raise CheckpointError(
+                    f"{folder / shard}: holds {name}, which the index does not put there"
+                )
+
+
+def _named(names: list[str]) -> str:
+    return f"tensor {names[0]}" if len(names) == 1 else f"{len(names)} tensors ({names[0]}, ...)"

@@ -1,8 +1,8 @@
 """Safetensors files read piece by piece from a folder or a store.
 
 The format: eight bytes of little-endian header length, a JSON header with dtype, shape and byte
-range of every tensor, then the bytes, each tensor contiguous. Reading byte ranges of it is what lets
-a fit stream any part of any tensor from S3 without a copy of the file.
+range of every tensor, then the bytes, each tensor contiguous. Reading byte ranges of it is what
+lets a fit stream any part of any tensor from S3 without a copy of the file.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from relex.errors import CheckpointError
-from relex.storage import Store
+from relex.storage import Readable
 from relex.storage.folder import FolderStore
 
 HEADER_LENGTH = struct.Struct("<Q")
@@ -57,7 +57,7 @@ class TensorInfo:
 class TensorFile:
     """One safetensors file in a store; opening it reads and checks the header only."""
 
-    def __init__(self, store: Store, key: str) -> None:
+    def __init__(self, store: Readable, key: str) -> None:
         """Raises CheckpointError when the file is missing, truncated or not safetensors."""
         self.where = f"{store.uri}/{key}"
         self._store, self._key = store, key
@@ -71,17 +71,12 @@ class TensorFile:
         if header_bytes > LARGEST_HEADER_BYTES or self._data_start > size:
             raise CheckpointError(f"{self.where}: truncated or not a safetensors file")
         header = self._parse(store.read(key, HEADER_LENGTH.size, self._data_start))
-        self.metadata: dict[str, str] = header.pop("__metadata__", {})
+        self.metadata: dict[str, Any] = header.pop("__metadata__", {})
         self.tensors: dict[str, TensorInfo] = {}
         self._starts: dict[str, int] = {}
         for name, entry in header.items():
             self._add(name, entry)
-        expected = self._data_start + sum(info.num_bytes for info in self.tensors.values())
-        if size != expected:
-            raise CheckpointError(
-                f"{self.where}: truncated or damaged: its header asks for {expected} bytes, "
-                f"the file has {size}; copy it again"
-            )
+        self._check_layout(size)
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
         """Elements [start, stop) of the flattened tensor `name`, in its own dtype, on the CPU."""
@@ -113,7 +108,7 @@ class TensorFile:
         try:
             dtype = DTYPES[entry["dtype"]]
             shape = tuple(int(size) for size in entry["shape"])
-            start, stop = entry["data_offsets"]
+            start, stop = (int(offset) for offset in entry["data_offsets"])
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"{self.where}: tensor {name}: cannot be described by {entry!r}; "
@@ -125,6 +120,24 @@ class TensorFile:
             raise CheckpointError(
                 f"{self.where}: tensor {name}: shape {list(shape)} of {entry['dtype']} needs "
                 f"{info.num_bytes} bytes, its range has {stop - start}"
+            )
+
+    def _check_layout(self, size_bytes: int) -> None:
+        """The tensors follow each other without gap or overlap up to the end of the file."""
+        end = 0
+        for start, num_bytes in sorted(
+            (start, self.tensors[name].num_bytes) for name, start in self._starts.items()
+        ):
+            if start != end:
+                raise CheckpointError(
+                    f"{self.where}: damaged: a tensor begins at byte {start} of the data, "
+                    f"the one before it ends at {end}"
+                )
+            end += num_bytes
+        if size_bytes != self._data_start + end:
+            raise CheckpointError(
+                f"{self.where}: truncated or damaged: its header asks for {self._data_start + end} "
+                f"bytes, the file has {size_bytes}; copy it again"
             )
 
 

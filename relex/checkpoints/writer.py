@@ -1,20 +1,25 @@
-"""Checkpoints written tensor by tensor, in the files, order and dtypes of the base."""
+"""Checkpoints written piece by piece, in the files, order and dtypes of the base."""
 
 import json
+import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
 from pathlib import Path
-from typing import BinaryIO
+from typing import Self
 
 import torch
 
 from relex.atomic import new_folder
 from relex.checkpoints.reader import INDEX_FILE, Checkpoint
 from relex.checkpoints.tensor_file import DTYPE_NAMES, HEADER_LENGTH, TensorInfo
-from relex.errors import CheckpointError
+from relex.errors import CheckpointError, StorageError
+from relex.manifest import MANIFEST
 
 HEADER_ALIGNMENT = 8
 COMPANION_SUFFIXES = {".json", ".txt", ".model", ".jinja", ".tiktoken", ".py"}
+NOT_COMPANIONS = {INDEX_FILE, MANIFEST}
+HF_METADATA = {"format": "pt"}
 NamedTensor = tuple[str, torch.Tensor]
 
 
@@ -24,59 +29,150 @@ def write_checkpoint(out: Path, base: Checkpoint, tensors: Iterator[NamedTensor]
     `tensors` must come in the order of `base.tensors`; each is cast to the base's dtype. At most
     one tensor is held at a time. `out` appears when it is whole.
 
-    Raises InputError when `out` exists, CheckpointError when a tensor is missing, of another shape,
-    or not finite.
+    Raises InputError when `out` exists, CheckpointError when a tensor is missing, surplus, of
+    another shape or not finite, StorageError when the disk refuses.
     """
     with new_folder(out) as partial:
         for shard, file in base.shards.items():
-            write_tensor_file(partial / shard, file.tensors, tensors, {"format": "pt"})
+            write_tensor_file(partial / shard, file.tensors, tensors, HF_METADATA)
+        surplus = next(tensors, None)
+        if surplus is not None:
+            raise CheckpointError(f"{out}: tensor {surplus[0]} is not one of the base's")
         copy_companions(base.folder, partial)
         if (base.folder / INDEX_FILE).is_file():
-            shutil.copyfile(base.folder / INDEX_FILE, partial / INDEX_FILE)
+            _copy(base.folder / INDEX_FILE, partial)
 
 
 def write_tensor_file(
     path: Path,
-    schema: dict[str, TensorInfo],
+    schema: Mapping[str, TensorInfo],
     tensors: Iterator[NamedTensor],
-    metadata: dict[str, str],
+    metadata: Mapping[str, str],
 ) -> None:
-    """Write a safetensors file with the tensors of `schema`, taken from `tensors` in that order."""
-    with path.open("wb") as file:
-        file.write(_header(schema, metadata))
+    """Write a safetensors file with the tensors of `schema`, taken from `tensors` in that order.
+
+    Takes no more of `tensors` than `schema` has. Raises as `write_checkpoint`.
+    """
+    with TensorFileWriter(path, schema, metadata) as writer:
         for name, info in schema.items():
             found, tensor = next(tensors, (None, torch.empty(0)))
             if found != name:
                 raise CheckpointError(f"{path}: expected tensor {name} next, found {found}")
-            _write_tensor(file, name, info, tensor)
+            if tuple(tensor.shape) != info.shape:
+                raise CheckpointError(
+                    f"{path}: {name} has shape {list(tensor.shape)}, expected {list(info.shape)}"
+                )
+            writer.append(name, tensor)
+
+
+class TensorFileWriter:
+    """A safetensors file that is filled piece by piece.
+
+    Use it as a context manager; leaving it checks that every tensor is whole.
+    """
+
+    def __init__(
+        self, path: Path, schema: Mapping[str, TensorInfo], metadata: Mapping[str, str]
+    ) -> None:
+        """Create the file and write its header; raises StorageError when the disk refuses."""
+        self._path, self._schema = path, schema
+        self._num_written = dict.fromkeys(schema, 0)
+        header = _header(schema, metadata)
+        self._starts = _starts(schema, len(header))
+        try:
+            self._file = path.open("wb")
+        except OSError as error:
+            raise self._unwritable(error) from error
+        self._write(0, header)
+
+    def append(self, name: str, elements: torch.Tensor) -> None:
+        """Write the next elements of `name`, cast to its dtype in the schema.
+
+        Raises CheckpointError when they are too many or not finite.
+        """
+        info, num_written = self._schema[name], self._num_written[name]
+        if num_written + elements.numel() > info.num_elements:
+            raise CheckpointError(
+                f"{self._path}: {name} has {info.num_elements} elements, got more"
+            )
+        elements = elements.detach().to(device="cpu", dtype=info.dtype).contiguous()
+        if not all_finite(elements):
+            raise CheckpointError(
+                f"{self._path}: {name} has values that are not finite in {info.dtype}"
+            )
+        self._num_written[name] += elements.numel()
+        data = elements.view(-1).view(torch.uint8).numpy().data
+        self._write(self._starts[name] + num_written * info.dtype.itemsize, data)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self._file.close()
+        except OSError as error:
+            raise self._unwritable(error) from error
+        if kind is None:
+            self._check_whole()
+
+    def _check_whole(self) -> None:
+        for name, info in self._schema.items():
+            if self._num_written[name] != info.num_elements:
+                raise CheckpointError(
+                    f"{self._path}: {name} got {self._num_written[name]} of its "
+                    f"{info.num_elements} elements"
+                )
+
+    def _write(self, start: int, data: bytes | memoryview) -> None:
+        try:
+            self._file.seek(start)
+            self._file.write(data)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> StorageError:
+        return StorageError(f"{self._path}: cannot be written: {error.strerror}; free some space")
+
+
+def all_finite(elements: torch.Tensor) -> bool:
+    """Whether no element is NaN or infinite; True for integers."""
+    if not elements.is_floating_point() or elements.numel() == 0:
+        return True
+    if elements.dtype.itemsize == 1:  # torch cannot order 8-bit floats
+        elements = elements.float()
+    # One pass without temporaries, ten times as fast as isfinite().all(); NaN propagates.
+    least, greatest = torch.aminmax(elements)
+    return math.isfinite(least.item()) and math.isfinite(greatest.item())
 
 
 def copy_companions(source: Path, target: Path) -> None:
     """Copy config, tokenizer and the like: everything small that is not weights."""
     for path in sorted(source.iterdir()):
-        if path.is_file() and path.suffix in COMPANION_SUFFIXES and path.name != INDEX_FILE:
-            shutil.copyfile(path, target / path.name)
+        if path.suffix in COMPANION_SUFFIXES and path.name not in NOT_COMPANIONS and path.is_file():
+            _copy(path, target)
 
 
-def _header(schema: dict[str, TensorInfo], metadata: dict[str, str]) -> bytes:
-    header: dict[str, object] = {"__metadata__": metadata}
-    offset = 0
-    for name, info in schema.items():
+def _copy(path: Path, folder: Path) -> None:
+    try:
+        shutil.copyfile(path, folder / path.name)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be copied to {folder}: {error.strerror}") from error
+
+
+def _starts(schema: Mapping[str, TensorInfo], first: int) -> dict[str, int]:
+    """Byte at which each tensor begins, when they follow each other from byte `first` on."""
+    ends = accumulate((info.num_bytes for info in schema.values()), initial=first)
+    return dict(zip(schema, ends, strict=False))
+
+
+def _header(schema: Mapping[str, TensorInfo], metadata: Mapping[str, str]) -> bytes:
+    header: dict[str, object] = {"__metadata__": dict(metadata)}
+    for name, start in _starts(schema, 0).items():
         header[name] = {
-            "dtype": DTYPE_NAMES[info.dtype],
-            "shape": list(info.shape),
-            "data_offsets": [offset, offset + info.num_bytes],
+            "dtype": DTYPE_NAMES[schema[name].dtype],
+            "shape": list(schema[name].shape),
+            "data_offsets": [start, start + schema[name].num_bytes],
         }
-        offset += info.num_bytes
     data = json.dumps(header, separators=(",", ":")).encode()
     data += b" " * (-len(data) % HEADER_ALIGNMENT)
     return HEADER_LENGTH.pack(len(data)) + data
-
-
-def _write_tensor(file: BinaryIO, name: str, info: TensorInfo, tensor: torch.Tensor) -> None:
-    if tuple(tensor.shape) != info.shape:
-        raise CheckpointError(f"{name}: has shape {list(tensor.shape)}, expected {list(info.shape)}")
-    tensor = tensor.detach().to(device="cpu", dtype=info.dtype).contiguous()
-    if info.dtype.is_floating_point and not bool(torch.isfinite(tensor).all()):
-        raise CheckpointError(f"{name}: has values that are not finite in {info.dtype}")
-    file.write(tensor.view(-1).view(torch.uint8).numpy().data)

@@ -8,7 +8,7 @@ from relex.config.strict import Strict
 
 
 class PromptConfig(Strict):
-    """How a question becomes the text that the policy reads. The same for training and evaluation."""
+    """How a question becomes the text that the policy reads, in training and in evaluation."""
 
     template: str = "{question}"
     """Text with `{question}` in it."""

@@ -14,5 +14,5 @@ class RewardTerm(Strict):
     weight: float = 1.0
     """Factor of this term in the sum."""
 
-    params: dict[str, str | int | float | bool] = {}
+    params: dict[str, str | int | float | bool] = Field(default_factory=dict)
     """Keyword arguments for the reward."""

@@ -27,6 +27,9 @@ class TrainingConfig(Strict):
     completions_per_device_batch: int = Field(default=16, ge=1)
     """Completions in one forward and backward pass on one device; bounds memory, not results."""
 
+    gradient_checkpointing: bool = True
+    """Compute activations again in the backward pass: less memory, about a fifth more time."""
+
     max_completion_tokens: int = Field(default=2048, ge=1)
     """Longest completion. Longer ones are clipped."""
 
@@ -49,7 +52,7 @@ class TrainingConfig(Strict):
     """Whether advantages are divided by the spread of the group, of the batch, or not at all."""
 
     master_dtype: WeightDtype = "float32"
-    """Dtype of the weights that the optimizer updates. bfloat16 loses most updates of small rates."""
+    """Dtype of the weights that the optimizer updates. bfloat16 loses most of the small updates."""
 
     snapshot_dtype: WeightDtype = "bfloat16"
     """Dtype in which snapshots are kept. float32 keeps the small first steps of the line."""
@@ -103,9 +106,11 @@ class TrainingConfig(Strict):
                 f"snapshot_steps: the last step {self.steps} must be kept, "
                 "because it is what a candidate has to beat; add it"
             )
-        if self.prompts_per_step * self.completions_per_prompt % self.completions_per_device_batch:
+        completions = self.prompts_per_step * self.completions_per_prompt
+        if completions % (self.completions_per_device_batch * self.num_gpus):
             raise ValueError(
-                "completions_per_device_batch: must divide prompts_per_step x "
-                f"completions_per_prompt = {self.prompts_per_step * self.completions_per_prompt}"
+                f"completions_per_device_batch: {self.completions_per_device_batch} x num_gpus "
+                f"{self.num_gpus} must divide prompts_per_step x completions_per_prompt = "
+                f"{completions}"
             )
         return self

@@ -6,9 +6,9 @@ from relex.errors import StorageError
 from relex.storage.connection import S3Connection, connection_of
 from relex.storage.folder import FolderStore
 from relex.storage.s3 import MAX_ATTEMPTS, S3Store, open_client
-from relex.storage.store import Store
+from relex.storage.store import Readable, Store
 
-__all__ = ["S3Connection", "Store", "check_writable", "connection_of", "open_store"]
+__all__ = ["Readable", "S3Connection", "Store", "check_writable", "connection_of", "open_store"]
 
 PROBE = ".relex-write-probe"
 

@@ -5,6 +5,8 @@ from typing import Literal
 from relex.config.recipe import StorageConfig
 from relex.config.strict import Strict
 
+Checksums = Literal["when_supported", "when_required"]
+
 
 class S3Connection(Strict):
     """Address and options; keys come from the usual AWS chain or from a credentials file."""
@@ -21,13 +23,13 @@ class S3Connection(Strict):
     credentials_file: str = ""
     """AWS credentials file to read instead of the user's."""
 
-    checksums: Literal["when_supported", "when_required"] = "when_supported"
+    checksums: Checksums = "when_supported"
     """Whether to send the CRC headers that some S3-compatible servers refuse."""
 
 
 def connection_of(config: StorageConfig) -> S3Connection:
     """The connection that a recipe describes."""
-    automatic = "when_required" if config.endpoint_url else "when_supported"
+    automatic: Checksums = "when_required" if config.endpoint_url else "when_supported"
     return S3Connection(
         endpoint_url=config.endpoint_url,
         region=config.region,

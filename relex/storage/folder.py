@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from relex.atomic import write_atomic
@@ -31,7 +32,8 @@ class FolderStore:
                 os.fsync(file.fileno())
             partial.replace(target)
         except OSError as error:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink()
             raise StorageError(f"{target}: cannot be written: {error}") from error
 
     def get(self, key: str) -> bytes:
@@ -43,7 +45,8 @@ class FolderStore:
     def read(self, key: str, start: int, stop: int) -> bytes:
         try:
             with (self.root / key).open("rb") as file:
-                return os.pread(file.fileno(), stop - start, start)
+                file.seek(start)
+                return file.read(stop - start)
         except OSError as error:
             raise self._unreadable(key, error) from error
 
@@ -59,11 +62,16 @@ class FolderStore:
         return path.stat().st_size if path.is_file() else None
 
     def list(self, prefix: str = "") -> list[str]:
-        keys = (p.relative_to(self.root).as_posix() for p in self.root.rglob("*") if p.is_file())
+        # Hidden files are the unfinished ones of `put` and `put_file`.
+        paths = (p for p in self.root.rglob("[!.]*") if p.is_file())
+        keys = (path.relative_to(self.root).as_posix() for path in paths)
         return sorted(key for key in keys if key.startswith(prefix))
 
     def delete(self, key: str) -> None:
-        (self.root / key).unlink(missing_ok=True)
+        try:
+            (self.root / key).unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(f"{self.root / key}: cannot be removed: {error}") from error
 
     def child(self, name: str) -> "FolderStore":
         return FolderStore(self.root / name)

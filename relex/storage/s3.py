@@ -1,9 +1,12 @@
 """A store below an S3 prefix, on AWS or any server that speaks S3."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import boto3
 import botocore.session
@@ -23,6 +26,7 @@ PARALLEL_PARTS = 8
 MAX_ATTEMPTS = 10
 CONNECT_TIMEOUT_SECONDS = 10
 READ_TIMEOUT_SECONDS = 60
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 NOT_FOUND = {"404", "NoSuchKey", "NotFound"}
 
 # "classic" because the CRT client ignores endpoint_url (boto3 1.44).
@@ -34,11 +38,13 @@ TRANSFER = TransferConfig(
 )
 
 
+@lru_cache
 def open_client(connection: S3Connection, max_attempts: int = MAX_ATTEMPTS) -> "S3Client":
-    """A client of its own session; no global state is read besides the AWS configuration."""
-    core = botocore.session.Session(profile=connection.profile or None)
-    if connection.credentials_file:
-        core.set_config_variable("credentials_file", connection.credentials_file)
+    """The client of a connection; safe to share between threads, and slow to make (0.2 s).
+
+    Raises StorageError when the connection cannot be used at all: a profile that does not exist, or
+    an address that is none.
+    """
     config = Config(
         retries={"mode": "adaptive", "max_attempts": max_attempts},
         request_checksum_calculation=connection.checksums,
@@ -47,13 +53,29 @@ def open_client(connection: S3Connection, max_attempts: int = MAX_ATTEMPTS) -> "
         read_timeout=READ_TIMEOUT_SECONDS,
         max_pool_connections=2 * PARALLEL_PARTS,
         s3={"addressing_style": "path"} if connection.endpoint_url else {},
+        # A server on this machine is never behind the proxy of the environment.
+        proxies={} if urlsplit(connection.endpoint_url).hostname in LOOPBACK else None,
     )
-    return boto3.Session(botocore_session=core).client(
-        "s3",
-        endpoint_url=connection.endpoint_url or None,
-        region_name=connection.region or ("us-east-1" if connection.endpoint_url else None),
-        config=config,
-    )
+    try:
+        return boto3.Session(botocore_session=_session(connection)).client(
+            "s3",
+            endpoint_url=connection.endpoint_url or None,
+            region_name=connection.region or ("us-east-1" if connection.endpoint_url else None),
+            config=config,
+        )
+    except (BotoCoreError, ValueError) as error:
+        raise StorageError(f"S3 cannot be used: {error}; correct the storage section") from error
+
+
+def _session(connection: S3Connection) -> botocore.session.Session:
+    if not connection.credentials_file:
+        return botocore.session.Session(profile=connection.profile or None)
+    # Naming the profile makes botocore ignore keys in the environment, and without the user's
+    # configuration nothing else can come before the keys of the file.
+    session = botocore.session.Session(profile=connection.profile or "default")
+    session.set_config_variable("credentials_file", connection.credentials_file)
+    session.set_config_variable("config_file", os.devnull)
+    return session
 
 
 def split_uri(uri: str) -> tuple[str, str]:
@@ -94,8 +116,8 @@ class S3Store:
             return answer["Body"].read()
 
     def get_file(self, key: str, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with self._errors("read", key):
+            path.parent.mkdir(parents=True, exist_ok=True)
             self.client.download_file(self.bucket, self._key(key), str(path), Config=TRANSFER)
 
     def size(self, key: str) -> int | None:
@@ -133,7 +155,7 @@ class S3Store:
         """Translate boto's errors at this one door."""
         try:
             yield
-        except (ClientError, BotoCoreError, Boto3Error) as error:
+        except (ClientError, BotoCoreError, Boto3Error, OSError) as error:
             where = f"{self.uri}/{key}".rstrip("/")
             raise StorageError(f"{where}: cannot {verb}: {_finding(error)}") from error
 

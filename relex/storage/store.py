@@ -4,14 +4,24 @@ from pathlib import Path
 from typing import Protocol
 
 
-class Store(Protocol):
+class Readable(Protocol):
+    """Objects that can be read in pieces: a store, or a cache before one."""
+
+    uri: str
+
+    def size(self, key: str) -> int | None:
+        """Size in bytes, or None when there is no such object."""
+
+    def read(self, key: str, start: int, stop: int) -> bytes:
+        """Bytes [start, stop) of an object; fewer where it ends before."""
+
+
+class Store(Readable, Protocol):
     """Objects below one root, addressed by relative keys with forward slashes.
 
     A Protocol because there are two places: a folder and S3. Every method raises StorageError,
     naming the object, when the place refuses or the object is missing.
     """
-
-    uri: str
 
     def put(self, key: str, data: bytes) -> None:
         """Create or replace an object; a reader sees the old bytes or the new."""
@@ -21,14 +31,8 @@ class Store(Protocol):
 
     def get(self, key: str) -> bytes: ...
 
-    def read(self, key: str, start: int, stop: int) -> bytes:
-        """Bytes [start, stop) of an object."""
-
     def get_file(self, key: str, path: Path) -> None:
         """Copy an object to a file, in bounded memory."""
-
-    def size(self, key: str) -> int | None:
-        """Size in bytes, or None when there is no such object."""
 
     def list(self, prefix: str = "") -> list[str]:
         """Keys that start with `prefix`, ascending."""

@@ -96,7 +96,9 @@ def train_base(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
     for _ in range(num_steps):
         ids, labels = sample_batch(tokenizer, rng)
-        loss = model(input_ids=ids, attention_mask=ids != tokenizer.pad_token_id, labels=labels).loss
+        loss = model(
+            input_ids=ids, attention_mask=ids != tokenizer.pad_token_id, labels=labels
+        ).loss
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()

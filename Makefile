@@ -1,0 +1,39 @@
+# Every target sets up what it needs: `make demo` and `make test` work on a fresh clone.
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-fast lint format ui bench clean
+PYTHON := .venv/bin/python
+STAMP := .venv/.installed
+RECIPE ?= deployments/recipes/toy.yaml
+
+help:  ## Show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(STAMP): pyproject.toml constraints.txt deployments/install.sh
+	sh deployments/install.sh
+	@touch $@
+
+install: $(STAMP)  ## Create .venv and install the pinned set (again when the pins change)
+
+demo: $(STAMP)  ## The whole job on one machine: train, extrapolate, measure, choose, publish
+	@$(PYTHON) -m flows.run $(RECIPE)
+
+ui: $(STAMP)  ## Prefect and MLflow pages with your runs, on 127.0.0.1
+	@$(PYTHON) -m flows.ui
+
+lint: $(STAMP)  ## Format, lint and strict types
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+
+test: lint  ## Everything: lint, types, all tests (the GPU ones where there is a GPU)
+	$(PYTHON) -m pytest -m "not gpu or gpu"
+
+test-fast: $(STAMP)  ## The fast tests only
+	$(PYTHON) -m pytest
+
+format: $(STAMP)  ## Format and fix
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+clean:  ## Remove the environment and everything that runs left in .relex
+	rm -rf .venv .relex

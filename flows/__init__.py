@@ -1,0 +1,1 @@
+"""Flows read like the paragraph that describes them."""

@@ -1,0 +1,39 @@
+"""The pipeline: a short GRPO run, the line through its window, and the best point on it."""
+
+import shutil
+
+from prefect import flow
+
+from relex.config import Recipe
+from relex.extrapolation import open_factors
+from relex.report import RunSummary
+from tasks.evaluation import measure_candidates, measure_finalists, open_evaluation
+from tasks.extrapolation import fit
+from tasks.preflight import validate
+from tasks.publishing import publish
+from tasks.reporting import report, summarise
+from tasks.run import open_run
+from tasks.selection import choose
+from tasks.training import train
+
+
+@flow(name="relex-pipeline", flow_run_name="{recipe.run_id}")
+def relex_pipeline(recipe: Recipe) -> RunSummary:
+    """Train a short window, extrapolate it, measure the candidates, choose and publish the best.
+
+    The same recipe continues the same run: a stage that is done is not run again.
+    """
+    with open_run(recipe) as run:
+        validate(run)
+        with run.recorded():
+            train(run)
+            factors = fit(run)
+            with open_evaluation(run, factors) as evaluation:
+                measured = measure_candidates(run, evaluation)
+                decision = choose(run, measured)
+                tested = measure_finalists(run, evaluation, decision)
+            publish(run, factors, decision)
+            summary = summarise(run, decision, tested)
+            report(run, open_factors(factors), summary)
+        shutil.rmtree(run.work)
+    return summary

@@ -1,0 +1,87 @@
+"""`python -m flows.run RECIPE`: one pipeline run from a terminal, with everything that it needs.
+
+Without PREFECT_API_URL in the environment a Prefect server of our own is started on 127.0.0.1, with
+its database in the home folder, and ends with the run.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from relex.config import Recipe, load_recipe
+from relex.errors import RelexError
+from relex.home import Home, open_home
+from relex.report import RunSummary, candidate_rows, rich_table
+from relex.storage.embedded import free_port
+from tasks.display import displayed
+from tasks.services import prefect_environment, prefect_server
+
+INTERRUPTED = 130
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="relex-pipeline", description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "recipe", type=Path, help="a recipe, for example deployments/recipes/toy.yaml"
+    )
+    arguments = parser.parse_args()
+    console = Console()
+    try:
+        run(load_recipe(arguments.recipe), console)
+    except RelexError as error:
+        Console(stderr=True).print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        console.print("Interrupted. The same command continues this run.")
+        sys.exit(INTERRUPTED)
+
+
+def run(recipe: Recipe, console: Console) -> None:
+    """Run the pipeline and print its table, its reason and where to look."""
+    home = open_home()
+    console.print(f"[bold]relex[/] {recipe.run_id}, in {home.root}", highlight=False)
+    with prefect_api(home, console):
+        # Prefect reads its settings when it is imported, so not before they are set.
+        from flows.pipeline import relex_pipeline
+        from tasks.progress import flush_logs
+
+        try:
+            with displayed(console):
+                summary = relex_pipeline(recipe)
+        finally:
+            flush_logs()
+    print_result(summary, console)
+
+
+@contextmanager
+def prefect_api(home: Home, console: Console) -> Iterator[None]:
+    """The Prefect server of the environment, or one of our own for the time of the block."""
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    if os.environ.get("PREFECT_API_URL"):
+        yield
+        return
+    port = free_port()
+    console.print("Starting a Prefect server ...")
+    with prefect_server(home, port):
+        os.environ.update(prefect_environment(home, port))
+        yield
+
+
+def print_result(summary: RunSummary, console: Console) -> None:
+    console.print()
+    console.print(rich_table(candidate_rows(summary)))
+    console.print(summary.decision.reason, highlight=False)
+    console.print()
+    for link in summary.links:
+        console.print(f"{link.name:13} {link.address}", highlight=False, soft_wrap=True)
+    console.print("make ui       opens the Prefect and MLflow pages with this run", highlight=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""`make ui`: the Prefect and MLflow pages with the runs of this machine, on 127.0.0.1 only."""
+
+import signal
+import sys
+
+from relex.errors import RelexError
+from relex.home import open_home
+from tasks.services import MLFLOW_PAGE_PORT, PREFECT_PAGE_PORT, mlflow_server, prefect_server
+
+
+def main() -> None:
+    """Serve until Ctrl-C."""
+    home = open_home()
+    print("Starting the pages, about 20 seconds ...", flush=True)
+    try:
+        with (
+            prefect_server(home, PREFECT_PAGE_PORT) as prefect,
+            mlflow_server(home, MLFLOW_PAGE_PORT) as mlflow,
+        ):
+            print(f"Prefect  {prefect}\nMLflow   {mlflow}\nCtrl-C ends both.", flush=True)
+            signal.pause()
+    except KeyboardInterrupt:
+        pass
+    except RelexError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

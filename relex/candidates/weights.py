@@ -1,0 +1,85 @@
+"""The weights of any candidate: what is evaluated is what is published."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from relex.candidates.candidate import Candidate
+from relex.checkpoints import Checkpoint, NamedTensor
+from relex.config.strict import Strict
+from relex.errors import FactorsError, WindowError
+from relex.extrapolation import Factors, open_factors, predict_tensors
+from relex.extrapolation.checks import check_window_of_base
+from relex.storage import S3Connection
+from relex.window import Window, open_window
+
+
+class WeightSource(Strict):
+    """Where candidates' weights come from."""
+
+    base: str
+    """Folder of the base checkpoint."""
+
+    window: str = ""
+    """Folder or `s3://` address of the window; needed for observed candidates."""
+
+    connection: S3Connection = S3Connection()
+    """How to reach a window on S3."""
+
+    factors: str = ""
+    """Local folder of the factors; needed for extrapolated candidates."""
+
+
+class CandidateWeights:
+    """An opened source; window and factors are opened and checked when first needed."""
+
+    def __init__(self, source: WeightSource) -> None:
+        """Raises CheckpointError when the base cannot be read."""
+        self._source = source
+        self.base = Checkpoint(Path(source.base))
+        self._window: Window | None = None
+        self._factors: Factors | None = None
+
+    def tensors(self, candidate: Candidate) -> Iterator[NamedTensor]:
+        """The candidate's tensors on the CPU, in the base's names, order, shapes and dtypes.
+
+        Raises, before the first tensor, WindowError or FactorsError when the source has no such
+        step, or is not of this base.
+        """
+        if candidate.kind == "base":
+            return ((name, self.base.read_tensor(name)) for name in self.base.tensors)
+        if candidate.kind == "observed":
+            return self._observed(candidate.step)
+        return predict_tensors(self._open_factors(), self.base, candidate.step)
+
+    def _observed(self, step: int) -> Iterator[NamedTensor]:
+        window = self._open_window()
+        if step not in window.steps:
+            raise WindowError(
+                f"{window.where}: has no step {step}; it holds {len(window.steps)} steps from "
+                f"{min(window.steps)} to {max(window.steps)}"
+            )
+        return (
+            (name, window.read(step, name).reshape(info.shape).to(info.dtype))
+            for name, info in self.base.tensors.items()
+        )
+
+    def _open_window(self) -> Window:
+        if self._window is None:
+            if not self._source.window:
+                raise WindowError("an observed candidate needs a window; none was given")
+            window = open_window(self._source.window, self._source.connection)
+            check_window_of_base(window, self.base)
+            self._window = window
+        return self._window
+
+    def _open_factors(self) -> Factors:
+        if self._factors is None:
+            if not self._source.factors:
+                raise FactorsError("an extrapolated candidate needs factors; none were given")
+            self._factors = open_factors(Path(self._source.factors))
+        return self._factors
+
+
+def open_weights(source: WeightSource) -> CandidateWeights:
+    """Raises CheckpointError when the base cannot be read."""
+    return CandidateWeights(source)

@@ -1,0 +1,96 @@
+"""`relex evaluate`: scores of candidates."""
+
+import re
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from relex.candidates.candidate import BASE, Candidate
+from relex.candidates.weights import WeightSource
+from relex.checkpoints import locate_base
+from relex.cli.progress import progress_bar
+from relex.config import ProblemSource, Recipe, load_recipe
+from relex.errors import InputError
+from relex.evaluation import EvaluationSession, Score
+from relex.problems import load_problems
+from relex.storage.connection import connection_of
+
+KEY = re.compile(r"(observed|extrapolated)-(\d+)")
+
+
+def evaluate(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe of the run.")],
+    out: Annotated[Path, typer.Option(help="Folder for answers and scores.")],
+    candidate: Annotated[
+        list[str] | None,
+        typer.Option(help="base, observed-30, extrapolated-120; repeat for more. Default: base."),
+    ] = None,
+    benchmark: Annotated[
+        str, typer.Option(help="validation, or a test benchmark of the recipe.")
+    ] = "validation",
+    window: Annotated[str, typer.Option(help="Window, for observed candidates.")] = "",
+    factors: Annotated[str, typer.Option(help="Factors, for extrapolated candidates.")] = "",
+) -> None:
+    """Measure candidates on one benchmark: answers and a score for each."""
+    chosen = load_recipe(recipe)
+    candidates = [parse_candidate(key) for key in candidate or [BASE.key]]
+    problems = load_problems(_problem_source(chosen, benchmark))
+    source = WeightSource(
+        base=str(locate_base(chosen.base)),
+        window=window,
+        connection=connection_of(chosen.storage),
+        factors=factors,
+    )
+    with (
+        progress_bar("evaluate") as advance,
+        EvaluationSession(
+            chosen,
+            source,
+            {benchmark: problems},
+            out,
+            lambda _candidate, _benchmark, num_done, num_total: advance(num_done, num_total),
+            partial(typer.echo, err=True),
+        ) as session,
+    ):
+        scores = [session.measure(each, benchmark) for each in candidates]
+    Console().print(_table(scores))
+
+
+def parse_candidate(key: str) -> Candidate:
+    """The candidate that a key names. Raises InputError for anything else."""
+    if key == BASE.key:
+        return BASE
+    match = KEY.fullmatch(key)
+    if match is None:
+        raise InputError(
+            f"--candidate {key}: give base, observed-STEP or extrapolated-STEP, "
+            "for example extrapolated-120"
+        )
+    return Candidate.model_validate({"kind": match[1], "step": int(match[2])})
+
+
+def _problem_source(recipe: Recipe, benchmark: str) -> ProblemSource:
+    sources = {test.name: test.source for test in recipe.problems.test}
+    sources["validation"] = recipe.problems.validation
+    if benchmark not in sources:
+        raise InputError(f"--benchmark {benchmark}: the recipe has {', '.join(sorted(sources))}")
+    return sources[benchmark]
+
+
+def _table(scores: Sequence[Score]) -> Table:
+    table = Table("candidate", "accuracy", "truncated", "tokens", "questions", "samples")
+    for score in scores:
+        table.add_row(
+            score.candidate.label,
+            f"{score.accuracy:.3f}",
+            f"{score.truncated_fraction:.3f}",
+            f"{score.mean_completion_tokens:.1f}",
+            str(score.num_questions),
+            str(score.samples_per_question),
+        )
+    return table

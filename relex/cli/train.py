@@ -1,0 +1,89 @@
+"""`relex train`: the short GRPO run, from a recipe to a window."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from relex.checkpoints import locate_base
+from relex.config import Recipe, dump_recipe, load_recipe, parse_recipe
+from relex.digests import sha256_bytes
+from relex.errors import StorageError
+from relex.home import open_home
+from relex.problems import load_problems
+from relex.rewards import build_rewards, check_reward_contract
+from relex.storage import check_writable, connection_of, open_store
+from relex.training import (
+    StepTrained,
+    TrainingEvent,
+    TrainingJob,
+    TrainingResumed,
+    TrainingWarning,
+    check_training,
+    run_training,
+)
+
+RECIPE_FILE = "recipe.yaml"
+WORK_CHARACTERS = 12
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")],
+    out: Annotated[
+        str, typer.Option(metavar="RUN", help="Folder or s3://bucket/prefix of the run.")
+    ],
+) -> None:
+    """Train, and store a window of snapshots in RUN/window. Run it again to resume."""
+    job = _job(load_recipe(recipe), out.rstrip("/"))
+    check_training(job.recipe)
+    _check_rewards(job.recipe)
+    check_writable(out, job.connection)
+    _claim_run(out, job)
+    run_training(job, _show, lambda line: typer.echo(line, err=True))
+    typer.echo(f"{job.window}: {len(job.recipe.training.kept_steps)} snapshots")
+
+
+def _job(recipe: Recipe, out: str) -> TrainingJob:
+    window = f"{out}/window"
+    return TrainingJob(
+        recipe=recipe,
+        base=str(locate_base(recipe.base)),
+        window=window,
+        connection=connection_of(recipe.storage),
+        work=str(open_home().work(f"train-{sha256_bytes(window.encode())[:WORK_CHARACTERS]}")),
+    )
+
+
+def _check_rewards(recipe: Recipe) -> None:
+    check_reward_contract(build_rewards(recipe.rewards), load_problems(recipe.problems.train))
+
+
+def _claim_run(out: str, job: TrainingJob) -> None:
+    """Write the recipe into RUN; raises StorageError where another recipe is there already."""
+    store = open_store(out, job.connection)
+    if store.size(RECIPE_FILE) is None:
+        store.put(RECIPE_FILE, dump_recipe(job.recipe).encode())
+        return
+    where = f"{store.uri}/{RECIPE_FILE}"
+    if parse_recipe(store.get(RECIPE_FILE).decode(), where).digest != job.recipe.digest:
+        raise StorageError(f"{where}: is another recipe; choose another --out, or remove that run")
+
+
+def _show(event: TrainingEvent) -> None:
+    match event:
+        case StepTrained():
+            typer.echo(_step_line(event))
+        case TrainingWarning():
+            typer.echo(f"warning: {event.message}", err=True)
+        case TrainingResumed():
+            typer.echo(f"resumed after step {event.step}")
+
+
+def _step_line(trained: StepTrained) -> str:
+    return (
+        f"step {trained.step}/{trained.num_steps}: "
+        f"reward {trained.reward_mean:.3f}, "
+        f"groups without spread {100 * trained.zero_spread_fraction:.0f} %, "
+        f"clipped {100 * trained.clipped_fraction:.0f} %, "
+        f"{trained.mean_completion_tokens:.1f} tokens, {trained.step_seconds:.1f} s"
+    )

@@ -1,0 +1,23 @@
+"""How candidates are measured: one engine, weights swapped in place, graded answers."""
+
+from relex.evaluation.results import (
+    ANSWERS_FILE,
+    SCORE_FILE,
+    Answer,
+    Score,
+    correct_matrix,
+    read_answers,
+    write_answers,
+)
+from relex.evaluation.session import EvaluationSession
+
+__all__ = [
+    "ANSWERS_FILE",
+    "SCORE_FILE",
+    "Answer",
+    "EvaluationSession",
+    "Score",
+    "correct_matrix",
+    "read_answers",
+    "write_answers",
+]

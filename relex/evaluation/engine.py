@@ -1,0 +1,86 @@
+"""What every engine does: take a candidate's weights in place, answer requests with them."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol
+
+from relex.candidates.candidate import Candidate
+from relex.candidates.weights import WeightSource
+from relex.config.recipe import EvaluationConfig
+from relex.config.strict import Strict
+
+OnProgress = Callable[[int], None]
+"""Called with the number of requests answered so far."""
+
+
+class Request(Strict):
+    """One sample to draw."""
+
+    prompt_token_ids: tuple[int, ...]
+    """The rendered prompt in the tokens of the base."""
+
+    seed: int
+    """Seed of this sample alone, 0 to 2^63 - 1."""
+
+
+class Completion(Strict):
+    """What the model wrote."""
+
+    text: str
+    """The completion without special tokens."""
+
+    num_tokens: int
+    """Generated tokens, with the one that ended the text."""
+
+    finish_reason: Literal["stop", "length"]
+    """`stop`: the model ended its text; `length`: it was cut at the token limit."""
+
+
+class EngineConfig(Strict):
+    """All that an engine is built from."""
+
+    source: WeightSource
+    """Where the weights of candidates come from."""
+
+    evaluation: EvaluationConfig
+    """Which engine, and how it samples."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where it runs; `auto` takes the GPU where there is one."""
+
+    trust_remote_code: bool = False
+    """Run Python code that comes with the base."""
+
+
+class Engine(Protocol):
+    """One loaded model whose weights can be replaced; it starts with the base's."""
+
+    name: str
+    """Name and version, for records: `vllm 0.31.0`."""
+
+    def swap(self, candidate: Candidate) -> None:
+        """Replace every weight in place by the candidate's.
+
+        Raises EngineError when the weights are not exactly the base's in names, shapes and dtypes,
+        or the engine did not take all of them. The engine cannot be used after that.
+        """
+        ...
+
+    def generate(
+        self, requests: Sequence[Request], max_tokens: int, on_progress: OnProgress
+    ) -> list[Completion]:
+        """One completion per request, in order, each of at most `max_tokens` tokens."""
+        ...
+
+
+class Stopwatch:
+    """Seconds of a `with` block."""
+
+    seconds = 0.0
+
+    def __enter__(self) -> "Stopwatch":
+        self._start = time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds = time.perf_counter() - self._start

@@ -1,0 +1,91 @@
+"""Measures candidates: the engine's process generates, this one grades.
+
+Grading starts processes of its own, which is only safe in a process that does not touch the GPU.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+from transformers import AutoTokenizer
+
+from relex.atomic import write_atomic
+from relex.candidates.candidate import Candidate
+from relex.candidates.weights import WeightSource
+from relex.config import Recipe, RewardTerm
+from relex.evaluation.context import check_context
+from relex.evaluation.draws import build_draws
+from relex.evaluation.engine import EngineConfig
+from relex.evaluation.engine_process import EngineProcess
+from relex.evaluation.results import ANSWERS_FILE, SCORE_FILE, Score, write_answers
+from relex.evaluation.scoring import grade, summarise
+from relex.problems import Problem
+from relex.rewards import build_reward, grader_version
+
+CANARY_REQUESTS = 16
+
+OnMeasureProgress = Callable[[Candidate, str, int, int], None]
+"""Called with the candidate, the benchmark, answers so far and answers in all."""
+
+
+class EvaluationSession:
+    """A context manager; the engine starts at the first measure and ends with the session."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        source: WeightSource,
+        benchmarks: Mapping[str, Sequence[Problem]],
+        work: Path,
+        on_progress: OnMeasureProgress,
+        on_log: Callable[[str], None],
+    ) -> None:
+        """Tokenise all questions. Results will be in `work/<candidate>/<benchmark>/`.
+
+        Raises RecipeError for a context that the base cannot read, ProblemError for a prompt that
+        does not fit in it, RewardError for an unknown grader.
+        """
+        check_context(Path(source.base), recipe.evaluation.max_context_tokens)
+        self._config, self._work, self._on_progress = recipe.evaluation, work, on_progress
+        self._grader = build_reward(RewardTerm(reward=recipe.evaluation.grader))
+        tokenizer = AutoTokenizer.from_pretrained(
+            source.base, trust_remote_code=recipe.base.trust_remote_code
+        )
+        self._draws = {
+            name: build_draws(problems, recipe, tokenizer) for name, problems in benchmarks.items()
+        }
+        config = EngineConfig(
+            source=source,
+            evaluation=recipe.evaluation,
+            device=recipe.device,
+            trust_remote_code=recipe.base.trust_remote_code,
+        )
+        draws = next(iter(self._draws.values()))[:CANARY_REQUESTS]
+        self._engine = EngineProcess(config, [draw.request for draw in draws], on_log)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._engine.close()
+
+    def measure(self, candidate: Candidate, benchmark: str) -> Score:
+        """Generate and grade; keep the answers and, last, the score.
+
+        Raises EngineError when the engine's answers cannot be trusted, StageError when its process
+        dies, RewardError when the grader fails.
+        """
+        draws = self._draws[benchmark]
+        generated = self._engine.generate(
+            candidate,
+            [draw.request for draw in draws],
+            self._config.max_completion_tokens,
+            lambda num_done: self._on_progress(candidate, benchmark, num_done, len(draws)),
+        )
+        answers = grade(draws, generated.completions, self._grader)
+        grader = grader_version(self._config.grader)
+        score = summarise(candidate, benchmark, grader, answers, generated)
+        folder = self._work / candidate.key / benchmark
+        write_answers(folder / ANSWERS_FILE, answers)
+        write_atomic(folder / SCORE_FILE, score.model_dump_json(indent=1).encode())
+        return score

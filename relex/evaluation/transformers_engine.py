@@ -1,0 +1,135 @@
+"""Generation with transformers alone, for machines on which vLLM does not run."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    LogitsProcessorList,
+)
+
+from relex.candidates.candidate import Candidate
+from relex.checkpoints import Checkpoint
+from relex.device import Device
+from relex.errors import EngineError
+from relex.evaluation.engine import Completion, EngineConfig, OnProgress, Request
+from relex.evaluation.sampler import SeededSampler
+from relex.evaluation.weights import base_dtype, candidate_weights
+
+TOKENS_PER_BATCH = 1 << 16
+
+
+class TransformersEngine:
+    """transformers behind the engine protocol.
+
+    A completion depends on its request alone, up to the rounding of matrix products, which may
+    differ with the shape of a batch; batches are therefore the same for every candidate.
+    """
+
+    def __init__(self, config: EngineConfig, device: Device) -> None:
+        """Load the base. Raises EngineError when transformers renames its weights."""
+        self.name = f"transformers {transformers.__version__}"
+        self._source, self._sampling, self._device = config.source, config.evaluation, device
+        base = Checkpoint(Path(config.source.base))
+        arguments = {"trust_remote_code": config.trust_remote_code}
+        self._tokenizer = AutoTokenizer.from_pretrained(base.folder, **arguments)
+        self._model = AutoModelForCausalLM.from_pretrained(
+            base.folder, dtype=base_dtype(base), **arguments
+        )
+        self._model.to(device).eval()
+        self._weights = _weights_by_name(self._model, base)
+        self._stop_ids = _stop_token_ids(self._model, self._tokenizer)
+
+    @torch.no_grad()
+    def swap(self, candidate: Candidate) -> None:
+        for name, tensor in candidate_weights(self._source, candidate):
+            self._weights[name].copy_(tensor)
+
+    def generate(
+        self, requests: Sequence[Request], max_tokens: int, on_progress: OnProgress
+    ) -> list[Completion]:
+        completions: dict[int, Completion] = {}
+        for rows in self._batches(requests):
+            batch = [requests[row] for row in rows]
+            completions.update(zip(rows, self._answer(batch, max_tokens), strict=True))
+            on_progress(len(completions))
+        return [completions[row] for row in range(len(requests))]
+
+    def _batches(self, requests: Sequence[Request]) -> Iterator[list[int]]:
+        """Row numbers in groups of similar prompt length, which need little padding."""
+        size = max(1, TOKENS_PER_BATCH // self._sampling.max_context_tokens)
+        rows = sorted(range(len(requests)), key=lambda row: len(requests[row].prompt_token_ids))
+        for start in range(0, len(rows), size):
+            yield rows[start : start + size]
+
+    @torch.no_grad()
+    def _answer(self, batch: Sequence[Request], max_tokens: int) -> list[Completion]:
+        ids, mask = _pad_left([request.prompt_token_ids for request in batch])
+        seeds = [request.seed for request in batch]
+        sampler = SeededSampler(seeds, self._sampling.temperature, self._sampling.top_p)
+        output = self._model.generate(
+            input_ids=ids.to(self._device),
+            attention_mask=mask.to(self._device),
+            generation_config=self._generation_config(max_tokens),
+            logits_processor=LogitsProcessorList([sampler]),
+        )
+        return [self._completion(row) for row in output[:, ids.shape[1] :].tolist()]
+
+    def _generation_config(self, max_tokens: int) -> GenerationConfig:
+        """Greedy over the sampler's scores; nothing is taken from the checkpoint's defaults."""
+        return GenerationConfig(
+            do_sample=False,
+            max_new_tokens=max_tokens,
+            eos_token_id=self._stop_ids,
+            pad_token_id=self._stop_ids[0],
+        )
+
+    def _completion(self, token_ids: list[int]) -> Completion:
+        ends = [i for i, token in enumerate(token_ids) if token in self._stop_ids]
+        written = token_ids[: ends[0] + 1] if ends else token_ids
+        return Completion(
+            text=self._tokenizer.decode(written, skip_special_tokens=True),
+            num_tokens=len(written),
+            finish_reason="stop" if ends else "length",
+        )
+
+
+def _pad_left(prompts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and attention mask, both rows x longest prompt; the padding is masked out."""
+    longest = max(map(len, prompts))
+    ids = torch.zeros(len(prompts), longest, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for row, prompt in enumerate(prompts):
+        ids[row, longest - len(prompt) :] = torch.tensor(prompt)
+        mask[row, longest - len(prompt) :] = 1
+    return ids, mask
+
+
+def _weights_by_name(model: Any, base: Checkpoint) -> dict[str, torch.Tensor]:
+    """The model's tensors under the names of the base; together they are all its parameters."""
+    weights = model.state_dict(keep_vars=True)
+    named = {name: weights[name] for name in base.tensors if name in weights}
+    reached = {id(tensor) for tensor in named.values()}
+    unreached = [name for name, tensor in model.named_parameters() if id(tensor) not in reached]
+    if unreached or len(named) < len(base.tensors):
+        name = next(iter([*unreached, *(base.tensors.keys() - named.keys())]))
+        raise EngineError(
+            f"{base.folder}: transformers renames weights of this model ({name}), "
+            "so they cannot be replaced in place; use the vllm engine"
+        )
+    return named
+
+
+def _stop_token_ids(model: Any, tokenizer: Any) -> list[int]:
+    """The tokens that end an answer: the tokenizer's and the checkpoint's, as vLLM does."""
+    configured = model.generation_config.eos_token_id
+    several = configured if isinstance(configured, list) else [configured]
+    ids = sorted({token for token in [tokenizer.eos_token_id, *several] if token is not None})
+    if not ids:
+        raise EngineError(f"{model.name_or_path}: names no token that ends a text (eos_token)")
+    return ids

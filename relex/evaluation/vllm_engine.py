@@ -1,0 +1,105 @@
+"""vLLM in this process, on the GPU or the CPU."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from relex.candidates.candidate import Candidate
+from relex.checkpoints import Checkpoint
+from relex.device import Device
+from relex.errors import EngineError, RelexError
+from relex.evaluation.engine import Completion, EngineConfig, OnProgress, Request
+from relex.evaluation.vllm_worker import CandidateLoader
+from relex.evaluation.weights import base_dtype
+
+# One process: all requests are queued before the first step, so that batches, and with them the
+# rounding, are the same for every candidate; and the memory is free when the process ends.
+ENVIRONMENT = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+}
+CPU_KV_CACHE_BYTES = 512 << 20
+
+
+class VllmEngine:
+    """vLLM behind the engine protocol."""
+
+    def __init__(self, config: EngineConfig, device: Device) -> None:
+        """Load the base. Raises EngineError when vLLM cannot."""
+        os.environ.update(ENVIRONMENT)  # read by vLLM while it is imported
+        import vllm
+
+        self.name = f"vllm {vllm.__version__}"
+        self._source = config.source
+        self._sampling = config.evaluation
+        self._new_params = vllm.SamplingParams
+        try:
+            self._llm = vllm.LLM(**_arguments(config, device))
+        except Exception as error:
+            raise EngineError(f"{config.source.base}: vLLM cannot load it: {error}") from error
+
+    def swap(self, candidate: Candidate) -> None:
+        arguments = (self._source.model_dump_json(), candidate.model_dump_json())
+        try:
+            self._llm.collective_rpc("load_candidate", args=arguments)
+        except RelexError:
+            raise
+        except Exception as error:
+            raise EngineError(f"{candidate.key}: vLLM cannot load it: {error}") from error
+        if not self._llm.reset_prefix_cache():
+            raise EngineError(
+                f"{candidate.key}: vLLM kept its prefix cache, so answers would mix two candidates"
+            )
+
+    def generate(
+        self, requests: Sequence[Request], max_tokens: int, on_progress: OnProgress
+    ) -> list[Completion]:
+        prompts = [{"prompt_token_ids": list(request.prompt_token_ids)} for request in requests]
+        params = [self._params(request, max_tokens) for request in requests]
+        self._llm.enqueue(prompts, params, use_tqdm=False)
+        outputs: list[Any] = []
+        while self._llm.llm_engine.has_unfinished_requests():
+            finished = [output for output in self._llm.llm_engine.step() if output.finished]
+            outputs.extend(finished)
+            if finished:
+                on_progress(len(outputs))
+        outputs.sort(key=lambda output: int(output.request_id))
+        return [_completion(output.outputs[0]) for output in outputs]
+
+    def _params(self, request: Request, max_tokens: int) -> Any:
+        return self._new_params(
+            temperature=self._sampling.temperature,
+            top_p=self._sampling.top_p,
+            max_tokens=max_tokens,
+            seed=request.seed,
+        )
+
+
+def _arguments(config: EngineConfig, device: Device) -> dict[str, Any]:
+    """Arguments of vllm.LLM; everything that changes answers is explicit."""
+    evaluation = config.evaluation
+    common = {
+        "model": config.source.base,
+        "dtype": str(base_dtype(Checkpoint(Path(config.source.base)))).removeprefix("torch."),
+        "max_model_len": evaluation.max_context_tokens,
+        "generation_config": "vllm",
+        "trust_remote_code": config.trust_remote_code,
+        "worker_extension_cls": f"{CandidateLoader.__module__}.{CandidateLoader.__qualname__}",
+        "seed": 0,
+        "use_tqdm_on_load": False,
+    }
+    if device == "cpu":
+        return {**common, "enforce_eager": True, "kv_cache_memory_bytes": CPU_KV_CACHE_BYTES}
+    return {**common, "gpu_memory_utilization": evaluation.gpu_memory_fraction}
+
+
+def _completion(output: Any) -> Completion:
+    if output.finish_reason not in ("stop", "length"):
+        raise EngineError(f"vLLM ended an answer with {output.finish_reason!r}; run it again")
+    return Completion(
+        text=output.text, num_tokens=len(output.token_ids), finish_reason=output.finish_reason
+    )

@@ -1,0 +1,65 @@
+"""A candidate's weights, checked against the base while they stream into an engine."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+
+import torch
+
+from relex.candidates.candidate import Candidate
+from relex.candidates.weights import CandidateWeights, WeightSource, open_weights
+from relex.checkpoints import Checkpoint, NamedTensor, TensorInfo
+from relex.errors import EngineError
+
+
+def candidate_weights(source: WeightSource, candidate: Candidate) -> Iterator[NamedTensor]:
+    """The candidate's tensors, one at a time. Raises EngineError like `exactly`."""
+    weights = _open(source)
+    return exactly(weights.base.tensors, weights.tensors(candidate), candidate.key)
+
+
+def exactly(
+    expected: Mapping[str, TensorInfo], tensors: Iterable[NamedTensor], where: str
+) -> Iterator[NamedTensor]:
+    """Pass `tensors` on, and raise EngineError unless they are those of `expected`.
+
+    Every name must come once, with its shape and dtype, and hold finite values only.
+    """
+    missing = dict(expected)
+    for name, tensor in tensors:
+        if name not in expected:
+            raise EngineError(f"{where}: weight {name} is not in the base; nothing may be added")
+        if missing.pop(name, None) is None:
+            raise EngineError(f"{where}: weight {name} came twice")
+        _check(where, name, tensor, expected[name])
+        yield name, tensor
+    if missing:
+        raise EngineError(f"{where}: {len(missing)} weights never came: {next(iter(missing))}, ...")
+
+
+def base_dtype(base: Checkpoint) -> torch.dtype:
+    """The dtype of most elements of the base."""
+    num_elements: Counter[torch.dtype] = Counter()
+    for info in base.tensors.values():
+        num_elements[info.dtype] += info.num_elements
+    return num_elements.most_common(1)[0][0]
+
+
+@cache
+def _open(source: WeightSource) -> CandidateWeights:
+    """Opened once in a process: listing a long window on S3 takes seconds."""
+    return open_weights(source)
+
+
+def _check(where: str, name: str, tensor: torch.Tensor, info: TensorInfo) -> None:
+    if tuple(tensor.shape) != info.shape:
+        raise EngineError(
+            f"{where}: weight {name} has shape {list(tensor.shape)}, "
+            f"in the base it is {list(info.shape)}"
+        )
+    if tensor.dtype != info.dtype:
+        raise EngineError(
+            f"{where}: weight {name} is {tensor.dtype}, in the base it is {info.dtype}"
+        )
+    if not bool(torch.isfinite(tensor).all()):
+        raise EngineError(f"{where}: weight {name} has values that are not finite")

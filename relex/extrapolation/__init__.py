@@ -1,0 +1,31 @@
+"""Rank-r extrapolation of a window: fit factors once, predict any number of targets."""
+
+from relex.extrapolation.diagnostics import Quality, quality
+from relex.extrapolation.factors import (
+    KIND,
+    DirectionFit,
+    Factors,
+    FactorsTable,
+    TensorFit,
+    open_factors,
+)
+from relex.extrapolation.fit import DEFAULT_MEMORY_BYTES, OnProgress, fit_factors, fit_inputs
+from relex.extrapolation.line_fit import Line
+from relex.extrapolation.predict import predict_tensors
+
+__all__ = [
+    "DEFAULT_MEMORY_BYTES",
+    "KIND",
+    "DirectionFit",
+    "Factors",
+    "FactorsTable",
+    "Line",
+    "OnProgress",
+    "Quality",
+    "TensorFit",
+    "fit_factors",
+    "fit_inputs",
+    "open_factors",
+    "predict_tensors",
+    "quality",
+]

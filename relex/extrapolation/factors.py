@@ -1,0 +1,140 @@
+"""Factors: the directions, coefficients and lines of all tensors, in a folder.
+
+N elements of one tensor, R directions.
+
+`factors.safetensors` holds per tensor its directions (N x R, float32; columns of zeros where the
+tensor has fewer than R), `factors.json` everything else, and `manifest.json` is written last.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+
+from relex.checkpoints.tensor_file import TensorFile, TensorInfo
+from relex.config.strict import Strict
+from relex.errors import CheckpointError, FactorsError
+from relex.extrapolation.line_fit import Line
+from relex.manifest import read_manifest
+from relex.storage.folder import FolderStore
+
+KIND = "factors"
+DIRECTIONS_FILE = "factors.safetensors"
+TABLE_FILE = "factors.json"
+
+
+class DirectionFit(Strict):
+    """One direction of a tensor, without its elements."""
+
+    sigma: float
+    """Singular value: the norm of the coefficients."""
+
+    coefficients: tuple[float, ...]
+    """Length of the displacement along the direction at each step of the window."""
+
+    line: Line
+    """Fitted to the coefficients."""
+
+
+class TensorFit(Strict):
+    """What the window says about one tensor."""
+
+    squared_norm: float
+    """Squared norm of the displacements of all steps together."""
+
+    directions: tuple[DirectionFit, ...]
+    """By falling sigma; empty where the tensor never moved."""
+
+
+class FactorsTable(Strict):
+    """The content of `factors.json`."""
+
+    base_digest: str
+    """The base that the displacements start from."""
+
+    steps: tuple[int, ...]
+    """Steps that the lines were fitted on, ascending."""
+
+    rank: int
+    """Most directions that a tensor may have."""
+
+    tensors: dict[str, TensorFit]
+    """By name; tensors that do not hold floating-point numbers are not among them."""
+
+
+@dataclass(frozen=True)
+class Factors:
+    """Opened factors; directions stay on disk until they are read."""
+
+    folder: Path
+    table: FactorsTable
+    file: TensorFile
+
+    @property
+    def last_step(self) -> int:
+        return self.table.steps[-1]
+
+    def read_directions(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
+        """Elements [start, stop) of all directions of `name`: N x R, float32."""
+        num_elements, rank = self.file.tensors[name].shape
+        stop = num_elements if stop is None else stop
+        return self.file.read(name, start * rank, stop * rank).reshape(-1, rank)
+
+    def coefficients_at(self, name: str, step: int) -> torch.Tensor:
+        """The lines of `name` at `step`: R, float64; zero for directions that it does not have."""
+        coefficient_R = torch.zeros(self.table.rank, dtype=torch.float64)
+        for row, direction in enumerate(self.table.tensors[name].directions):
+            coefficient_R[row] = direction.line.at(step)
+        return coefficient_R
+
+    def predict_displacement(
+        self, name: str, step: int, start: int = 0, stop: int | None = None
+    ) -> torch.Tensor:
+        """Elements [start, stop) of the displacement at `step`: the lines times the directions.
+
+        Flattened, float32. This is w(step) - w0 before it is added to the base and rounded.
+        """
+        coefficient_R = self.coefficients_at(name, step).float()
+        return self.read_directions(name, start, stop) @ coefficient_R
+
+
+def directions_schema(num_elements: dict[str, int], rank: int) -> dict[str, TensorInfo]:
+    """Shapes and dtypes of `factors.safetensors`."""
+    return {name: TensorInfo((n, rank), torch.float32) for name, n in num_elements.items()}
+
+
+def open_factors(folder: Path) -> Factors:
+    """Factors that `fit_factors` wrote.
+
+    Raises FactorsError when the folder is not whole: no manifest, or a file that is missing,
+    of another size or unreadable. Digests are checked where factors are fetched, not here.
+    """
+    _check_sizes(folder)
+    table = _read_table(folder / TABLE_FILE)
+    try:
+        file = TensorFile(FolderStore(folder), DIRECTIONS_FILE)
+    except CheckpointError as error:
+        raise FactorsError(f"{error}") from error
+    return Factors(folder, table, file)
+
+
+def _check_sizes(folder: Path) -> None:
+    store = FolderStore(folder)
+    manifest = read_manifest(store, KIND)
+    if manifest is None:
+        raise FactorsError(f"{folder}: has no manifest, so it holds no finished factors; fit again")
+    for name in (TABLE_FILE, DIRECTIONS_FILE):
+        expected = manifest.files[name].size_bytes if name in manifest.files else None
+        found = store.size(name)
+        if found != expected or found is None:
+            raise FactorsError(
+                f"{folder / name}: has {found} bytes, its manifest says {expected}; fit again"
+            )
+
+
+def _read_table(path: Path) -> FactorsTable:
+    try:
+        return FactorsTable.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise FactorsError(f"{path}: damaged: {' '.join(str(error).split())}") from error

@@ -1,0 +1,38 @@
+"""The local folder in which relex keeps what has no better place: `$RELEX_HOME`, or `.relex`."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Home:
+    """Places below the root, none of which is created by looking at it."""
+
+    root: Path
+
+    @property
+    def s3(self) -> Path:
+        """Objects of the embedded S3 server, as plain files, one folder per bucket."""
+        return self.root / "s3"
+
+    @property
+    def mlflow_database(self) -> Path:
+        return self.root / "mlflow.db"
+
+    @property
+    def mlflow_artifacts(self) -> Path:
+        return self.root / "mlflow-artifacts"
+
+    @property
+    def prefect(self) -> Path:
+        """PREFECT_HOME of the embedded server, with its database."""
+        return self.root / "prefect"
+
+    def work(self, run_id: str) -> Path:
+        """Scratch folder of one run: spool, rolling checkpoint, factors."""
+        return self.root / "work" / run_id
+
+
+def open_home() -> Home:
+    return Home(Path(os.environ.get("RELEX_HOME", ".relex")).resolve())

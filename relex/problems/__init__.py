@@ -1,0 +1,8 @@
+"""Questions with known answers: where they come from and how they become prompts."""
+
+from relex.problems.disjoint import check_disjoint
+from relex.problems.load import load_problems
+from relex.problems.problem import Problem, problems_digest
+from relex.problems.prompts import render_prompt
+
+__all__ = ["Problem", "check_disjoint", "load_problems", "problems_digest", "render_prompt"]

@@ -1,0 +1,40 @@
+"""From a question to the text that the policy reads, in training and in evaluation alike."""
+
+from typing import Any
+
+from relex.config import PromptConfig
+from relex.errors import ProblemError
+
+
+def render_prompt(question: str, prompt: PromptConfig, tokenizer: Any) -> str:
+    """The prompt as text, which ends where the completion begins.
+
+    `tokenizer` is a Hugging Face tokenizer. With `prompt.chat` the text holds the special tokens of
+    its chat template already, so it must then be tokenized without adding them again.
+
+    Raises ProblemError when the tokenizer has no chat template or the template refuses.
+    """
+    # Not str.format: templates for mathematics are full of braces, as in \\boxed{}.
+    text = prompt.template.replace("{question}", question)
+    return _in_chat(text, prompt.system, tokenizer) if prompt.chat else text
+
+
+def _in_chat(text: str, system: str, tokenizer: Any) -> str:
+    if not tokenizer.chat_template:
+        raise ProblemError(
+            "problems.prompt.chat: the tokenizer of the base has no chat template; "
+            "set chat: false and put the whole prompt into template"
+        )
+    messages = [{"role": "user", "content": text}]
+    if system:
+        messages.insert(0, {"role": "system", "content": system})
+    try:
+        rendered = tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True
+        )
+    except Exception as error:
+        raise ProblemError(
+            f"problems.prompt: the tokenizer's chat template refuses the messages ({error}); "
+            "try without a system message"
+        ) from error
+    return str(rendered)

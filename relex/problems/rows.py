@@ -1,0 +1,61 @@
+"""Rows of a file or a dataset, and the problems in them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from relex.config import ProblemSource
+from relex.errors import ProblemError
+from relex.problems.problem import Problem
+
+
+@dataclass(frozen=True)
+class Row:
+    """The columns of one row, and where it stands (`problems.jsonl:12`)."""
+
+    where: str
+    columns: Mapping[str, Any]
+
+
+def problems_in(rows: Iterable[Row], source: ProblemSource) -> list[Problem]:
+    """One problem per row; of rows with the same question and answer only the first is kept.
+
+    Raises ProblemError for a missing column, a value that is no text or number, an empty question
+    or answer, and a question that is there twice with different answers.
+    """
+    kept: dict[str, tuple[Row, Problem]] = {}
+    for row in rows:
+        problem = Problem(
+            question=_text(row, source.question_column, "question_column"),
+            answer=_text(row, source.answer_column, "answer_column"),
+        )
+        first_row, first = kept.setdefault(problem.id, (row, problem))
+        if first.answer.strip() != problem.answer.strip():
+            raise ProblemError(
+                f"{row.where}: the same question as in {first_row.where} has another answer "
+                f"({problem.answer!r}, there {first.answer!r}); remove one of them"
+            )
+    return [problem for _, problem in kept.values()]
+
+
+def _text(row: Row, column: str, field: str) -> str:
+    if column not in row.columns:
+        existing = ", ".join(row.columns) or "none"
+        raise ProblemError(
+            f"{row.where}: has no column {column!r} (columns: {existing}); "
+            f"set {field} to one of them"
+        )
+    value = row.columns[column]
+    if isinstance(value, list) and len(value) == 1:
+        # OlympiadBench wraps its one answer in a list.
+        value = value[0]
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        raise ProblemError(
+            f"{row.where}: column {column!r} holds {type(value).__name__}, not text or a number"
+        )
+    text = str(value)
+    if not text.strip():
+        raise ProblemError(f"{row.where}: column {column!r} is empty; remove the row or fill it in")
+    return text

@@ -1,0 +1,19 @@
+"""What a person reads at the end of a run."""
+
+from relex.report.summary import BenchmarkResult, Link, RunSummary, TrainingStep
+from relex.report.table import candidate_rows, markdown_table, rich_table
+from relex.report.write import HTML_FILE, MARKDOWN_FILE, SUMMARY_FILE, write_report
+
+__all__ = [
+    "HTML_FILE",
+    "MARKDOWN_FILE",
+    "SUMMARY_FILE",
+    "BenchmarkResult",
+    "Link",
+    "RunSummary",
+    "TrainingStep",
+    "candidate_rows",
+    "markdown_table",
+    "rich_table",
+    "write_report",
+]

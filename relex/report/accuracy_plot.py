@@ -1,0 +1,165 @@
+"""The picture of the choice: accuracy over optimizer step."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from matplotlib.axes import Axes
+
+from relex.report import style
+from relex.report.summary import BenchmarkResult, RunSummary
+from relex.selection.decision import CandidateResult, Decision
+from relex.selection.wording import show_accuracy
+
+HEIGHT_INCHES = 5.2
+HEADROOM_FRACTION = 0.25
+TEST_OFFSET_FRACTION = 0.012
+
+
+def accuracy_picture(summary: RunSummary) -> bytes:
+    """PNG of every candidate's validation accuracy and the finalists' test accuracy."""
+    decision = summary.decision
+    figure = style.new_figure(HEIGHT_INCHES, _title(summary))
+    axes = figure.add_subplot()
+    style.plain_axes(axes, "optimizer step", "accuracy (share of correct answers)")
+    _set_limits(axes, summary)
+    _draw_window(axes, summary)
+    _draw_validation(axes, decision)
+    _draw_tests(axes, summary)
+    _mark_chosen(axes, decision)
+    figure.legend(
+        *axes.get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=4,
+        frameon=False,
+        fontsize=style.TEXT_POINTS,
+    )
+    return style.png_bytes(figure)
+
+
+def _title(summary: RunSummary) -> str:
+    decision = summary.decision
+    chosen = decision.result(decision.chosen)
+    if decision.chosen == decision.last_observed:
+        verdict = "no target is better than" if decision.num_targets else "the last of"
+        return f"{decision.chosen.label.capitalize()} is kept: {verdict} what was trained"
+    last = decision.result(decision.last_observed)
+    return (
+        f"Extrapolating {summary.last_step} trained steps to {decision.chosen.label} "
+        f"lifts accuracy from {last.accuracy:.3f} to {chosen.accuracy:.3f}"
+    )
+
+
+def _set_limits(axes: Axes, summary: RunSummary) -> None:
+    """Fixed before drawing, with room above the highest point for the words about the chosen."""
+    results = summary.decision.results
+    intervals = [result.interval for result in results]
+    intervals += [result.interval for result in summary.benchmarks]
+    low = min(interval.low for interval in intervals)
+    high = max(interval.high for interval in intervals)
+    height = max(high - low, 0.05)
+    last = max(summary.last_step, *(result.candidate.step for result in results))
+    axes.set_xlim(-0.03 * last, 1.05 * last)
+    axes.set_ylim(max(low - 0.1 * height, -0.02), high + HEADROOM_FRACTION * height)
+
+
+def _draw_window(axes: Axes, summary: RunSummary) -> None:
+    """Shade what was trained; its label stands above the axes, where no point can be."""
+    axes.axvspan(0, summary.last_step, color=style.WINDOW_SHADE, zorder=0, linewidth=0)
+    words = partial(axes.text, fontsize=style.TEXT_POINTS, color=style.GREY, va="bottom")
+    above = axes.get_xaxis_transform()
+    words(0, 1.01, f"window: trained to step {summary.last_step}", transform=above)
+    if summary.decision.num_targets:
+        words(1, 1.01, "extrapolated", transform=axes.transAxes, ha="right")
+
+
+def _draw_validation(axes: Axes, decision: Decision) -> None:
+    last = decision.result(decision.last_observed)
+    trained = [r for r in decision.results if r.candidate.kind != "extrapolated"]
+    targets = [r for r in decision.results if r.candidate.kind == "extrapolated"]
+    axes.axhline(last.accuracy, color=style.GREY, linewidth=1, linestyle=":", zorder=1)
+    _draw_line(axes, trained, style.BLUE, "-")
+    _draw_points(axes, trained, style.BLUE, style.BLUE, "trained (validation)")
+    if targets:
+        _draw_line(axes, [last, *targets], style.VERMILLION, "--")
+        _draw_points(axes, targets, style.VERMILLION, "white", "extrapolated (validation)")
+
+
+def _draw_line(axes: Axes, results: Sequence[CandidateResult], color: str, line_style: str) -> None:
+    steps = [result.candidate.step for result in results]
+    accuracies = [result.accuracy for result in results]
+    axes.plot(steps, accuracies, color=color, linestyle=line_style, linewidth=1.6, zorder=2)
+
+
+def _draw_points(
+    axes: Axes,
+    results: Sequence[CandidateResult | BenchmarkResult],
+    color: str,
+    fill: str,
+    label: str,
+    marker: str = "o",
+    offset_steps: float = 0.0,
+) -> None:
+    axes.errorbar(
+        [result.candidate.step + offset_steps for result in results],
+        [result.accuracy for result in results],
+        yerr=_error_lengths(results),
+        fmt=marker,
+        color=color,
+        markerfacecolor=fill,
+        markeredgewidth=1.6,
+        markersize=7,
+        elinewidth=1.6,
+        capsize=3.5,
+        zorder=3,
+        label=label,
+    )
+
+
+def _error_lengths(
+    results: Sequence[CandidateResult | BenchmarkResult],
+) -> tuple[list[float], list[float]]:
+    """Lengths below and above; never negative, which a bootstrap of few questions could give."""
+    below = [max(result.accuracy - result.interval.low, 0.0) for result in results]
+    above = [max(result.interval.high - result.accuracy, 0.0) for result in results]
+    return below, above
+
+
+def _draw_tests(axes: Axes, summary: RunSummary) -> None:
+    """Diamonds for the headline benchmark, a little to the right of the validation points."""
+    if not summary.benchmarks:
+        return
+    headline = summary.benchmark_names[0]
+    results = [result for result in summary.benchmarks if result.benchmark == headline]
+    left, right = axes.get_xlim()
+    offset_steps = TEST_OFFSET_FRACTION * (right - left)
+    _draw_points(axes, results, style.GREEN, style.GREEN, f"test ({headline})", "D", offset_steps)
+
+
+def _mark_chosen(axes: Axes, decision: Decision) -> None:
+    """A star on the chosen point and its numbers in the room above all points."""
+    chosen = decision.result(decision.chosen)
+    step, accuracy = chosen.candidate.step, chosen.accuracy
+    axes.plot(
+        step,
+        accuracy,
+        marker="*",
+        markersize=20,
+        color=style.YELLOW,
+        markeredgecolor=style.BLACK,
+        linestyle="none",
+        zorder=4,
+        label="chosen",
+    )
+    left, right = axes.get_xlim()
+    axes.annotate(
+        f"chosen: {chosen.candidate.label}\n{show_accuracy(accuracy, chosen.interval)}",
+        xy=(step, accuracy),
+        xytext=(min(max((step - left) / (right - left), 0.14), 0.86), 0.97),
+        textcoords="axes fraction",
+        ha="center",
+        va="top",
+        fontsize=style.TEXT_POINTS + 1,
+        fontweight="bold",
+        color=style.BLACK,
+        arrowprops={"arrowstyle": "-", "color": style.GREY, "shrinkB": 12},
+    )

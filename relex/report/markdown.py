@@ -1,0 +1,76 @@
+"""The report in Markdown: the choice first, then the numbers, then how and with what."""
+
+from relex.report.summary import RunSummary
+from relex.report.table import candidate_rows, markdown_table
+
+ACCURACY_PICTURE = "accuracy.png"
+COEFFICIENT_PICTURE = "coefficients.png"
+CURVE_ROWS = 6
+CURVE_COLUMNS = {
+    "reward_mean": "reward",
+    "reward_spread": "spread of the reward",
+    "zero_spread_fraction": "groups that teach nothing",
+    "clipped_fraction": "clipped answers",
+    "mean_completion_tokens": "tokens per answer",
+    "grad_norm": "gradient norm",
+}
+
+
+def report_markdown(summary: RunSummary) -> str:
+    """The whole report as Markdown; pictures are files beside it."""
+    parts = [
+        f"# {summary.run_id}",
+        f"**{summary.decision.reason}**",
+        markdown_table(candidate_rows(summary)),
+        f"![Accuracy over the optimizer step]({ACCURACY_PICTURE})",
+        "## How it was decided",
+        _how(summary),
+        f"![Coefficients over the optimizer step]({COEFFICIENT_PICTURE})",
+        "## Training",
+        _curve(summary),
+        "## Where it is, and with what it was made",
+        _facts(summary),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _how(summary: RunSummary) -> str:
+    decision = summary.decision
+    return (
+        f"Every candidate answered the same {decision.num_questions} validation questions "
+        f"{decision.samples_per_question} times, with the same seeds. Intervals are "
+        f"{decision.confidence:.0%} bootstrap intervals over the questions. A target replaces the "
+        "last observed step only if a one-sided paired permutation test over the questions says "
+        f"that it is better ({decision.num_resamples:,} resamples, p-value multiplied by the "
+        f"{decision.num_targets} targets). The chosen candidate, the last observed step and the "
+        "base were then measured once on the test questions, which played no part in the choice."
+    )
+
+
+def _curve(summary: RunSummary) -> str:
+    """A few rows of the training curve, the first and the last step among them."""
+    steps = summary.training
+    if not steps:
+        return ""
+    stride = max(1, (len(steps) - 1) // (CURVE_ROWS - 1))
+    shown = [*steps[:-1:stride][: CURVE_ROWS - 1], steps[-1]]
+    rows = [
+        {"step": str(step.step)}
+        | {
+            title: f"{step.metrics[name]:.3g}"
+            for name, title in CURVE_COLUMNS.items()
+            if name in step.metrics
+        }
+        for step in shown
+    ]
+    return markdown_table(rows)
+
+
+def _facts(summary: RunSummary) -> str:
+    seconds = ", ".join(f"{name} {value:.0f} s" for name, value in summary.seconds_by_stage.items())
+    versions = ", ".join(f"{name} {version}" for name, version in summary.versions.items())
+    lines = [f"- {link.name}: `{link.address}`" for link in summary.links]
+    lines += [f"- time: {seconds}"] if seconds else []
+    lines += [f"- recipe digest: `{summary.recipe_digest}`"]
+    lines += [f"- versions: {versions}"] if versions else []
+    return "\n".join(lines)

@@ -1,0 +1,98 @@
+"""Everything that a report tells about a finished run."""
+
+from pydantic import Field
+
+from relex.candidates.candidate import Candidate
+from relex.config.strict import Strict
+from relex.selection.decision import Decision
+from relex.selection.intervals import Interval
+
+
+class BenchmarkResult(Strict):
+    """How one finalist did on one test benchmark."""
+
+    benchmark: str
+    """Name of the benchmark."""
+
+    candidate: Candidate
+    """What was measured."""
+
+    accuracy: float = Field(ge=0, le=1)
+    """Share of correct answers."""
+
+    interval: Interval
+    """Bootstrap interval of the accuracy."""
+
+    num_questions: int
+    """Questions asked."""
+
+    samples_per_question: int
+    """Answers per question."""
+
+
+class TrainingStep(Strict):
+    """What training said about one optimizer step."""
+
+    step: int
+    """Optimizer step."""
+
+    metrics: dict[str, float]
+    """Values by name, `reward_mean` among them."""
+
+
+class Link(Strict):
+    """Where to look."""
+
+    name: str
+    """What is there."""
+
+    address: str
+    """A URL, an S3 address or a folder."""
+
+
+class RunSummary(Strict):
+    """A finished run."""
+
+    run_id: str
+    """Name of the run's folder."""
+
+    recipe_digest: str
+    """sha256 of what determined the result."""
+
+    window_steps: tuple[int, ...] = Field(min_length=1)
+    """Steps of the snapshots that the lines were fitted on, ascending."""
+
+    decision: Decision
+    """The choice on the validation questions."""
+
+    benchmarks: tuple[BenchmarkResult, ...]
+    """Test results of the finalists; the first benchmark is the headline."""
+
+    training: tuple[TrainingStep, ...]
+    """The training curve, ascending."""
+
+    seconds_by_stage: dict[str, float]
+    """Wall time of each stage, in the order of the stages."""
+
+    links: tuple[Link, ...]
+    """The tracked run, the model and whatever else can be opened."""
+
+    versions: dict[str, str]
+    """Versions of the software and of the graders."""
+
+    @property
+    def last_step(self) -> int:
+        """The last step that was trained."""
+        return self.window_steps[-1]
+
+    @property
+    def benchmark_names(self) -> tuple[str, ...]:
+        """Benchmarks in their first order, each once."""
+        return tuple(dict.fromkeys(result.benchmark for result in self.benchmarks))
+
+    def benchmark_result(self, benchmark: str, candidate: Candidate) -> BenchmarkResult | None:
+        """The result of a candidate on a benchmark, or None when it was not measured there."""
+        for result in self.benchmarks:
+            if (result.benchmark, result.candidate) == (benchmark, candidate):
+                return result
+        return None

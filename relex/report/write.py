@@ -1,0 +1,32 @@
+"""Writes the folder that a person opens."""
+
+from pathlib import Path
+
+from relex.atomic import new_folder
+from relex.extrapolation import Factors
+from relex.report.accuracy_plot import accuracy_picture
+from relex.report.coefficient_plot import coefficient_picture
+from relex.report.html import report_html
+from relex.report.markdown import ACCURACY_PICTURE, COEFFICIENT_PICTURE, report_markdown
+from relex.report.summary import RunSummary
+
+MARKDOWN_FILE = "report.md"
+HTML_FILE = "report.html"
+SUMMARY_FILE = "summary.json"
+
+
+def write_report(summary: RunSummary, factors: Factors, out: Path) -> None:
+    """`report.html`, `report.md` with its two pictures, and `summary.json`, in the new folder."""
+    last_step = max(result.candidate.step for result in summary.decision.results)
+    pictures = {
+        ACCURACY_PICTURE: accuracy_picture(summary),
+        COEFFICIENT_PICTURE: coefficient_picture(factors, last_step),
+    }
+    text = report_markdown(summary)
+    with new_folder(out) as partial:
+        for name, data in pictures.items():
+            (partial / name).write_bytes(data)
+        (partial / MARKDOWN_FILE).write_text(text, encoding="utf-8")
+        page = report_html(summary.run_id, text, pictures)
+        (partial / HTML_FILE).write_text(page, encoding="utf-8")
+        (partial / SUMMARY_FILE).write_text(summary.model_dump_json(indent=1), encoding="utf-8")

@@ -1,0 +1,16 @@
+"""What a completion is worth: built-in rewards, the user's own, and the contract of both."""
+
+from relex.rewards.contract import CheckedReward, Reward
+from relex.rewards.preflight import check_reward_contract
+from relex.rewards.registry import build_reward, build_rewards, grader_version
+from relex.rewards.weighted_sum import weighted_sum
+
+__all__ = [
+    "CheckedReward",
+    "Reward",
+    "build_reward",
+    "build_rewards",
+    "check_reward_contract",
+    "grader_version",
+    "weighted_sum",
+]

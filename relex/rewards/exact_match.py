@@ -1,0 +1,14 @@
+"""1 where the completion is the gold answer, character by character."""
+
+from collections.abc import Sequence
+
+
+class ExactMatch:
+    """Compares completion and answer as text, white space at their ends aside."""
+
+    def __call__(
+        self, *, prompts: Sequence[str], completions: Sequence[str], answers: Sequence[str]
+    ) -> list[float]:
+        """1.0 where they are equal, otherwise 0.0."""
+        pairs = zip(completions, answers, strict=True)
+        return [float(completion.strip() == answer.strip()) for completion, answer in pairs]

@@ -1,0 +1,68 @@
+"""One grading process: reads pairs of expressions as lines of JSON, answers each with 1 or 0.
+
+Its first line is the verdict on a pair that is equal: a process that cannot grade is found at once.
+The kernel keeps its limits, because text written by a model can hold Python inside one long
+operation for hours: a timer ends the process when a pair takes too long, and memory is capped. The
+process ends with its parent, because then its input ends.
+
+Run as a file, `python grading_worker.py SECONDS`: without the rest of relex it starts in half the
+time, and it is started anew after every pair that took too long.
+"""
+
+import json
+import logging
+import os
+import resource
+import signal
+import sys
+from functools import lru_cache
+from typing import Any
+
+from math_verify import parse, verify
+
+MEMORY_BYTES = 2 << 30
+NUM_CACHED_EXPRESSIONS = 1024
+TRUE_PAIR = (r"$\frac{1}{2}$", "$0.5$")
+
+
+@lru_cache(maxsize=NUM_CACHED_EXPRESSIONS)
+def parsed(text: str) -> Any:
+    # The same gold answer comes once for every completion of its group.
+    return parse(text, parsing_timeout=None)
+
+
+def equal(gold: str, answer: str) -> bool:
+    """Whether math-verify takes `answer` for `gold`; whatever it raises means no."""
+    try:
+        # The order matters: verify is not symmetric.
+        return bool(verify(parsed(gold), parsed(answer), timeout_seconds=None))
+    except Exception:
+        return False
+
+
+def limit_resources() -> None:
+    # Both are inherited and may have been changed in the parent.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+    if sys.platform == "linux":
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+
+
+def main(timeout_seconds: float) -> None:
+    # math-verify and sympy may print: what they print must not look like a verdict.
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    logging.disable(logging.CRITICAL)
+    limit_resources()
+    print(int(equal(*TRUE_PAIR)), file=replies, flush=True)
+    # From here on, what would be printed could be a model's text; it belongs in no log.
+    os.dup2(sys.stdout.fileno(), sys.stderr.fileno())
+    for line in sys.stdin:
+        signal.setitimer(signal.ITIMER_REAL, timeout_seconds)
+        verdict = equal(*json.loads(line))
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        print(int(verdict), file=replies, flush=True)
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]))

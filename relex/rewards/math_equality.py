@@ -1,0 +1,75 @@
+r"""1 where the last boxed answer is mathematically equal to the gold answer.
+
+Four rules of our own stand before math-verify: only text after the thought counts; of several
+`\boxed{}` only the last balanced one counts (math-verify merges them into a set); both sides are in
+math mode, without which math-verify finds nothing in `(1,2)`; a choice letter is compared as a
+letter. No box is no answer.
+
+Known of math-verify 0.9: 50 % equals 0.5 and also 50; 0.333333 equals 1/3 but 0.333 does not. A
+gold answer that it cannot parse is equal only to the same text.
+"""
+
+import re
+from collections.abc import Sequence
+
+from relex.errors import RewardError
+from relex.rewards.answers import last_boxed
+from relex.rewards.grading_pool import GradingPool
+
+TIMEOUT_SECONDS = 5.0
+LONGEST_ANSWER_CHARACTERS = 10_000
+MATH_DELIMITER = re.compile(r"(?<!\\)\$|\\\(|\\\[")
+TEXT_COMMAND = r"(?:\\(?:text|textbf|mathrm|mathbf)\s*\{\s*)?"
+GOLD_LETTER = re.compile(TEXT_COMMAND + r"\(?([A-Z])\)?\s*\}?")
+# "(A)", "A.", "\textbf{(A)} 42", "A: the first one"
+ANSWER_LETTER = re.compile(TEXT_COMMAND + r"\(?([A-Z])\s*(?:[).:}].*)?", re.DOTALL)
+
+
+class MathEquality:
+    """Grades in child processes, `timeout_seconds` for one answer at most; too long is wrong."""
+
+    def __init__(self, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        if isinstance(timeout_seconds, str) or timeout_seconds <= 0:
+            raise RewardError(
+                f"reward math_equality: timeout_seconds must be above 0, found {timeout_seconds!r}"
+            )
+        self._pool = GradingPool(timeout_seconds)
+
+    def __call__(
+        self, *, prompts: Sequence[str], completions: Sequence[str], answers: Sequence[str]
+    ) -> list[float]:
+        """1.0 where completion and answer are equal, otherwise 0.0."""
+        pairs = [
+            (gold_text(answer), last_boxed(completion) or "")
+            for completion, answer in zip(completions, answers, strict=True)
+        ]
+        verdicts = {pair: equal_at_sight(*pair) for pair in pairs}
+        unclear = [pair for pair, verdict in verdicts.items() if verdict is None]
+        in_math_mode = [(math_mode(gold), math_mode(answer)) for gold, answer in unclear]
+        verdicts.update(zip(unclear, self._pool.equal(in_math_mode), strict=True))
+        return [float(verdicts[pair] or False) for pair in pairs]
+
+
+def gold_text(answer: str) -> str:
+    """The gold answer, taken out of its box if it has one."""
+    return last_boxed(answer) or answer.strip()
+
+
+def equal_at_sight(gold: str, answer: str) -> bool | None:
+    """The verdict where it needs no mathematics, otherwise None."""
+    if not answer:
+        return False
+    if answer == gold:
+        return True
+    if len(answer) > LONGEST_ANSWER_CHARACTERS:
+        return False
+    gold_letter, answer_letter = GOLD_LETTER.fullmatch(gold), ANSWER_LETTER.fullmatch(answer)
+    if gold_letter and answer_letter:
+        return gold_letter[1] == answer_letter[1]
+    return None
+
+
+def math_mode(text: str) -> str:
+    """The text between dollar signs, on one line, unless it marks its math itself."""
+    line = " ".join(text.split())
+    return line if MATH_DELIMITER.search(line) else f"${line}$"

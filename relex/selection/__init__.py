@@ -1,0 +1,18 @@
+"""The choice between what was trained and what was extrapolated."""
+
+from relex.selection.decide import Measured, decide, finalists
+from relex.selection.decision import CandidateResult, Decision
+from relex.selection.intervals import Interval, bootstrap_interval
+from relex.selection.paired import PairedTest, paired_test
+
+__all__ = [
+    "CandidateResult",
+    "Decision",
+    "Interval",
+    "Measured",
+    "PairedTest",
+    "bootstrap_interval",
+    "decide",
+    "finalists",
+    "paired_test",
+]

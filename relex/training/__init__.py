@@ -1,0 +1,31 @@
+"""The short GRPO run: a child process that trains and hands its snapshots to a window."""
+
+from relex.training.events import (
+    SnapshotStored,
+    StepTrained,
+    TrainingEvent,
+    TrainingResumed,
+    TrainingWarning,
+)
+from relex.training.job import TrainingJob
+from relex.training.preflight import (
+    check_training,
+    estimate_window_bytes,
+    estimate_work_bytes,
+    training_device,
+)
+from relex.training.process import run_training
+
+__all__ = [
+    "SnapshotStored",
+    "StepTrained",
+    "TrainingEvent",
+    "TrainingJob",
+    "TrainingResumed",
+    "TrainingWarning",
+    "check_training",
+    "estimate_window_bytes",
+    "estimate_work_bytes",
+    "run_training",
+    "training_device",
+]

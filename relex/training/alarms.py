@@ -1,0 +1,87 @@
+"""Warnings in words about a run that wastes its time."""
+
+from collections import deque
+from collections.abc import Iterator
+from statistics import fmean
+
+from relex.config.training import TrainingConfig
+from relex.training.events import StepTrained
+
+NUM_RECENT_STEPS = 3
+# Below this rate an AdamW update of bfloat16 weights around 0.02 is mostly rounded away: their
+# spacing there is 1.2e-4.
+SMALL_RATE_FOR_BFLOAT16 = 1e-5
+IMPORTANCE_RATIO_LOW, IMPORTANCE_RATIO_HIGH = 0.9, 1.1
+
+
+class ShareAlarm:
+    """Speaks up once each time the mean of the last steps rises above a limit."""
+
+    def __init__(self, limit_fraction: float, finding: str, advice: str) -> None:
+        self._limit_fraction = limit_fraction
+        self._finding, self._advice = finding, advice
+        self._first: float | None = None
+        self._recent: deque[float] = deque(maxlen=NUM_RECENT_STEPS)
+        self._raised = False
+
+    def check(self, step: int, fraction: float) -> str | None:
+        """The warning that the fraction of this step gives rise to, if any."""
+        self._first = fraction if self._first is None else self._first
+        self._recent.append(fraction)
+        mean = fmean(self._recent)
+        was_raised = self._raised
+        self._raised = len(self._recent) == NUM_RECENT_STEPS and mean > self._limit_fraction
+        if was_raised or not self._raised:
+            return None
+        return (
+            f"step {step}: {100 * mean:.0f} % of {self._finding} in the last {NUM_RECENT_STEPS} "
+            f"steps, {100 * self._first:.0f} % in the first one; {self._advice}"
+        )
+
+
+class Alarms:
+    """All that is watched from step to step."""
+
+    def __init__(self, config: TrainingConfig) -> None:
+        self._zero_spread = ShareAlarm(
+            config.zero_spread_fraction_alarm,
+            "the groups had one reward for all completions",
+            "such groups teach nothing: use questions that are neither too easy nor too hard, more "
+            "completions per prompt, or a finer reward",
+        )
+        self._clipped = ShareAlarm(
+            config.clipped_fraction_alarm,
+            "the completions were clipped",
+            "raise max_completion_tokens, or find out why the policy does not come to an end",
+        )
+        self._ratio_in_range = True
+
+    def check(self, trained: StepTrained) -> Iterator[str]:
+        """The warnings that a step gives rise to."""
+        candidates = (
+            self._zero_spread.check(trained.step, trained.zero_spread_fraction),
+            self._clipped.check(trained.step, trained.clipped_fraction),
+            self._check_ratio(trained.step, trained.importance_ratio),
+        )
+        yield from filter(None, candidates)
+
+    def _check_ratio(self, step: int, ratio: float | None) -> str | None:
+        was_in_range = self._ratio_in_range
+        self._ratio_in_range = (
+            ratio is None or IMPORTANCE_RATIO_LOW <= ratio <= IMPORTANCE_RATIO_HIGH
+        )
+        if self._ratio_in_range or not was_in_range:
+            return None
+        return (
+            f"step {step}: vLLM and the trainer disagree about the completions (mean importance "
+            f"ratio {ratio:.2f}, ideally 1); use rollouts: transformers, or float32 masters"
+        )
+
+
+def config_warnings(config: TrainingConfig) -> Iterator[str]:
+    """What can be said before the first step."""
+    if config.master_dtype == "bfloat16" and config.learning_rate <= SMALL_RATE_FOR_BFLOAT16:
+        yield (
+            f"master_dtype bfloat16 with learning_rate {config.learning_rate:g}: most updates are "
+            "smaller than the spacing of bfloat16 weights and are lost; use float32"
+        )

@@ -1,0 +1,116 @@
+"""What is done at the trainer's steps: report, keep the snapshot, make the checkpoint whole."""
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from relex.config.training import TrainingConfig
+from relex.errors import TrainingError
+from relex.training.alarms import Alarms, config_warnings
+from relex.training.events import StepTrained, TrainingWarning, send
+from relex.training.rolling import PREFIX, mark_whole
+from relex.training.snapshots import SnapshotSpool, State
+
+# Collects the trained weights on the main process; must be called on every process.
+GatherState = Callable[[], State]
+
+
+class ReportSteps(TrainerCallback):  # type: ignore[misc]
+    """Sends the metrics of every step, and warnings about them. Used on the main process."""
+
+    def __init__(self, config: TrainingConfig, reward_names: list[str]) -> None:
+        self._config, self._reward_names = config, reward_names
+        self._alarms = Alarms(config)
+        self._last_seconds = 0.0
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        self._last_seconds = time.monotonic()
+        for message in config_warnings(self._config):
+            send(TrainingWarning(message=message))
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any],
+        **_: Any,
+    ) -> None:
+        if "reward" not in logs:
+            return
+        now_seconds = time.monotonic()
+        trained = self._translate(state.global_step, logs, now_seconds - self._last_seconds)
+        self._last_seconds = now_seconds
+        send(trained)
+        for message in self._alarms.check(trained):
+            send(TrainingWarning(message=message))
+
+    def _translate(self, step: int, logs: dict[str, Any], step_seconds: float) -> StepTrained:
+        for name in ("loss", "grad_norm"):
+            if not math.isfinite(logs[name]):
+                raise TrainingError(
+                    f"step {step}: {name} is {logs[name]}: training has diverged; "
+                    "lower training.learning_rate"
+                )
+        return StepTrained(
+            step=step,
+            num_steps=self._config.steps,
+            reward_mean=logs["reward"],
+            reward_spread=logs["reward_std"],
+            reward_means={name: logs[f"rewards/{name}/mean"] for name in self._reward_names},
+            zero_spread_fraction=logs["zero_spread_fraction"],
+            clipped_fraction=logs["completions/clipped_ratio"],
+            mean_completion_tokens=logs["completions/mean_length"],
+            loss=logs["loss"],
+            grad_norm=logs["grad_norm"],
+            learning_rate=logs["learning_rate"],
+            step_seconds=step_seconds,
+            kl=logs.get("kl"),
+            importance_ratio=logs.get("sampling/importance_sampling_ratio/mean"),
+        )
+
+
+class KeepSnapshots(TrainerCallback):  # type: ignore[misc]
+    """Hands the weights of each kept step to the spool, which only the main process has."""
+
+    def __init__(
+        self, config: TrainingConfig, gather_state: GatherState, spool: SnapshotSpool | None
+    ) -> None:
+        self._kept_steps = set(config.kept_steps)
+        self._gather_state, self._spool = gather_state, spool
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if state.global_step not in self._kept_steps:
+            return
+        weights = self._gather_state()
+        if self._spool is not None:
+            self._spool.keep(state.global_step, weights)
+
+
+class RollCheckpoint(TrainerCallback):  # type: ignore[misc]
+    """Asks for a checkpoint every few steps, and marks it when it is whole and none too early."""
+
+    def __init__(self, config: TrainingConfig, spool: SnapshotSpool | None) -> None:
+        self._every_steps, self._last_step = config.checkpoint_every_steps, config.steps
+        self._spool = spool
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        due = state.global_step % self._every_steps == 0
+        control.should_save = due and state.global_step < self._last_step
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        # Every process writes a part: its random state.
+        args.distributed_state.wait_for_everyone()
+        if self._spool is not None:
+            self._spool.wait()
+            mark_whole(Path(args.output_dir) / f"{PREFIX}{state.global_step}")

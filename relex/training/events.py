@@ -1,0 +1,95 @@
+"""What a training process reports while it runs."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from relex.children import Event, emit
+from relex.config.strict import Strict
+
+
+class StepTrained(Strict):
+    """The measurements of one optimizer step, over all of its completions."""
+
+    event: Literal["step"] = "step"
+
+    step: int
+    """The optimizer step, from 1."""
+
+    num_steps: int
+    """Steps that the run will have."""
+
+    reward_mean: float
+    """Mean of the weighted sum of the rewards."""
+
+    reward_spread: float
+    """Standard deviation of the weighted sum of the rewards."""
+
+    reward_means: dict[str, float]
+    """Mean of each reward by its name, without its weight."""
+
+    zero_spread_fraction: float
+    """Share of groups whose completions all have one reward; they teach nothing."""
+
+    clipped_fraction: float
+    """Share of completions that were cut at the longest length."""
+
+    mean_completion_tokens: float
+    """Mean length of a completion in tokens."""
+
+    loss: float
+    """The GRPO loss. Values around zero are normal."""
+
+    grad_norm: float
+    """Norm of the gradient before clipping."""
+
+    learning_rate: float
+    """Learning rate of this step."""
+
+    step_seconds: float
+    """Wall time since the step before: rollouts, rewards, update, and waiting for uploads."""
+
+    kl: float | None = None
+    """KL divergence from the base per token; only with `kl_beta`."""
+
+    importance_ratio: float | None = None
+    """Mean ratio of the trainer's and vLLM's probabilities of the completions; ideally 1."""
+
+
+class SnapshotStored(Strict):
+    """The snapshot of `step` is safe in the window."""
+
+    event: Literal["snapshot"] = "snapshot"
+    step: int
+    size_bytes: int
+
+
+class TrainingResumed(Strict):
+    """Training goes on from the rolling checkpoint of `step`."""
+
+    event: Literal["resumed"] = "resumed"
+    step: int
+
+
+class TrainingWarning(Strict):
+    """Something that the user should look at, in words."""
+
+    event: Literal["warning"] = "warning"
+    message: str
+
+
+TrainingEvent = StepTrained | SnapshotStored | TrainingResumed | TrainingWarning
+
+_EVENTS: TypeAdapter[TrainingEvent] = TypeAdapter(
+    Annotated[TrainingEvent, Field(discriminator="event")]
+)
+
+
+def send(event: TrainingEvent) -> None:
+    """Called in the training process: report to the parent."""
+    emit(**event.model_dump(mode="json"))
+
+
+def parse_event(event: Event) -> TrainingEvent:
+    """The typed event of what the parent received."""
+    return _EVENTS.validate_python(event)

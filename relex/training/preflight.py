@@ -1,0 +1,64 @@
+"""What can be known before training starts: is there a device, and how much will be written."""
+
+from importlib.util import find_spec
+from typing import Literal
+
+import torch
+
+from relex.checkpoints import Checkpoint
+from relex.config.recipe import Recipe
+from relex.errors import ResourceError
+from relex.training.snapshots import snapshot_schema
+
+# Weights, and two moments of AdamW, all in the master dtype.
+STATES_PER_WEIGHT = 3
+# The rolling checkpoint is written whole before the one before it is removed.
+NUM_ROLLING_CHECKPOINTS = 2
+
+
+def training_device(recipe: Recipe) -> Literal["cpu", "cuda"]:
+    """Where the recipe is trained on this machine; raises ResourceError like `check_training`."""
+    has_gpu = torch.cuda.is_available()
+    if recipe.device == "cuda" and not has_gpu:
+        raise ResourceError(
+            "device: cuda, but this machine has no GPU that torch can use; "
+            "use device: cpu or auto, or another machine"
+        )
+    return "cuda" if has_gpu and recipe.device != "cpu" else "cpu"
+
+
+def check_training(recipe: Recipe) -> None:
+    """Raise ResourceError when this machine cannot train the recipe."""
+    config = recipe.training
+    on_gpu = training_device(recipe) == "cuda"
+    if config.rollouts == "vllm" and not on_gpu:
+        raise ResourceError(
+            "training.rollouts: vllm shares a GPU with the trainer, but training would run on the "
+            "CPU; use rollouts: transformers, or a machine with a GPU"
+        )
+    if config.rollouts == "vllm" and find_spec("vllm") is None:
+        raise ResourceError("training.rollouts: vllm is not installed; install relex[gpu]")
+    if on_gpu and config.num_gpus > torch.cuda.device_count():
+        raise ResourceError(
+            f"training.num_gpus: {config.num_gpus}, but this machine has "
+            f"{torch.cuda.device_count()}; lower it or use another machine"
+        )
+
+
+def estimate_window_bytes(recipe: Recipe, base: Checkpoint) -> int:
+    """Size of the finished window in bytes, without its manifest."""
+    return len(recipe.training.kept_steps) * _snapshot_bytes(recipe, base)
+
+
+def estimate_work_bytes(recipe: Recipe, base: Checkpoint) -> int:
+    """Local disk that training needs at most, in bytes: spool and rolling checkpoints."""
+    config = recipe.training
+    num_weights = sum(info.num_elements for info in base.tensors.values())
+    weight_bytes = getattr(torch, config.master_dtype).itemsize
+    rolling_bytes = NUM_ROLLING_CHECKPOINTS * STATES_PER_WEIGHT * num_weights * weight_bytes
+    return config.max_pending_snapshots * _snapshot_bytes(recipe, base) + int(rolling_bytes)
+
+
+def _snapshot_bytes(recipe: Recipe, base: Checkpoint) -> int:
+    schema = snapshot_schema(base, recipe.training.snapshot_dtype)
+    return sum(info.num_bytes for info in schema.values())

@@ -1,0 +1,79 @@
+"""The parent's side of training: start the process, pass on what it reports."""
+
+import os
+import sys
+from collections.abc import Callable
+
+import torch
+
+from relex.atomic import write_atomic
+from relex.children import Child, LogLine
+from relex.storage import open_store
+from relex.training.events import TrainingEvent, parse_event
+from relex.training.job import TrainingJob
+from relex.training.preflight import check_training, training_device
+from relex.window.layout import read_window_manifest
+
+ENVIRONMENT = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "warning",
+}
+
+
+def run_training(
+    job: TrainingJob, on_event: Callable[[TrainingEvent], None], on_log: LogLine
+) -> None:
+    """Train until the window is complete; at once where it is so already.
+
+    A run that was killed is resumed from its rolling checkpoint in `job.work`. On the CPU its
+    window is then the same, byte for byte, as without the kill; vLLM samples the rest anew.
+    The callbacks are called in this process, `on_event` with each step's metrics as it ends,
+    `on_log` line by line.
+
+    Raises ResourceError when this machine cannot train the recipe, the training process's own error
+    (TrainingError, UploadError, RewardError ...), StageError when it died without one.
+    """
+    check_training(job.recipe)
+    if _is_complete(job):
+        return
+    write_atomic(job.file, job.model_dump_json().encode())
+    environment = {**ENVIRONMENT, **_visible_gpus(job)}
+    with Child.of_command(_command(job), on_log, environment) as child:
+        for event in child.events():
+            on_event(parse_event(event))
+    job.file.unlink()
+
+
+def _is_complete(job: TrainingJob) -> bool:
+    manifest = read_window_manifest(open_store(job.window, job.connection))
+    return manifest is not None and manifest.facts.complete
+
+
+def _visible_gpus(job: TrainingJob) -> dict[str, str]:
+    """Shows no more GPUs than the recipe asks for: a trainer that sees more refuses to start."""
+    if training_device(job.recipe) == "cpu":
+        return {}
+    indices = ",".join(str(index) for index in range(torch.cuda.device_count()))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", indices).split(",")
+    return {"CUDA_VISIBLE_DEVICES": ",".join(visible[: job.recipe.training.num_gpus])}
+
+
+def _command(job: TrainingJob) -> list[str]:
+    """One worker, or accelerate's launcher with one for each GPU.
+
+    The launcher dies with this process and the workers die with the launcher, so that no GPU stays
+    occupied when this process is killed.
+    """
+    worker = ["-m", "relex.training.worker", str(job.file)]
+    num_gpus = job.recipe.training.num_gpus
+    if training_device(job.recipe) == "cpu" or num_gpus == 1:
+        return [sys.executable, *worker]
+    return [
+        *(sys.executable, "-m", "relex.children", str(os.getpid())),
+        *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"),
+        *("--num_machines", "1", "--num_processes", str(num_gpus), "--main_process_port", "0"),
+        # What runs in bfloat16 is said by the trainer's own arguments.
+        *("--mixed_precision", "no", "--dynamo_backend", "no"),
+        *worker,
+    ]

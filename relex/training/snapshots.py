@@ -1,0 +1,104 @@
+"""Snapshots on their way from the trainer to the window.
+
+A snapshot is spooled to disk tensor by tensor, and one background thread stores it while training
+goes on. At most `max_pending_snapshots` files wait; then training waits.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from relex.checkpoints import Checkpoint, TensorInfo, check_same_tensors, write_tensor_file
+from relex.config.training import TrainingConfig, WeightDtype
+from relex.errors import CheckpointError, RelexError, TrainingError, UploadError
+from relex.training.events import SnapshotStored, send
+from relex.window import WindowWriter
+
+HF_METADATA = {"format": "pt"}
+State = Mapping[str, torch.Tensor]
+Schema = dict[str, TensorInfo]
+
+
+def snapshot_schema(base: Checkpoint, dtype: WeightDtype) -> Schema:
+    """The tensors of a snapshot: the base's names, order and shapes, its weights in `dtype`."""
+    kept = getattr(torch, dtype)
+    return {
+        name: replace(info, dtype=kept) if info.dtype.is_floating_point else info
+        for name, info in base.tensors.items()
+    }
+
+
+def check_model_state(state: State, schema: Schema) -> None:
+    """Raise CheckpointError unless the model that was loaded is made of the base's tensors.
+
+    A tensor that the base does not have is fine when it is another name of one that it has, as the
+    output layer of a model with tied embeddings is.
+    """
+    known = {tensor.data_ptr() for name, tensor in state.items() if name in schema}
+    found = {
+        name: TensorInfo(tuple(tensor.shape), tensor.dtype)
+        for name, tensor in state.items()
+        if name in schema or tensor.data_ptr() not in known
+    }
+    check_same_tensors("the model that transformers made of the base", found, schema)
+
+
+class SnapshotSpool:
+    """Takes snapshots from the training loop and makes them safe in order."""
+
+    def __init__(
+        self, folder: Path, schema: Schema, writer: WindowWriter, config: TrainingConfig
+    ) -> None:
+        self._folder, self._schema, self._writer = folder, schema, writer
+        self._max_pending = config.max_pending_snapshots
+        self._timeout_seconds = config.upload_timeout_seconds
+        self._pending: deque[tuple[int, Future[None]]] = deque()
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot-upload")
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def keep(self, step: int, state: State) -> None:
+        """Spool the weights of `step` and hand them to the background thread.
+
+        Raises TrainingError when a weight is missing, of another shape or not finite, StorageError
+        when the disk refuses, UploadError when an earlier snapshot could not be stored or takes too
+        long.
+        """
+        self._wait(max_pending=self._max_pending - 1)
+        path = self._folder / f"step_{step:06d}.safetensors"
+        tensors = ((name, state[name]) for name in self._schema if name in state)
+        try:
+            write_tensor_file(path, self._schema, tensors, HF_METADATA)
+        except CheckpointError as error:
+            raise TrainingError(
+                f"step {step}: the weights cannot be kept: {error}; if they are not finite, "
+                "training has diverged: lower training.learning_rate"
+            ) from error
+        self._pending.append((step, self._thread.submit(self._store, step, path)))
+
+    def wait(self) -> None:
+        """Return when every snapshot taken is safe; raises UploadError like `keep`."""
+        self._wait(max_pending=0)
+
+    def _wait(self, max_pending: int) -> None:
+        while self._pending and (len(self._pending) > max_pending or self._pending[0][1].done()):
+            step, future = self._pending.popleft()
+            try:
+                future.result(self._timeout_seconds)
+            except TimeoutError as error:
+                raise UploadError(
+                    f"step {step}: its snapshot was not stored within "
+                    f"{self._timeout_seconds:g} s; check the storage, or raise "
+                    "training.upload_timeout_seconds"
+                ) from error
+            except RelexError as error:
+                raise UploadError(f"step {step}: its snapshot cannot be stored: {error}") from error
+
+    def _store(self, step: int, path: Path) -> None:
+        self._writer.append(step, path)
+        size_bytes = path.stat().st_size
+        path.unlink()
+        send(SnapshotStored(step=step, size_bytes=size_bytes))

@@ -1,0 +1,72 @@
+"""A folder of Hugging Face checkpoints as a window."""
+
+import re
+from pathlib import Path
+
+import torch
+
+from relex.checkpoints import Checkpoint
+from relex.digests import sha256_json
+from relex.errors import WindowError
+from relex.window.same_tensors import same_tensors
+
+STEP_NAME = re.compile(r"(?:checkpoint-|global_step_|step_)(\d+)")
+NESTED = Path("actor/huggingface")
+"""Where verl puts the Hugging Face checkpoint inside that of a step."""
+
+
+class CheckpointFolder:
+    """Sub-folders named `checkpoint-N`, `global_step_N` or `step_N`; others are left alone."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read the headers of all checkpoints.
+
+        Raises WindowError when there are none, a step is there twice, or the steps differ in their
+        tensors; CheckpointError when one is damaged.
+        """
+        self.where = str(folder)
+        self.base_digest: str | None = None
+        self._checkpoint_of = {
+            step: Checkpoint(path) for step, path in sorted(_step_folders(folder).items())
+        }
+        self.steps = tuple(self._checkpoint_of)
+        self.tensors = same_tensors(
+            self.where, {step: found.tensors for step, found in self._checkpoint_of.items()}
+        )
+
+    def read(self, step: int, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
+        if step not in self._checkpoint_of:
+            raise WindowError(f"{self.where}: has no step {step}")
+        if name not in self.tensors:
+            raise WindowError(f"{self.where}: has no tensor {name}")
+        return self._checkpoint_of[step].read(name, start, stop)
+
+    def digest(self) -> str:
+        """Reads every byte once."""
+        return sha256_json({str(step): one.digest() for step, one in self._checkpoint_of.items()})
+
+
+def _step_folders(folder: Path) -> dict[int, Path]:
+    if not folder.is_dir():
+        raise WindowError(f"{folder}: is not a folder; give a window or a folder of checkpoints")
+    found: dict[int, Path] = {}
+    for path in sorted(path for path in folder.iterdir() if path.is_dir()):
+        match = STEP_NAME.fullmatch(path.name)
+        if match is None:
+            continue
+        step = int(match[1])
+        if step == 0:
+            raise WindowError(f"{path}: step 0 is the base, not a snapshot; move it elsewhere")
+        if step in found:
+            raise WindowError(f"{folder}: holds step {step} twice: {found[step].name}, {path.name}")
+        found[step] = path
+    if not found:
+        raise WindowError(
+            f"{folder}: neither a window nor a folder of checkpoints named checkpoint-N, "
+            "global_step_N or step_N"
+        )
+    return {step: _checkpoint_folder(path) for step, path in found.items()}
+
+
+def _checkpoint_folder(path: Path) -> Path:
+    return path / NESTED if (path / NESTED).is_dir() else path

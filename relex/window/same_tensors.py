@@ -1,0 +1,55 @@
+"""The snapshots of a window hold the same tensors, and those are weights that can be subtracted."""
+
+from collections.abc import Mapping
+
+import torch
+
+from relex.checkpoints import TensorInfo
+from relex.errors import WindowError
+
+WEIGHT_DTYPES = {torch.float64, torch.float32, torch.float16, torch.bfloat16}
+BUFFER_DTYPES = {torch.int64, torch.bool}
+
+
+def same_tensors(
+    where: str, tensors_of: Mapping[int, Mapping[str, TensorInfo]]
+) -> dict[str, TensorInfo]:
+    """The tensors that all steps have; `tensors_of` gives those of each step, steps ascending.
+
+    Raises WindowError, naming step and tensor, when there is no step, the steps differ, or weights
+    are quantised.
+    """
+    if not tensors_of:
+        raise WindowError(f"{where}: holds no snapshot yet")
+    first_step, first = next(iter(tensors_of.items()))
+    _check_weights(f"{where}: step {first_step}", first)
+    for step, found in tensors_of.items():
+        _check_same(f"{where}: step {step}", found, f"step {first_step}", first)
+    return dict(first)
+
+
+def _check_weights(where: str, tensors: Mapping[str, TensorInfo]) -> None:
+    for name, info in tensors.items():
+        if info.dtype not in WEIGHT_DTYPES | BUFFER_DTYPES:
+            raise WindowError(
+                f"{where}: {name} is {_name(info)}, so the weights are quantised; "
+                "give the snapshots in float32, bfloat16 or float16"
+            )
+
+
+def _check_same(
+    where: str, found: Mapping[str, TensorInfo], other: str, expected: Mapping[str, TensorInfo]
+) -> None:
+    for name in expected.keys() - found.keys():
+        raise WindowError(f"{where}: lacks {name}, which {other} has")
+    for name in found.keys() - expected.keys():
+        raise WindowError(f"{where}: has {name}, which {other} lacks")
+    for name, info in found.items():
+        if info != expected[name]:
+            raise WindowError(
+                f"{where}: {name} is {_name(info)}, in {other} it is {_name(expected[name])}"
+            )
+
+
+def _name(info: TensorInfo) -> str:
+    return f"{str(info.dtype).removeprefix('torch.')}{list(info.shape)}"

@@ -1,0 +1,54 @@
+"""What a person at a terminal sees while a flow runs; in a service there is no display."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+
+class Display:
+    """Lines and progress bars on a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.progress = Progress(
+            SpinnerColumn(finished_text="[green]✓[/]"),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[note]}[/]"),
+            console=console,
+        )
+
+    def say(self, line: str) -> None:
+        self.console.print(line, highlight=False)
+
+
+_current: ContextVar[Display | None] = ContextVar("display", default=None)
+
+
+def current_display() -> Display | None:
+    """The display of this flow run, if it has one."""
+    return _current.get()
+
+
+@contextmanager
+def displayed(console: Console) -> Iterator[Display]:
+    """Show the flow that runs in the block on `console`."""
+    display = Display(console)
+    token = _current.set(display)
+    try:
+        with display.progress:
+            yield display
+    finally:
+        _current.reset(token)

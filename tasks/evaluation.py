@@ -1,0 +1,177 @@
+"""Candidates are measured: on validation to choose, on test to report."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+
+from relex.candidates import BASE, Candidate, WeightSource
+from relex.digests import sha256_json
+from relex.evaluation import (
+    ANSWERS_FILE,
+    SCORE_FILE,
+    EvaluationSession,
+    Score,
+    correct_matrix,
+    read_answers,
+)
+from relex.manifest import fetch_folder, finished_manifest, publish_folder
+from relex.problems import problems_digest
+from relex.report import BenchmarkResult
+from relex.rewards import grader_version
+from relex.selection import Decision, Measured, bootstrap_interval, finalists
+from tasks.progress import StageProgress, say, stage_progress
+from tasks.run import VALIDATION, Run
+
+KIND = "score"
+
+
+class Evaluation:
+    """Scores of candidates: those that are stored, and new ones from one engine."""
+
+    def __init__(self, run: Run, factors: Path, stack: ExitStack) -> None:
+        self._run, self._stack = run, stack
+        self._folder = run.work / "scores"
+        self._session: EvaluationSession | None = None
+        self._progress: StageProgress | None = None
+        self._num_done = 0
+        self._source = WeightSource(
+            base=str(run.base_folder),
+            window=run.window_uri,
+            connection=run.connection,
+            factors=str(factors),
+        )
+
+    def measure(self, candidate: Candidate, benchmark: str) -> tuple[Score, Measured]:
+        """The candidate's score and graded answers; generated only when they are not stored."""
+        folder = self._folder / candidate.key / benchmark
+        store = self._run.store.child(f"scores/{benchmark}/{candidate.key}")
+        inputs = self._inputs(candidate, benchmark)
+        if finished_manifest(store, KIND, inputs) is None:
+            self._open_session().measure(candidate, benchmark)
+            publish_folder(store, folder, KIND, inputs)
+        else:
+            fetch_folder(store, folder, KIND)
+        score = Score.model_validate_json((folder / SCORE_FILE).read_bytes())
+        say(f"measured {candidate.label} on {benchmark}: {score.accuracy:.3f}")
+        answers = read_answers(folder / ANSWERS_FILE)
+        return score, Measured(candidate, correct_matrix(answers))
+
+    @contextmanager
+    def showing(self, key: str, title: str, num_pairs: int) -> Iterator[None]:
+        """Show the progress of `num_pairs` measurements in the block."""
+        with stage_progress(key, title, num_pairs) as self._progress:
+            self._num_done = 0
+            yield
+
+    def advance(self) -> None:
+        """One more measurement is done."""
+        self._num_done += 1
+        assert self._progress is not None
+        self._progress.update(self._num_done)
+
+    def _inputs(self, candidate: Candidate, benchmark: str) -> dict[str, str]:
+        """Digests of everything that the score depends on."""
+        recipe = self._run.recipe
+        return {
+            "recipe": recipe.digest,
+            "base": self._run.base_digest,
+            "candidate": sha256_json(candidate.model_dump(mode="json")),
+            "problems": problems_digest(self._run.problems[benchmark]),
+            "grader": grader_version(recipe.evaluation.grader),
+        }
+
+    def _open_session(self) -> EvaluationSession:
+        if self._session is None:
+            say("starting the engine ...")
+            benchmarks = {name: self._run.problems[name] for name in self._run.benchmark_names}
+            self._session = self._stack.enter_context(
+                EvaluationSession(
+                    self._run.recipe,
+                    self._source,
+                    benchmarks,
+                    self._folder,
+                    self._on_progress,
+                    get_run_logger().info,
+                )
+            )
+        return self._session
+
+    def _on_progress(self, candidate: Candidate, _: str, num_done: int, num_all: int) -> None:
+        if self._progress is not None:
+            note = f"{candidate.label}: {num_done} of {num_all} answers"
+            self._progress.update(self._num_done, note)
+
+
+@contextmanager
+def open_evaluation(run: Run, factors: Path) -> Iterator[Evaluation]:
+    """The engine starts with the first score that is missing and ends with the block."""
+    with ExitStack() as stack:
+        yield Evaluation(run, factors, stack)
+
+
+def candidates_of(run: Run) -> list[Candidate]:
+    """What the recipe asks to compare."""
+    observed = [Candidate(kind="observed", step=step) for step in run.recipe.observed_steps]
+    targets = sorted(run.recipe.extrapolation.targets)
+    return [BASE, *observed, *(Candidate(kind="extrapolated", step=step) for step in targets)]
+
+
+@task(cache_policy=NO_CACHE)
+def measure_candidates(run: Run, evaluation: Evaluation) -> list[Measured]:
+    """Every candidate on the validation questions."""
+    candidates = candidates_of(run)
+    title = f"Measuring {len(candidates)} candidates"
+    measured = []
+    with run.timed("validation"), evaluation.showing("validation", title, len(candidates)):
+        for candidate in candidates:
+            score, graded = evaluation.measure(candidate, VALIDATION)
+            _record(run, score)
+            measured.append(graded)
+            evaluation.advance()
+    return measured
+
+
+@task(cache_policy=NO_CACHE)
+def measure_finalists(
+    run: Run, evaluation: Evaluation, decision: Decision
+) -> list[BenchmarkResult]:
+    """The chosen candidate, the last observed step and the base, once on each test benchmark."""
+    benchmarks = [benchmark.name for benchmark in run.recipe.problems.test]
+    pairs = [(candidate, name) for name in benchmarks for candidate in finalists(decision)]
+    results = []
+    with run.timed("test"), evaluation.showing("test", "Testing the choice", len(pairs)):
+        for candidate, name in pairs:
+            score, graded = evaluation.measure(candidate, name)
+            interval = bootstrap_interval(graded.correct_QK, run.recipe.selection, run.recipe.seed)
+            results.append(
+                BenchmarkResult(
+                    benchmark=name,
+                    candidate=candidate,
+                    accuracy=score.accuracy,
+                    interval=interval,
+                    num_questions=score.num_questions,
+                    samples_per_question=score.samples_per_question,
+                )
+            )
+            evaluation.advance()
+    return results
+
+
+def _record(run: Run, score: Score) -> None:
+    """A child run per candidate, so that MLflow's compare view draws accuracy over the step."""
+    candidate = score.candidate
+    if run.tracker.has_finished(candidate.label):
+        return
+    params = {**run.params, "kind": candidate.kind, "step": candidate.step}
+    values = {
+        "validation_accuracy": score.accuracy,
+        "truncated_fraction": score.truncated_fraction,
+        "mean_completion_tokens": score.mean_completion_tokens,
+    }
+    with run.tracker.child(candidate.label, "candidate", params) as child:
+        run.tracker.log({**values, "step": candidate.step}, candidate.step, child)
+    run.tracker.log({f"validation_accuracy_{candidate.kind}": score.accuracy}, candidate.step)

@@ -1,0 +1,48 @@
+"""The fit: per tensor one direction and a line over the steps."""
+
+import shutil
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from relex.extrapolation import KIND, fit_factors, fit_inputs, quality
+from relex.manifest import fetch_folder, finished_manifest, publish_folder
+from relex.window import open_window
+from tasks.progress import say, stage_progress
+from tasks.run import Run
+
+
+@task(cache_policy=NO_CACHE)
+def fit(run: Run) -> Path:
+    """Fit the window; returns the local folder with the factors."""
+    folder = run.work / "factors"
+    store = run.store.child("factors")
+    window = open_window(run.window_uri, run.connection)
+    options = run.recipe.extrapolation
+    inputs = fit_inputs(window, run.base, window.steps, options.rank)
+    if finished_manifest(store, KIND, inputs) is not None:
+        if not folder.exists():
+            fetch_folder(store, folder, KIND)
+        say(f"the factors are at {store.uri}; not fitted again")
+        return folder
+    title = f"Fitting {len(window.tensors)} tensors over {len(window.steps)} steps"
+    with run.timed("fit"), stage_progress("fit", title, 100) as progress:
+        shutil.rmtree(folder, ignore_errors=True)
+        factors = fit_factors(
+            window,
+            run.base,
+            folder,
+            rank=options.rank,
+            memory_bytes=options.memory_bytes,
+            device=run.device,
+            on_progress=lambda done, total: progress.update(100 * done // total),
+        )
+        publish_folder(store, folder, KIND, inputs)
+    whole = quality(factors.table.tensors.values())
+    if whole.explained_fraction is None or whole.r2 is None:
+        say("no weight moved in the window; every target equals the base")
+    else:
+        explained = f"{whole.explained_fraction:.3f} of the displacement"
+        say(f"rank {options.rank} explains {explained}; R2 of the lines {whole.r2:.3f}")
+    return folder

@@ -1,0 +1,68 @@
+"""Everything that can be known to be wrong before an hour of training is known here."""
+
+import shutil
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from relex.config import RewardTerm, dump_recipe
+from relex.errors import ResourceError
+from relex.problems import check_disjoint
+from relex.rewards import build_reward, build_rewards, check_reward_contract
+from relex.storage import check_writable
+from relex.training import check_training, estimate_window_bytes, estimate_work_bytes
+from tasks.progress import say
+from tasks.run import TRAIN, Run
+
+RECIPE_FILE = "recipe.yaml"
+GIGABYTE = 1e9
+
+
+@task(cache_policy=NO_CACHE)
+def validate(run: Run) -> None:
+    """Check machine, base, rewards, problems, storage, tracking and space, cheapest first.
+
+    Raises the InputError of the first fault.
+    """
+    check_training(run.recipe)
+    num_elements = sum(info.num_elements for info in run.base.tensors.values())
+    say(f"base       {run.base_folder} ({num_elements / 1e6:,.1f} M parameters), on {run.device}")
+    _check_problems(run)
+    _check_storage(run)
+    say(f"tracking   {run.tracker.uri}")
+    run.store.put(RECIPE_FILE, dump_recipe(run.recipe).encode())
+
+
+def _check_problems(run: Run) -> None:
+    check_disjoint(run.problems)
+    rewards = build_rewards(run.recipe.rewards)
+    grader = build_reward(RewardTerm(reward=run.recipe.evaluation.grader))
+    check_reward_contract([*rewards, grader], run.problems[TRAIN])
+    counts = ", ".join(f"{len(problems)} {name}" for name, problems in run.problems.items())
+    say(f"problems   {counts}; no question is in two of them")
+    terms = " + ".join(f"{term.weight:g} x {term.reward}" for term in run.recipe.rewards)
+    say(f"reward     {terms}")
+
+
+def _check_storage(run: Run) -> None:
+    check_writable(run.root_uri, run.connection)
+    stored = estimate_window_bytes(run.recipe, run.base)
+    embedded = run.recipe.storage.uri == "embedded"
+    local = estimate_work_bytes(run.recipe, run.base) + (stored if embedded else 0)
+    free = shutil.disk_usage(_existing(run.work)).free
+    say(
+        f"storage    {run.uri}: {stored / GIGABYTE:.2f} GB for the window; "
+        f"on this disk {local / GIGABYTE:.2f} of {free / GIGABYTE:.0f} GB"
+    )
+    if local > free:
+        raise ResourceError(
+            f"{run.work}: the run needs {local / GIGABYTE:,.1f} GB on this disk, "
+            f"{free / GIGABYTE:,.1f} GB are free; free some, set RELEX_HOME to another disk, or "
+            "keep fewer steps (training.snapshot_steps)"
+        )
+
+
+def _existing(path: Path) -> Path:
+    """The nearest folder that exists, which is on the same disk."""
+    return path if path.exists() else _existing(path.parent)

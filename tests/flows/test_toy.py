@@ -1,0 +1,189 @@
+"""The whole job on the toy, for real: TRL, S3, vLLM, MLflow, Prefect."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+from mlflow.tracking import MlflowClient
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from relex.home import Home
+from relex.report import RunSummary
+from relex.storage.embedded import free_port
+from tasks.services import mlflow_server
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+TOY = ROOT / "deployments" / "recipes" / "toy.yaml"
+PEAK_LIMIT_BYTES = 4e9
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A pipeline run that has ended."""
+
+    home: Home
+    run: Path
+    output: str
+    peak_bytes: float
+
+    @property
+    def summary(self) -> RunSummary:
+        return RunSummary.model_validate_json((self.run / "report" / "summary.json").read_bytes())
+
+
+def run_to_end(recipe: Path, folder: Path, environment: dict[str, str]) -> Finished:
+    """Run the pipeline and watch the memory of its whole process tree."""
+    command = [sys.executable, "-m", "flows.run", str(recipe)]
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    peak_bytes = [0.0]
+    watcher = threading.Thread(target=watch_memory, args=(process.pid, peak_bytes))
+    watcher.start()
+    output, _ = process.communicate()
+    watcher.join()
+    assert process.returncode == 0, output
+    (run,) = (folder / "s3" / "relex" / "runs").iterdir()
+    return Finished(Home(folder), run, output, peak_bytes[0])
+
+
+def watch_memory(pid: int, peak_bytes: list[float]) -> None:
+    """Sum of the proportional set sizes of `pid` and its descendants, at its largest."""
+    while psutil.pid_exists(pid):
+        try:
+            root = psutil.Process(pid)
+            tree = [root, *root.children(recursive=True)]
+            peak_bytes[0] = max(peak_bytes[0], sum(p.memory_full_info().pss for p in tree))
+        except psutil.Error:
+            continue
+        time.sleep(0.5)
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory, prefect_settings, build_environment) -> Finished:
+    folder = tmp_path_factory.mktemp("toy")
+    return run_to_end(TOY, folder, build_environment(folder))
+
+
+@pytest.fixture(scope="module")
+def fast_toy(tmp_path_factory, build_environment) -> Finished:
+    """The toy at a rate at which extrapolation is harmful at once."""
+    folder = tmp_path_factory.mktemp("fast")
+    recipe = yaml.safe_load(TOY.read_text())
+    recipe["training"]["learning_rate"] = 5e-5
+    path = folder / "fast.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    return run_to_end(path, folder, build_environment(folder))
+
+
+def test_an_extrapolated_candidate_is_chosen_and_beats_what_was_trained(toy):
+    decision = toy.summary.decision
+    assert decision.chosen.kind == "extrapolated"
+    chosen = toy.summary.benchmark_result("toy", decision.chosen)
+    last = toy.summary.benchmark_result("toy", decision.last_observed)
+    assert chosen.interval.low > last.interval.high
+
+
+def test_the_figures_are_those_of_the_readme(toy):
+    accuracies = {
+        result.candidate.label: result.accuracy for result in toy.summary.decision.results
+    }
+    assert accuracies["base"] == pytest.approx(0.50, abs=0.03)
+    assert accuracies["step 30"] == pytest.approx(0.59, abs=0.04)
+    assert accuracies["k = 120"] == pytest.approx(0.73, abs=0.06)
+
+
+def test_an_observed_step_is_kept_where_extrapolation_is_harmful(fast_toy):
+    decision = fast_toy.summary.decision
+    assert decision.chosen == decision.last_observed
+    assert decision.result(decision.last_observed).accuracy > 0.75
+
+
+def test_vllm_generated_the_answers(toy):
+    scores = [json.loads(path.read_text()) for path in toy.run.glob("scores/*/*/score.json")]
+    assert len(scores) == 13 + 3
+    assert all(score["engine"].startswith("vllm") for score in scores)
+
+
+def test_s3_holds_the_window_and_a_model_that_loads(toy):
+    assert len(list((toy.run / "window" / "steps").glob("*.safetensors"))) == 30
+    tokenizer = AutoTokenizer.from_pretrained(toy.run / "model")
+    model = AutoModelForCausalLM.from_pretrained(toy.run / "model")
+    ids = model.generate(
+        **tokenizer("3+4=", return_tensors="pt"), max_new_tokens=4, do_sample=False
+    )
+    assert tokenizer.decode(ids[0], skip_special_tokens=True) == "3+4=7"
+
+
+def test_no_checkpoint_is_left_but_the_chosen_one(toy):
+    configs = [path.parent for path in toy.home.root.rglob("config.json")]
+    assert configs == [toy.run / "model"]
+    assert not toy.home.work(toy.run.name).exists()
+
+
+def test_memory_stays_under_four_gigabytes(toy):
+    assert toy.peak_bytes < PEAK_LIMIT_BYTES
+
+
+def test_mlflow_shows_the_runs_over_http(toy):
+    with mlflow_server(toy.home, free_port()) as address:
+        client = MlflowClient(address)
+        (experiment,) = [e for e in client.search_experiments() if e.name == "relex"]
+        runs = client.search_runs([experiment.experiment_id])
+        champion = client.get_model_version_by_alias("toy", "champion")
+        (parent,) = [run for run in runs if run.data.tags["relex.kind"] == "pipeline"]
+        curve = client.get_metric_history(parent.info.run_id, "validation_accuracy_extrapolated")
+        report = client.list_artifacts(parent.info.run_id, "report")
+        link = f"{address}/get-artifact?path=report/accuracy.png&run_uuid={parent.info.run_id}"
+        with urllib.request.urlopen(link) as answer:
+            picture = answer.read()
+    kinds = [run.data.tags["relex.kind"] for run in runs]
+    assert sorted(set(kinds)) == ["candidate", "pipeline", "training"]
+    assert kinds.count("candidate") == 13
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert sorted(point.step for point in curve) == [45, 60, 75, 90, 120, 150, 180, 240, 300]
+    assert parent.data.metrics["best_step"] == toy.summary.decision.chosen.step
+    assert champion.source == f"s3://relex/runs/{toy.run.name}/model"
+    assert "report/report.md" in [file.path for file in report]
+    assert picture.startswith(b"\x89PNG")
+
+
+def test_the_flow_is_completed_in_prefect(toy, prefect_settings):
+    request = urllib.request.Request(
+        f"{prefect_settings['PREFECT_API_URL']}/flow_runs/filter",
+        data=json.dumps({"flow_runs": {"name": {"any_": [toy.run.name]}}}).encode(),
+        headers={"content-type": "application/json"},
+    )
+    with urllib.request.urlopen(request) as answer:
+        (flow_run,) = json.load(answer)
+    assert flow_run["state_type"] == "COMPLETED"
+
+
+def test_the_end_of_the_output_tells_what_was_chosen_and_where_it_is(toy):
+    summary = toy.summary
+    assert summary.decision.reason.split()[0] in toy.output
+    assert f"s3://relex/runs/{toy.run.name}/model" in toy.output
+    assert "make ui" in toy.output
+
+
+def test_the_same_recipe_again_trains_nothing_and_says_so(toy, build_environment):
+    again = run_to_end(TOY, toy.home.root, build_environment(toy.home.root))
+    assert "not trained again" in again.output
+    assert "not fitted again" in again.output
+    assert "starting the engine" not in again.output
+    assert again.summary.decision == toy.summary.decision

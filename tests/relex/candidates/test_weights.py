@@ -1,0 +1,99 @@
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from relex.candidates.candidate import BASE, Candidate
+from relex.candidates.weights import WeightSource, open_weights
+from relex.checkpoints import Checkpoint
+from relex.errors import CheckpointError, FactorsError, WindowError
+from relex.extrapolation import fit_factors
+from relex.window import open_window
+
+START = {"b": torch.zeros(2, 2).bfloat16(), "a": torch.ones(3).bfloat16()}
+
+
+def save(folder: Path, tensors: Mapping[str, torch.Tensor]) -> Path:
+    folder.mkdir(parents=True)
+    save_file(dict(tensors), folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> WeightSource:
+    """A bfloat16 base and a float32 window that moves by 1 a step."""
+    base = save(tmp_path / "base", START)
+    for step in (1, 2, 3):
+        moved = {name: tensor.float() + step for name, tensor in START.items()}
+        save(tmp_path / "window" / f"checkpoint-{step}", moved)
+    window = open_window(str(tmp_path / "window"))
+    fit_factors(window, Checkpoint(base), tmp_path / "factors", device="cpu")
+    return WeightSource(
+        base=str(base), window=str(tmp_path / "window"), factors=str(tmp_path / "factors")
+    )
+
+
+@pytest.mark.parametrize(
+    ("candidate", "moved"),
+    [
+        (BASE, 0),
+        (Candidate(kind="observed", step=2), 2),
+        (Candidate(kind="extrapolated", step=10), 10),
+    ],
+)
+def test_every_kind_of_candidate_has_its_weights(source, candidate, moved) -> None:
+    found = dict(open_weights(source).tensors(candidate))
+    for name, tensor in START.items():
+        assert torch.allclose(found[name].float(), tensor.float() + moved, rtol=1e-2)
+
+
+@pytest.mark.parametrize(
+    "candidate",
+    [BASE, Candidate(kind="observed", step=3), Candidate(kind="extrapolated", step=4)],
+)
+def test_names_order_shapes_and_dtypes_are_the_base_s(source, candidate) -> None:
+    found = list(open_weights(source).tensors(candidate))
+    expected = Checkpoint(Path(source.base)).tensors
+    assert [name for name, _ in found] == list(expected)
+    assert [(tuple(t.shape), t.dtype) for _, t in found] == [
+        (info.shape, info.dtype) for info in expected.values()
+    ]
+
+
+def test_one_opened_source_serves_many_candidates(source) -> None:
+    weights = open_weights(source)
+    steps = [Candidate(kind="extrapolated", step=step) for step in (4, 5, 4)]
+    first, _, again = (dict(weights.tensors(candidate)) for candidate in steps)
+    assert all(torch.equal(first[name], again[name]) for name in START)
+
+
+def test_a_step_that_the_window_lacks_is_refused(source) -> None:
+    with pytest.raises(WindowError, match="has no step 7; it holds 3 steps from 1 to 3"):
+        open_weights(source).tensors(Candidate(kind="observed", step=7))
+
+
+def test_a_target_inside_the_window_is_refused(source) -> None:
+    with pytest.raises(FactorsError, match="step 3 is not beyond the window"):
+        open_weights(source).tensors(Candidate(kind="extrapolated", step=3))
+
+
+def test_a_window_of_another_base_is_refused(source, tmp_path: Path) -> None:
+    other = save(tmp_path / "other", {"a": START["a"]})
+    weights = open_weights(source.model_copy(update={"base": str(other)}))
+    with pytest.raises(CheckpointError, match="has tensor b that the base does not have"):
+        weights.tensors(Candidate(kind="observed", step=1))
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "message"),
+    [
+        ("observed", WindowError, "needs a window"),
+        ("extrapolated", FactorsError, "needs factors"),
+    ],
+)
+def test_what_the_source_lacks_is_named(source, kind, error, message) -> None:
+    weights = open_weights(WeightSource(base=source.base))
+    with pytest.raises(error, match=message):
+        weights.tensors(Candidate(kind=kind, step=9))

@@ -1,0 +1,187 @@
+"""`relex fit`, `inspect` and `predict` on the golden trajectory, and on bad input."""
+
+import json
+import os
+import resource
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from relex.cli.app import main
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "tied"
+BASE, STEPS = str(GOLDEN / "base"), str(GOLDEN / "steps")
+REPOSITORY = Path(__file__).parents[3]
+COMMAND = [sys.executable, "-c", "from relex.cli.app import main; main()"]
+INTERRUPTED = 130
+
+
+@dataclass
+class Result:
+    exit_code: int
+    out: str
+    error: str
+
+
+Relex = Callable[..., Result]
+
+
+@pytest.fixture
+def relex(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Relex:
+    def run(*arguments: str | Path) -> Result:
+        monkeypatch.setattr(sys, "argv", ["relex", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        output = capsys.readouterr()
+        assert end.value.code is None or isinstance(end.value.code, int)
+        return Result(end.value.code or 0, output.out, output.err)
+
+    return run
+
+
+@pytest.fixture
+def factors(relex: Relex, tmp_path: Path) -> Path:
+    result = relex("fit", STEPS, "--base", BASE, "--out", tmp_path / "factors", "--device", "cpu")
+    assert (result.exit_code, result.error) == (0, "")
+    return tmp_path / "factors"
+
+
+def test_fit_then_predict_gives_the_reference_checkpoint(relex, factors, tmp_path) -> None:
+    out = tmp_path / "out"
+    result = relex("predict", factors, "--base", BASE, "--step", 50, "--out", out)
+    assert result.exit_code == 0
+    expected = load_file(GOLDEN / "float64" / "extrapolate-rank1-step50.safetensors")
+    found = load_file(out / "model.safetensors")
+    num_different = sum(int((found[name] != expected[name]).sum()) for name in expected)
+    assert num_different <= 1
+    assert (out / "tokenizer.json").is_file()
+
+
+def test_inspect_fits_an_80_column_terminal(relex, factors) -> None:
+    lines = relex("inspect", factors).out.splitlines()
+    assert max(len(line) for line in lines) <= 80
+    assert lines[0].startswith("12 steps from 1 to 12, rank 1, 24 tensors, 2 of them never moved")
+
+
+def test_inspect_json_holds_every_tensor(relex, factors) -> None:
+    summary = json.loads(relex("inspect", factors, "--json").out)
+    shares = [q["explained_fraction"] for q in summary["tensors"].values()]
+    assert len(shares) == 24
+    assert min(share for share in shares if share is not None) == pytest.approx(0.861466, abs=1e-6)
+    assert 0.9 < summary["overall"]["r2"] <= 1
+
+
+def test_fit_takes_the_steps_asked_for(relex, tmp_path) -> None:
+    out = tmp_path / "factors"
+    options = ["--steps", "3:6", "--rank", 2, "--memory-gb", "0.01", "--device", "cpu"]
+    assert relex("fit", STEPS, "--base", BASE, "--out", out, *options).exit_code == 0
+    assert json.loads((out / "factors.json").read_text())["steps"] == [3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--steps", "3-6"], "relex: --steps '3-6': write the first and the last step"),
+        (["--steps", "6:3"], "relex: --steps '6:3': write the first and the last step"),
+        (["--steps", "1:75"], "ends at step 12, asked for steps up to 75"),
+        (["--steps", "3:3"], "has 1 snapshots in steps 3 to 3; a line needs at least two"),
+        (["--rank", "13"], "rank 13 is impossible with 12 snapshots"),
+        (["--device", "abacus"], "is not one of 'auto', 'cpu', 'cuda'"),
+        (["--colour", "red"], "relex: No such option: --colour"),
+        (["--base", STEPS], "has no weights"),
+    ],
+)
+def test_bad_input_of_fit_is_one_line_and_exit_code_2(relex, tmp_path, options, message) -> None:
+    result = relex("fit", STEPS, "--base", BASE, "--out", tmp_path / "out", *options)
+    assert result.exit_code == 2
+    assert message in result.error
+    assert result.error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_target_inside_the_window_is_one_line_and_exit_code_2(relex, factors, tmp_path) -> None:
+    result = relex("predict", factors, "--base", BASE, "--step", 12, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "step 12 is not beyond the window, which ends at step 12" in result.error
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_command_is_one_line_and_exit_code_2(relex) -> None:
+    result = relex()
+    assert (result.exit_code, result.error) == (2, "relex: Missing command. See relex --help.\n")
+
+
+def test_help_names_every_command(relex) -> None:
+    result = relex("--help")
+    assert result.exit_code == 0
+    for command in ("train", "window", "fit", "inspect", "predict", "evaluate"):
+        assert f" {command} " in result.out
+
+
+def test_an_unfinished_folder_is_no_factors(relex, tmp_path) -> None:
+    result = relex("inspect", tmp_path)
+    assert result.exit_code == 2
+    assert "has no manifest" in result.error
+
+
+def wide_checkpoint(folder: Path, num_elements: int) -> None:
+    """A checkpoint of zeros that takes no room on disk."""
+    folder.mkdir(parents=True)
+    info = {"dtype": "F32", "shape": [num_elements], "data_offsets": [0, 4 * num_elements]}
+    header = json.dumps({"w": info}).encode()
+    with (folder / "model.safetensors").open("wb") as file:
+        file.write(struct.pack("<Q", len(header)) + header)
+        file.truncate(8 + len(header) + 4 * num_elements)
+
+
+def run_child(arguments: list[str], **options) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    return subprocess.Popen(
+        [*COMMAND, *arguments], env=environment, stderr=subprocess.PIPE, text=True, **options
+    )
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_no_folder(tmp_path: Path) -> None:
+    for name in ("base", "window/step_1", "window/step_2", "window/step_3"):
+        wide_checkpoint(tmp_path / name, 100_000_000)
+    out = tmp_path / "results" / "factors"
+    window, base = str(tmp_path / "window"), str(tmp_path / "base")
+    options = ["--base", base, "--out", str(out), "--memory-gb", "0.01", "--device", "cpu"]
+    with run_child(["fit", window, *options], start_new_session=True) as child:
+        while not list(out.parent.glob(".factors.partial-*/factors.safetensors")):
+            assert child.poll() is None
+            time.sleep(0.01)
+        child.send_signal(signal.SIGINT)
+        _, error = child.communicate()
+    assert child.returncode == INTERRUPTED
+    assert "Traceback" not in error
+    assert list(out.parent.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["fit", "predict"])
+def test_a_full_disk_leaves_no_folder(command, factors, tmp_path: Path) -> None:
+    out = tmp_path / "results" / "out"
+    arguments = {
+        "fit": ["fit", STEPS, "--device", "cpu"],
+        "predict": ["predict", str(factors), "--step", "50"],
+    }[command]
+    limit_bytes = 50_000
+    child = run_child(
+        [*arguments, "--base", BASE, "--out", str(out)],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes)),
+    )
+    _, error = child.communicate()
+    assert child.returncode == 2
+    assert "cannot be written: File too large; free some space" in error
+    assert error.count("\n") == 1
+    assert list(out.parent.iterdir()) == []

@@ -1,0 +1,130 @@
+"""Recipes: what is accepted, and the one line that says what is wrong."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from relex.config import Recipe, dump_recipe, load_recipe, parse_recipe
+from relex.errors import RecipeError
+
+RECIPES = Path(__file__).parents[3] / "deployments" / "recipes"
+TOY = (RECIPES / "toy.yaml").read_text()
+
+
+def sections(model: type[BaseModel]) -> list[type[BaseModel]]:
+    nested = [
+        field.annotation
+        for field in model.model_fields.values()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+    ]
+    return [model, *(section for child in nested for section in sections(child))]
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_recipe_is_valid(path: Path) -> None:
+    assert load_recipe(path).name
+
+
+@pytest.mark.parametrize(
+    ("stem", "window", "target"),
+    [
+        ("qwen2.5-math-1.5b", 75, 500),
+        ("qwen3-4b-base", 75, 500),
+        ("qwen3-8b-base", 100, 750),
+    ],
+)
+def test_the_papers_recipes_have_its_window_and_target(stem: str, window: int, target: int) -> None:
+    recipe = load_recipe(RECIPES / f"{stem}.yaml")
+    assert recipe.training.steps == window
+    assert target in recipe.extrapolation.targets
+
+
+@pytest.mark.parametrize("section", sections(Recipe), ids=lambda section: section.__name__)
+def test_every_field_is_documented(section: type[BaseModel]) -> None:
+    assert [name for name, field in section.model_fields.items() if not field.description] == []
+
+
+def test_a_recipe_survives_a_round_trip() -> None:
+    recipe = parse_recipe(TOY, "toy.yaml")
+    assert parse_recipe(dump_recipe(recipe), "again") == recipe
+
+
+def test_where_a_run_is_kept_does_not_change_its_identity() -> None:
+    elsewhere = TOY + "storage: {uri: 's3://other/place'}\ntracking: {experiment: other}\n"
+    assert parse_recipe(elsewhere, "toy.yaml").run_id == parse_recipe(TOY, "toy.yaml").run_id
+
+
+def test_what_can_change_a_result_changes_the_identity() -> None:
+    other = TOY.replace("steps: 30", "steps: 31")
+    assert parse_recipe(other, "toy.yaml").run_id != parse_recipe(TOY, "toy.yaml").run_id
+
+
+def test_every_step_is_kept_unless_the_recipe_lists_steps() -> None:
+    assert parse_recipe(TOY, "toy.yaml").training.kept_steps == tuple(range(1, 31))
+
+
+def test_the_last_step_is_always_observed() -> None:
+    assert parse_recipe(TOY, "toy.yaml").observed_steps == (10, 20, 30)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "learning_rate:",
+            "learning_rat:",
+            "learning_rat: unknown key; did you mean learning_rate?",
+        ),
+        ("name: toy\n", "", "name: missing"),
+        ("steps: 30", "steps: many", "training.steps: input should be a valid integer"),
+        ("learning_rate: 1.0e-5", "learning_rate: .nan", "training.learning_rate: "),
+        ("targets: [45,", "targets: [30,", "30 is not beyond the window, which ends at step 30"),
+        ("targets: [45,", "targets: [7,", "7 is not beyond the window"),
+        ("targets: [45,", "targets: [60,", "extrapolation.targets: a target is listed twice"),
+        ("observed_steps: [10,", "observed_steps: [31,", "31 is not kept in the window"),
+        ("  steps: 30", "  steps: 30\n  snapshot_steps: [10, 20]", "the last step 30 must be kept"),
+        ("  steps: 30", "  steps: 30\n  snapshot_steps: [0, 30]", "must lie in 1 to 30"),
+        ("  steps: 30", "  steps: 30\n  snapshot_steps: [30]", "at least two snapshots"),
+        ("  steps: 30", "  steps: 30\n  snapshot_steps: [5, 5, 30]", "a step is listed twice"),
+        ("split: validation", "split: dev", "toy has train, validation and test, not 'dev'"),
+        ("kind: toy, split: train", "kind: jsonl", "path: needed for kind jsonl"),
+        ("kind: toy, split: train", "kind: toy, path: x", "remove path"),
+        ("- name: toy", "- name: validation", "benchmark names must differ"),
+        ("max_context_tokens: 64", "max_context_tokens: 8", "leaves no room for a prompt"),
+        ("targets:", "rank: 31\n  targets:", "rank: 31 is above the number of snapshots, 30"),
+        ("base:", "device: tpu\nbase:", "device: input should be 'auto', 'cpu' or 'cuda'"),
+        ("base:", "storage: {uri: folder}\nbase:", "storage.uri: "),
+    ],
+)
+def test_a_fault_is_one_clear_line(old: str, new: str, message: str) -> None:
+    assert old in TOY
+    with pytest.raises(RecipeError) as error:
+        parse_recipe(TOY.replace(old, new, 1), "my.yaml")
+    assert message in str(error.value)
+    assert str(error.value).startswith("my.yaml: ")
+    assert "\n" not in str(error.value)
+
+
+def test_all_faults_are_told_at_once() -> None:
+    with pytest.raises(RecipeError) as error:
+        parse_recipe(TOY.replace("steps: 30", "stepz: 30").replace("name: toy\n", "", 1), "my.yaml")
+    assert "name: missing" in str(error.value)
+    assert "stepz: unknown key" in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["- a list", "just words", ""])
+def test_a_file_that_is_no_mapping_is_refused(text: str) -> None:
+    with pytest.raises(RecipeError, match="not a mapping of recipe fields"):
+        parse_recipe(text, "my.yaml")
+
+
+def test_broken_yaml_is_one_line() -> None:
+    with pytest.raises(RecipeError, match="not valid YAML") as error:
+        parse_recipe("name: [", "my.yaml")
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"absent\.yaml: cannot be read"):
+        load_recipe(tmp_path / "absent.yaml")

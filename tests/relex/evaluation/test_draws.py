@@ -1,0 +1,71 @@
+from collections.abc import Callable
+
+import pytest
+from transformers import AutoTokenizer
+
+from relex.checkpoints import TOY_BASE
+from relex.config import Recipe, check_recipe
+from relex.errors import ProblemError
+from relex.evaluation.draws import build_draws, request_seed
+from relex.problems import Problem
+
+MakeRecipe = Callable[..., Recipe]
+PROBLEMS = [Problem(f"{a}+{b}=", str(a + b)) for a in range(31) for b in range(31)]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> object:
+    return AutoTokenizer.from_pretrained(TOY_BASE)
+
+
+def test_every_question_and_sample_has_a_seed_of_its_own(
+    toy_recipe: MakeRecipe, tokenizer: object
+) -> None:
+    draws = build_draws(PROBLEMS, toy_recipe(samples_per_question=8), tokenizer)
+    seeds = {draw.request.seed for draw in draws}
+    assert len(seeds) == len(PROBLEMS) * 8
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_a_seed_depends_on_question_sample_and_run_only() -> None:
+    assert request_seed(7, "abc", 1) == request_seed(7, "abc", 1)
+    assert (
+        len({request_seed(7, "abc", 1), request_seed(8, "abc", 1), request_seed(7, "abd", 1)}) == 3
+    )
+
+
+def test_seeds_are_the_same_on_every_machine() -> None:
+    assert request_seed(0, "0123456789abcdef", 0) == 3509402400890765139
+
+
+def test_draws_go_question_by_question(toy_recipe: MakeRecipe, tokenizer: object) -> None:
+    draws = build_draws(PROBLEMS[:2], toy_recipe(samples_per_question=2), tokenizer)
+    assert [(draw.problem.question, draw.sample) for draw in draws] == [
+        ("0+0=", 0),
+        ("0+0=", 1),
+        ("0+1=", 0),
+        ("0+1=", 1),
+    ]
+
+
+def test_the_request_holds_the_tokens_of_the_rendered_prompt(
+    toy_recipe: MakeRecipe, tokenizer: object
+) -> None:
+    recipe = toy_recipe().model_dump()
+    recipe["problems"]["prompt"]["template"] = "12+{question}"
+    [draw, *_] = build_draws([Problem("3=", "15")], check_recipe(recipe, "test"), tokenizer)
+    assert draw.prompt == "12+3="
+    assert tokenizer.decode(draw.request.prompt_token_ids) == "12+3="  # type: ignore[attr-defined]
+
+
+def test_a_prompt_that_leaves_too_little_room_is_refused_by_name(
+    toy_recipe: MakeRecipe, tokenizer: object
+) -> None:
+    recipe = toy_recipe(max_completion_tokens=60)
+    with pytest.raises(ProblemError, match=r"'12\+13=': its prompt has 6 tokens .* together 66"):
+        build_draws([Problem("1+1=", "2"), Problem("12+13=", "25")], recipe, tokenizer)
+
+
+def test_a_prompt_that_just_fits_is_taken(toy_recipe: MakeRecipe, tokenizer: object) -> None:
+    recipe = toy_recipe(max_completion_tokens=58, samples_per_question=1)
+    assert len(build_draws([Problem("12+13=", "25")], recipe, tokenizer)) == 1

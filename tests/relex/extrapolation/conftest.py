@@ -1,0 +1,73 @@
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from relex.checkpoints import Checkpoint, TensorInfo
+from relex.digests import sha256_json
+from relex.extrapolation import Factors, fit_factors
+
+Tensors = Mapping[str, torch.Tensor]
+
+
+@dataclass
+class MemoryWindow:
+    """A window whose snapshots are tensors in memory."""
+
+    snapshots: Mapping[int, Tensors]
+    base_digest: str | None = None
+    where: str = "memory"
+    num_elements_read: int = field(default=0, compare=False)
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        return tuple(self.snapshots)
+
+    @property
+    def tensors(self) -> dict[str, TensorInfo]:
+        first = next(iter(self.snapshots.values()), {})
+        return {name: TensorInfo(tuple(t.shape), t.dtype) for name, t in first.items()}
+
+    def read(self, step: int, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
+        elements = self.snapshots[step][name].reshape(-1)[start:stop]
+        self.num_elements_read += elements.numel()
+        return elements
+
+    def digest(self) -> str:
+        return sha256_json(list(self.snapshots))
+
+
+@dataclass
+class Lab:
+    """Fits snapshots in memory against a base on disk."""
+
+    folder: Path
+    num_fits: int = 0
+
+    def base(self, tensors: Tensors) -> Checkpoint:
+        folder = self.folder / f"base-{sum(1 for _ in self.folder.iterdir())}"
+        folder.mkdir()
+        save_file(dict(tensors), folder / "model.safetensors", {"format": "pt"})
+        return Checkpoint(folder)
+
+    def fit(self, snapshots: Mapping[int, Tensors], base: Checkpoint, **options: Any) -> Factors:
+        return self.fit_window(MemoryWindow(snapshots), base, **options)
+
+    def fit_window(self, window: MemoryWindow, base: Checkpoint, **options: Any) -> Factors:
+        self.num_fits += 1
+        out = self.folder / f"factors-{self.num_fits}"
+        return fit_factors(window, base, out, **{"device": "cpu", **options})
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(tmp_path)
+
+
+@pytest.fixture
+def memory_window() -> Callable[..., MemoryWindow]:
+    return MemoryWindow

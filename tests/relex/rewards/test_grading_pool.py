@@ -1,0 +1,129 @@
+"""The life of the grading processes: threads, deaths, and the end of the program."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from relex.errors import RewardError
+from relex.rewards import grading_pool
+from relex.rewards.grading_pool import GradingPool, GradingWorker
+
+EQUAL, HANGS = ("$1/2$", "$0.5$"), ("$8$", "$9^{9^{9^{9}}}$")
+PROGRAM = """
+import sys
+from relex.rewards.grading_pool import GradingPool
+pool = GradingPool(timeout_seconds=1.0)
+assert pool.equal([("$1/2$", "$0.5$")]) == [True]
+print("graded", flush=True)
+pool.equal([("$8$", sys.argv[1])])
+"""
+
+
+def grading_processes(parent: psutil.Process) -> list[psutil.Process]:
+    return [child for child in parent.children() if "grading_worker" in " ".join(child.cmdline())]
+
+
+def run_in_thread(pool: GradingPool) -> list[bool]:
+    verdicts: list[bool] = []
+    thread = threading.Thread(target=lambda: verdicts.extend(pool.equal([EQUAL])))
+    thread.start()
+    thread.join()
+    return verdicts
+
+
+def start_program(answer: str) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
+    """A program that has graded once and now grades `answer`, with its grading processes."""
+    program = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, answer], stdout=subprocess.PIPE, text=True
+    )
+    assert program.stdout is not None and program.stdout.readline() == "graded\n"
+    children = grading_processes(psutil.Process(program.pid))
+    assert children
+    return program, children
+
+
+def test_workers_outlive_the_thread_that_started_them() -> None:
+    pool = GradingPool(timeout_seconds=2.0)
+    assert run_in_thread(pool) == [True]
+    before = grading_processes(psutil.Process())
+    assert run_in_thread(pool) == [True]
+    assert grading_processes(psutil.Process()) == before
+
+
+def test_threads_may_share_a_pool() -> None:
+    pool = GradingPool(timeout_seconds=2.0)
+    results: list[list[bool]] = []
+    pairs = [(f"${index}$", f"${index % 7}.0$") for index in range(50)]
+    threads = [threading.Thread(target=lambda: results.append(pool.equal(pairs))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [[index < 7 for index in range(50)]] * 4
+
+
+def test_a_small_batch_starts_one_process_only() -> None:
+    pool = GradingPool(timeout_seconds=2.0)
+    before = len(grading_processes(psutil.Process()))
+    for _ in range(3):
+        pool.equal([EQUAL])
+    assert len(grading_processes(psutil.Process())) == before + 1
+
+
+def test_a_worker_that_was_killed_from_outside_does_not_cost_a_verdict() -> None:
+    pool = GradingPool(timeout_seconds=2.0)
+    before = set(grading_processes(psutil.Process()))
+    pool.equal([EQUAL])
+    (worker,) = set(grading_processes(psutil.Process())) - before
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.wait(5)
+    assert pool.equal([EQUAL]) == [True]
+
+
+def test_a_dropped_pool_leaves_no_process() -> None:
+    before = grading_processes(psutil.Process())
+    pool = GradingPool(timeout_seconds=2.0)
+    pool.equal([EQUAL, EQUAL])
+    del pool
+    assert grading_processes(psutil.Process()) == before
+
+
+def test_a_program_that_ends_leaves_no_process() -> None:
+    program, children = start_program("$8$")
+    program.communicate(timeout=10)
+    assert program.returncode == 0
+    assert not psutil.wait_procs(children, timeout=2)[1]
+
+
+@pytest.mark.parametrize("answer", ["$8$", HANGS[1]])
+def test_a_program_that_is_killed_leaves_no_process(answer: str) -> None:
+    program, children = start_program(answer)
+    program.kill()
+    program.communicate(timeout=10)
+    assert not psutil.wait_procs(children, timeout=4)[1]
+
+
+def test_a_hang_ends_at_its_limit() -> None:
+    worker = GradingWorker(timeout_seconds=0.5)
+    worker.equal(*EQUAL)
+    start = time.monotonic()
+    assert worker.equal(*HANGS) is False
+    assert 0.4 < time.monotonic() - start < 1.5
+    worker.stop()
+
+
+def test_a_worker_that_cannot_start_is_an_error_and_no_zero(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "worker.py"
+    broken.write_text("import no_such_math_library")
+    monkeypatch.setattr(grading_pool, "WORKER_FILE", broken)
+    with pytest.raises(RewardError, match=r"math_equality: its grading process fails .*install"):
+        GradingPool(timeout_seconds=1.0).equal([EQUAL])

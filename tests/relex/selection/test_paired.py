@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from relex.config import SelectionConfig
+from relex.selection import bootstrap_interval, paired_test
+
+CONFIG = SelectionConfig(num_resamples=2000)
+
+
+def draw_pair(rng, num_questions, num_samples, gain=0.0):
+    """Two candidates on common questions of differing difficulty, the first better by `gain`."""
+    share_Q1 = rng.uniform(0, 1 - gain, size=(num_questions, 1))
+    shape = (num_questions, num_samples)
+    return rng.random(shape) < share_Q1 + gain, rng.random(shape) < share_Q1
+
+
+def test_the_p_value_agrees_with_the_exact_permutation_test_of_scipy():
+    candidate_QK, reference_QK = draw_pair(np.random.default_rng(5), 12, 4, gain=0.1)
+    difference_Q = candidate_QK.sum(axis=1) - reference_QK.sum(axis=1)
+    exact = stats.permutation_test(
+        (difference_Q,),
+        np.sum,
+        permutation_type="samples",
+        alternative="greater",
+        n_resamples=np.inf,
+    )
+    ours = paired_test(candidate_QK, reference_QK, SelectionConfig(num_resamples=50_000), seed=0)
+    assert 0.01 < exact.pvalue < 0.9
+    assert ours.p_value == pytest.approx(exact.pvalue, abs=0.01)
+
+
+def test_with_single_samples_it_is_the_exact_mcnemar_test():
+    candidate_QK = np.array([[True]] * 14 + [[False]] * 6 + [[True]] * 30)
+    reference_QK = np.array([[False]] * 14 + [[True]] * 6 + [[True]] * 30)
+    mcnemar = stats.binomtest(14, 20, alternative="greater").pvalue
+    ours = paired_test(candidate_QK, reference_QK, SelectionConfig(num_resamples=50_000), seed=0)
+    assert ours.p_value == pytest.approx(mcnemar, abs=0.005)
+
+
+def test_equal_candidates_are_called_better_in_about_5_percent_of_studies():
+    rng = np.random.default_rng(0)
+    p_values = [paired_test(*draw_pair(rng, 100, 2), CONFIG, seed).p_value for seed in range(800)]
+    assert 0.03 <= np.mean(np.array(p_values) <= 0.05) <= 0.07
+
+
+def test_the_interval_of_the_difference_covers_the_truth_in_about_95_percent_of_studies():
+    rng = np.random.default_rng(0)
+    tests = [paired_test(*draw_pair(rng, 100, 4, 0.1), CONFIG, seed) for seed in range(800)]
+    covered = np.mean([test.interval.low <= 0.1 <= test.interval.high for test in tests])
+    assert 0.92 <= covered <= 0.98
+
+
+def test_identical_answers_are_no_difference_at_all():
+    correct_QK, _ = draw_pair(np.random.default_rng(0), 50, 4)
+    test = paired_test(correct_QK, correct_QK.copy(), CONFIG, seed=0)
+    assert (test.difference, test.interval.low, test.interval.high, test.p_value) == (0, 0, 0, 1)
+
+
+def test_the_p_value_is_never_zero():
+    shape = (200, 4)
+    test = paired_test(np.ones(shape, dtype=bool), np.zeros(shape, dtype=bool), CONFIG, seed=0)
+    assert test.p_value == 1 / 2001
+
+
+def test_pairing_finds_a_small_gain_that_the_separate_intervals_hide():
+    reference_QK = np.repeat(np.arange(200)[:, None] < 100, 4, axis=1)
+    candidate_QK = np.repeat(np.arange(200)[:, None] < 106, 4, axis=1)
+    test = paired_test(candidate_QK, reference_QK, CONFIG, seed=0)
+    better, worse = (bootstrap_interval(m, CONFIG, 0) for m in (candidate_QK, reference_QK))
+    assert better.low < worse.high
+    assert test.p_value < 0.05
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 1000), num_samples=st.integers(1, 5))
+def test_swapping_the_two_mirrors_the_difference_and_its_p_value(seed, num_samples):
+    candidate_QK, reference_QK = draw_pair(np.random.default_rng(seed), 40, num_samples)
+    forward = paired_test(candidate_QK, reference_QK, CONFIG, seed=0)
+    backward = paired_test(reference_QK, candidate_QK, CONFIG, seed=0)
+    assert backward.difference == -forward.difference
+    assert forward.p_value + backward.p_value >= 0.95
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 1000))
+def test_the_order_of_the_questions_does_not_matter(seed):
+    rng = np.random.default_rng(seed)
+    candidate_QK, reference_QK = draw_pair(rng, 40, 3)
+    order_Q = rng.permutation(40)
+    shuffled = paired_test(candidate_QK[order_Q], reference_QK[order_Q], CONFIG, seed=0)
+    assert shuffled == paired_test(candidate_QK, reference_QK, CONFIG, seed=0)

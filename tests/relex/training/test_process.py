@@ -1,0 +1,161 @@
+"""The training process from outside: whole runs on the toy, killed and resumed."""
+
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from relex.checkpoints import TOY_BASE
+from relex.config import Recipe, check_recipe
+from relex.errors import RewardError, StageError
+from relex.manifest import FileEntry
+from relex.storage import open_store
+from relex.training import (
+    StepTrained,
+    TrainingEvent,
+    TrainingJob,
+    TrainingResumed,
+    TrainingWarning,
+    run_training,
+)
+from relex.window.layout import read_window_manifest
+
+NUM_STEPS = 5
+CHECKPOINT_EVERY_STEPS = 2
+
+
+def small_recipe(**changes: Any) -> Recipe:
+    training = {
+        "steps": NUM_STEPS,
+        "learning_rate": 1e-4,
+        "prompts_per_step": 8,
+        "completions_per_prompt": 4,
+        "completions_per_device_batch": 16,
+        "gradient_checkpointing": False,
+        "max_completion_tokens": 8,
+        "snapshot_dtype": "float32",
+        "checkpoint_every_steps": CHECKPOINT_EVERY_STEPS,
+    }
+    value = {
+        "name": "small",
+        "device": "cpu",
+        "base": {"path": "toy"},
+        "problems": {
+            "train": {"kind": "toy", "split": "train"},
+            "validation": {"kind": "toy", "split": "validation"},
+            "test": [{"name": "toy", "source": {"kind": "toy", "split": "test"}}],
+        },
+        "rewards": [{"reward": "exact_match"}],
+        "training": training,
+        "extrapolation": {"targets": [10]},
+    }
+    return check_recipe({**value, **changes}, "small")
+
+
+def job_in(folder: Path, recipe: Recipe) -> TrainingJob:
+    return TrainingJob(
+        recipe=recipe,
+        base=str(TOY_BASE),
+        window=str(folder / "window"),
+        work=str(folder / "work"),
+    )
+
+
+def run(
+    job: TrainingJob, on_event: Callable[[TrainingEvent], None] = lambda _: None
+) -> list[TrainingEvent]:
+    events: list[TrainingEvent] = []
+
+    def record(event: TrainingEvent) -> None:
+        events.append(event)
+        on_event(event)
+
+    run_training(job, record, lambda _: None)
+    return events
+
+
+def kill_child_at(step: int) -> Callable[[TrainingEvent], None]:
+    def on_event(event: TrainingEvent) -> None:
+        if isinstance(event, StepTrained) and event.step == step:
+            for child in psutil.Process().children():
+                child.send_signal(signal.SIGKILL)
+
+    return on_event
+
+
+def stored_files(job: TrainingJob) -> dict[str, FileEntry]:
+    manifest = read_window_manifest(open_store(job.window))
+    assert manifest is not None and manifest.facts.complete
+    return manifest.files
+
+
+def steps_of(events: list[TrainingEvent]) -> list[int]:
+    return [event.step for event in events if isinstance(event, StepTrained)]
+
+
+@pytest.mark.slow
+def test_a_killed_run_resumes_to_the_same_window_byte_for_byte(tmp_path: Path) -> None:
+    recipe = small_recipe()
+    whole = job_in(tmp_path / "whole", recipe)
+    assert steps_of(run(whole)) == [1, 2, 3, 4, 5]
+    killed = job_in(tmp_path / "killed", recipe)
+
+    with pytest.raises(StageError, match="ended with status -9"):
+        run(killed, kill_child_at(step=3))
+    events = run(killed)
+
+    assert TrainingResumed(step=2) in events
+    assert steps_of(events) == [3, 4, 5]
+    assert stored_files(killed) == stored_files(whole)
+
+
+@pytest.mark.slow
+def test_a_window_that_is_complete_is_not_trained_again(tmp_path: Path) -> None:
+    job = job_in(tmp_path, small_recipe())
+    run(job)
+    assert run(job) == []
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_run_whose_window_was_removed_starts_again_and_says_so(tmp_path: Path) -> None:
+    job = job_in(tmp_path, small_recipe())
+    with pytest.raises(StageError):
+        run(job, kill_child_at(step=3))
+    shutil.rmtree(tmp_path / "window")
+
+    events = run(job)
+
+    warnings = [event.message for event in events if isinstance(event, TrainingWarning)]
+    assert "it starts again at step 1" in warnings[0]
+    assert steps_of(events) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.slow
+def test_a_run_that_samples_one_answer_per_question_is_warned_about(tmp_path: Path) -> None:
+    recipe = small_recipe()
+    cold = recipe.training.model_copy(update={"temperature": 1e-4, "kl_beta": 0.1})
+    events = run(job_in(tmp_path, recipe.model_copy(update={"training": cold})))
+
+    warnings = [event.message for event in events if isinstance(event, TrainingWarning)]
+    assert warnings[0].startswith("step 1: all completions of a question are the same")
+    assert warnings[1].startswith("step 3: 100 % of the groups had one reward")
+    assert all(event.kl is not None for event in events if isinstance(event, StepTrained))
+
+
+@pytest.mark.slow
+def test_a_reward_that_fails_ends_the_run_with_its_name_and_the_completion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = "def moody(completions, answers, **_):\n    return [float('nan') for _ in answers]\n"
+    (tmp_path / "moody_rewards.py").write_text(module)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    recipe = small_recipe(rewards=[{"reward": "moody_rewards:moody"}])
+
+    with pytest.raises(RewardError, match=r"moody_rewards_moody: returned nan, .*completion: "):
+        run(job_in(tmp_path, recipe))

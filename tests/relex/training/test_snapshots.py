@@ -1,0 +1,148 @@
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from relex.checkpoints import TOY_BASE, Checkpoint, TensorInfo
+from relex.checkpoints.tensor_file import open_tensor_file
+from relex.config import TrainingConfig
+from relex.errors import CheckpointError, StorageError, TrainingError, UploadError
+from relex.storage.folder import FolderStore
+from relex.training.snapshots import SnapshotSpool, check_model_state, snapshot_schema
+from relex.window import open_writer
+from relex.window.layout import step_key
+
+SCHEMA = {
+    "layer.weight": TensorInfo((2, 3), torch.float32),
+    "norm.weight": TensorInfo((3,), torch.float32),
+}
+
+
+def state(value: float = 1.0) -> dict[str, torch.Tensor]:
+    return {"norm.weight": torch.full((3,), value), "layer.weight": torch.full((2, 3), value)}
+
+
+class GatedStore(FolderStore):
+    """A folder whose uploads begin only when the gate is opened."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.gate = threading.Event()
+
+    def put_file(self, key: str, path: Path) -> None:
+        self.gate.wait()
+        super().put_file(key, path)
+
+
+class FullStore(FolderStore):
+    """A folder that refuses every file."""
+
+    def put_file(self, key: str, path: Path) -> None:
+        raise StorageError(f"{key}: no space")
+
+
+def spool_of(folder: Path, store: FolderStore, timeout_seconds: float = 30) -> SnapshotSpool:
+    config = TrainingConfig(
+        steps=4,
+        learning_rate=1e-6,
+        max_pending_snapshots=2,
+        upload_timeout_seconds=timeout_seconds,
+    )
+    writer = open_writer(store, "base", "float32", config.kept_steps)
+    return SnapshotSpool(folder / "spool", SCHEMA, writer, config)
+
+
+def test_every_snapshot_reaches_the_window_and_leaves_the_spool(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "window")
+    spool = spool_of(tmp_path, store)
+    for step in (1, 2, 3, 4):
+        spool.keep(step, state(value=step))
+    spool.wait()
+
+    for step in (1, 2, 3, 4):
+        file = open_tensor_file(store.root / step_key(step))
+        assert {name: info.shape for name, info in file.tensors.items()} == {
+            "layer.weight": (2, 3),
+            "norm.weight": (3,),
+        }
+        assert torch.equal(file.read_tensor("layer.weight"), torch.full((2, 3), float(step)))
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_training_waits_while_too_many_snapshots_are_pending(tmp_path: Path) -> None:
+    store = GatedStore(tmp_path / "window")
+    spool = spool_of(tmp_path, store)
+    spool.keep(1, state())
+    spool.keep(2, state())
+    third = threading.Thread(target=spool.keep, args=(3, state()))
+    third.start()
+    third.join(0.3)
+    assert third.is_alive()
+    assert len(list((tmp_path / "spool").iterdir())) == 2
+
+    store.gate.set()
+    third.join(10)
+    assert not third.is_alive()
+    spool.wait()
+
+
+def test_waiting_ends_with_an_error_when_uploads_take_too_long(tmp_path: Path) -> None:
+    store = GatedStore(tmp_path / "window")
+    spool = spool_of(tmp_path, store, timeout_seconds=0.1)
+    spool.keep(1, state())
+    spool.keep(2, state())
+    try:
+        with pytest.raises(UploadError, match=r"step 1: .* not stored within 0\.1 s; .* raise"):
+            spool.keep(3, state())
+    finally:
+        store.gate.set()
+
+
+def test_a_failed_upload_stops_training_at_the_next_snapshot(tmp_path: Path) -> None:
+    spool = spool_of(tmp_path, FullStore(tmp_path / "window"))
+    spool.keep(1, state())
+    time.sleep(0.2)
+    with pytest.raises(UploadError, match=r"step 1: its snapshot cannot be stored: .*no space"):
+        spool.keep(2, state())
+
+
+def test_weights_that_are_not_finite_are_named_with_their_step(tmp_path: Path) -> None:
+    spool = spool_of(tmp_path, FolderStore(tmp_path / "window"))
+    broken = state()
+    broken["norm.weight"][1] = torch.nan
+    with pytest.raises(TrainingError, match=r"step 1: .*norm\.weight.*not finite.*lower"):
+        spool.keep(1, broken)
+
+
+def test_a_missing_weight_is_named(tmp_path: Path) -> None:
+    spool = spool_of(tmp_path, FolderStore(tmp_path / "window"))
+    with pytest.raises(TrainingError, match=r"step 1: .*layer\.weight"):
+        spool.keep(1, {"norm.weight": torch.ones(3)})
+
+
+def test_the_schema_has_the_names_of_the_base_in_the_snapshot_dtype() -> None:
+    base = Checkpoint(TOY_BASE)
+    schema = snapshot_schema(base, "float32")
+    assert list(schema) == list(base.tensors)
+    assert {info.dtype for info in schema.values()} == {torch.float32}
+    assert {name: info.shape for name, info in schema.items()} == {
+        name: info.shape for name, info in base.tensors.items()
+    }
+
+
+def test_another_name_of_a_tied_tensor_is_no_surplus() -> None:
+    tied = state()
+    tied["lm_head.weight"] = tied["layer.weight"]
+    check_model_state(tied, SCHEMA)
+
+
+def test_a_tensor_that_the_base_does_not_have_is_an_error() -> None:
+    with pytest.raises(CheckpointError, match="lm_head"):
+        check_model_state({**state(), "lm_head.weight": torch.ones(2, 3)}, SCHEMA)
+
+
+def test_a_model_without_a_tensor_of_the_base_is_an_error() -> None:
+    with pytest.raises(CheckpointError, match=r"layer\.weight"):
+        check_model_state({"norm.weight": torch.ones(3)}, SCHEMA)

@@ -1,0 +1,87 @@
+"""The house rules that a machine can check."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LAYERS = ("relex", "tasks", "flows")
+LONGEST_FILE_LINES = 300
+SOURCES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
+
+
+def imported_modules(path: Path) -> set[str]:
+    modules: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            modules.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            modules.add(node.module)
+    return modules
+
+
+def importers_of(package: str) -> set[str]:
+    return {
+        path.relative_to(ROOT).as_posix()
+        for path in SOURCES
+        if any(module.split(".")[0] == package for module in imported_modules(path))
+    }
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_imports_go_one_way(layer: str) -> None:
+    above = LAYERS[LAYERS.index(layer) + 1 :]
+    offenders = {
+        (path.relative_to(ROOT).as_posix(), module)
+        for path in SOURCES
+        if path.is_relative_to(ROOT / layer)
+        for module in imported_modules(path)
+        if module.split(".")[0] in above
+    }
+    assert offenders == set()
+
+
+def test_only_the_tracking_task_imports_mlflow() -> None:
+    assert importers_of("mlflow") == {"tasks/tracking.py"}
+
+
+def test_only_the_grpo_module_imports_trl() -> None:
+    assert importers_of("trl") == {"relex/training/grpo.py"}
+
+
+def test_the_library_does_not_know_prefect() -> None:
+    assert not any(path.startswith("relex/") for path in importers_of("prefect"))
+
+
+def test_rooms_do_not_import_each_other_in_a_circle() -> None:
+    rooms = {
+        f"{layer}.{path.name}": path
+        for layer in LAYERS
+        for path in (ROOT / layer).iterdir()
+        if path.is_dir() and path.name != "__pycache__"
+    }
+    edges = {
+        room: {
+            other
+            for source in folder.rglob("*.py")
+            for module in imported_modules(source)
+            for other in rooms
+            if other != room and (module == other or module.startswith(f"{other}."))
+        }
+        for room, folder in rooms.items()
+    }
+
+    def reaches(start: str, seen: frozenset[str]) -> bool:
+        return any(other in seen or reaches(other, seen | {other}) for other in edges[start])
+
+    assert [room for room in rooms if reaches(room, frozenset({room}))] == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_file_holds_one_idea(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= LONGEST_FILE_LINES
+
+
+def test_test_folders_do_not_shadow_the_packages() -> None:
+    assert list((ROOT / "tests").rglob("__init__.py")) == []
