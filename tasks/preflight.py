@@ -8,6 +8,7 @@ from prefect.cache_policies import NO_CACHE
 
 from relex.config import RewardTerm, dump_recipe
 from relex.errors import ResourceError
+from relex.evaluation import draw_all
 from relex.problems import check_disjoint
 from relex.rewards import build_reward, build_rewards, check_reward_contract
 from relex.storage import check_writable
@@ -39,6 +40,9 @@ def _check_problems(run: Run) -> None:
     rewards = build_rewards(run.recipe.rewards)
     grader = build_reward(RewardTerm(reward=run.recipe.evaluation.grader))
     check_reward_contract([*rewards, grader], run.problems[TRAIN])
+    draw_all(
+        run.recipe, run.base_folder, {name: run.problems[name] for name in run.benchmark_names}
+    )
     counts = ", ".join(f"{len(problems)} {name}" for name, problems in run.problems.items())
     say(f"problems   {counts}; no question is in two of them")
     terms = " + ".join(f"{term.weight:g} x {term.reward}" for term in run.recipe.rewards)

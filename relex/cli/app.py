@@ -10,6 +10,7 @@ from relex.cli.evaluate import evaluate
 from relex.cli.fit import fit
 from relex.cli.inspect import inspect
 from relex.cli.predict import predict
+from relex.cli.select import select
 from relex.cli.train import train
 from relex.cli.window import window_app
 from relex.errors import RelexError
@@ -25,6 +26,7 @@ app.command()(fit)
 app.command()(inspect)
 app.command()(predict)
 app.command()(evaluate)
+app.command()(select)
 
 
 def main() -> None:

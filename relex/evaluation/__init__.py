@@ -1,5 +1,6 @@
 """How candidates are measured: one engine, weights swapped in place, graded answers."""
 
+from relex.evaluation.draws import draw_all
 from relex.evaluation.results import (
     ANSWERS_FILE,
     SCORE_FILE,
@@ -18,6 +19,7 @@ __all__ = [
     "EvaluationSession",
     "Score",
     "correct_matrix",
+    "draw_all",
     "read_answers",
     "write_answers",
 ]

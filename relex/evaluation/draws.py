@@ -5,12 +5,14 @@ differ in their weights alone. Q questions, K samples per question.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from relex.config import EvaluationConfig, PromptConfig, Recipe
 from relex.errors import ProblemError
+from relex.evaluation.context import check_context
 from relex.evaluation.engine import Request
 from relex.problems import Problem, render_prompt
 
@@ -27,6 +29,23 @@ class Draw:
     sample: int
     prompt: str
     request: Request
+
+
+def draw_all(
+    recipe: Recipe, base: Path, benchmarks: Mapping[str, Sequence[Problem]]
+) -> dict[str, list[Draw]]:
+    """The draws of every benchmark, by its name.
+
+    Raises RecipeError for a context that the base cannot read, ProblemError for a prompt that does
+    not fit in it.
+    """
+    # Imported here because it takes seconds that most commands do not need.
+    from transformers import AutoTokenizer
+
+    check_context(base, recipe.evaluation.max_context_tokens)
+    trusted = recipe.base.trust_remote_code
+    tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=trusted)
+    return {name: build_draws(problems, recipe, tokenizer) for name, problems in benchmarks.items()}
 
 
 def build_draws(problems: Sequence[Problem], recipe: Recipe, tokenizer: Any) -> list[Draw]:

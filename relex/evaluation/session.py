@@ -7,14 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from transformers import AutoTokenizer
-
 from relex.atomic import write_atomic
 from relex.candidates.candidate import Candidate
 from relex.candidates.weights import WeightSource
 from relex.config import Recipe, RewardTerm
-from relex.evaluation.context import check_context
-from relex.evaluation.draws import build_draws
+from relex.evaluation.draws import draw_all
 from relex.evaluation.engine import EngineConfig
 from relex.evaluation.engine_process import EngineProcess
 from relex.evaluation.results import ANSWERS_FILE, SCORE_FILE, Score, write_answers
@@ -45,15 +42,9 @@ class EvaluationSession:
         Raises RecipeError for a context that the base cannot read, ProblemError for a prompt that
         does not fit in it, RewardError for an unknown grader.
         """
-        check_context(Path(source.base), recipe.evaluation.max_context_tokens)
         self._config, self._work, self._on_progress = recipe.evaluation, work, on_progress
         self._grader = build_reward(RewardTerm(reward=recipe.evaluation.grader))
-        tokenizer = AutoTokenizer.from_pretrained(
-            source.base, trust_remote_code=recipe.base.trust_remote_code
-        )
-        self._draws = {
-            name: build_draws(problems, recipe, tokenizer) for name, problems in benchmarks.items()
-        }
+        self._draws = draw_all(recipe, Path(source.base), benchmarks)
         config = EngineConfig(
             source=source,
             evaluation=recipe.evaluation,

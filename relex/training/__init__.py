@@ -12,7 +12,6 @@ from relex.training.preflight import (
     check_training,
     estimate_window_bytes,
     estimate_work_bytes,
-    training_device,
 )
 from relex.training.process import run_training
 
@@ -27,5 +26,4 @@ __all__ = [
     "estimate_window_bytes",
     "estimate_work_bytes",
     "run_training",
-    "training_device",
 ]

@@ -12,11 +12,11 @@ from trl import GRPOConfig, GRPOTrainer
 
 from relex.config.problems import PromptConfig
 from relex.config.recipe import Recipe
+from relex.device import resolve_device
 from relex.problems import load_problems, render_prompt
 from relex.rewards import CheckedReward
 from relex.training.events import TrainingWarning, send
 from relex.training.job import TrainingJob
-from relex.training.preflight import training_device
 from relex.training.schedule import question_order
 
 RewardFunction = Callable[..., list[float]]
@@ -33,7 +33,7 @@ def build_arguments(job: TrainingJob) -> GRPOConfig:
     vLLM with the number of the process.
     """
     recipe, config = job.recipe, job.recipe.training
-    on_gpu = training_device(recipe) == "cuda"
+    on_gpu = resolve_device(recipe.device) == "cuda"
     num_processes = int(os.environ.get("WORLD_SIZE", "1"))  # set by the launcher
     completions_per_step = config.prompts_per_step * config.completions_per_prompt
     completions_per_pass = config.completions_per_device_batch * num_processes

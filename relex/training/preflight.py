@@ -1,12 +1,12 @@
 """What can be known before training starts: is there a device, and how much will be written."""
 
 from importlib.util import find_spec
-from typing import Literal
 
 import torch
 
 from relex.checkpoints import Checkpoint
 from relex.config.recipe import Recipe
+from relex.device import resolve_device
 from relex.errors import ResourceError
 from relex.training.snapshots import snapshot_schema
 
@@ -16,21 +16,10 @@ STATES_PER_WEIGHT = 3
 NUM_ROLLING_CHECKPOINTS = 2
 
 
-def training_device(recipe: Recipe) -> Literal["cpu", "cuda"]:
-    """Where the recipe is trained on this machine; raises ResourceError like `check_training`."""
-    has_gpu = torch.cuda.is_available()
-    if recipe.device == "cuda" and not has_gpu:
-        raise ResourceError(
-            "device: cuda, but this machine has no GPU that torch can use; "
-            "use device: cpu or auto, or another machine"
-        )
-    return "cuda" if has_gpu and recipe.device != "cpu" else "cpu"
-
-
 def check_training(recipe: Recipe) -> None:
     """Raise ResourceError when this machine cannot train the recipe."""
     config = recipe.training
-    on_gpu = training_device(recipe) == "cuda"
+    on_gpu = resolve_device(recipe.device) == "cuda"
     if config.rollouts == "vllm" and not on_gpu:
         raise ResourceError(
             "training.rollouts: vllm shares a GPU with the trainer, but training would run on the "

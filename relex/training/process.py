@@ -8,10 +8,11 @@ import torch
 
 from relex.atomic import write_atomic
 from relex.children import Child, LogLine
+from relex.device import resolve_device
 from relex.storage import open_store
 from relex.training.events import TrainingEvent, parse_event
 from relex.training.job import TrainingJob
-from relex.training.preflight import check_training, training_device
+from relex.training.preflight import check_training
 from relex.window.layout import read_window_manifest
 
 ENVIRONMENT = {
@@ -52,7 +53,7 @@ def _is_complete(job: TrainingJob) -> bool:
 
 def _visible_gpus(job: TrainingJob) -> dict[str, str]:
     """Shows no more GPUs than the recipe asks for: a trainer that sees more refuses to start."""
-    if training_device(job.recipe) == "cpu":
+    if resolve_device(job.recipe.device) == "cpu":
         return {}
     indices = ",".join(str(index) for index in range(torch.cuda.device_count()))
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", indices).split(",")
@@ -67,7 +68,7 @@ def _command(job: TrainingJob) -> list[str]:
     """
     worker = ["-m", "relex.training.worker", str(job.file)]
     num_gpus = job.recipe.training.num_gpus
-    if training_device(job.recipe) == "cpu" or num_gpus == 1:
+    if resolve_device(job.recipe.device) == "cpu" or num_gpus == 1:
         return [sys.executable, *worker]
     return [
         *(sys.executable, "-m", "relex.children", str(os.getpid())),

@@ -28,7 +28,7 @@ def train_error(tmp_path: Path, **changes: object) -> RelexError:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="for a machine without a GPU")
 def test_a_recipe_for_a_gpu_ends_before_anything_is_written(tmp_path: Path) -> None:
     error = train_error(tmp_path, device="cuda")
-    assert isinstance(error, ResourceError) and "has no GPU" in str(error)
+    assert isinstance(error, ResourceError) and "has no usable GPU" in str(error)
     assert not (tmp_path / "run").exists()
 
 

@@ -5,12 +5,12 @@ import torch
 
 from relex.checkpoints import TOY_BASE, Checkpoint
 from relex.config import Recipe, check_recipe
+from relex.device import resolve_device
 from relex.errors import RecipeError, ResourceError
 from relex.training import (
     check_training,
     estimate_window_bytes,
     estimate_work_bytes,
-    training_device,
 )
 
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="for a machine without a GPU")
@@ -39,12 +39,12 @@ def test_a_recipe_for_the_cpu_can_be_trained_anywhere() -> None:
 
 @without_gpu
 def test_auto_takes_the_cpu_where_there_is_no_gpu() -> None:
-    assert training_device(recipe()) == "cpu"
+    assert resolve_device(recipe().device) == "cpu"
 
 
 @without_gpu
 def test_a_recipe_for_a_gpu_is_refused_without_one() -> None:
-    with pytest.raises(ResourceError, match="device: cuda, but this machine has no GPU"):
+    with pytest.raises(ResourceError, match="device cuda: this machine has no usable GPU"):
         check_training(recipe(device="cuda"))
 
 

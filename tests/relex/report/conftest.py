@@ -1,0 +1,67 @@
+"""A finished run with the shape of the toy's."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from relex.candidates import BASE, Candidate
+from relex.config import SelectionConfig
+from relex.report import BenchmarkResult, Link, RunSummary, TrainingStep
+from relex.selection import Measured, bootstrap_interval, decide, finalists
+
+CONFIG = SelectionConfig(num_resamples=1000)
+OBSERVED = {10: 0.53, 30: 0.59}
+RISING = {60: 0.68, 120: 0.74, 300: 0.13}
+
+
+def answered(candidate: Candidate, accuracy: float) -> Measured:
+    """Exactly this share correct, spread over 100 questions with 4 samples."""
+    correct = np.zeros(400, dtype=bool)
+    correct[: round(accuracy * 400)] = True
+    np.random.default_rng(candidate.step).shuffle(correct)
+    return Measured(candidate, correct.reshape(100, 4))
+
+
+def summary_of(targets: dict[int, float]) -> RunSummary:
+    measured = [answered(BASE, 0.51)]
+    measured += [answered(Candidate(kind="observed", step=s), a) for s, a in OBSERVED.items()]
+    measured += [answered(Candidate(kind="extrapolated", step=k), a) for k, a in targets.items()]
+    decision = decide(measured, CONFIG, seed=0)
+    graded = {m.candidate: m.correct_QK for m in measured}
+    return RunSummary(
+        run_id="toy-12345678",
+        recipe_digest="ab" * 32,
+        window_steps=tuple(range(1, 31)),
+        decision=decision,
+        benchmarks=tuple(
+            BenchmarkResult(
+                benchmark="held_out",
+                candidate=candidate,
+                accuracy=float(graded[candidate].mean()),
+                interval=bootstrap_interval(graded[candidate], CONFIG, 1),
+                num_questions=100,
+                samples_per_question=4,
+            )
+            for candidate in finalists(decision)
+        ),
+        training=tuple(
+            TrainingStep(step=s, metrics={"reward_mean": 0.5 + s / 300, "grad_norm": 0.9})
+            for s in range(1, 31)
+        ),
+        seconds_by_stage={"train": 40.0, "fit": 1.0},
+        links=(Link(name="model", address="s3://relex/runs/toy-12345678/model"),),
+        versions={"relex": "0.1.0"},
+    )
+
+
+@pytest.fixture(scope="session")
+def build_summary() -> Callable[[dict[int, float]], RunSummary]:
+    """A summary from the accuracies of the targets."""
+    return summary_of
+
+
+@pytest.fixture(scope="session")
+def summary(build_summary) -> RunSummary:
+    """A run in which k = 120 is chosen."""
+    return build_summary(RISING)
