@@ -120,7 +120,7 @@ def candidates_of(run: Run) -> list[Candidate]:
     return [BASE, *observed, *(Candidate(kind="extrapolated", step=step) for step in targets)]
 
 
-@task(cache_policy=NO_CACHE)
+@task(task_run_name="measure candidates", cache_policy=NO_CACHE)
 def measure_candidates(run: Run, evaluation: Evaluation) -> list[Measured]:
     """Every candidate on the validation questions."""
     candidates = candidates_of(run)
@@ -135,7 +135,7 @@ def measure_candidates(run: Run, evaluation: Evaluation) -> list[Measured]:
     return measured
 
 
-@task(cache_policy=NO_CACHE)
+@task(task_run_name="measure finalists", cache_policy=NO_CACHE)
 def measure_finalists(
     run: Run, evaluation: Evaluation, decision: Decision
 ) -> list[BenchmarkResult]:

@@ -13,7 +13,7 @@ from tasks.progress import say, stage_progress
 from tasks.run import Run
 
 
-@task(cache_policy=NO_CACHE)
+@task(task_run_name="fit", cache_policy=NO_CACHE)
 def fit(run: Run) -> Path:
     """Fit the window; returns the local folder with the factors."""
     folder = run.work / "factors"

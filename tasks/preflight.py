@@ -20,7 +20,7 @@ RECIPE_FILE = "recipe.yaml"
 GIGABYTE = 1e9
 
 
-@task(cache_policy=NO_CACHE)
+@task(task_run_name="validate", cache_policy=NO_CACHE)
 def validate(run: Run) -> None:
     """Check machine, base, rewards, problems, storage, tracking and space, cheapest first.
 

@@ -17,7 +17,7 @@ from tasks.run import Run
 KIND = "model"
 
 
-@task(cache_policy=NO_CACHE)
+@task(task_run_name="publish", cache_policy=NO_CACHE)
 def publish(run: Run, factors: Path, decision: Decision) -> None:
     """Write the chosen candidate as a Hugging Face checkpoint to S3 and register it in MLflow."""
     chosen = decision.chosen

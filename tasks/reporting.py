@@ -49,7 +49,7 @@ def summarise(run: Run, decision: Decision, benchmarks: Sequence[BenchmarkResult
     )
 
 
-@task(cache_policy=NO_CACHE)
+@task(task_run_name="report", cache_policy=NO_CACHE)
 def report(run: Run, factors: Factors, summary: RunSummary) -> None:
     """Write the report and put it where people look."""
     folder = run.report_folder

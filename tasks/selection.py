@@ -12,7 +12,7 @@ from tasks.run import Run
 DECISION_FILE = "decision.json"
 
 
-@task(cache_policy=NO_CACHE)
+@task(task_run_name="choose", cache_policy=NO_CACHE)
 def choose(run: Run, measured: Sequence[Measured]) -> Decision:
     """Compare the candidates on validation and keep the decision in the run's folder."""
     decision = decide(measured, run.recipe.selection, run.recipe.seed)

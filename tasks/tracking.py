@@ -27,6 +27,8 @@ RUN_TAG = "relex.run_id"
 PARENT_TAG = "mlflow.parentRunId"
 KIND_TAG = "relex.kind"
 CHECK_SECONDS = 5
+# Without it MLflow opens the experiment with its pages for prompts and traces.
+TRAINING_PAGES = {"mlflow.experimentKind": "custom_model_development"}
 
 
 def metric_name(text: str) -> str:
@@ -135,7 +137,8 @@ class Tracker:
         found = self._client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
-        return str(self._client.create_experiment(name, artifact_location=artifacts or None))
+        location = artifacts or None
+        return str(self._client.create_experiment(name, location, tags=TRAINING_PAGES))
 
     def _find(self, run_id: str) -> str | None:
         query = f"tags.`{RUN_TAG}` = '{run_id}' and tags.`{KIND_TAG}` = 'pipeline'"

@@ -21,7 +21,7 @@ from tasks.run import Run
 CURVE_FILE = "curve.jsonl"
 
 
-@task(cache_policy=NO_CACHE)
+@task(task_run_name="train", cache_policy=NO_CACHE)
 def train(run: Run) -> None:
     """Fill the window of the run, from where it stands; the steps' metrics go to MLflow."""
     store = run.store.child("window")
