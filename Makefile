@@ -4,6 +4,8 @@
 PYTHON := .venv/bin/python
 STAMP := .venv/.installed
 RECIPE ?= deployments/recipes/toy.yaml
+# Waiting threads that spin slow down whatever runs beside them.
+export OMP_WAIT_POLICY := PASSIVE
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14

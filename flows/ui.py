@@ -18,6 +18,7 @@ def main() -> None:
             mlflow_server(home, MLFLOW_PAGE_PORT) as mlflow,
         ):
             print(f"Prefect  {prefect}\nMLflow   {mlflow}\nCtrl-C ends both.", flush=True)
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
             signal.pause()
     except KeyboardInterrupt:
         pass

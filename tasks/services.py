@@ -1,5 +1,6 @@
 """The Prefect and MLflow servers of one machine, on 127.0.0.1 only."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 from relex.errors import ResourceError
 from relex.home import Home
@@ -40,7 +43,7 @@ def prefect_server(home: Home, port: int) -> Iterator[str]:
     address = f"http://{HOST}:{port}"
     command = ["prefect", "server", "start", "--host", HOST, "--port", str(port)]
     environment = prefect_environment(home, port)
-    with _server(command, f"{address}/api/health", home.root / "prefect.log", environment):
+    with running_server(command, f"{address}/api/health", home.root / "prefect.log", environment):
         yield address
 
 
@@ -51,12 +54,14 @@ def mlflow_server(home: Home, port: int) -> Iterator[str]:
     command = ["mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{home.mlflow_database}"]
     command += ["--artifacts-destination", str(home.mlflow_artifacts)]
-    with _server(command, f"{address}/health", home.root / "mlflow.log", {}):
+    # Its background jobs serve prompts and traces, and would be eight more processes.
+    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with running_server(command, f"{address}/health", home.root / "mlflow.log", environment):
         yield address
 
 
 @contextmanager
-def _server(
+def running_server(
     command: Sequence[str], health: str, log: Path, environment: Mapping[str, str]
 ) -> Iterator[None]:
     """Run `python -m command` until the block ends; it also ends with this process."""
@@ -72,12 +77,19 @@ def _server(
         _wait_until_healthy(process, health, log)
         yield
     finally:
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End the server and the processes that it started itself."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        tree = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+        for member in tree:
+            member.terminate()
+        _, alive = psutil.wait_procs(tree, STOP_SECONDS)
+        for member in alive:
+            member.kill()
+    process.wait()
 
 
 def _wait_until_healthy(process: subprocess.Popen[bytes], health: str, log: Path) -> None:

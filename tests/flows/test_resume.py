@@ -85,8 +85,8 @@ def wait_for_snapshot(home: Path, step: int) -> None:
 def kill(process: subprocess.Popen[str]) -> None:
     """SIGKILL to the flow alone; its children must follow by themselves."""
     children = psutil.Process(process.pid).children(recursive=True)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    with process:
+        os.kill(process.pid, signal.SIGKILL)
     _, alive = psutil.wait_procs(children, timeout=30)
     assert alive == []
 
@@ -103,8 +103,8 @@ def test_a_run_that_is_killed_at_every_stage_ends_as_if_it_never_was(
         wait_for_words(process, words)
         kill(process)
     for home in (killed, whole):
-        process = start(small_recipe, build_environment(home))
-        output, _ = process.communicate()
+        with start(small_recipe, build_environment(home)) as process:
+            output, _ = process.communicate()
         assert process.returncode == 0, output
     assert summary_of(killed).decision == summary_of(whole).decision
     assert summary_of(killed).benchmarks == summary_of(whole).benchmarks

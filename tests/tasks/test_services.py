@@ -1,0 +1,36 @@
+"""The servers of one machine start, answer, and leave nothing behind."""
+
+import urllib.request
+
+import psutil
+import pytest
+
+from relex.errors import ResourceError
+from relex.home import Home
+from relex.storage.embedded import free_port
+from tasks.services import mlflow_server, prefect_server, running_server
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("server", "health"), [(prefect_server, "/api/health"), (mlflow_server, "/health")]
+)
+def test_a_server_answers_on_loopback_and_ends_with_its_processes(tmp_path, server, health):
+    port = free_port()
+    with server(Home(tmp_path), port) as address:
+        with urllib.request.urlopen(address + health) as answer:
+            assert answer.status == 200
+        started = psutil.Process().children(recursive=True)
+        listening = [c.laddr for p in started for c in p.net_connections() if c.status == "LISTEN"]
+    assert {where.ip for where in listening} == {"127.0.0.1"}
+    assert [process for process in started if process.is_running()] == []
+
+
+def test_a_server_that_does_not_start_shows_the_end_of_its_log(tmp_path):
+    command = ["mlflow", "server", "--no-such-option"]
+    with (
+        pytest.raises(ResourceError, match="no-such-option"),
+        running_server(command, "http://127.0.0.1:1/health", tmp_path / "log", {}),
+    ):
+        pass
