@@ -26,7 +26,7 @@ detect_extra() {
     fi
 }
 
-pip_install() { .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt "$@"; }
+pip_install() { .venv/bin/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt "$@"; }
 
 # pip's own sources first; a machine whose sources lack the CPU build gets it from PyTorch.
 install_cpu_torch() {
