@@ -1,14 +1,19 @@
-"""A real S3 server for all tests."""
+"""What all tests share: a real S3 server, and no deadlines for hypothesis."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from relex.storage import S3Connection, Store, open_store
 from relex.storage.embedded import embedded_s3
 from relex.storage.s3 import open_client
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("relex", deadline=None)
+settings.load_profile("relex")
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def test_pairing_finds_a_small_gain_that_the_separate_intervals_hide():
     assert test.p_value < 0.05
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 1000), num_samples=st.integers(1, 5))
 def test_swapping_the_two_mirrors_the_difference_and_its_p_value(seed, num_samples):
     candidate_QK, reference_QK = draw_pair(np.random.default_rng(seed), 40, num_samples)
@@ -84,7 +84,7 @@ def test_swapping_the_two_mirrors_the_difference_and_its_p_value(seed, num_sampl
     assert forward.p_value + backward.p_value >= 0.95
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 1000))
 def test_the_order_of_the_questions_does_not_matter(seed):
     rng = np.random.default_rng(seed)
