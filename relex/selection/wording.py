@@ -4,22 +4,19 @@ from relex.selection.decision import CandidateResult
 from relex.selection.intervals import Interval
 from relex.selection.paired import PairedTest
 
-NARROW = 0.05
-
 
 def show_interval(interval: Interval) -> str:
-    """`[0.71, 0.76]`; a third decimal where two would hide the width."""
-    decimals = 3 if interval.high - interval.low < NARROW else 2
-    return f"[{interval.low:z.{decimals}f}, {interval.high:z.{decimals}f}]"
+    """`[0.712, 0.764]`."""
+    return f"[{interval.low:z.3f}, {interval.high:z.3f}]"
 
 
 def show_accuracy(accuracy: float, interval: Interval) -> str:
-    """`0.738 [0.71, 0.76]`."""
+    """`0.738 [0.712, 0.764]`."""
     return f"{accuracy:.3f} {show_interval(interval)}"
 
 
 def show_difference(test: PairedTest) -> str:
-    """`+0.147 [0.12, 0.17]`."""
+    """`+0.147 [0.121, 0.173]`."""
     return f"{test.difference:+z.3f} {show_interval(test.interval)}"
 
 
