@@ -1,7 +1,9 @@
 """The MLflow record, read back with MLflow's own client and over HTTP."""
 
 import json
+import shutil
 import urllib.request
+from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
@@ -16,9 +18,19 @@ from tasks.tracking import Tracker, metric_name
 CONFIG = TrackingConfig(experiment="tests")
 
 
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory) -> Path:
+    """A database with MLflow's tables, which take seconds to make."""
+    home = Home(tmp_path_factory.mktemp("empty"))
+    Tracker(CONFIG, home, "another-run")
+    return home.mlflow_database
+
+
 @pytest.fixture
-def home(tmp_path) -> Home:
-    return Home(tmp_path)
+def home(tmp_path, empty_database) -> Home:
+    home = Home(tmp_path)
+    shutil.copyfile(empty_database, home.mlflow_database)
+    return home
 
 
 @pytest.fixture
