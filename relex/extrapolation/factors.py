@@ -46,6 +46,9 @@ class TensorFit(Strict):
     directions: tuple[DirectionFit, ...]
     """By falling sigma; empty where the tensor never moved."""
 
+    gram: tuple[tuple[float, ...], ...]
+    """Inner products of the displacements: row s holds those of step s with steps 0 to s."""
+
 
 class FactorsTable(Strict):
     """The content of `factors.json`."""

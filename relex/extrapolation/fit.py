@@ -145,7 +145,7 @@ class _Fitter:
             if len(parts) > 1:
                 displacement_SN = self._read(name, part)
             writer.append(name, self._padded(directions(displacement_SN, subspace)))
-        return describe_tensor(self._reader.steps, subspace)
+        return describe_tensor(self._reader.steps, subspace, gram_SS)
 
     def _read(self, name: str, part: Span) -> torch.Tensor:
         displacement_SN = self._reader.read(name, *part)
@@ -167,8 +167,8 @@ class _Fitter:
         return torch.nn.functional.pad(direction_NR, (0, num_absent))
 
 
-def describe_tensor(steps: Sequence[int], subspace: Subspace) -> TensorFit:
-    """Coefficients and lines of a tensor's directions."""
+def describe_tensor(steps: Sequence[int], subspace: Subspace, gram_SS: torch.Tensor) -> TensorFit:
+    """Coefficients and lines of a tensor's directions, and the Gram matrix they come from."""
     fits = [
         DirectionFit(
             sigma=float(sigma),
@@ -177,4 +177,8 @@ def describe_tensor(steps: Sequence[int], subspace: Subspace) -> TensorFit:
         )
         for sigma, coefficient_S in zip(subspace.sigma_R, subspace.coefficient_SR.T, strict=True)
     ]
-    return TensorFit(squared_norm=subspace.squared_norm, directions=tuple(fits))
+    return TensorFit(
+        squared_norm=subspace.squared_norm,
+        directions=tuple(fits),
+        gram=tuple(tuple(row_S[: row + 1]) for row, row_S in enumerate(gram_SS.tolist())),
+    )
