@@ -22,7 +22,9 @@ def predict(
 ) -> None:
     """Write the checkpoint that the lines reach at a step, in the dtype and files of the base."""
     checkpoint = Checkpoint(base)
-    tensors = predict_tensors(open_factors(factors), checkpoint, step, resolve_device(device))
+    tensors = predict_tensors(
+        open_factors(factors), checkpoint, step, device=resolve_device(device)
+    )
     with progress_bar("predict") as on_progress:
         write_checkpoint(out, checkpoint, _counted(tensors, checkpoint, on_progress))
     typer.echo(f"{out}: step {step}")

@@ -11,7 +11,7 @@ from relex.extrapolation.factors import (
 )
 from relex.extrapolation.fit import DEFAULT_MEMORY_BYTES, OnProgress, fit_factors, fit_inputs
 from relex.extrapolation.line_fit import Line
-from relex.extrapolation.predict import predict_tensors
+from relex.extrapolation.predict import predict_displacement, predict_tensors
 
 __all__ = [
     "DEFAULT_MEMORY_BYTES",
@@ -26,6 +26,7 @@ __all__ = [
     "fit_factors",
     "fit_inputs",
     "open_factors",
+    "predict_displacement",
     "predict_tensors",
     "quality",
 ]

@@ -1,21 +1,30 @@
-"""Displacements of one tensor from the base, read from a window by several threads.
+"""Displacements of one tensor from the base, a piece at a time.
 
-S steps, N elements of one span of a tensor.
+S steps, N elements of one piece or chunk.
+
+A piece is what one thread reads and works on. It keeps the weights as they are stored, which for
+half-precision windows is half of what displacements take, and subtracts in chunks that stay in the
+cache of a core. Pieces, chunks and blocks begin at fixed elements of a tensor whatever the budget
+and the number of threads, so the sums over them have the same order and the same bits.
 """
 
-from collections.abc import Sequence
-from concurrent.futures import Executor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import torch
 
 from relex.checkpoints import Checkpoint, all_finite
+from relex.config.extrapolation import Convention
 from relex.errors import CheckpointError
 from relex.window import Window
 
-READ_ELEMENTS = 1 << 21
-"""One read: bounds what a thread holds beside the displacements, and makes useful S3 requests."""
+BLOCK_ELEMENTS = 1 << 10
+"""Elements whose products are summed in float32 before float64 takes over."""
+
+CHUNK_ELEMENTS = 1 << 13
+"""Elements subtracted at once on a CPU, to stay in its cache; a GPU takes whole pieces."""
+
+PIECE_ELEMENTS = 1 << 18
 
 Span = tuple[int, int]
 
@@ -26,37 +35,103 @@ def spans(start: int, stop: int, num_elements: int) -> list[Span]:
 
 
 @dataclass(frozen=True)
-class DisplacementReader:
-    """Reads spans of any tensor at all steps of a fit."""
+class Piece:
+    """One span of a tensor at all steps and in the base, as stored.
 
-    window: Window
-    base: Checkpoint
-    steps: Sequence[int]
-    device: torch.device
-    threads: Executor
+    Padded to whole blocks with elements that do not move.
+    """
 
-    def read(self, name: str, start: int, stop: int) -> torch.Tensor:
-        """float32(snapshot) - float32(base) of elements [start, stop): S x N, on the device.
+    num_elements: int
+    """Without the padding."""
+
+    snapshot_SN: torch.Tensor
+    base_N: torch.Tensor
+    convention: Convention
+
+    def displacements(self) -> Iterator[torch.Tensor]:
+        """Chunk after chunk, S x N, float32; each lies where the one before it was."""
+        num_steps, num_padded = self.snapshot_SN.shape
+        device = self.base_N.device
+        chunk_elements = min(CHUNK_ELEMENTS if device.type == "cpu" else num_padded, num_padded)
+        scratch_SN = torch.empty(num_steps, chunk_elements, device=device)
+        subtract = _SUBTRACT[self.convention]
+        for first, last in spans(0, num_padded, chunk_elements):
+            displacement_SN = scratch_SN[:, : last - first]
+            subtract(self.snapshot_SN[:, first:last], self.base_N[first:last], displacement_SN)
+            yield displacement_SN
+
+
+def _subtract_exact(
+    snapshot_SN: torch.Tensor, base_N: torch.Tensor, displacement_SN: torch.Tensor
+) -> None:
+    displacement_SN.copy_(snapshot_SN).sub_(base_N.float())
+
+
+def _subtract_published(
+    snapshot_SN: torch.Tensor, base_N: torch.Tensor, displacement_SN: torch.Tensor
+) -> None:
+    displacement_SN.copy_(snapshot_SN.half() - base_N.half())
+
+
+_SUBTRACT = {"exact": _subtract_exact, "published": _subtract_published}
+
+
+class PieceReader:
+    """Reads pieces of any tensor of a window and its base into buffers that are used again."""
+
+    def __init__(
+        self,
+        window: Window,
+        base: Checkpoint,
+        steps: Sequence[int],
+        device: torch.device,
+        convention: Convention,
+    ) -> None:
+        self.window, self.base, self.steps = window, base, steps
+        self.device, self._convention = device, convention
+        widths = [
+            info.dtype.itemsize for info in [*window.tensors.values(), *base.tensors.values()]
+        ]
+        self.buffer_bytes = (len(steps) + 1) * PIECE_ELEMENTS * max(widths)
+
+    def new_buffer(self) -> torch.Tensor:
+        """Memory for one piece of any tensor; pinned where a GPU copies from it."""
+        on_gpu = self.device.type == "cuda"
+        return torch.empty(self.buffer_bytes, dtype=torch.uint8, pin_memory=on_gpu)
+
+    def read(self, name: str, span: Span, buffer: torch.Tensor) -> Piece:
+        """One span of the tensor, on the device. It lies in `buffer` where that is the CPU.
 
         Raises CheckpointError when the base is not finite there; snapshots are not checked.
         """
-        pieces = spans(start, stop, READ_ELEMENTS)
-        base_N = torch.empty(stop - start, device=self.device)
-        displacement_SN = torch.empty(len(self.steps), stop - start, device=self.device)
+        num_elements = span[1] - span[0]
+        num_padded = -(-num_elements // BLOCK_ELEMENTS) * BLOCK_ELEMENTS
+        snapshot_SN, base_1N = _rows(
+            buffer,
+            num_padded,
+            (len(self.steps), self.window.tensors[name].dtype),
+            (1, self.base.tensors[name].dtype),
+        )
+        self.base.read_into(name, span[0], base_1N[0, :num_elements])
+        if not all_finite(base_1N[0, :num_elements]):
+            raise CheckpointError(f"{self.base.folder}: {name} has values that are not finite")
+        self.window.read_rows(self.steps, name, span[0], snapshot_SN[:, :num_elements])
+        snapshot_SN[:, num_elements:] = 0
+        base_1N[:, num_elements:] = 0
+        return Piece(
+            num_elements,
+            snapshot_SN.to(self.device, non_blocking=True),
+            base_1N[0].to(self.device, non_blocking=True),
+            self._convention,
+        )
 
-        def read_base(piece: Span) -> None:
-            here = slice(piece[0] - start, piece[1] - start)
-            weights_N = self.base.read(name, *piece)
-            if not all_finite(weights_N):
-                raise CheckpointError(f"{self.base.folder}: {name} has values that are not finite")
-            base_N[here] = weights_N
 
-        def read_snapshot(job: tuple[int, Span]) -> None:
-            row, piece = job
-            here = slice(piece[0] - start, piece[1] - start)
-            snapshot_N = self.window.read(self.steps[row], name, *piece)
-            displacement_SN[row, here].copy_(snapshot_N).sub_(base_N[here])
-
-        list(self.threads.map(read_base, pieces))
-        list(self.threads.map(read_snapshot, product(range(len(self.steps)), pieces)))
-        return displacement_SN
+def _rows(
+    buffer: torch.Tensor, num_elements: int, *shapes: tuple[int, torch.dtype]
+) -> Iterator[torch.Tensor]:
+    """One matrix after another in a buffer of bytes, each with `num_elements` columns."""
+    start = 0
+    for num_rows, dtype in shapes:
+        stop = start + num_rows * num_elements * dtype.itemsize
+        yield buffer[start:stop].view(dtype).view(num_rows, num_elements)
+        start = stop

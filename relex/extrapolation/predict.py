@@ -1,41 +1,57 @@
-"""The weights at a target: the base plus the predicted displacement, rounded once."""
+"""The weights at a step: an anchor plus the predicted displacement, rounded once.
+
+N elements of one piece of a tensor, R directions, S steps.
+"""
 
 from collections.abc import Iterator
 
 import torch
 
 from relex.checkpoints import Checkpoint, NamedTensor
+from relex.config.extrapolation import Convention, PredictionOptions
 from relex.device import Device
 from relex.errors import FactorsError
-from relex.extrapolation.displacements import spans
-from relex.extrapolation.factors import Factors
+from relex.extrapolation.checks import check_prediction, check_window_of_base
+from relex.extrapolation.displacements import PIECE_ELEMENTS, spans
+from relex.extrapolation.factors import Factors, FactorsTable
+from relex.extrapolation.polynomial import polynomial_weights
+from relex.window import Window
 
-PREDICT_ELEMENTS = 1 << 18
-"""Pieces that stay in the cache of a CPU core."""
+THE_LINE = PredictionOptions()
 
 
 def predict_tensors(
-    factors: Factors, base: Checkpoint, step: int, device: Device = "cpu"
+    factors: Factors,
+    base: Checkpoint,
+    step: int,
+    options: PredictionOptions = THE_LINE,
+    window: Window | None = None,
+    device: Device = "cpu",
 ) -> Iterator[NamedTensor]:
-    """Every tensor of the base at target `step`, in the base's order and dtypes, on `device`.
+    """Every tensor of the base at `step`, in the base's order and dtypes, on `device`.
 
-    Tensors that never moved and those without floating-point numbers are the base's own. One
-    tensor is held at a time.
+    `window` is the one that was fitted, for options that take the newest snapshot from it. Tensors
+    that never moved and those without floating-point numbers are the base's own. One tensor is held
+    at a time.
 
-    Raises, before the first tensor, FactorsError when `step` is not beyond the window or the
-    factors are of another base.
+    Raises, before the first tensor, FactorsError when the step and the options do not go with the
+    factors, the factors are of another base or only a part; WindowError when the window is not
+    theirs.
     """
-    if step <= factors.last_step:
-        raise FactorsError(
-            f"{factors.folder}: step {step} is not beyond the window, which ends at step "
-            f"{factors.last_step}; give a later step, or take the snapshot itself"
-        )
+    check_prediction(str(factors.folder), factors.table, step, options)
     check_base(factors, base)
-    return ((name, _predict(factors, base, name, step, device)) for name in base.tensors)
+    newest = _newest(factors, base, window) if options.needs_window else None
+    predictor = _Predictor(factors, base, step, options, newest, device)
+    return ((name, predictor.tensor(name)) for name in base.tensors)
 
 
 def check_base(factors: Factors, base: Checkpoint) -> None:
-    """Raise FactorsError unless the factors were fitted on exactly this base."""
+    """Raise FactorsError unless the factors are whole and were fitted on exactly this base."""
+    if factors.table.part is not None:
+        number, num_parts = factors.table.part
+        raise FactorsError(
+            f"{factors.folder}: is part {number} of {num_parts}; join all parts with relex merge"
+        )
     if base.digest() != factors.table.base_digest:
         raise FactorsError(
             f"{factors.folder}: was fitted on another base than {base.folder} (digests "
@@ -43,17 +59,116 @@ def check_base(factors: Factors, base: Checkpoint) -> None:
         )
 
 
-def _predict(
-    factors: Factors, base: Checkpoint, name: str, step: int, device: Device
+def predict_coefficients(
+    table: FactorsTable, name: str, step: int, options: PredictionOptions = THE_LINE
 ) -> torch.Tensor:
-    """w0 + (slope * step + intercept) v, summed in at least float32 and rounded once."""
-    weights = base.read_tensor(name).to(device)
-    fit = factors.table.tensors.get(name)
-    if fit is None or not fit.directions:
-        return weights
-    weights_N = weights.view(-1)
-    wide = torch.promote_types(weights.dtype, torch.float32)
-    for first, last in spans(0, weights_N.numel(), PREDICT_ELEMENTS):
-        displacement_N = factors.predict_displacement(name, step, first, last).to(device)
-        weights_N[first:last] = weights_N[first:last].to(wide) + displacement_N
-    return weights
+    """What the displacement from the anchor is along each direction of `name`: R, float64."""
+    rows = slice(None)
+    if options.line_steps is not None:
+        first, last = options.line_steps
+        inside = [row for row, found in enumerate(table.steps) if first <= found <= last]
+        rows = slice(inside[0], inside[-1] + 1)
+    observed_RS = torch.tensor(
+        [direction.coefficients for direction in table.tensors[name].directions[: options.rank]],
+        dtype=torch.float64,
+    ).reshape(-1, len(table.steps))
+    positions = [table.position(found) for found in table.steps[rows]]
+
+    def at(step: int) -> torch.Tensor:
+        if options.denoise == "observed":
+            return observed_RS[:, table.steps.index(step)]
+        weight_S = polynomial_weights(positions, options.degree, table.position(step))
+        return observed_RS[:, rows] @ torch.from_numpy(weight_S)
+
+    anchored_R = at(table.steps[-1]) if options.anchor == "newest" else torch.zeros(())
+    return options.shrinkage * (at(step) - anchored_R)
+
+
+def predict_displacement(
+    factors: Factors, name: str, step: int, options: PredictionOptions = THE_LINE
+) -> torch.Tensor:
+    """The displacement of `name` from the anchor, before it is added and rounded.
+
+    Flattened, float32.
+    """
+    coefficient_R = predict_coefficients(factors.table, name, step, options)
+    return factors.read_directions(name)[:, : len(coefficient_R)] @ coefficient_R.float()
+
+
+def add_displacement(
+    weights_N: torch.Tensor,
+    direction_NR: torch.Tensor,
+    coefficient_R: torch.Tensor,
+    dtype: torch.dtype,
+    convention: Convention,
+) -> torch.Tensor:
+    """The weights moved along the directions: summed in at least float32, rounded to `dtype`.
+
+    A tensor without directions keeps its bits.
+    """
+    if not len(coefficient_R):
+        return weights_N.to(dtype)
+    wide = torch.promote_types(weights_N.dtype, torch.float32)
+    displacement_N = direction_NR[:, : len(coefficient_R)] @ coefficient_R.float().to(
+        direction_NR.device
+    )
+    moved_N = weights_N.to(wide) + displacement_N
+    return (moved_N.bfloat16() if convention == "published" else moved_N).to(dtype)
+
+
+class _Predictor:
+    """One prediction, tensor by tensor."""
+
+    def __init__(
+        self,
+        factors: Factors,
+        base: Checkpoint,
+        step: int,
+        options: PredictionOptions,
+        newest: Window | None,
+        device: Device,
+    ) -> None:
+        self._factors, self._base, self._newest = factors, base, newest
+        self._step, self._options, self._device = step, options, device
+
+    def tensor(self, name: str) -> torch.Tensor:
+        info = self._base.tensors[name]
+        if name not in self._factors.table.tensors:
+            return self._base.read_tensor(name).to(self._device)
+        copied = self._options.norms == "newest" and is_norm(name)
+        table = self._factors.table
+        coefficient_R = predict_coefficients(table, name, self._step, self._options)
+        if copied:
+            coefficient_R = coefficient_R[:0]
+        tensor = torch.empty(info.shape, dtype=info.dtype, device=self._device)
+        for span in spans(0, info.num_elements, PIECE_ELEMENTS):
+            tensor.view(-1)[slice(*span)] = add_displacement(
+                self._anchor(name, span, copied).to(self._device),
+                self._factors.read_directions(name, *span).to(self._device),
+                coefficient_R,
+                info.dtype,
+                table.convention,
+            )
+        return tensor
+
+    def _anchor(self, name: str, span: tuple[int, int], copied: bool) -> torch.Tensor:
+        if self._newest is not None and (copied or self._options.anchor == "newest"):
+            return self._newest.read(self._factors.last_step, name, *span)
+        return self._base.read(name, *span)
+
+
+def is_norm(name: str) -> bool:
+    """Whether a tensor belongs to a normalisation layer, by its name."""
+    return "norm" in name.lower()
+
+
+def _newest(factors: Factors, base: Checkpoint, window: Window | None) -> Window:
+    if window is None:
+        raise FactorsError("this prediction starts at the newest snapshot; give the window too")
+    check_window_of_base(window, base)
+    if factors.last_step not in window.steps:
+        raise FactorsError(
+            f"{window.where}: has no step {factors.last_step}, where the factors end; "
+            "give the window that was fitted"
+        )
+    return window

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from relex.extrapolation.gram import blocks
+from relex.extrapolation.displacements import Piece
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,12 @@ def leading_subspace(gram_SS: torch.Tensor, rank: int) -> Subspace:
     return Subspace(left_SR, square_S[leading].sqrt(), float(gram_SS.trace()))
 
 
-def directions(displacement_SN: torch.Tensor, subspace: Subspace) -> torch.Tensor:
-    """The directions' elements, N x R, float32, summed in float64 on the device of D."""
-    mixing_SR = (subspace.left_SR / subspace.sigma_R).to(displacement_SN.device)
-    return torch.cat(
-        [(block_SN.double().T @ mixing_SR).float() for block_SN in blocks(displacement_SN)]
-    )
+def piece_directions(piece: Piece, subspace: Subspace) -> torch.Tensor:
+    """The directions' elements in a piece, N x R, float32, on the device of the piece.
+
+    Each is a float32 sum over the steps, so it is off by at most S u times the sum of the terms'
+    sizes, with u = 2^-24.
+    """
+    mixing_RS = (subspace.left_SR / subspace.sigma_R).T.float().to(piece.base_N.device)
+    part_RN = [mixing_RS @ displacement_SN for displacement_SN in piece.displacements()]
+    return torch.cat(part_RN, dim=1).T[: piece.num_elements].contiguous()

@@ -1,5 +1,6 @@
 """What every kind of window can do."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -33,5 +34,10 @@ class Window(Protocol):
         is damaged, StorageError when it cannot be read.
         """
 
+    def read_rows(self, steps: Sequence[int], name: str, start: int, out_SN: torch.Tensor) -> None:
+        """Fill each row of `out_SN`, of the tensor's dtype, with the elements from `start` on at
+        one of the ascending `steps`. Raises as `read`.
+        """
+
     def digest(self) -> str:
-        """Identity of all its content."""
+        """Identity of all its content; what a plain folder has read already is not read again."""

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,10 @@ class MemoryWindow:
         elements = self.snapshots[step][name].reshape(-1)[start:stop]
         self.num_elements_read += elements.numel()
         return elements
+
+    def read_rows(self, steps: Sequence[int], name: str, start: int, out_SN: torch.Tensor) -> None:
+        for step, out_N in zip(steps, out_SN, strict=True):
+            out_N.copy_(self.read(step, name, start, start + len(out_N)))
 
     def digest(self) -> str:
         return sha256_json(list(self.snapshots))
