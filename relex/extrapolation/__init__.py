@@ -11,7 +11,12 @@ from relex.extrapolation.factors import (
 )
 from relex.extrapolation.fit import DEFAULT_MEMORY_BYTES, OnProgress, fit_factors, fit_inputs
 from relex.extrapolation.line_fit import Line
-from relex.extrapolation.predict import predict_displacement, predict_tensors
+from relex.extrapolation.parts import merge_factors
+from relex.extrapolation.predict import (
+    predict_displacement,
+    predict_tensors,
+    write_predictions,
+)
 
 __all__ = [
     "DEFAULT_MEMORY_BYTES",
@@ -25,8 +30,10 @@ __all__ = [
     "TensorFit",
     "fit_factors",
     "fit_inputs",
+    "merge_factors",
     "open_factors",
     "predict_displacement",
     "predict_tensors",
     "quality",
+    "write_predictions",
 ]

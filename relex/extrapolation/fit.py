@@ -31,6 +31,7 @@ from relex.extrapolation.factors import (
 )
 from relex.extrapolation.gram import piece_gram
 from relex.extrapolation.line_fit import fit_line
+from relex.extrapolation.parts import Part, tensors_of_part
 from relex.extrapolation.piece_threads import PieceThreads, Work
 from relex.extrapolation.predict import add_displacement, predict_coefficients
 from relex.extrapolation.subspace import Subspace, leading_subspace, piece_directions
@@ -54,11 +55,12 @@ def fit_inputs(
     steps: tuple[int, ...],
     rank: int,
     convention: Convention = "exact",
+    part: Part | None = None,
 ) -> dict[str, str]:
     """What determines the factors: digests of window and base, the steps and the options."""
     return {
         "base": base.digest(),
-        "window": window.digest(),
+        "window": window.digest(steps, tensors_of_part(base, part)),
         "steps": ",".join(map(str, steps)),
         "rank": str(rank),
         "convention": convention,
@@ -73,6 +75,7 @@ def fit_factors(
     steps: tuple[int, int] | None = None,
     rank: int = 1,
     convention: Convention = "exact",
+    part: Part | None = None,
     predictions: Mapping[int, Path] | None = None,
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
     device: Literal["auto", "cpu", "cuda"] = "auto",
@@ -80,9 +83,10 @@ def fit_factors(
 ) -> Factors:
     """Fit every floating-point tensor of `window` and write the factors to the new folder `out`.
 
-    `steps` are the first and last step to use, both included; all by default. `predictions` are
-    targets and the new folders for their checkpoints, written in the same pass with the bits that
-    `predict_tensors` gives. A tensor whose snapshots fit into `memory_bytes` is read once, a larger
+    `steps` are the first and last step to use, both included; all by default. With `part`, only the
+    tensors of that part are fitted, for `merge_factors` to join. `predictions` are targets and the
+    new folders for their checkpoints, written in the same pass with the bits that `predict_tensors`
+    gives. A tensor whose snapshots fit into `memory_bytes` is read once, a larger
     one twice; no bits depend on that budget. One piece of all steps is the least that is held.
 
     Raises InputError when `out` exists, WindowError, CheckpointError or FactorsError when window,
@@ -98,7 +102,12 @@ def fit_factors(
         check_beyond(window.where, chosen[-1], target)
     reader = PieceReader(window, base, chosen, where, convention)
     table = FactorsTable(
-        base_digest=base.digest(), steps=chosen, rank=rank, convention=convention, tensors={}
+        base_digest=base.digest(),
+        steps=chosen,
+        rank=rank,
+        convention=convention,
+        part=part,
+        tensors={},
     )
     with ExitStack() as stack:
         partial = stack.enter_context(new_folder(out))
@@ -110,7 +119,7 @@ def fit_factors(
         table = fitter.fit_into(partial / DIRECTIONS_FILE, memory_bytes, on_progress)
         folder = FolderStore(partial)
         folder.put(TABLE_FILE, table.model_dump_json(indent=1).encode())
-        inputs = fit_inputs(window, base, chosen, rank, convention)
+        inputs = fit_inputs(window, base, chosen, rank, convention, part)
         write_manifest(folder, describe_folder(partial, KIND, inputs))
     return open_factors(out)
 
@@ -130,7 +139,8 @@ class _Fitter:
     def fit_into(self, path: Path, memory_bytes: int, on_progress: OnProgress) -> FactorsTable:
         """Write the directions of every tensor to `path`; returns the table with the rest."""
         infos = self._reader.base.tensors
-        num_elements = {n: i.num_elements for n, i in infos.items() if i.dtype.is_floating_point}
+        names = tensors_of_part(self._reader.base, self._table.part)
+        num_elements = {n: infos[n].num_elements for n in names if infos[n].dtype.is_floating_point}
         schema = directions_schema(num_elements, self._table.rank)
         with (
             TensorFileWriter(path, schema, {}) as writer,

@@ -3,16 +3,18 @@
 N elements of one piece of a tensor, R directions, S steps.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 
 import torch
 
-from relex.checkpoints import Checkpoint, NamedTensor
+from relex.checkpoints import Checkpoint, NamedTensor, fill_checkpoint
 from relex.config.extrapolation import Convention, PredictionOptions
 from relex.device import Device
 from relex.errors import FactorsError
 from relex.extrapolation.checks import check_prediction, check_window_of_base
-from relex.extrapolation.displacements import PIECE_ELEMENTS, spans
+from relex.extrapolation.displacements import PIECE_ELEMENTS, Span, spans
 from relex.extrapolation.factors import Factors, FactorsTable
 from relex.extrapolation.polynomial import polynomial_weights
 from relex.window import Window
@@ -38,11 +40,35 @@ def predict_tensors(
     factors, the factors are of another base or only a part; WindowError when the window is not
     theirs.
     """
-    check_prediction(str(factors.folder), factors.table, step, options)
-    check_base(factors, base)
-    newest = _newest(factors, base, window) if options.needs_window else None
-    predictor = _Predictor(factors, base, step, options, newest, device)
+    predictor = _Predictor(factors, base, [step], options, window, device)
     return ((name, predictor.tensor(name)) for name in base.tensors)
+
+
+def write_predictions(
+    factors: Factors,
+    base: Checkpoint,
+    folders: Mapping[int, Path],
+    options: PredictionOptions = THE_LINE,
+    window: Window | None = None,
+    device: Device = "cpu",
+    on_progress: Callable[[int, int], None] = lambda num_done, num_total: None,
+) -> None:
+    """Write the checkpoint of every step in `folders` to its new folder, reading factors once.
+
+    The bits are those of `predict_tensors`; raises as it does, and InputError when a folder exists.
+    `on_progress` receives the elements done of one checkpoint and its elements in all.
+    """
+    predictor = _Predictor(factors, base, list(folders), options, window, device)
+    num_total = sum(info.num_elements for info in base.tensors.values())
+    num_done = 0
+    with ExitStack() as stack:
+        fills = [stack.enter_context(fill_checkpoint(out, base)) for out in folders.values()]
+        for name, info in base.tensors.items():
+            for span in spans(0, info.num_elements, PIECE_ELEMENTS):
+                for append, weights_N in zip(fills, predictor.piece(name, span), strict=True):
+                    append(name, weights_N)
+                num_done += span[1] - span[0]
+                on_progress(num_done, num_total)
 
 
 def check_base(factors: Factors, base: Checkpoint) -> None:
@@ -117,41 +143,50 @@ def add_displacement(
 
 
 class _Predictor:
-    """One prediction, tensor by tensor."""
+    """Predictions for several steps with the same options, piece by piece."""
 
     def __init__(
         self,
         factors: Factors,
         base: Checkpoint,
-        step: int,
+        steps: Sequence[int],
         options: PredictionOptions,
-        newest: Window | None,
+        window: Window | None,
         device: Device,
     ) -> None:
-        self._factors, self._base, self._newest = factors, base, newest
-        self._step, self._options, self._device = step, options, device
+        """Raises as `predict_tensors`."""
+        for step in steps:
+            check_prediction(str(factors.folder), factors.table, step, options)
+        check_base(factors, base)
+        self._newest = _newest(factors, base, window) if options.needs_window else None
+        self._factors, self._base = factors, base
+        self._steps, self._options, self._device = steps, options, device
 
     def tensor(self, name: str) -> torch.Tensor:
+        """The whole tensor at the first of the steps."""
         info = self._base.tensors[name]
-        if name not in self._factors.table.tensors:
-            return self._base.read_tensor(name).to(self._device)
-        copied = self._options.norms == "newest" and is_norm(name)
-        table = self._factors.table
-        coefficient_R = predict_coefficients(table, name, self._step, self._options)
-        if copied:
-            coefficient_R = coefficient_R[:0]
-        tensor = torch.empty(info.shape, dtype=info.dtype, device=self._device)
-        for span in spans(0, info.num_elements, PIECE_ELEMENTS):
-            tensor.view(-1)[slice(*span)] = add_displacement(
-                self._anchor(name, span, copied).to(self._device),
-                self._factors.read_directions(name, *span).to(self._device),
-                coefficient_R,
-                info.dtype,
-                table.convention,
-            )
-        return tensor
+        pieces = (self.piece(name, s)[0] for s in spans(0, info.num_elements, PIECE_ELEMENTS))
+        tensor = torch.empty(info.num_elements, dtype=info.dtype, device=self._device)
+        for number, weights_N in enumerate(pieces):
+            tensor[number * PIECE_ELEMENTS :][: len(weights_N)] = weights_N
+        return tensor.reshape(info.shape)
 
-    def _anchor(self, name: str, span: tuple[int, int], copied: bool) -> torch.Tensor:
+    def piece(self, name: str, span: Span) -> list[torch.Tensor]:
+        """One span of a tensor at every step, in the base's dtype."""
+        dtype, table = self._base.tensors[name].dtype, self._factors.table
+        copied = self._options.norms == "newest" and is_norm(name)
+        weights_N = self._anchor(name, span, copied).to(self._device)
+        if copied or name not in table.tensors or not table.tensors[name].directions:
+            return [weights_N.to(dtype)] * len(self._steps)
+        direction_NR = self._factors.read_directions(name, *span).to(self._device)
+        return [
+            add_displacement(weights_N, direction_NR, coefficient_R, dtype, table.convention)
+            for coefficient_R in (
+                predict_coefficients(table, name, step, self._options) for step in self._steps
+            )
+        ]
+
+    def _anchor(self, name: str, span: Span, copied: bool) -> torch.Tensor:
         if self._newest is not None and (copied or self._options.anchor == "newest"):
             return self._newest.read(self._factors.last_step, name, *span)
         return self._base.read(name, *span)

@@ -1,7 +1,7 @@
 """A folder of Hugging Face checkpoints as a window."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import torch
@@ -34,7 +34,7 @@ class CheckpointFolder:
         self.tensors = same_tensors(
             self.where, {step: found.tensors for step, found in self._checkpoint_of.items()}
         )
-        self._fingerprints = Fingerprints(self.steps, self.tensors)
+        self._fingerprints = Fingerprints(self.tensors)
 
     def read(self, step: int, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
         return self._checkpoint(step, name).read(name, start, stop)
@@ -44,9 +44,10 @@ class CheckpointFolder:
             self._checkpoint(step, name).read_into(name, start, out_N)
             self._fingerprints.add(step, name, start, out_N)
 
-    def digest(self) -> str:
-        """Of every tensor at every step. Reads what `read_rows` has not read already."""
-        return self._fingerprints.digest(self.read)
+    def digest(
+        self, steps: Sequence[int] | None = None, names: Collection[str] | None = None
+    ) -> str:
+        return self._fingerprints.digest(self.read, steps or self.steps, names or self.tensors)
 
     def _checkpoint(self, step: int, name: str) -> Checkpoint:
         if step not in self._checkpoint_of:

@@ -7,7 +7,7 @@ It tells one trajectory from another; unlike sha256 it does not withstand someon
 folders to look alike, which a folder without a manifest cannot promise either.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from threading import Lock
 
 import torch
@@ -27,8 +27,8 @@ Read = Callable[[int, str, int, int], torch.Tensor]
 class Fingerprints:
     """Leaves hashed so far; several threads may add."""
 
-    def __init__(self, steps: Sequence[int], tensors: Mapping[str, TensorInfo]) -> None:
-        self._steps, self._tensors = steps, tensors
+    def __init__(self, tensors: Mapping[str, TensorInfo]) -> None:
+        self._tensors = tensors
         self._leaves: dict[tuple[int, str], dict[int, bytes]] = {}
         self._whole: dict[tuple[int, str], str] = {}
         self._lock = Lock()
@@ -43,23 +43,23 @@ class Fingerprints:
             digest = xxhash.xxh3_128_digest(leaf_N.view(torch.uint8).numpy().data)
             self._keep(step, name, start + first, digest)
 
-    def digest(self, read: Read) -> str:
+    def digest(self, read: Read, steps: Sequence[int], names: Collection[str]) -> str:
         """Over names, dtypes, shapes and all leaves; reads those that are missing."""
-        return sha256_json({name: self._tensor_digest(name, read) for name in self._tensors})
+        return sha256_json({name: self._tensor_digest(name, read, steps) for name in names})
 
-    def _tensor_digest(self, name: str, read: Read) -> list[str]:
-        for step in self._steps:
+    def _tensor_digest(self, name: str, read: Read, steps: Sequence[int]) -> list[str]:
+        for step in steps:
             for start, stop in self._missing(step, name):
                 self.add(step, name, start, read(step, name, start, stop))
         info = self._tensors[name]
-        steps = [f"{step}:{self._whole[step, name]}" for step in self._steps]
-        return [DTYPE_NAMES[info.dtype], str(list(info.shape)), *steps]
+        whole = [f"{step}:{self._whole[step, name]}" for step in steps]
+        return [DTYPE_NAMES[info.dtype], str(list(info.shape)), *whole]
 
     def _missing(self, step: int, name: str) -> Iterator[tuple[int, int]]:
         if (step, name) in self._whole:
             return
         num_elements, found = self._num_elements(name), self._leaves.get((step, name), {})
-        for start in sorted({*range(0, max(num_elements, 1), LEAF_ELEMENTS)} - found.keys()):
+        for start in sorted(set(range(0, max(num_elements, 1), LEAF_ELEMENTS)) - found.keys()):
             yield start, min(start + LEAF_ELEMENTS, num_elements)
 
     def _keep(self, step: int, name: str, start: int, digest: bytes) -> None:

@@ -1,6 +1,6 @@
 """A window that relex wrote, read from its folder or from S3."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -43,7 +43,9 @@ class StoredWindow:
         for step, out_N in zip(steps, out_SN, strict=True):
             self._file(step, name).read_into(name, start, out_N)
 
-    def digest(self) -> str:
+    def digest(
+        self, steps: Sequence[int] | None = None, names: Collection[str] | None = None
+    ) -> str:
         files = {key: entry.sha256 for key, entry in self.manifest.files.items()}
         return sha256_json({"base": self.base_digest, "files": files})
 

@@ -1,6 +1,6 @@
 """What every kind of window can do."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 import torch
@@ -39,5 +39,11 @@ class Window(Protocol):
         one of the ascending `steps`. Raises as `read`.
         """
 
-    def digest(self) -> str:
-        """Identity of all its content; what a plain folder has read already is not read again."""
+    def digest(
+        self, steps: Sequence[int] | None = None, names: Collection[str] | None = None
+    ) -> str:
+        """Identity of the content at these steps of these tensors, of everything by default.
+
+        A window that records digests answers for all its content without reading; a plain folder
+        of checkpoints reads what `read_rows` has not read already.
+        """
