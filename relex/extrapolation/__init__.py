@@ -1,5 +1,6 @@
 """Rank-r extrapolation of a window: fit factors once, predict any number of targets."""
 
+from relex.extrapolation.baselines import Baseline, baseline_tensors
 from relex.extrapolation.diagnostics import Quality, quality
 from relex.extrapolation.factors import (
     KIND,
@@ -21,6 +22,7 @@ from relex.extrapolation.predict import (
 __all__ = [
     "DEFAULT_MEMORY_BYTES",
     "KIND",
+    "Baseline",
     "DirectionFit",
     "Factors",
     "FactorsTable",
@@ -28,6 +30,7 @@ __all__ = [
     "OnProgress",
     "Quality",
     "TensorFit",
+    "baseline_tensors",
     "fit_factors",
     "fit_inputs",
     "merge_factors",

@@ -18,7 +18,7 @@ from relex.config.extrapolation import Convention
 from relex.errors import CheckpointError
 from relex.window import Window
 
-BLOCK_ELEMENTS = 1 << 10
+BLOCK_ELEMENTS = 1 << 9
 """Elements whose products are summed in float32 before float64 takes over."""
 
 CHUNK_ELEMENTS = 1 << 13

@@ -2,11 +2,11 @@
 
 S steps, B blocks, n elements of a block.
 
-Within a block the products are summed in float32, n = 1024 at a time; blocks and pieces are added
+Within a block the products are summed in float32, n = 512 at a time; blocks and pieces are added
 in float64. A float32 dot product of n terms is off by at most n u sum |x_i y_i| with u = 2^-24
-(Higham, Accuracy and Stability, section 3.1), so relative to the squared norms at most 6e-5 and, as
-roundings are independent of each other, about sqrt(n) u / 2 = 1e-6 for one block; over B blocks
-they average out to 1e-6 / sqrt(B), whatever the size of the tensor. Weights in half precision move
+(Higham, Accuracy and Stability, section 3.1), so relative to the squared norms at most 3e-5 and, as
+roundings are independent of each other, about sqrt(n) u / 2 = 7e-7 for one block; over B blocks
+they average out to 7e-7 / sqrt(B), so a larger tensor loses less. Weights in half precision move
 by few units in the last place, so nearly all products and sums of a block are exact.
 """
 

@@ -98,16 +98,28 @@ class PieceThreads:
 
     def _finish(self, held: _Held[First], work: Work[First, Second]) -> None:
         pieces, firsts = [], []
-        for result in held.results:
-            piece, first = result.result()
+        for future in held.results:
+            piece, first = future.result()
             pieces.append(piece)
             firsts.append(first)
             work.on_read(piece.num_elements)
         second = work.second(held.name, firsts)
-        seconds = deque(self._pool.submit(second, piece) for piece in pieces)
-        for buffer in held.buffers:
-            work.use(held.name, seconds.popleft().result())
+        results = self._in_order(second, pieces)
+        for buffer, result in zip(held.buffers, results, strict=True):
+            work.use(held.name, result)
             self._free.append(buffer)
+
+    def _in_order(
+        self, function: Callable[[Piece], Result], pieces: Sequence[Piece]
+    ) -> Iterator[Result]:
+        """`function` of every piece, no further ahead of the caller than keeps the threads busy."""
+        under_way: deque[Future[Result]] = deque()
+        for piece in pieces:
+            under_way.append(self._pool.submit(function, piece))
+            if len(under_way) > self._num_threads:
+                yield under_way.popleft().result()
+        for future in under_way:
+            yield future.result()
 
     def _read_twice(self, name: str, pieces: list[Span], work: Work[First, Second]) -> None:
         firsts = list(self._stream(name, pieces, work.first, work.on_read))

@@ -58,6 +58,19 @@ class Lab:
         save_file(dict(tensors), folder / "model.safetensors", {"format": "pt"})
         return Checkpoint(folder)
 
+    def window(self, snapshots: Mapping[int, Tensors]) -> MemoryWindow:
+        return MemoryWindow(snapshots)
+
+    def save(self, window: MemoryWindow) -> Path:
+        """The window as a folder of checkpoints."""
+        folder = self.folder / "window"
+        for step, tensors in window.snapshots.items():
+            (folder / f"step_{step}").mkdir(parents=True)
+            save_file(
+                dict(tensors), folder / f"step_{step}" / "model.safetensors", {"format": "pt"}
+            )
+        return folder
+
     def fit(self, snapshots: Mapping[int, Tensors], base: Checkpoint, **options: Any) -> Factors:
         return self.fit_window(MemoryWindow(snapshots), base, **options)
 
