@@ -85,6 +85,12 @@ def lab(tmp_path: Path) -> Lab:
     return Lab(tmp_path)
 
 
+@pytest.fixture(scope="session")
+def new_lab() -> Callable[[Path], Lab]:
+    """For tests that run many times, each in a folder of its own."""
+    return Lab
+
+
 @pytest.fixture
 def memory_window() -> Callable[..., MemoryWindow]:
     return MemoryWindow
