@@ -63,7 +63,8 @@ def predict(
             norms=norms,
         )
     except ValidationError as error:
-        raise InputError(f"{error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}") from error
+        first = error.errors()[0]
+        raise InputError(": ".join([*map(str, first["loc"]), first["msg"]])) from error
     folders = {one: out if len(step) == 1 else out / f"step_{one}" for one in step}
     with progress_bar("predict") as on_progress:
         write_predictions(

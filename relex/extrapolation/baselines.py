@@ -18,7 +18,6 @@ from relex.extrapolation.checks import check_beyond, check_window_of_base
 from relex.extrapolation.displacements import PIECE_ELEMENTS, PieceReader, spans
 from relex.extrapolation.polynomial import polynomial_weights
 from relex.extrapolation.predict import THE_LINE, is_norm
-from relex.extrapolation.subspace import combine
 from relex.window import Window
 
 Baseline = Literal["scaled", "secant", "line"]
@@ -97,5 +96,5 @@ def _tensor(
         window.read(window.steps[-1], name) if options.anchor == "newest" else base.read(name)
     ).to(torch.promote_types(info.dtype, torch.float32))
     for first, last in spans(0, info.num_elements, PIECE_ELEMENTS):
-        start[first:last] += combine(reader.read(name, (first, last), buffer), weight_1S)[:, 0]
+        start[first:last] += reader.read(name, (first, last), buffer).combine(weight_1S)[:, 0]
     return start.to(info.dtype)

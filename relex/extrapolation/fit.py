@@ -175,9 +175,8 @@ class _Fitter:
 
         def outputs(piece: Piece) -> list[torch.Tensor]:
             direction_NR = piece_directions(piece, subspace)
-            base_N = piece.base_N[: piece.num_elements]
             moved = (
-                add_displacement(base_N, direction_NR, coefficient_R, dtype, table.convention)
+                add_displacement(piece.base_N, direction_NR, coefficient_R, dtype, table.convention)
                 for coefficient_R in coefficients
             )
             num_absent = table.rank - direction_NR.shape[1]

@@ -18,9 +18,9 @@ from relex.extrapolation.displacements import BLOCK_ELEMENTS, Piece
 def piece_gram(piece: Piece) -> torch.Tensor:
     """D D^T of one piece: S x S, float64, on the device of the piece."""
     gram_SS = torch.zeros(
-        (len(piece.snapshot_SN),) * 2, dtype=torch.float64, device=piece.base_N.device
+        (len(piece.snapshot_SM),) * 2, dtype=torch.float64, device=piece.base_N.device
     )
-    for displacement_SN in piece.displacements():
-        block_BSn = displacement_SN.view(len(gram_SS), -1, BLOCK_ELEMENTS).transpose(0, 1)
+    for displacement_SM in piece.displacements():
+        block_BSn = displacement_SM.view(len(gram_SS), -1, BLOCK_ELEMENTS).transpose(0, 1)
         gram_SS += torch.bmm(block_BSn, block_BSn.transpose(1, 2)).sum(0, dtype=torch.float64)
     return gram_SS

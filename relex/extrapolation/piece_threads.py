@@ -102,7 +102,7 @@ class PieceThreads:
             piece, first = future.result()
             pieces.append(piece)
             firsts.append(first)
-            work.on_read(piece.num_elements)
+            work.on_read(len(piece.base_N))
         second = work.second(held.name, firsts)
         results = self._in_order(second, pieces)
         for buffer, result in zip(held.buffers, results, strict=True):

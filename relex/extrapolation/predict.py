@@ -134,11 +134,12 @@ def add_displacement(
     """
     if not len(coefficient_R):
         return weights_N.to(dtype)
-    wide = torch.promote_types(weights_N.dtype, torch.float32)
-    displacement_N = direction_NR[:, : len(coefficient_R)] @ coefficient_R.float().to(
-        direction_NR.device
-    )
-    moved_N = weights_N.to(wide) + displacement_N
+    # Term by term, several times as fast as a product with a matrix that has one column or few.
+    coefficients = coefficient_R.float().tolist()
+    displacement_N: torch.Tensor = direction_NR[:, 0] * coefficients[0]
+    for column, coefficient in enumerate(coefficients[1:], start=1):
+        displacement_N += direction_NR[:, column] * coefficient
+    moved_N: torch.Tensor = displacement_N + weights_N
     return (moved_N.bfloat16() if convention == "published" else moved_N).to(dtype)
 
 

@@ -51,14 +51,4 @@ def leading_subspace(gram_SS: torch.Tensor, rank: int) -> Subspace:
 
 def piece_directions(piece: Piece, subspace: Subspace) -> torch.Tensor:
     """The directions' elements in a piece, N x R, float32, on the device of the piece."""
-    return combine(piece, (subspace.left_SR / subspace.sigma_R).T.float())
-
-
-def combine(piece: Piece, mixing_RS: torch.Tensor) -> torch.Tensor:
-    """Weighted sums over the steps of the displacements in a piece: N x R, on its device.
-
-    Summed in float32, so off by at most S u times the sum of the terms' sizes, with u = 2^-24.
-    """
-    mixing_RS = mixing_RS.to(piece.base_N.device)
-    part_RN = [mixing_RS @ displacement_SN for displacement_SN in piece.displacements()]
-    return torch.cat(part_RN, dim=1).T[: piece.num_elements].contiguous()
+    return piece.combine((subspace.left_SR / subspace.sigma_R).T.float())

@@ -1,7 +1,7 @@
 """What every kind of window can do."""
 
 from collections.abc import Collection, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -46,4 +46,18 @@ class Window(Protocol):
 
         A window that records digests answers for all its content without reading; a plain folder
         of checkpoints reads what `read_rows` has not read already.
+        """
+
+
+@runtime_checkable
+class SparseWindow(Protocol):
+    """A window that knows which elements moved, so that the others need not be made."""
+
+    def read_moved(
+        self, steps: Sequence[int], name: str, start: int, stop: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The M elements of [start, stop) that differ from the base at any of these steps.
+
+        Their positions from `start` on, ascending, int64; and their values at the steps, S x M, in
+        the tensor's dtype. Elements that do not differ may be among them. Raises as `Window.read`.
         """
