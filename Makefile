@@ -33,6 +33,9 @@ test: lint  ## Everything: lint, types, all tests (the GPU ones where there is a
 test-fast: $(STAMP)  ## The fast tests only
 	$(PYTHON) -m pytest
 
+bench: $(STAMP)  ## Speed and memory of the engine beside the published procedure (half an hour)
+	@PYTHONPATH=. $(PYTHON) tests/bench/bench_engine.py
+
 format: $(STAMP)  ## Format and fix
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .

@@ -7,7 +7,7 @@ from relex.candidates.candidate import Candidate
 from relex.checkpoints import Checkpoint, NamedTensor
 from relex.config.strict import Strict
 from relex.errors import FactorsError, WindowError
-from relex.extrapolation import Factors, open_factors, predict_tensors
+from relex.extrapolation import Factors, baseline_tensors, open_factors, predict_tensors
 from relex.extrapolation.checks import check_window_of_base
 from relex.storage import S3Connection
 from relex.window import Window, open_window
@@ -20,13 +20,13 @@ class WeightSource(Strict):
     """Folder of the base checkpoint."""
 
     window: str = ""
-    """Folder or `s3://` address of the window; needed for observed candidates."""
+    """Folder or `s3://` address of the window; needed for observed candidates and baselines."""
 
     connection: S3Connection = S3Connection()
     """How to reach a window on S3."""
 
     factors: str = ""
-    """Local folder of the factors; needed for extrapolated candidates."""
+    """Local folder of the factors; needed for extrapolated and denoised candidates."""
 
 
 class CandidateWeights:
@@ -49,7 +49,14 @@ class CandidateWeights:
             return ((name, self.base.read_tensor(name)) for name in self.base.tensors)
         if candidate.kind == "observed":
             return self._observed(candidate.step)
-        return predict_tensors(self._open_factors(), self.base, candidate.step)
+        if candidate.kind == "extrapolated" or candidate.kind == "denoised":
+            window = self._open_window() if candidate.options.needs_window else None
+            return predict_tensors(
+                self._open_factors(), self.base, candidate.step, candidate.options, window
+            )
+        return baseline_tensors(
+            self._open_window(), self.base, candidate.kind, candidate.step, candidate.options
+        )
 
     def _observed(self, step: int) -> Iterator[NamedTensor]:
         window = self._open_window()
@@ -66,7 +73,7 @@ class CandidateWeights:
     def _open_window(self) -> Window:
         if self._window is None:
             if not self._source.window:
-                raise WindowError("an observed candidate needs a window; none was given")
+                raise WindowError("this candidate needs a window; none was given")
             window = open_window(self._source.window, self._source.connection)
             check_window_of_base(window, self.base)
             self._window = window
@@ -75,7 +82,7 @@ class CandidateWeights:
     def _open_factors(self) -> Factors:
         if self._factors is None:
             if not self._source.factors:
-                raise FactorsError("an extrapolated candidate needs factors; none were given")
+                raise FactorsError("this candidate needs factors; none were given")
             self._factors = open_factors(Path(self._source.factors))
         return self._factors
 

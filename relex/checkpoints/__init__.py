@@ -7,6 +7,7 @@ from relex.checkpoints.writer import (
     NamedTensor,
     TensorFileWriter,
     all_finite,
+    fill_checkpoint,
     write_checkpoint,
     write_tensor_file,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "TensorInfo",
     "all_finite",
     "check_same_tensors",
+    "fill_checkpoint",
     "locate_base",
     "write_checkpoint",
     "write_tensor_file",

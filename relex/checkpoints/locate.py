@@ -2,9 +2,6 @@
 
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
 from relex.config.recipe import BaseConfig
 from relex.errors import CheckpointError
 
@@ -34,6 +31,10 @@ def _folder(base: BaseConfig) -> Path:
         return TOY_BASE
     if Path(base.path).is_dir():
         return Path(base.path).resolve()
+    # Imported here because it takes half a second, which every command would pay.
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
     patterns = [*HUB_FILES, "*.py"] if base.trust_remote_code else HUB_FILES
     try:
         return Path(snapshot_download(base.path, revision=base.revision, allow_patterns=patterns))

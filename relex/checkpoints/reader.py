@@ -40,9 +40,16 @@ class Checkpoint:
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
         """Elements [start, stop) of the flattened tensor `name`."""
+        return self._shard(name).read(name, start, stop)
+
+    def read_into(self, name: str, start: int, out: torch.Tensor) -> None:
+        """Fill `out`, flat and of the tensor's dtype, with its elements from `start` on."""
+        self._shard(name).read_into(name, start, out)
+
+    def _shard(self, name: str) -> TensorFile:
         if name not in self._shard_of:
             raise CheckpointError(f"{self.folder}: has no tensor {name}")
-        return self._shard_of[name].read(name, start, stop)
+        return self._shard_of[name]
 
     def read_tensor(self, name: str) -> torch.Tensor:
         return self.read(name).reshape(self.tensors[name].shape)

@@ -82,14 +82,18 @@ class TensorFile:
         """Elements [start, stop) of the flattened tensor `name`, in its own dtype, on the CPU."""
         info = self.tensors[name]
         stop = info.num_elements if stop is None else stop
-        if start >= stop:
-            return torch.empty(0, dtype=info.dtype)
-        width = info.dtype.itemsize
-        first = self._data_start + self._starts[name]
-        data = self._store.read(self._key, first + start * width, first + stop * width)
-        if len(data) != (stop - start) * width:
+        out = torch.empty(max(stop - start, 0), dtype=info.dtype)
+        self.read_into(name, start, out)
+        return out
+
+    def read_into(self, name: str, start: int, out: torch.Tensor) -> None:
+        """Fill `out`, flat and of the tensor's dtype, with its elements from `start` on."""
+        if out.numel() == 0:
+            return
+        first = self._data_start + self._starts[name] + start * out.itemsize
+        data = out.view(torch.uint8).numpy().data
+        if self._store.read_into(self._key, first, data) != len(data):
             raise CheckpointError(f"{self.where}: {name} ends early; copy the file again")
-        return torch.frombuffer(bytearray(data), dtype=info.dtype)
 
     def read_tensor(self, name: str) -> torch.Tensor:
         """The whole tensor in its shape."""

@@ -3,7 +3,8 @@
 import json
 import math
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from itertools import accumulate
 from pathlib import Path
 from typing import Self
@@ -38,9 +39,23 @@ def write_checkpoint(out: Path, base: Checkpoint, tensors: Iterator[NamedTensor]
         surplus = next(tensors, None)
         if surplus is not None:
             raise CheckpointError(f"{out}: tensor {surplus[0]} is not one of the base's")
-        copy_companions(base.folder, partial)
-        if (base.folder / INDEX_FILE).is_file():
-            _copy(base.folder / INDEX_FILE, partial)
+        _copy_rest(base, partial)
+
+
+@contextmanager
+def fill_checkpoint(out: Path, base: Checkpoint) -> Iterator[Callable[[str, torch.Tensor], None]]:
+    """As `write_checkpoint`, for tensors that come piece by piece, several of them at a time.
+
+    Yields the function to call with a tensor's name and its next elements.
+    """
+    with new_folder(out) as partial:
+        with ExitStack() as files:
+            writer_of = {}
+            for shard, file in base.shards.items():
+                writer = TensorFileWriter(partial / shard, file.tensors, HF_METADATA)
+                writer_of.update(dict.fromkeys(file.tensors, files.enter_context(writer)))
+            yield lambda name, elements: writer_of[name].append(name, elements)
+        _copy_rest(base, partial)
 
 
 def write_tensor_file(
@@ -150,6 +165,13 @@ def copy_companions(source: Path, target: Path) -> None:
     for path in sorted(source.iterdir()):
         if path.suffix in COMPANION_SUFFIXES and path.name not in NOT_COMPANIONS and path.is_file():
             _copy(path, target)
+
+
+def _copy_rest(base: Checkpoint, folder: Path) -> None:
+    """All files of the base but the weights."""
+    copy_companions(base.folder, folder)
+    if (base.folder / INDEX_FILE).is_file():
+        _copy(base.folder / INDEX_FILE, folder)
 
 
 def _copy(path: Path, folder: Path) -> None:

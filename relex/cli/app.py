@@ -1,36 +1,50 @@
 """The `relex` command. Exit code 0 is success, 2 bad input, 1 a failure of ours."""
 
 import sys
+from importlib import import_module
 from typing import NoReturn
 
 import typer
 from typer.exceptions import TyperException
 
-from relex.cli.evaluate import evaluate
-from relex.cli.fit import fit
-from relex.cli.inspect import inspect
-from relex.cli.predict import predict
-from relex.cli.select import select
-from relex.cli.train import train
-from relex.cli.window import window_app
 from relex.errors import RelexError
 
-app = typer.Typer(
-    help="Rank-1 extrapolation of short RLVR runs.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
+COMMANDS = (
+    "train",
+    "window",
+    "fit",
+    "merge",
+    "inspect",
+    "predict",
+    "extrapolate",
+    "evaluate",
+    "select",
 )
-app.command()(train)
-app.add_typer(window_app, name="window")
-app.command()(fit)
-app.command()(inspect)
-app.command()(predict)
-app.command()(evaluate)
-app.command()(select)
+GROUPS = {"window"}
+
+
+def build_app(commands: tuple[str, ...]) -> typer.Typer:
+    """The command line with these commands, each from the module of its name."""
+    app = typer.Typer(
+        help="Rank-1 extrapolation of short RLVR runs.",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(lambda: None)
+    for command in commands:
+        module = import_module(f"relex.cli.{command}")
+        if command in GROUPS:
+            app.add_typer(getattr(module, f"{command}_app"), name=command)
+        else:
+            app.command(command)(getattr(module, command))
+    return app
 
 
 def main() -> None:
     """Run the command line; every error on purpose ends in one line on standard error."""
+    asked = sys.argv[1] if len(sys.argv) > 1 else ""
+    # Some commands import for seconds; only the one that was asked for does.
+    app = build_app((asked,) if asked in COMMANDS else COMMANDS)
     try:
         sys.exit(app(standalone_mode=False))
     except RelexError as error:

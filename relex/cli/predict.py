@@ -1,40 +1,80 @@
-"""`relex predict`: factors become an extrapolated checkpoint."""
+"""`relex predict`: factors become extrapolated or denoised checkpoints."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+from pydantic import ValidationError
 
-from relex.checkpoints import Checkpoint, NamedTensor, write_checkpoint
-from relex.cli.options import DeviceOption
+from relex.checkpoints import Checkpoint
+from relex.cli.options import DeviceOption, parse_steps
 from relex.cli.progress import progress_bar
+from relex.config import PredictionOptions
 from relex.device import resolve_device
-from relex.extrapolation import OnProgress, open_factors, predict_tensors
+from relex.errors import InputError
+from relex.extrapolation import open_factors, write_predictions
+from relex.window import open_window
 
 
 def predict(
     factors: Annotated[Path, typer.Argument(help="Folder that relex fit wrote.")],
     base: Annotated[Path, typer.Option(help="Folder of the base that the factors were fitted on.")],
-    step: Annotated[int, typer.Option(help="Step to extrapolate to, beyond the window.")],
-    out: Annotated[Path, typer.Option(help="New folder for the checkpoint.")],
+    step: Annotated[
+        list[int], typer.Option(help="Step to extrapolate to, beyond the window; repeatable.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(help="New folder for the checkpoint; with several steps, for folders step_K."),
+    ],
+    denoise: Annotated[
+        Literal["no", "fitted", "observed"],
+        typer.Option(help="For steps of the window: their coefficients on the line, or observed."),
+    ] = "no",
+    rank: Annotated[
+        int | None, typer.Option(help="Leading directions to use; all by default.")
+    ] = None,
+    degree: Annotated[int, typer.Option(help="Degree of the polynomial; 1 is the line.")] = 1,
+    line_steps: Annotated[
+        str, typer.Option(help="First and last step for the line, such as 1:75; all by default.")
+    ] = "",
+    anchor: Annotated[
+        Literal["base", "newest"],
+        typer.Option(help="Add the displacement to the base or to the newest snapshot."),
+    ] = "base",
+    shrinkage: Annotated[float, typer.Option(help="Factor on the displacement.")] = 1.0,
+    norms: Annotated[
+        Literal["predicted", "newest"],
+        typer.Option(help="Predict normalisation weights, or copy those of the newest snapshot."),
+    ] = "predicted",
+    window: Annotated[
+        str, typer.Option(help="The window that was fitted, for what is taken from its end.")
+    ] = "",
     device: DeviceOption = "auto",
 ) -> None:
-    """Write the checkpoint that the lines reach at a step, in the dtype and files of the base."""
-    checkpoint = Checkpoint(base)
-    tensors = predict_tensors(open_factors(factors), checkpoint, step, resolve_device(device))
+    """Write the checkpoints that the lines reach at steps, in the dtype and files of the base."""
+    try:
+        options = PredictionOptions(
+            rank=rank,
+            degree=degree,
+            line_steps=parse_steps(line_steps, "--line-steps"),
+            denoise=denoise,
+            anchor=anchor,
+            shrinkage=shrinkage,
+            norms=norms,
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(": ".join([*map(str, first["loc"]), first["msg"]])) from error
+    folders = {one: out if len(step) == 1 else out / f"step_{one}" for one in step}
     with progress_bar("predict") as on_progress:
-        write_checkpoint(out, checkpoint, _counted(tensors, checkpoint, on_progress))
-    typer.echo(f"{out}: step {step}")
-
-
-def _counted(
-    tensors: Iterator[NamedTensor], base: Checkpoint, on_progress: OnProgress
-) -> Iterator[NamedTensor]:
-    """Pass `tensors` on and report the elements that went by."""
-    num_total = sum(info.num_elements for info in base.tensors.values())
-    num_done = 0
-    for name, tensor in tensors:
-        yield name, tensor
-        num_done += tensor.numel()
-        on_progress(num_done, num_total)
+        write_predictions(
+            open_factors(factors),
+            Checkpoint(base),
+            folders,
+            options,
+            open_window(window) if window else None,
+            resolve_device(device),
+            on_progress,
+        )
+    for one, folder in folders.items():
+        typer.echo(f"{folder}: step {one}")

@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from relex.config.extrapolation import ExtrapolationConfig
 from relex.config.problems import ProblemsConfig
 from relex.config.rewards import RewardTerm
 from relex.config.strict import Strict
@@ -24,19 +25,6 @@ class BaseConfig(Strict):
 
     trust_remote_code: bool = False
     """Run Python code that comes with the model. Off unless you have read that code."""
-
-
-class ExtrapolationConfig(Strict):
-    """The fit and the steps to extrapolate to."""
-
-    targets: tuple[int, ...] = Field(min_length=1)
-    """Optimizer steps to extrapolate to, each beyond the window."""
-
-    rank: int = Field(default=1, ge=1)
-    """Directions per tensor. The paper's finding is that one is enough."""
-
-    memory_bytes: int = Field(default=2_000_000_000, ge=1_000_000)
-    """Memory that the fit may use for displacements, in bytes."""
 
 
 class EvaluationConfig(Strict):

@@ -1,5 +1,6 @@
 """Rank-r extrapolation of a window: fit factors once, predict any number of targets."""
 
+from relex.extrapolation.baselines import Baseline, baseline_tensors
 from relex.extrapolation.diagnostics import Quality, quality
 from relex.extrapolation.factors import (
     KIND,
@@ -11,11 +12,17 @@ from relex.extrapolation.factors import (
 )
 from relex.extrapolation.fit import DEFAULT_MEMORY_BYTES, OnProgress, fit_factors, fit_inputs
 from relex.extrapolation.line_fit import Line
-from relex.extrapolation.predict import predict_tensors
+from relex.extrapolation.parts import merge_factors
+from relex.extrapolation.predict import (
+    predict_displacement,
+    predict_tensors,
+    write_predictions,
+)
 
 __all__ = [
     "DEFAULT_MEMORY_BYTES",
     "KIND",
+    "Baseline",
     "DirectionFit",
     "Factors",
     "FactorsTable",
@@ -23,9 +30,13 @@ __all__ = [
     "OnProgress",
     "Quality",
     "TensorFit",
+    "baseline_tensors",
     "fit_factors",
     "fit_inputs",
+    "merge_factors",
     "open_factors",
+    "predict_displacement",
     "predict_tensors",
     "quality",
+    "write_predictions",
 ]

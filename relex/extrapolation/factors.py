@@ -13,6 +13,7 @@ import torch
 from pydantic import ValidationError
 
 from relex.checkpoints.tensor_file import TensorFile, TensorInfo
+from relex.config.extrapolation import Convention
 from relex.config.strict import Strict
 from relex.errors import CheckpointError, FactorsError
 from relex.extrapolation.line_fit import Line
@@ -46,6 +47,9 @@ class TensorFit(Strict):
     directions: tuple[DirectionFit, ...]
     """By falling sigma; empty where the tensor never moved."""
 
+    gram: tuple[tuple[float, ...], ...]
+    """Inner products of the displacements: row s holds those of step s with steps 0 to s."""
+
 
 class FactorsTable(Strict):
     """The content of `factors.json`."""
@@ -59,8 +63,30 @@ class FactorsTable(Strict):
     rank: int
     """Most directions that a tensor may have."""
 
+    convention: Convention = "exact"
+    """How displacements were taken and what the time axis counts."""
+
+    part: tuple[int, int] | None = None
+    """Number of this part and of all parts; the other tensors are in the other parts."""
+
     tensors: dict[str, TensorFit]
     """By name; tensors that do not hold floating-point numbers are not among them."""
+
+    @property
+    def positions(self) -> list[int]:
+        """The steps on the time axis of the lines."""
+        return [self.position(step) for step in self.steps]
+
+    def position(self, step: int) -> int:
+        """Where a step lies on the time axis of the lines.
+
+        The published convention counts rows up to the end of the window, and steps from there on.
+        """
+        if self.convention == "exact":
+            return step
+        if step > self.steps[-1]:
+            return len(self.steps) - 1 + step - self.steps[-1]
+        return self.steps.index(step)
 
 
 @dataclass(frozen=True)
@@ -80,23 +106,6 @@ class Factors:
         num_elements, rank = self.file.tensors[name].shape
         stop = num_elements if stop is None else stop
         return self.file.read(name, start * rank, stop * rank).reshape(-1, rank)
-
-    def coefficients_at(self, name: str, step: int) -> torch.Tensor:
-        """The lines of `name` at `step`: R, float64; zero for directions that it does not have."""
-        coefficient_R = torch.zeros(self.table.rank, dtype=torch.float64)
-        for row, direction in enumerate(self.table.tensors[name].directions):
-            coefficient_R[row] = direction.line.at(step)
-        return coefficient_R
-
-    def predict_displacement(
-        self, name: str, step: int, start: int = 0, stop: int | None = None
-    ) -> torch.Tensor:
-        """Elements [start, stop) of the displacement at `step`: the lines times the directions.
-
-        Flattened, float32. This is w(step) - w0 before it is added to the base and rounded.
-        """
-        coefficient_R = self.coefficients_at(name, step).float()
-        return self.read_directions(name, start, stop) @ coefficient_R
 
 
 def directions_schema(num_elements: dict[str, int], rank: int) -> dict[str, TensorInfo]:

@@ -1,22 +1,23 @@
-"""Fits the factors of a window, one tensor at a time, in bounded memory.
+"""Fits the factors of a window in one pass and bounded memory.
 
-S steps, N elements of one span of a tensor, R directions.
+S steps, N elements of one piece of a tensor, R directions.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
 import torch
 
 from relex.atomic import new_folder
-from relex.checkpoints import Checkpoint, TensorFileWriter
+from relex.checkpoints import Checkpoint, TensorFileWriter, fill_checkpoint
+from relex.config.extrapolation import Convention
 from relex.device import resolve_device
 from relex.errors import WindowError
-from relex.extrapolation.checks import check_window_of_base, choose_steps
-from relex.extrapolation.displacements import DisplacementReader, Span, spans
+from relex.extrapolation.checks import check_beyond, check_window_of_base, choose_steps
+from relex.extrapolation.displacements import Piece, PieceReader
 from relex.extrapolation.factors import (
     DIRECTIONS_FILE,
     KIND,
@@ -28,16 +29,17 @@ from relex.extrapolation.factors import (
     directions_schema,
     open_factors,
 )
-from relex.extrapolation.gram import BLOCK_ELEMENTS, add_gram
+from relex.extrapolation.gram import piece_gram
 from relex.extrapolation.line_fit import fit_line
-from relex.extrapolation.subspace import Subspace, directions, leading_subspace
+from relex.extrapolation.parts import Part, tensors_of_part
+from relex.extrapolation.piece_threads import PieceThreads, Work
+from relex.extrapolation.predict import add_displacement, predict_coefficients
+from relex.extrapolation.subspace import Subspace, leading_subspace, piece_directions
 from relex.manifest import describe_folder, write_manifest
 from relex.storage.folder import FolderStore
 from relex.window import Window
 
 DEFAULT_MEMORY_BYTES = 2_000_000_000
-NUM_READERS = 8
-FLOAT32_BYTES = 4
 
 OnProgress = Callable[[int, int], None]
 """Called with the elements done so far and the elements in all."""
@@ -48,14 +50,20 @@ def ignore_progress(num_done: int, num_total: int) -> None:
 
 
 def fit_inputs(
-    window: Window, base: Checkpoint, steps: tuple[int, ...], rank: int
+    window: Window,
+    base: Checkpoint,
+    steps: tuple[int, ...],
+    rank: int,
+    convention: Convention = "exact",
+    part: Part | None = None,
 ) -> dict[str, str]:
-    """What determines the factors: digests of window and base, the steps and the rank."""
+    """What determines the factors: digests of window and base, the steps and the options."""
     return {
         "base": base.digest(),
-        "window": window.digest(),
+        "window": window.digest(steps, tensors_of_part(base, part)),
         "steps": ",".join(map(str, steps)),
         "rank": str(rank),
+        "convention": convention,
     }
 
 
@@ -66,115 +74,162 @@ def fit_factors(
     *,
     steps: tuple[int, int] | None = None,
     rank: int = 1,
+    convention: Convention = "exact",
+    part: Part | None = None,
+    predictions: Mapping[int, Path] | None = None,
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     on_progress: OnProgress = ignore_progress,
 ) -> Factors:
     """Fit every floating-point tensor of `window` and write the factors to the new folder `out`.
 
-    `steps` are the first and last step to use, both included; all by default. A tensor whose
-    displacements fit into `memory_bytes` is read once, a larger one twice; the factors' bits do not
-    depend on that budget.
+    `steps` are the first and last step to use, both included; all by default. With `part`, only the
+    tensors of that part are fitted, for `merge_factors` to join. `predictions` are targets and the
+    new folders for their checkpoints, written in the same pass with the bits that `predict_tensors`
+    gives. A tensor whose snapshots fit into `memory_bytes` is read once, a larger
+    one twice; no bits depend on that budget. One piece of all steps is the least that is held.
 
     Raises InputError when `out` exists, WindowError, CheckpointError or FactorsError when window,
     base and options do not go together or weights are not finite, ResourceError when there is no
-    such device, StorageError when reading or writing fails. `out` appears only when it is whole.
+    such device, StorageError when reading or writing fails. Folders appear only when they are
+    whole.
     """
+    predictions = predictions or {}
     chosen = choose_steps(window, steps, rank)
     where = torch.device(resolve_device(device))
     check_window_of_base(window, base)
-    with new_folder(out) as partial, ThreadPoolExecutor(NUM_READERS) as threads:
-        reader = DisplacementReader(window, base, chosen, where, threads)
-        fitter = _Fitter(reader, rank, span_elements(memory_bytes, len(chosen), rank), on_progress)
-        table = FactorsTable(
-            base_digest=base.digest(),
-            steps=chosen,
-            rank=rank,
-            tensors=fitter.fit_into(partial / DIRECTIONS_FILE),
-        )
+    for target in predictions:
+        check_beyond(window.where, chosen[-1], target)
+    reader = PieceReader(window, base, chosen, where, convention)
+    table = FactorsTable(
+        base_digest=base.digest(),
+        steps=chosen,
+        rank=rank,
+        convention=convention,
+        part=part,
+        tensors={},
+    )
+    with ExitStack() as stack:
+        partial = stack.enter_context(new_folder(out))
+        checkpoints = {
+            target: stack.enter_context(fill_checkpoint(folder, base))
+            for target, folder in predictions.items()
+        }
+        fitter = _Fitter(reader, table, checkpoints)
+        table = fitter.fit_into(partial / DIRECTIONS_FILE, memory_bytes, on_progress)
         folder = FolderStore(partial)
         folder.put(TABLE_FILE, table.model_dump_json(indent=1).encode())
-        inputs = fit_inputs(window, base, chosen, rank)
+        inputs = fit_inputs(window, base, chosen, rank, convention, part)
         write_manifest(folder, describe_folder(partial, KIND, inputs))
     return open_factors(out)
 
 
-def span_elements(memory_bytes: int, num_steps: int, rank: int) -> int:
-    """Elements of displacements, base and directions that fit: whole blocks, at least one."""
-    bytes_per_element = FLOAT32_BYTES * (num_steps + 1 + rank)
-    num_blocks = memory_bytes // (bytes_per_element * BLOCK_ELEMENTS)
-    return max(num_blocks, 1) * BLOCK_ELEMENTS
-
-
 class _Fitter:
-    """Fits tensor after tensor and reports progress in elements read."""
+    """What is done with every piece of a tensor, and what is kept of it."""
 
     def __init__(
-        self, reader: DisplacementReader, rank: int, span_elements: int, on_progress: OnProgress
+        self,
+        reader: PieceReader,
+        table: FactorsTable,
+        checkpoints: Mapping[int, Callable[[str, torch.Tensor], None]],
     ) -> None:
-        self._reader, self._rank = reader, rank
-        self._span_elements, self._on_progress = span_elements, on_progress
-        self._num_elements = {
-            name: info.num_elements
-            for name, info in reader.base.tensors.items()
-            if info.dtype.is_floating_point
-        }
-        self._num_read = 0
-        self._num_to_read = sum(
-            n if n <= span_elements else 2 * n for n in self._num_elements.values()
-        )
+        self._reader, self._table, self._checkpoints = reader, table, checkpoints
+        self._fits: dict[str, TensorFit] = {}
 
-    def fit_into(self, path: Path) -> dict[str, TensorFit]:
-        """Write the directions of every tensor to `path`; the rest is returned by name."""
-        schema = directions_schema(self._num_elements, self._rank)
-        with TensorFileWriter(path, schema, {}) as writer:
-            return {name: self._fit_tensor(name, writer) for name in schema}
+    def fit_into(self, path: Path, memory_bytes: int, on_progress: OnProgress) -> FactorsTable:
+        """Write the directions of every tensor to `path`; returns the table with the rest."""
+        infos = self._reader.base.tensors
+        names = tensors_of_part(self._reader.base, self._table.part)
+        num_elements = {n: infos[n].num_elements for n in names if infos[n].dtype.is_floating_point}
+        schema = directions_schema(num_elements, self._table.rank)
+        with (
+            TensorFileWriter(path, schema, {}) as writer,
+            PieceThreads(self._reader, memory_bytes) as threads,
+        ):
+            self._writer = writer
+            self._copy_buffers(infos.keys() - num_elements.keys())
+            progress = _Progress(
+                on_progress, sum(n * threads.num_reads(n) for n in num_elements.values())
+            )
+            work = Work(_gram, self._outputs_of, self._write, progress.advance)
+            threads.run(num_elements, work)
+        return self._table.model_copy(update={"tensors": self._fits})
 
-    def _fit_tensor(self, name: str, writer: TensorFileWriter) -> TensorFit:
-        parts = spans(0, self._num_elements[name], self._span_elements)
-        gram_SS = torch.zeros(
-            (len(self._reader.steps),) * 2, dtype=torch.float64, device=self._reader.device
-        )
-        displacement_SN = torch.empty(0)
-        for part in parts:
-            displacement_SN = self._read(name, part)
-            add_gram(gram_SS, displacement_SN)
+    def _copy_buffers(self, names: Collection[str]) -> None:
+        for name in names:
+            for append in self._checkpoints.values():
+                append(name, self._reader.base.read(name))
+
+    def _outputs_of(
+        self, name: str, grams: Sequence[torch.Tensor]
+    ) -> Callable[[Piece], list[torch.Tensor]]:
+        """Fit the tensor; returns what turns a piece into its directions and predictions."""
+        num_steps = len(self._table.steps)
+        gram_SS = sum(grams, torch.zeros(num_steps, num_steps, dtype=torch.float64))
         self._check_finite(name, gram_SS)
-        subspace = leading_subspace(gram_SS, self._rank)
-        for part in parts:
-            if len(parts) > 1:
-                displacement_SN = self._read(name, part)
-            writer.append(name, self._padded(directions(displacement_SN, subspace)))
-        return describe_tensor(self._reader.steps, subspace)
+        subspace = leading_subspace(gram_SS, self._table.rank)
+        self._fits[name] = describe_tensor(self._table.positions, subspace, gram_SS)
+        table = self._table.model_copy(update={"tensors": self._fits})
+        dtype = self._reader.base.tensors[name].dtype
+        coefficients = [predict_coefficients(table, name, step) for step in self._checkpoints]
 
-    def _read(self, name: str, part: Span) -> torch.Tensor:
-        displacement_SN = self._reader.read(name, *part)
-        self._num_read += displacement_SN.shape[1]
-        self._on_progress(self._num_read, self._num_to_read)
-        return displacement_SN
+        def outputs(piece: Piece) -> list[torch.Tensor]:
+            direction_NR = piece_directions(piece, subspace)
+            moved = (
+                add_displacement(piece.base_N, direction_NR, coefficient_R, dtype, table.convention)
+                for coefficient_R in coefficients
+            )
+            num_absent = table.rank - direction_NR.shape[1]
+            padded_NR = torch.nn.functional.pad(direction_NR, (0, num_absent))
+            return [tensor.cpu() for tensor in (padded_NR, *moved)]
+
+        return outputs
+
+    def _write(self, name: str, outputs: list[torch.Tensor]) -> None:
+        directions_NR, *predictions = outputs
+        self._writer.append(name, directions_NR)
+        for append, weights_N in zip(self._checkpoints.values(), predictions, strict=True):
+            append(name, weights_N)
 
     def _check_finite(self, name: str, gram_SS: torch.Tensor) -> None:
         """A displacement that is not finite makes the sum of its squares so."""
-        for step, square in zip(self._reader.steps, gram_SS.diagonal().tolist(), strict=True):
+        for step, square in zip(self._table.steps, gram_SS.diagonal().tolist(), strict=True):
             if not math.isfinite(square):
                 raise WindowError(
                     f"{self._reader.window.where}: step {step}: {name} has values that are not "
                     "finite; leave the step out or train again"
                 )
 
-    def _padded(self, direction_NR: torch.Tensor) -> torch.Tensor:
-        num_absent = self._rank - direction_NR.shape[1]
-        return torch.nn.functional.pad(direction_NR, (0, num_absent))
+
+def _gram(piece: Piece) -> torch.Tensor:
+    return piece_gram(piece).cpu()
 
 
-def describe_tensor(steps: Sequence[int], subspace: Subspace) -> TensorFit:
-    """Coefficients and lines of a tensor's directions."""
+class _Progress:
+    """Counts the elements that were read."""
+
+    def __init__(self, on_progress: OnProgress, num_total: int) -> None:
+        self._on_progress, self._num_done, self._num_total = on_progress, 0, num_total
+
+    def advance(self, num_elements: int) -> None:
+        self._num_done += num_elements
+        self._on_progress(self._num_done, self._num_total)
+
+
+def describe_tensor(
+    positions: Sequence[int], subspace: Subspace, gram_SS: torch.Tensor
+) -> TensorFit:
+    """Coefficients and lines of a tensor's directions, and the Gram matrix they come from."""
     fits = [
         DirectionFit(
             sigma=float(sigma),
             coefficients=tuple(coefficient_S.tolist()),
-            line=fit_line(steps, coefficient_S),
+            line=fit_line(positions, coefficient_S),
         )
         for sigma, coefficient_S in zip(subspace.sigma_R, subspace.coefficient_SR.T, strict=True)
     ]
-    return TensorFit(squared_norm=subspace.squared_norm, directions=tuple(fits))
+    return TensorFit(
+        squared_norm=subspace.squared_norm,
+        directions=tuple(fits),
+        gram=tuple(tuple(row_S[: row + 1]) for row, row_S in enumerate(gram_SS.tolist())),
+    )

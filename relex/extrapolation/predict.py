@@ -1,41 +1,83 @@
-"""The weights at a target: the base plus the predicted displacement, rounded once."""
+"""The weights at a step: an anchor plus the predicted displacement, rounded once.
 
-from collections.abc import Iterator
+N elements of one piece of a tensor, R directions, S steps.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 
 import torch
 
-from relex.checkpoints import Checkpoint, NamedTensor
+from relex.checkpoints import Checkpoint, NamedTensor, fill_checkpoint
+from relex.config.extrapolation import Convention, PredictionOptions
 from relex.device import Device
 from relex.errors import FactorsError
-from relex.extrapolation.displacements import spans
-from relex.extrapolation.factors import Factors
+from relex.extrapolation.checks import check_prediction, check_window_of_base
+from relex.extrapolation.displacements import PIECE_ELEMENTS, Span, spans
+from relex.extrapolation.factors import Factors, FactorsTable
+from relex.extrapolation.polynomial import polynomial_weights
+from relex.window import Window
 
-PREDICT_ELEMENTS = 1 << 18
-"""Pieces that stay in the cache of a CPU core."""
+THE_LINE = PredictionOptions()
 
 
 def predict_tensors(
-    factors: Factors, base: Checkpoint, step: int, device: Device = "cpu"
+    factors: Factors,
+    base: Checkpoint,
+    step: int,
+    options: PredictionOptions = THE_LINE,
+    window: Window | None = None,
+    device: Device = "cpu",
 ) -> Iterator[NamedTensor]:
-    """Every tensor of the base at target `step`, in the base's order and dtypes, on `device`.
+    """Every tensor of the base at `step`, in the base's order and dtypes, on `device`.
 
-    Tensors that never moved and those without floating-point numbers are the base's own. One
-    tensor is held at a time.
+    `window` is the one that was fitted, for options that take the newest snapshot from it. Tensors
+    that never moved and those without floating-point numbers are the base's own. One tensor is held
+    at a time.
 
-    Raises, before the first tensor, FactorsError when `step` is not beyond the window or the
-    factors are of another base.
+    Raises, before the first tensor, FactorsError when the step and the options do not go with the
+    factors, the factors are of another base or only a part; WindowError when the window is not
+    theirs.
     """
-    if step <= factors.last_step:
-        raise FactorsError(
-            f"{factors.folder}: step {step} is not beyond the window, which ends at step "
-            f"{factors.last_step}; give a later step, or take the snapshot itself"
-        )
-    check_base(factors, base)
-    return ((name, _predict(factors, base, name, step, device)) for name in base.tensors)
+    predictor = _Predictor(factors, base, [step], options, window, device)
+    return ((name, predictor.tensor(name)) for name in base.tensors)
+
+
+def write_predictions(
+    factors: Factors,
+    base: Checkpoint,
+    folders: Mapping[int, Path],
+    options: PredictionOptions = THE_LINE,
+    window: Window | None = None,
+    device: Device = "cpu",
+    on_progress: Callable[[int, int], None] = lambda num_done, num_total: None,
+) -> None:
+    """Write the checkpoint of every step in `folders` to its new folder, reading factors once.
+
+    The bits are those of `predict_tensors`; raises as it does, and InputError when a folder exists.
+    `on_progress` receives the elements done of one checkpoint and its elements in all.
+    """
+    predictor = _Predictor(factors, base, list(folders), options, window, device)
+    num_total = sum(info.num_elements for info in base.tensors.values())
+    num_done = 0
+    with ExitStack() as stack:
+        fills = [stack.enter_context(fill_checkpoint(out, base)) for out in folders.values()]
+        for name, info in base.tensors.items():
+            for span in spans(0, info.num_elements, PIECE_ELEMENTS):
+                for append, weights_N in zip(fills, predictor.piece(name, span), strict=True):
+                    append(name, weights_N)
+                num_done += span[1] - span[0]
+                on_progress(num_done, num_total)
 
 
 def check_base(factors: Factors, base: Checkpoint) -> None:
-    """Raise FactorsError unless the factors were fitted on exactly this base."""
+    """Raise FactorsError unless the factors are whole and were fitted on exactly this base."""
+    if factors.table.part is not None:
+        number, num_parts = factors.table.part
+        raise FactorsError(
+            f"{factors.folder}: is part {number} of {num_parts}; join all parts with relex merge"
+        )
     if base.digest() != factors.table.base_digest:
         raise FactorsError(
             f"{factors.folder}: was fitted on another base than {base.folder} (digests "
@@ -43,17 +85,126 @@ def check_base(factors: Factors, base: Checkpoint) -> None:
         )
 
 
-def _predict(
-    factors: Factors, base: Checkpoint, name: str, step: int, device: Device
+def predict_coefficients(
+    table: FactorsTable, name: str, step: int, options: PredictionOptions = THE_LINE
 ) -> torch.Tensor:
-    """w0 + (slope * step + intercept) v, summed in at least float32 and rounded once."""
-    weights = base.read_tensor(name).to(device)
-    fit = factors.table.tensors.get(name)
-    if fit is None or not fit.directions:
-        return weights
-    weights_N = weights.view(-1)
-    wide = torch.promote_types(weights.dtype, torch.float32)
-    for first, last in spans(0, weights_N.numel(), PREDICT_ELEMENTS):
-        displacement_N = factors.predict_displacement(name, step, first, last).to(device)
-        weights_N[first:last] = weights_N[first:last].to(wide) + displacement_N
-    return weights
+    """What the displacement from the anchor is along each direction of `name`: R, float64."""
+    rows = slice(None)
+    if options.line_steps is not None:
+        first, last = options.line_steps
+        inside = [row for row, found in enumerate(table.steps) if first <= found <= last]
+        rows = slice(inside[0], inside[-1] + 1)
+    observed_RS = torch.tensor(
+        [direction.coefficients for direction in table.tensors[name].directions[: options.rank]],
+        dtype=torch.float64,
+    ).reshape(-1, len(table.steps))
+    positions = [table.position(found) for found in table.steps[rows]]
+
+    def at(step: int) -> torch.Tensor:
+        if options.denoise == "observed":
+            return observed_RS[:, table.steps.index(step)]
+        weight_S = polynomial_weights(positions, options.degree, table.position(step))
+        return observed_RS[:, rows] @ torch.from_numpy(weight_S)
+
+    anchored_R = at(table.steps[-1]) if options.anchor == "newest" else torch.zeros(())
+    return options.shrinkage * (at(step) - anchored_R)
+
+
+def predict_displacement(
+    factors: Factors, name: str, step: int, options: PredictionOptions = THE_LINE
+) -> torch.Tensor:
+    """The displacement of `name` from the anchor, before it is added and rounded.
+
+    Flattened, float32.
+    """
+    coefficient_R = predict_coefficients(factors.table, name, step, options)
+    return factors.read_directions(name)[:, : len(coefficient_R)] @ coefficient_R.float()
+
+
+def add_displacement(
+    weights_N: torch.Tensor,
+    direction_NR: torch.Tensor,
+    coefficient_R: torch.Tensor,
+    dtype: torch.dtype,
+    convention: Convention,
+) -> torch.Tensor:
+    """The weights moved along the directions: summed in at least float32, rounded to `dtype`.
+
+    A tensor without directions keeps its bits.
+    """
+    if not len(coefficient_R):
+        return weights_N.to(dtype)
+    # Term by term, several times as fast as a product with a matrix that has one column or few.
+    coefficients = coefficient_R.float().tolist()
+    displacement_N: torch.Tensor = direction_NR[:, 0] * coefficients[0]
+    for column, coefficient in enumerate(coefficients[1:], start=1):
+        displacement_N += direction_NR[:, column] * coefficient
+    moved_N: torch.Tensor = displacement_N + weights_N
+    return (moved_N.bfloat16() if convention == "published" else moved_N).to(dtype)
+
+
+class _Predictor:
+    """Predictions for several steps with the same options, piece by piece."""
+
+    def __init__(
+        self,
+        factors: Factors,
+        base: Checkpoint,
+        steps: Sequence[int],
+        options: PredictionOptions,
+        window: Window | None,
+        device: Device,
+    ) -> None:
+        """Raises as `predict_tensors`."""
+        for step in steps:
+            check_prediction(str(factors.folder), factors.table, step, options)
+        check_base(factors, base)
+        self._newest = _newest(factors, base, window) if options.needs_window else None
+        self._factors, self._base = factors, base
+        self._steps, self._options, self._device = steps, options, device
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """The whole tensor at the first of the steps."""
+        info = self._base.tensors[name]
+        pieces = (self.piece(name, s)[0] for s in spans(0, info.num_elements, PIECE_ELEMENTS))
+        tensor = torch.empty(info.num_elements, dtype=info.dtype, device=self._device)
+        for number, weights_N in enumerate(pieces):
+            tensor[number * PIECE_ELEMENTS :][: len(weights_N)] = weights_N
+        return tensor.reshape(info.shape)
+
+    def piece(self, name: str, span: Span) -> list[torch.Tensor]:
+        """One span of a tensor at every step, in the base's dtype."""
+        dtype, table = self._base.tensors[name].dtype, self._factors.table
+        copied = self._options.norms == "newest" and is_norm(name)
+        weights_N = self._anchor(name, span, copied).to(self._device)
+        if copied or name not in table.tensors or not table.tensors[name].directions:
+            return [weights_N.to(dtype)] * len(self._steps)
+        direction_NR = self._factors.read_directions(name, *span).to(self._device)
+        return [
+            add_displacement(weights_N, direction_NR, coefficient_R, dtype, table.convention)
+            for coefficient_R in (
+                predict_coefficients(table, name, step, self._options) for step in self._steps
+            )
+        ]
+
+    def _anchor(self, name: str, span: Span, copied: bool) -> torch.Tensor:
+        if self._newest is not None and (copied or self._options.anchor == "newest"):
+            return self._newest.read(self._factors.last_step, name, *span)
+        return self._base.read(name, *span)
+
+
+def is_norm(name: str) -> bool:
+    """Whether a tensor belongs to a normalisation layer, by its name."""
+    return "norm" in name.lower()
+
+
+def _newest(factors: Factors, base: Checkpoint, window: Window | None) -> Window:
+    if window is None:
+        raise FactorsError("this prediction starts at the newest snapshot; give the window too")
+    check_window_of_base(window, base)
+    if factors.last_step not in window.steps:
+        raise FactorsError(
+            f"{window.where}: has no step {factors.last_step}, where the factors end; "
+            "give the window that was fitted"
+        )
+    return window

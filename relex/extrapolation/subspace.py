@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from relex.extrapolation.gram import blocks
+from relex.extrapolation.displacements import Piece
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,6 @@ def leading_subspace(gram_SS: torch.Tensor, rank: int) -> Subspace:
     return Subspace(left_SR, square_S[leading].sqrt(), float(gram_SS.trace()))
 
 
-def directions(displacement_SN: torch.Tensor, subspace: Subspace) -> torch.Tensor:
-    """The directions' elements, N x R, float32, summed in float64 on the device of D."""
-    mixing_SR = (subspace.left_SR / subspace.sigma_R).to(displacement_SN.device)
-    return torch.cat(
-        [(block_SN.double().T @ mixing_SR).float() for block_SN in blocks(displacement_SN)]
-    )
+def piece_directions(piece: Piece, subspace: Subspace) -> torch.Tensor:
+    """The directions' elements in a piece, N x R, float32, on the device of the piece."""
+    return piece.combine((subspace.left_SR / subspace.sigma_R).T.float())

@@ -31,5 +31,12 @@ class BlockCache:
         data = b"".join(self._block(key, index) for index in range(first, last + 1))
         return data[start - first * BLOCK_BYTES : stop - first * BLOCK_BYTES]
 
+    def read_into(self, key: str, start: int, out: memoryview) -> int:
+        if len(out) >= BLOCK_BYTES:
+            return self._store.read_into(key, start, out)
+        data = self.read(key, start, start + len(out))
+        out[: len(data)] = data
+        return len(data)
+
     def _read_block(self, key: str, index: int) -> bytes:
         return self._store.read(key, index * BLOCK_BYTES, (index + 1) * BLOCK_BYTES)

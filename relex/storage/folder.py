@@ -50,6 +50,17 @@ class FolderStore:
         except OSError as error:
             raise self._unreadable(key, error) from error
 
+    def read_into(self, key: str, start: int, out: memoryview) -> int:
+        try:
+            with (self.root / key).open("rb", buffering=0) as file:
+                file.seek(start)
+                num_read = 0
+                while num_read < len(out) and (more := file.readinto(out[num_read:])):
+                    num_read += more
+                return num_read
+        except OSError as error:
+            raise self._unreadable(key, error) from error
+
     def get_file(self, key: str, path: Path) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

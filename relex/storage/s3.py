@@ -115,6 +115,11 @@ class S3Store:
             )
             return answer["Body"].read()
 
+    def read_into(self, key: str, start: int, out: memoryview) -> int:
+        data = self.read(key, start, start + len(out))
+        out[: len(data)] = data
+        return len(data)
+
     def get_file(self, key: str, path: Path) -> None:
         with self._errors("read", key):
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,9 @@ class Readable(Protocol):
     def read(self, key: str, start: int, stop: int) -> bytes:
         """Bytes [start, stop) of an object; fewer where it ends before."""
 
+    def read_into(self, key: str, start: int, out: memoryview) -> int:
+        """As `read`, from `start` on into the bytes of `out`; returns how many there were."""
+
 
 class Store(Readable, Protocol):
     """Objects below one root, addressed by relative keys with forward slashes.

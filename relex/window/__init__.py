@@ -5,10 +5,11 @@ from relex.window.layout import WindowFacts, WindowManifest, read_window_manifes
 from relex.window.open import open_stored_window, open_window
 from relex.window.stored import StoredWindow
 from relex.window.unpack import unpack
-from relex.window.window import Window
+from relex.window.window import SparseWindow, Window
 from relex.window.writer import WindowWriter, open_writer
 
 __all__ = [
+    "SparseWindow",
     "StoredWindow",
     "Window",
     "WindowFacts",

@@ -1,13 +1,14 @@
 """A folder of Hugging Face checkpoints as a window."""
 
 import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import torch
 
 from relex.checkpoints import Checkpoint
-from relex.digests import sha256_json
 from relex.errors import WindowError
+from relex.window.fingerprints import Fingerprints
 from relex.window.same_tensors import same_tensors
 
 STEP_NAME = re.compile(r"(?:checkpoint-|global_step_|step_)(\d+)")
@@ -33,17 +34,27 @@ class CheckpointFolder:
         self.tensors = same_tensors(
             self.where, {step: found.tensors for step, found in self._checkpoint_of.items()}
         )
+        self._fingerprints = Fingerprints(self.tensors)
 
     def read(self, step: int, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
+        return self._checkpoint(step, name).read(name, start, stop)
+
+    def read_rows(self, steps: Sequence[int], name: str, start: int, out_SN: torch.Tensor) -> None:
+        for step, out_N in zip(steps, out_SN, strict=True):
+            self._checkpoint(step, name).read_into(name, start, out_N)
+            self._fingerprints.add(step, name, start, out_N)
+
+    def digest(
+        self, steps: Sequence[int] | None = None, names: Collection[str] | None = None
+    ) -> str:
+        return self._fingerprints.digest(self.read, steps or self.steps, names or self.tensors)
+
+    def _checkpoint(self, step: int, name: str) -> Checkpoint:
         if step not in self._checkpoint_of:
             raise WindowError(f"{self.where}: has no step {step}")
         if name not in self.tensors:
             raise WindowError(f"{self.where}: has no tensor {name}")
-        return self._checkpoint_of[step].read(name, start, stop)
-
-    def digest(self) -> str:
-        """Reads every byte once."""
-        return sha256_json({str(step): one.digest() for step, one in self._checkpoint_of.items()})
+        return self._checkpoint_of[step]
 
 
 def _step_folders(folder: Path) -> dict[int, Path]:

@@ -1,5 +1,6 @@
 """A window that relex wrote, read from its folder or from S3."""
 
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -36,15 +37,24 @@ class StoredWindow:
         )
 
     def read(self, step: int, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
+        return self._file(step, name).read(name, start, stop)
+
+    def read_rows(self, steps: Sequence[int], name: str, start: int, out_SN: torch.Tensor) -> None:
+        for step, out_N in zip(steps, out_SN, strict=True):
+            self._file(step, name).read_into(name, start, out_N)
+
+    def digest(
+        self, steps: Sequence[int] | None = None, names: Collection[str] | None = None
+    ) -> str:
+        files = {key: entry.sha256 for key, entry in self.manifest.files.items()}
+        return sha256_json({"base": self.base_digest, "files": files})
+
+    def _file(self, step: int, name: str) -> TensorFile:
         if step not in self._file_of:
             raise WindowError(f"{self.where}: has no step {step}")
         if name not in self.tensors:
             raise WindowError(f"{self.where}: has no tensor {name}")
-        return self._file_of[step].read(name, start, stop)
-
-    def digest(self) -> str:
-        files = {key: entry.sha256 for key, entry in self.manifest.files.items()}
-        return sha256_json({"base": self.base_digest, "files": files})
+        return self._file_of[step]
 
     def _open(self, step: int) -> TensorFile:
         key = step_key(step)

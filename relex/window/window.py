@@ -1,6 +1,7 @@
 """What every kind of window can do."""
 
-from typing import Protocol
+from collections.abc import Collection, Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -33,5 +34,30 @@ class Window(Protocol):
         is damaged, StorageError when it cannot be read.
         """
 
-    def digest(self) -> str:
-        """Identity of all its content."""
+    def read_rows(self, steps: Sequence[int], name: str, start: int, out_SN: torch.Tensor) -> None:
+        """Fill each row of `out_SN`, of the tensor's dtype, with the elements from `start` on at
+        one of the ascending `steps`. Raises as `read`.
+        """
+
+    def digest(
+        self, steps: Sequence[int] | None = None, names: Collection[str] | None = None
+    ) -> str:
+        """Identity of the content at these steps of these tensors, of everything by default.
+
+        A window that records digests answers for all its content without reading; a plain folder
+        of checkpoints reads what `read_rows` has not read already.
+        """
+
+
+@runtime_checkable
+class SparseWindow(Protocol):
+    """A window that knows which elements moved, so that the others need not be made."""
+
+    def read_moved(
+        self, steps: Sequence[int], name: str, start: int, stop: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The M elements of [start, stop) that differ from the base at any of these steps.
+
+        Their positions from `start` on, ascending, int64; and their values at the steps, S x M, in
+        the tensor's dtype. Elements that do not differ may be among them. Raises as `Window.read`.
+        """

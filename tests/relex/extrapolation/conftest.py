@@ -1,4 +1,4 @@
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,11 @@ class MemoryWindow:
         self.num_elements_read += elements.numel()
         return elements
 
-    def digest(self) -> str:
+    def read_rows(self, steps: Sequence[int], name: str, start: int, out_SN: torch.Tensor) -> None:
+        for step, out_N in zip(steps, out_SN, strict=True):
+            out_N.copy_(self.read(step, name, start, start + len(out_N)))
+
+    def digest(self, steps=None, names=None) -> str:
         return sha256_json(list(self.snapshots))
 
 
@@ -54,6 +58,19 @@ class Lab:
         save_file(dict(tensors), folder / "model.safetensors", {"format": "pt"})
         return Checkpoint(folder)
 
+    def window(self, snapshots: Mapping[int, Tensors]) -> MemoryWindow:
+        return MemoryWindow(snapshots)
+
+    def save(self, window: MemoryWindow) -> Path:
+        """The window as a folder of checkpoints."""
+        folder = self.folder / "window"
+        for step, tensors in window.snapshots.items():
+            (folder / f"step_{step}").mkdir(parents=True)
+            save_file(
+                dict(tensors), folder / f"step_{step}" / "model.safetensors", {"format": "pt"}
+            )
+        return folder
+
     def fit(self, snapshots: Mapping[int, Tensors], base: Checkpoint, **options: Any) -> Factors:
         return self.fit_window(MemoryWindow(snapshots), base, **options)
 
@@ -66,6 +83,12 @@ class Lab:
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
     return Lab(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def new_lab() -> Callable[[Path], Lab]:
+    """For tests that run many times, each in a folder of its own."""
+    return Lab
 
 
 @pytest.fixture

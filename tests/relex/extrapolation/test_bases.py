@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from relex.checkpoints import Checkpoint
-from relex.extrapolation import predict_tensors
+from relex.extrapolation import predict_displacement, predict_tensors
 
 EMBEDDING, HEAD, NORM = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"
 
@@ -79,8 +79,8 @@ def test_cuda_agrees_with_the_cpu(lab) -> None:
     on_cpu = lab.fit(trajectory(start), base)
     on_gpu = lab.fit(trajectory(start), base, device="cuda")
     for name in start:
-        expected = on_cpu.predict_displacement(name, 20)
-        error = (on_gpu.predict_displacement(name, 20) - expected).norm() / expected.norm()
+        expected = predict_displacement(on_cpu, name, 20)
+        error = (predict_displacement(on_gpu, name, 20) - expected).norm() / expected.norm()
         assert float(error) <= 5e-6
-    predicted = dict(predict_tensors(on_gpu, base, 20, "cuda"))
+    predicted = dict(predict_tensors(on_gpu, base, 20, device="cuda"))
     assert {tensor.device.type for tensor in predicted.values()} == {"cuda"}

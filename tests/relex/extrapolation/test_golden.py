@@ -12,7 +12,7 @@ from numpy.polynomial.polynomial import polyfit, polyval
 from safetensors.torch import load_file
 
 from relex.checkpoints import Checkpoint
-from relex.extrapolation import Factors, fit_factors, predict_tensors
+from relex.extrapolation import Factors, fit_factors, predict_displacement, predict_tensors
 from relex.window import open_window
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "tied"
@@ -70,7 +70,7 @@ def test_every_displacement_is_within_1e_6_of_a_float64_svd(
     for name, (left_SR, sigma_R, right_RN) in svd_of.items():
         lines = polyfit(STEPS, left_SR[:, :rank] * sigma_R[:rank], 1)
         expected = polyval(target, lines) @ right_RN[:rank]
-        found = factors_of_rank[rank].predict_displacement(name, target).double().numpy()
+        found = predict_displacement(factors_of_rank[rank], name, target).double().numpy()
         assert np.linalg.norm(found - expected) <= 1e-6 * np.linalg.norm(expected), name
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from relex.extrapolation import Factors, predict_tensors, quality
+from relex.extrapolation import Factors, predict_displacement, predict_tensors, quality
 from relex.extrapolation.factors import DIRECTIONS_FILE, TABLE_FILE
 
 SHAPES = {"model.embed_tokens.weight": (40, 30), "model.norm.weight": (30,)}
@@ -33,7 +33,7 @@ def noisy_trajectory(start: Tensors, steps: Sequence[int]) -> dict[int, Tensors]
 
 
 def displacement(factors: Factors, target: int) -> torch.Tensor:
-    return torch.cat([factors.predict_displacement(name, target) for name in SHAPES])
+    return torch.cat([predict_displacement(factors, name, target) for name in SHAPES])
 
 
 def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
@@ -50,8 +50,8 @@ def test_a_planted_line_is_recovered(lab) -> None:
     expected = torch.cat([t.view(-1) for t in linear_trajectory(start, [40])[40].values()])
     assert relative_error(displacement(factors, 40), expected) < 3e-7
     found = quality(factors.table.tensors.values())
-    assert found.explained_fraction == pytest.approx(1.0, abs=1e-12)
-    assert found.r2 == pytest.approx(1.0, abs=1e-12)
+    assert found.explained_fraction == pytest.approx(1.0, abs=1e-7)
+    assert found.r2 == pytest.approx(1.0, abs=1e-7)
 
 
 @pytest.mark.parametrize("steps", [range(5, 51, 5), [1, 2, 3, 10, 31], [7, 8]])
@@ -86,9 +86,9 @@ def test_two_fits_are_equal_bit_for_bit(lab) -> None:
 
 def test_a_small_memory_budget_gives_the_same_bits_as_a_large_one(lab) -> None:
     generator = torch.Generator().manual_seed(0)
-    start = {"w": torch.randn(300_001, generator=generator)}
+    start = {"w": torch.randn(700_001, generator=generator)}
     snapshots = {
-        s: {"w": start["w"] + 1e-3 * torch.randn(300_001, generator=generator)} for s in (1, 2, 3)
+        s: {"w": start["w"] + 1e-3 * torch.randn(700_001, generator=generator)} for s in (1, 2, 3)
     }
     base = lab.base(start)
     whole = lab.fit(snapshots, base, rank=2)
@@ -98,10 +98,10 @@ def test_a_small_memory_budget_gives_the_same_bits_as_a_large_one(lab) -> None:
 
 @pytest.mark.parametrize(("memory_bytes", "num_passes"), [(100_000_000, 1), (1_000_000, 2)])
 def test_the_window_is_read_once_or_twice(lab, memory_window, memory_bytes, num_passes) -> None:
-    start = {"w": torch.zeros(200_000)}
-    window = memory_window({s: {"w": torch.full((200_000,), 0.1 * s)} for s in (1, 2)})
+    start = {"w": torch.zeros(600_000)}
+    window = memory_window({s: {"w": torch.full((600_000,), 0.1 * s)} for s in (1, 2)})
     lab.fit_window(window, lab.base(start), memory_bytes=memory_bytes)
-    assert window.num_elements_read == num_passes * 2 * 200_000
+    assert window.num_elements_read == num_passes * 2 * 600_000
 
 
 def test_scaling_the_displacements_scales_the_prediction(lab) -> None:
@@ -174,4 +174,4 @@ def test_small_float32_updates_survive(lab) -> None:
     snapshots = {s: {"w": start["w"] + s * direction} for s in range(1, 9)}
     factors = lab.fit(snapshots, lab.base(start))
     expected = torch.stack([snapshots[s]["w"] - start["w"] for s in snapshots]).mean(0) / 4.5 * 20
-    assert relative_error(factors.predict_displacement("w", 20), expected) < 1e-3
+    assert relative_error(predict_displacement(factors, "w", 20), expected) < 1e-3

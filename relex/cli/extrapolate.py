@@ -1,0 +1,50 @@
+"""`relex extrapolate`: a window becomes factors and checkpoints in one pass."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from relex.checkpoints import Checkpoint
+from relex.cli.options import (
+    BYTES_PER_GB,
+    DeviceOption,
+    MemoryOption,
+    RankOption,
+    StepsOption,
+    WindowArgument,
+    parse_steps,
+)
+from relex.cli.progress import progress_bar
+from relex.extrapolation import DEFAULT_MEMORY_BYTES, fit_factors
+from relex.window import open_window
+
+
+def extrapolate(
+    window: WindowArgument,
+    base: Annotated[Path, typer.Option(help="Folder of the untouched model, step 0.")],
+    step: Annotated[
+        list[int], typer.Option(help="Step to extrapolate to, beyond the window; repeatable.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder that gets the new folders factors and step_K.")],
+    steps: StepsOption = "",
+    rank: RankOption = 1,
+    device: DeviceOption = "auto",
+    memory_gb: MemoryOption = DEFAULT_MEMORY_BYTES / BYTES_PER_GB,
+) -> None:
+    """Fit a window and write extrapolated checkpoints on the way: the window is read once."""
+    folders = {target: out / f"step_{target}" for target in step}
+    with progress_bar("extrapolate") as on_progress:
+        fit_factors(
+            open_window(window),
+            Checkpoint(base),
+            out / "factors",
+            steps=parse_steps(steps),
+            rank=rank,
+            predictions=folders,
+            memory_bytes=int(memory_gb * BYTES_PER_GB),
+            device=device,
+            on_progress=on_progress,
+        )
+    for target, folder in folders.items():
+        typer.echo(f"{folder}: step {target}")

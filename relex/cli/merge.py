@@ -1,0 +1,17 @@
+"""`relex merge`: the parts of a fit become factors."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from relex.extrapolation import merge_factors
+
+
+def merge(
+    parts: Annotated[list[Path], typer.Argument(help="Folders that relex fit --part wrote.")],
+    out: Annotated[Path, typer.Option(help="New folder for the factors.")],
+) -> None:
+    """Join the factors of all parts of one fit."""
+    table = merge_factors(parts, out).table
+    typer.echo(f"{out}: rank {table.rank}, {len(table.tensors)} tensors from {len(parts)} parts")

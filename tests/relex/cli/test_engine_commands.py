@@ -1,0 +1,199 @@
+"""`relex extrapolate`, `merge` and the options of `predict`; every bad window in one line."""
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from relex.cli.app import main
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "tied"
+BASE, STEPS = str(GOLDEN / "base"), str(GOLDEN / "steps")
+NORM = "model.norm.weight"
+Tensors = dict[str, torch.Tensor]
+
+
+@pytest.fixture
+def relex(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Runs a command; returns its exit code and what it wrote to standard error."""
+
+    def run(*arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["relex", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return int(end.value.code or 0), capsys.readouterr().err
+
+    return run
+
+
+@pytest.fixture
+def fit(relex, tmp_path):
+    """`relex fit` of some window on the CPU; returns what `relex` does."""
+
+    def fit(window: object, *options: object, base: object = BASE) -> tuple[int, str]:
+        out = tmp_path / "out"
+        return relex("fit", window, "--base", base, "--out", out, "--device", "cpu", *options)
+
+    return fit
+
+
+@pytest.fixture
+def window(tmp_path: Path) -> Path:
+    """A copy of the first three golden snapshots."""
+    for step in (1, 2, 3):
+        folder = f"global_step_{step}"
+        shutil.copytree(GOLDEN / "steps" / folder, tmp_path / "window" / folder)
+    return tmp_path / "window"
+
+
+def weights_file(window: Path, step: int = 2) -> Path:
+    return window / f"global_step_{step}" / "model.safetensors"
+
+
+def change(window: Path, edit: Callable[[Tensors], object]) -> None:
+    """Edit the tensors of step 2."""
+    tensors = load_file(weights_file(window))
+    edit(tensors)
+    save_file(tensors, weights_file(window), {"format": "pt"})
+
+
+def as_float8(tensors: Tensors) -> None:
+    tensors[NORM] = tensors[NORM].to(torch.float8_e4m3fn)
+
+
+def no_number(tensors: Tensors) -> None:
+    tensors[NORM][3] = torch.nan
+
+
+DAMAGE = {
+    "a missing tensor": (lambda t: t.pop(NORM), "step 2: lacks model.norm.weight, which step 1"),
+    "an extra tensor": (
+        lambda t: t.update(extra=torch.zeros(3)),
+        "step 2: has extra, which step 1 lacks",
+    ),
+    "another shape": (
+        lambda t: t.update({NORM: torch.ones(65).bfloat16()}),
+        "step 2: model.norm.weight is bfloat16[65], in step 1 it is bfloat16[64]",
+    ),
+    "another dtype": (
+        lambda t: t.update({NORM: t[NORM].float()}),
+        "step 2: model.norm.weight is float32[64], in step 1 it is bfloat16[64]",
+    ),
+    "quantised weights": (as_float8, "step 2: model.norm.weight is float8_e4m3fn[64]"),
+    "NaN": (no_number, "step 2: model.norm.weight has values that are not finite"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_snapshot_is_one_line_and_exit_code_2(fit, window, tmp_path, name) -> None:
+    edit, message = DAMAGE[name]
+    change(window, edit)
+    exit_code, error = fit(window)
+    assert (exit_code, error.count("\n")) == (2, 1)
+    assert message in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_truncated_file_is_one_line_and_exit_code_2(fit, window) -> None:
+    path = weights_file(window)
+    path.write_bytes(path.read_bytes()[:-100])
+    exit_code, error = fit(window)
+    assert (exit_code, error.count("\n")) == (2, 1)
+    assert "global_step_2/model.safetensors: truncated or damaged" in error
+
+
+def test_a_step_that_is_there_twice_is_one_line_and_exit_code_2(fit, window) -> None:
+    shutil.copytree(window / "global_step_2", window / "checkpoint-2")
+    exit_code, error = fit(window)
+    assert (exit_code, error.count("\n")) == (2, 1)
+    assert "holds step 2 twice: checkpoint-2, global_step_2" in error
+
+
+def test_a_base_of_another_shape_is_one_line_and_exit_code_2(fit, window, tmp_path) -> None:
+    tensors = load_file(Path(BASE) / "model.safetensors")
+    (tmp_path / "base").mkdir()
+    tensors[NORM] = torch.ones(65).bfloat16()
+    save_file(tensors, tmp_path / "base" / "model.safetensors", {"format": "pt"})
+    exit_code, error = fit(window, base=tmp_path / "base")
+    assert (exit_code, error.count("\n")) == (2, 1)
+    assert "model.norm.weight has shape [64], in the base it is [65]" in error
+
+
+@pytest.mark.parametrize("part", ["0/2", "3/2", "two"])
+def test_an_impossible_part_is_one_line_and_exit_code_2(fit, part) -> None:
+    exit_code, error = fit(STEPS, "--part", part)
+    assert (exit_code, error.count("\n")) == (2, 1)
+    assert "write the part and the number of parts, such as 2/8" in error
+
+
+def test_extrapolate_equals_fit_and_predict(relex, fit, tmp_path) -> None:
+    targets = ["--step", 20, "--step", 50]
+    out = tmp_path / "at-once"
+    ended = relex("extrapolate", STEPS, "--base", BASE, *targets, "--out", out, "--device", "cpu")
+    assert ended == (0, "")
+    assert fit(STEPS) == (0, "")
+    assert relex(
+        "predict", tmp_path / "out", "--base", BASE, *targets, "--out", tmp_path / "later"
+    ) == (0, "")
+    for step in (20, 50):
+        at_once, later = (
+            (folder / f"step_{step}" / "model.safetensors").read_bytes()
+            for folder in (out, tmp_path / "later")
+        )
+        assert at_once == later
+
+
+def test_parts_are_merged(relex, tmp_path) -> None:
+    parts = [tmp_path / str(number) for number in (1, 2)]
+    for number, part in enumerate(parts, start=1):
+        options = ["--base", BASE, "--out", part, "--part", f"{number}/2", "--device", "cpu"]
+        assert relex("fit", STEPS, *options) == (0, "")
+    assert relex("merge", *parts, "--out", tmp_path / "whole") == (0, "")
+    assert relex(
+        "predict", tmp_path / "whole", "--base", BASE, "--step", 20, "--out", tmp_path / "model"
+    ) == (0, "")
+
+
+def test_a_snapshot_can_be_denoised(relex, fit, tmp_path) -> None:
+    fit(STEPS)
+    options = ["--base", BASE, "--step", 6, "--denoise", "observed", "--out", tmp_path / "model"]
+    assert relex("predict", tmp_path / "out", *options) == (0, "")
+    found = load_file(tmp_path / "model" / "model.safetensors")
+    expected = load_file(GOLDEN / "float64" / "reconstruct-rank1-step6.safetensors")
+    differing = sum(int((found[name] != expected[name]).sum()) for name in expected)
+    assert differing <= 2
+
+
+def test_the_newest_snapshot_needs_the_window(relex, fit, tmp_path) -> None:
+    fit(STEPS)
+    options = ["--base", BASE, "--step", 50, "--anchor", "newest", "--out", tmp_path / "model"]
+    exit_code, error = relex("predict", tmp_path / "out", *options)
+    assert (exit_code, error.count("\n")) == (2, 1)
+    assert "starts at the newest snapshot; give the window too" in error
+    assert relex("predict", tmp_path / "out", *options, "--window", STEPS) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--rank", "0"], "rank: Input should be greater than or equal to 1"),
+        (["--line-steps", "5"], "--line-steps '5': write the first and the last step"),
+        (["--line-steps", "5:5"], "is no range of steps"),
+        (["--shrinkage", "nan"], "shrinkage: Input should be a finite number"),
+    ],
+)
+def test_an_impossible_option_is_one_line_and_exit_code_2(
+    relex, fit, tmp_path, options, message
+) -> None:
+    fit(STEPS)
+    out = tmp_path / "model"
+    exit_code, error = relex(
+        "predict", tmp_path / "out", "--base", BASE, "--step", 50, "--out", out, *options
+    )
+    assert (exit_code, error.count("\n")) == (2, 1)
+    assert message in error
+    assert not out.exists()

@@ -1,0 +1,130 @@
+"""Checkpoints written in the pass of the fit, and the identity of the window taken in it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from relex.checkpoints import Checkpoint
+from relex.errors import FactorsError, InputError
+from relex.extrapolation import (
+    fit_factors,
+    open_factors,
+    piece_threads,
+    predict_tensors,
+    write_predictions,
+)
+from relex.extrapolation.factors import DIRECTIONS_FILE, TABLE_FILE
+from relex.window import open_window
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "tied"
+TARGETS = (20, 50)
+
+
+@pytest.fixture(scope="module")
+def base() -> Checkpoint:
+    return Checkpoint(GOLDEN / "base")
+
+
+@pytest.fixture(scope="module")
+def one_pass(base, tmp_path_factory) -> Path:
+    """Factors of rank 2 and two checkpoints."""
+    out = tmp_path_factory.mktemp("one-pass")
+    window = open_window(str(GOLDEN / "steps"))
+    folders = {target: out / f"step_{target}" for target in TARGETS}
+    fit_factors(window, base, out / "factors", rank=2, predictions=folders, device="cpu")
+    return out
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_checkpoint_of_the_pass_is_the_prediction_of_its_factors(base, one_pass, target) -> None:
+    written = Checkpoint(one_pass / f"step_{target}")
+    for name, tensor in predict_tensors(open_factors(one_pass / "factors"), base, target):
+        assert torch.equal(written.read_tensor(name), tensor)
+
+
+def test_several_predictions_are_written_with_the_same_bits(base, one_pass, tmp_path) -> None:
+    folders = {target: tmp_path / str(target) for target in TARGETS}
+    write_predictions(open_factors(one_pass / "factors"), base, folders)
+    for target, folder in folders.items():
+        expected = one_pass / f"step_{target}" / "model.safetensors"
+        assert (folder / "model.safetensors").read_bytes() == expected.read_bytes()
+
+
+def test_a_written_checkpoint_has_the_files_of_the_base(one_pass) -> None:
+    expected = {path.name for path in (GOLDEN / "base").iterdir()}
+    assert {path.name for path in (one_pass / "step_20").iterdir()} == expected
+
+
+def test_a_target_inside_the_window_leaves_nothing(base, tmp_path) -> None:
+    window = open_window(str(GOLDEN / "steps"))
+    with pytest.raises(FactorsError, match="step 12 is not beyond the window"):
+        fit_factors(window, base, tmp_path / "factors", predictions={12: tmp_path / "out"})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_folder_that_exists_leaves_nothing(base, tmp_path) -> None:
+    window = open_window(str(GOLDEN / "steps"))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(InputError, match="out: exists already"):
+        fit_factors(window, base, tmp_path / "factors", predictions={50: tmp_path / "out"})
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_the_digest_of_a_plain_folder_is_taken_while_it_is_fitted(
+    base, tmp_path, monkeypatch
+) -> None:
+    fitted = open_window(str(GOLDEN / "steps"))
+    fit_factors(fitted, base, tmp_path / "factors", device="cpu")
+    monkeypatch.setattr(fitted, "read", None)
+    assert fitted.digest() == open_window(str(GOLDEN / "steps")).digest()
+
+
+def test_the_digest_of_some_steps_does_not_depend_on_the_others(lab) -> None:
+    start = {"w": torch.zeros(10)}
+    few = lab.window({s: {"w": start["w"] + s} for s in (1, 2)})
+    window = open_window(str(lab.save(few)))
+    digest = window.digest((1, 2))
+    lab.save(lab.window({3: {"w": start["w"] + 3}}))
+    more = open_window(window.where)
+    assert more.digest((1, 2)) == digest
+    assert more.digest() != digest
+
+
+def test_the_digest_of_a_plain_folder_sees_one_changed_bit(lab) -> None:
+    window = open_window(str(lab.save(lab.window({1: {"w": torch.zeros(300_000)}}))))
+    digest = window.digest()
+    path = Path(window.where) / "step_1" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\x01")
+    assert open_window(window.where).digest() != digest
+
+
+def test_bits_do_not_depend_on_the_number_of_threads(lab, monkeypatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    start = {"w": torch.randn(700_001, generator=generator)}
+    snapshots = {
+        s: {"w": start["w"] + 1e-3 * torch.randn(700_001, generator=generator)} for s in (1, 2, 3)
+    }
+    base = lab.base(start)
+    many = lab.fit(snapshots, base)
+    monkeypatch.setattr(piece_threads, "LEAST_THREADS", 1)
+    monkeypatch.setattr(piece_threads.os, "cpu_count", lambda: 1)
+    one = lab.fit(snapshots, base)
+    for name in (TABLE_FILE, DIRECTIONS_FILE):
+        assert (many.folder / name).read_bytes() == (one.folder / name).read_bytes()
+
+
+def test_the_number_of_torch_threads_is_what_it_was(lab) -> None:
+    before = torch.get_num_threads()
+    lab.fit(
+        {s: {"w": torch.full((10,), float(s))} for s in (1, 2)}, lab.base({"w": torch.ones(10)})
+    )
+    assert torch.get_num_threads() == before
+
+
+def test_an_empty_tensor_passes_through(lab) -> None:
+    start = {"w": torch.ones(10), "nothing": torch.zeros(0, 3)}
+    base = lab.base(start)
+    snapshots = {s: {"w": start["w"] + s, "nothing": start["nothing"]} for s in (1, 2)}
+    predicted = dict(predict_tensors(lab.fit(snapshots, base), base, 9))
+    assert predicted["nothing"].shape == (0, 3)
