@@ -34,11 +34,11 @@ def fit(
     ] = DEFAULT_MEMORY_BYTES / BYTES_PER_GB,
 ) -> None:
     """Fit a direction and a line per tensor to the snapshots of a window."""
-    chosen = parse_steps(steps)
+    chosen, checkpoint = parse_steps(steps), Checkpoint(base)
     with progress_bar("fit") as on_progress:
         factors = fit_factors(
-            open_window(window),
-            Checkpoint(base),
+            open_window(window, base=checkpoint),
+            checkpoint,
             out,
             steps=chosen,
             rank=rank,

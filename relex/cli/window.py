@@ -53,7 +53,8 @@ def unpack_step(
     out: Annotated[Path, typer.Option(help="New folder for the checkpoint.")],
 ) -> None:
     """Write a step as a Hugging Face checkpoint, bit for bit."""
-    window, checkpoint = open_window(where), Checkpoint(base)
+    checkpoint = Checkpoint(base)
+    window = open_window(where, base=checkpoint)
     check_window_of_base(window, checkpoint)
     unpack(window, step, checkpoint, out)
     typer.echo(f"{out}: step {step}")

@@ -6,7 +6,6 @@ S steps, N elements of one span of a tensor.
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from itertools import product
 
 import torch
 
@@ -51,12 +50,12 @@ class DisplacementReader:
                 raise CheckpointError(f"{self.base.folder}: {name} has values that are not finite")
             base_N[here] = weights_N
 
-        def read_snapshot(job: tuple[int, Span]) -> None:
-            row, piece = job
+        def read_snapshots(piece: Span) -> None:
             here = slice(piece[0] - start, piece[1] - start)
-            snapshot_N = self.window.read(self.steps[row], name, *piece)
-            displacement_SN[row, here].copy_(snapshot_N).sub_(base_N[here])
+            rows = self.window.rows(name, *piece, self.steps)
+            for displacement_N, snapshot_N in zip(displacement_SN[:, here], rows, strict=True):
+                displacement_N.copy_(snapshot_N).sub_(base_N[here])
 
         list(self.threads.map(read_base, pieces))
-        list(self.threads.map(read_snapshot, product(range(len(self.steps)), pieces)))
+        list(self.threads.map(read_snapshots, pieces))
         return displacement_SN

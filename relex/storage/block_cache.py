@@ -31,5 +31,9 @@ class BlockCache:
         data = b"".join(self._block(key, index) for index in range(first, last + 1))
         return data[start - first * BLOCK_BYTES : stop - first * BLOCK_BYTES]
 
+    def clear(self) -> None:
+        """Forget everything, after something arrived damaged."""
+        self._block.cache_clear()
+
     def _read_block(self, key: str, index: int) -> bytes:
         return self._store.read(key, index * BLOCK_BYTES, (index + 1) * BLOCK_BYTES)

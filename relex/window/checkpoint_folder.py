@@ -1,6 +1,7 @@
 """A folder of Hugging Face checkpoints as a window."""
 
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -40,6 +41,11 @@ class CheckpointFolder:
         if name not in self.tensors:
             raise WindowError(f"{self.where}: has no tensor {name}")
         return self._checkpoint_of[step].read(name, start, stop)
+
+    def rows(
+        self, name: str, start: int, stop: int, steps: Sequence[int]
+    ) -> Iterator[torch.Tensor]:
+        return (self.read(step, name, start, stop) for step in steps)
 
     def digest(self) -> str:
         """Reads every byte once."""

@@ -11,7 +11,7 @@ import torch
 
 from relex.checkpoints import TensorFile
 from relex.errors import CheckpointError, WindowError
-from relex.storage import Store
+from relex.storage import Readable
 from relex.window.codec.block import Changes, EncodedBlock, decode_block, decode_changes
 from relex.window.codec.snapshot import Snapshot, Span, block_spans, check_neighbours
 from relex.window.codec.table import unpack_table
@@ -20,7 +20,7 @@ from relex.window.codec.table import unpack_table
 class DeltaFile:
     """One encoded snapshot in a store; opening it reads and checks the header only."""
 
-    def __init__(self, store: Store, key: str) -> None:
+    def __init__(self, store: Readable, key: str) -> None:
         """Raises WindowError when the file is missing, damaged or no delta file."""
         try:
             self._file = TensorFile(store, key)

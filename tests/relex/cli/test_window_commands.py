@@ -8,6 +8,7 @@ from relex.cli.window import window_app
 from relex.errors import WindowError
 from relex.storage import open_store
 from relex.window import open_writer
+from relex.window.codec import TensorsAtHand
 
 STEPS = (1, 2)
 
@@ -15,12 +16,11 @@ STEPS = (1, 2)
 @pytest.fixture
 def window(tmp_path) -> str:
     store = open_store(str(tmp_path / "window"))
-    writer = open_writer(store, Checkpoint(TOY_BASE).digest(), "bfloat16", STEPS)
+    writer = open_writer(store, Checkpoint(TOY_BASE), "bfloat16", STEPS)
     base = load_file(TOY_BASE / "model.safetensors")
     for step in STEPS:
-        path = tmp_path / "spooled.safetensors"
-        save_file({name: tensor + step for name, tensor in base.items()}, path)
-        writer.append(step, path)
+        moved = {name: tensor + step for name, tensor in base.items()}
+        writer.append(step, TensorsAtHand(moved))
     writer.finish()
     return store.uri
 

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,11 @@ class MemoryWindow:
         elements = self.snapshots[step][name].reshape(-1)[start:stop]
         self.num_elements_read += elements.numel()
         return elements
+
+    def rows(
+        self, name: str, start: int, stop: int, steps: Sequence[int]
+    ) -> Iterator[torch.Tensor]:
+        return (self.read(step, name, start, stop) for step in steps)
 
     def digest(self) -> str:
         return sha256_json(list(self.snapshots))
