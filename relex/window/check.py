@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from relex.checkpoints import Checkpoint
 from relex.errors import WindowError
-from relex.manifest import stored_entry
 from relex.storage import S3Connection
 from relex.window.codec import block_spans
+from relex.window.damage import find_damage
 from relex.window.layout import step_key
 from relex.window.open import open_stored_window
 from relex.window.stored import StoredWindow
@@ -49,8 +49,9 @@ def _check_digests(window: StoredWindow, on_progress: Callable[[int], None]) -> 
     damaged = []
     for num_done, step in enumerate(window.steps, start=1):
         key = step_key(step)
-        expected, found = window.manifest.files[key], stored_entry(window.store, key)
-        if found != expected:
+        expected = window.manifest.files[key]
+        found = find_damage(window.store, key, expected)
+        if found is not None:
             damaged.append(f"{key}: expected sha256 {expected.sha256}, found {found.sha256}")
         on_progress(num_done)
     if damaged:

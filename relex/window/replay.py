@@ -11,15 +11,14 @@ import torch
 
 from relex.checkpoints import TensorInfo
 from relex.errors import WindowError
-from relex.manifest import stored_entry
 from relex.storage import Store
 from relex.storage.block_cache import BlockCache
 from relex.window.codec import DeltaFile, Snapshot, decode_block
+from relex.window.damage import NUM_READS, find_damage
 from relex.window.layout import StepFile, WindowManifest
 from relex.window.precision import patterns_of_base
 
 PARALLEL_OPENS = 8
-NUM_READS = 3
 
 
 class Replay:
@@ -112,8 +111,8 @@ class Replay:
     def _check_file(self, file: StepFile, error: WindowError) -> None:
         """Raise an error that names both digests, unless the stored file is as it should be."""
         expected = self._manifest.files[file.key]
-        found = stored_entry(self._store, file.key)
-        if found != expected:
+        found = find_damage(self._store, file.key, expected)
+        if found is not None:
             raise WindowError(
                 f"{self._store.uri}: step {file.step}: {file.key} is damaged: expected sha256 "
                 f"{expected.sha256}, found {found.sha256}; copy the file again, or train from the "
@@ -154,9 +153,9 @@ class _ReplayedStep:
 def _decoded(
     delta: DeltaFile, name: str, first: int, last: int, previous_N: torch.Tensor | None
 ) -> torch.Tensor:
-    current_N = torch.empty(last - first, dtype=delta.tensors[name].dtype)
-    for span, block in delta.blocks(name, first, last):
-        here = slice(span[0] - first, span[1] - first)
-        with delta.named(name):
-            decode_block(block, None if previous_N is None else previous_N[here], current_N[here])
+    dtype = delta.tensors[name].dtype
+    current_N = torch.empty(last - first, dtype=dtype) if previous_N is None else previous_N.clone()
+    with delta.named(name):
+        for span, block in delta.blocks(name, first, last):
+            decode_block(block, current_N[span[0] - first : span[1] - first])
     return current_N

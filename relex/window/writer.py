@@ -13,9 +13,10 @@ from pathlib import Path
 
 from relex.checkpoints import Checkpoint, check_same_tensors
 from relex.errors import StorageError, UploadError, WindowError
-from relex.manifest import FileEntry, file_entry, stored_entry
+from relex.manifest import FileEntry, file_entry
 from relex.storage import Store
 from relex.window.codec import Snapshot, write_delta
+from relex.window.damage import find_damage
 from relex.window.layout import (
     BASE_INPUT,
     Precision,
@@ -128,11 +129,13 @@ class WindowWriter:
 
         A delta is small, so this costs little.
         """
+        found: FileEntry | None = entry
         for _ in range(NUM_UPLOADS):
             self._store.put_file(key, path)
-            found = stored_entry(self._store, key)
-            if found == entry:
+            found = find_damage(self._store, key, entry)
+            if found is None:
                 return
+        assert found is not None
         raise UploadError(
             f"{self._store.uri}/{key}: reads back as {found.size_bytes} bytes with sha256 "
             f"{found.sha256} after an upload of {entry.size_bytes} bytes with {entry.sha256}; "

@@ -2,11 +2,14 @@
 
     python tests/bench/bench_codec.py FOLDER [--every 4]
 
-FOLDER holds a window made by reference_window.py, and is made when it is missing. Files are read
-from the page cache on both sides of every comparison; times are medians over the measured steps.
-Encoding includes reading both snapshots and writing the delta file; the full checkpoint is written,
-synced to disk and uploaded to a local S3 server. Decoding makes the tensors of a step from those of
-the step before and its delta file.
+FOLDER holds a window made by reference_window.py, and is made when it is missing. Times are medians
+over the measured steps.
+
+- Encoding reads both snapshots from the page cache and writes the delta file; the full checkpoint
+  is written, synced to disk and uploaded to a local S3 server.
+- Decoding makes the tensors of a step, one after the other on one thread, from those of the step
+  before and its delta file; a plain read makes them from the full checkpoint. Both start from the
+  page cache (warm) and from the disk (cold).
 
 The bounds are entropies per step, of what a code would need that knows the step's statistics:
 - independent: every element changes with one probability, and by moves of one distribution;
@@ -21,7 +24,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,9 +39,9 @@ from relex.storage.folder import FolderStore
 from relex.window.codec import DeltaFile, DeltaSnapshot, Snapshot, block_spans, write_delta
 
 BUCKET = "bench"
+WEIGHTS = "model.safetensors"
 EXPONENT_BIT = 7
 NUM_EXPONENTS = 256
-NUM_READERS = 2
 PIECE_ELEMENTS = 1 << 20
 
 
@@ -56,8 +58,10 @@ class StepCost:
     encode_seconds: float
     save_seconds: float
     upload_seconds: float
-    decode_seconds: float
-    read_seconds: float
+    warm_decode_seconds: float
+    warm_read_seconds: float
+    cold_decode_seconds: float
+    cold_read_seconds: float
 
 
 def main() -> None:
@@ -86,16 +90,18 @@ def measure(folder: Path, step: int, work: Path, store: Store) -> StepCost:
     snapshot = DeltaSnapshot(DeltaFile(FolderStore(work), path.name), previous)
     return StepCost(
         step=step,
-        full_bytes=(folder / f"step_{step}" / "model.safetensors").stat().st_size,
+        full_bytes=(current.folder / WEIGHTS).stat().st_size,
         delta_bytes=path.stat().st_size,
         changed_fraction=changed_fraction,
         independent_bytes=independent_bytes,
         by_size_bytes=by_size_bytes,
         encode_seconds=encode_seconds,
-        save_seconds=_seconds(lambda: _save(folder / f"step_{step}" / "model.safetensors", copy)),
+        save_seconds=_seconds(lambda: _save(current.folder / WEIGHTS, copy)),
         upload_seconds=_seconds(lambda: store.put_file("full.safetensors", copy)),
-        decode_seconds=_seconds(lambda: _read_all(snapshot)),
-        read_seconds=_seconds(lambda: _read_all(current)),
+        warm_decode_seconds=_seconds(lambda: _read_all(snapshot)),
+        warm_read_seconds=_seconds(lambda: _read_all(current)),
+        cold_decode_seconds=_cold_seconds(snapshot, path, previous.folder / WEIGHTS),
+        cold_read_seconds=_cold_seconds(current, current.folder / WEIGHTS),
     )
 
 
@@ -145,15 +151,17 @@ def _save(source: Path, target: Path) -> None:
 
 
 def _read_all(snapshot: Snapshot) -> None:
-    """Read every tensor, in pieces, on as many threads for every kind of snapshot."""
-    pieces = [
-        (name, *span)
-        for name, info in snapshot.tensors.items()
-        for span in block_spans(info.num_elements, PIECE_ELEMENTS)
-    ]
-    with ThreadPoolExecutor(NUM_READERS) as threads:
-        for _ in threads.map(lambda piece: snapshot.read(*piece), pieces):
-            pass
+    for name in snapshot.tensors:
+        snapshot.read(name)
+
+
+def _cold_seconds(snapshot: Snapshot, *files: Path) -> float:
+    """Time to read everything when no file is in the page cache."""
+    for path in files:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())  # only pages that are safe can be dropped
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return _seconds(lambda: _read_all(snapshot))
 
 
 def _seconds(work: Callable[[], None]) -> float:
@@ -181,20 +189,23 @@ def _print_summary(costs: list[StepCost]) -> None:
     def median(seconds: Callable[[StepCost], float]) -> float:
         return statistics.median(map(seconds, costs))
 
-    def rate(seconds: Callable[[StepCost], float]) -> str:
-        return f"{costs[0].full_bytes / median(seconds) / 1e6:.0f} MB/s"
-
     encode = median(lambda cost: cost.encode_seconds)
     store = median(lambda cost: cost.save_seconds + cost.upload_seconds)
-    decode, read = median(lambda cost: cost.decode_seconds), median(lambda cost: cost.read_seconds)
+    decode = median(lambda cost: cost.warm_decode_seconds)
+    read = median(lambda cost: cost.warm_read_seconds)
+    cold_decode = median(lambda cost: cost.cold_decode_seconds)
+    cold_read = median(lambda cost: cost.cold_read_seconds)
     print(f"changed per step     {statistics.mean(cost.changed_fraction for cost in costs):.2%}")
     print(f"bytes of full        {share(sum(cost.delta_bytes for cost in costs))}")
     print(f"bound, independent   {share(sum(cost.independent_bytes for cost in costs))}")
     print(f"bound, by size       {share(sum(cost.by_size_bytes for cost in costs))}")
-    print(f"encode               {encode:.3f} s, {rate(lambda cost: cost.encode_seconds)}")
-    print(f"write, sync, upload  {store:.3f} s, {store / encode:.1f} x encode")
-    print(f"decode               {decode:.3f} s, {rate(lambda cost: cost.decode_seconds)}")
-    print(f"plain read           {read:.3f} s; decode takes {decode / read:.2f} x")
+    print(f"encode               {encode:.3f} s, {full_bytes / len(costs) / encode / 1e6:.0f} MB/s")
+    print(f"write, sync, upload  {store:.3f} s: {store / encode:.1f} x encode")
+    print(f"decode, plain read   {decode:.3f} s, {read:.3f} s warm: {decode / read:.2f} x")
+    print(
+        f"decode, plain read   {cold_decode:.3f} s, {cold_read:.3f} s cold: "
+        f"{cold_decode / cold_read:.2f} x"
+    )
 
 
 def _options() -> argparse.Namespace:

@@ -14,11 +14,12 @@ Everything reads tensors through `Snapshot`: `tensors` (name to TensorInfo) and
                                              per delta: changed positions and their new values
 
 A chain is replayed by nesting: `DeltaSnapshot(step_2, DeltaSnapshot(step_1, base))`; reading the
-last decodes them all, block by block, so nothing but the blocks being read is in memory. A writer
-that keeps a chain short writes an anchor now and then; readers see which files are anchors.
-Read whole blocks (`delta.block_elements`) where speed matters: a part costs as much.
+last decodes them all and holds only the elements being read. Every link is a call within a call, so
+a writer must put an anchor (`is_whole`) at least every 300 steps. To visit all steps in turn use
+`replay_changes`, which decodes each file once. Read whole blocks (`delta.block_elements`) where
+speed matters: a part costs as much.
 
-`encode_block`, `decode_block` and `decode_changes` are the pure functions below all this.
+`encode_block`, `decode_block` (in place) and `decode_changes` are the pure functions below this.
 
 Faults raise WindowError with file and tensor: a stream that is damaged, of another length than its
 table says or than fits the tensor, positions outside of it, or a previous snapshot that is not the

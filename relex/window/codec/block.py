@@ -104,26 +104,20 @@ def encode_block(previous_N: torch.Tensor | None, current_N: torch.Tensor) -> En
     return min(dense, _encode_whole(new_N, num_changed), key=lambda block: block.num_bytes)
 
 
-def decode_block(
-    block: EncodedBlock, previous_N: torch.Tensor | None, current_N: torch.Tensor
-) -> None:
-    """Fill `current_N` with the encoded elements, bit for bit; all tensors are on the CPU.
+def decode_block(block: EncodedBlock, elements_N: torch.Tensor) -> None:
+    """Turn the previous elements, which `elements_N` holds on the CPU, into the encoded ones.
 
-    Raises WindowError when the block is damaged, needs previous elements that are not given, or was
-    encoded against others.
+    What it holds does not matter where the block is `whole`. Raises WindowError when the block is
+    damaged or was encoded against other elements.
     """
-    filled_N = patterns(current_N)
+    patterns_N = patterns(elements_N)
     if block.kind == "whole":
-        filled_N[:] = _decode_whole(block, len(filled_N), filled_N.itemsize)
-    elif previous_N is None:
-        raise WindowError(f"a block is {block.kind}: it needs the snapshot before it")
+        patterns_N[:] = _decode_whole(block, len(patterns_N), patterns_N.itemsize)
     elif block.kind == "dense":
-        filled_N[:] = _decode_dense(block, patterns(previous_N))
-    else:
-        filled_N[:] = patterns(previous_N)
-        if block.kind == "sparse":
-            position_C, new_C = _decode_sparse(block, filled_N)
-            filled_N[position_C] = new_C
+        patterns_N[:] = _decode_dense(block, patterns_N)
+    elif block.kind == "sparse":
+        position_C, new_C = _decode_sparse(block, patterns_N)
+        patterns_N[position_C] = new_C
 
 
 def decode_changes(block: EncodedBlock, previous_N: torch.Tensor) -> Changes:
@@ -134,8 +128,8 @@ def decode_changes(block: EncodedBlock, previous_N: torch.Tensor) -> Changes:
     if block.kind == "sparse":
         position_C, new_C = _decode_sparse(block, patterns(previous_N))
         return Changes(torch.from_numpy(position_C), elements(new_C, previous_N.dtype))
-    current_N = torch.empty_like(previous_N)
-    decode_block(block, previous_N, current_N)
+    current_N = previous_N.clone()
+    decode_block(block, current_N)
     changed_C = changed_positions(previous_N, current_N)
     return Changes(changed_C, current_N[changed_C])
 

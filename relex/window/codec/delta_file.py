@@ -96,17 +96,21 @@ class DeltaSnapshot:
             return torch.empty(0, dtype=info.dtype)
         blocks = self._delta.blocks(name, start, stop)
         first, last = blocks[0][0][0], blocks[-1][0][1]
-        elements_N = torch.empty(last - first, dtype=info.dtype)
-        for span, block in blocks:
-            self._decode(name, span, block, elements_N[span[0] - first : span[1] - first])
+        elements_N = self._read_previous(name, first, last, [block for _, block in blocks])
+        with self._delta.named(name):
+            for span, block in blocks:
+                decode_block(block, elements_N[span[0] - first : span[1] - first])
         return elements_N[start - first : stop - first]
 
-    def _decode(self, name: str, span: Span, block: EncodedBlock, current_N: torch.Tensor) -> None:
-        previous_N = None
-        if self._previous is not None and block.kind != "whole":
-            previous_N = self._previous.read(name, *span)
-        with self._delta.named(name):
-            decode_block(block, previous_N, current_N)
+    def _read_previous(
+        self, name: str, start: int, stop: int, blocks: list[EncodedBlock]
+    ) -> torch.Tensor:
+        """The previous elements, or any where the blocks need none."""
+        if all(block.kind == "whole" for block in blocks):
+            return torch.empty(stop - start, dtype=self.tensors[name].dtype)
+        if self._previous is None:
+            raise WindowError(f"{self._delta.where}: {name}: needs the snapshot before it")
+        return self._previous.read(name, start, stop)
 
 
 def replay_changes(
@@ -119,7 +123,7 @@ def replay_changes(
     the end of the tensor. Raises as `DeltaSnapshot.read`.
     """
     info = first.tensors[name]
-    current_N = first.read(name, start, stop).clone()
+    current_N = first.read(name, start, stop)
     for delta in deltas:
         check_neighbours(delta.where, {name: delta.tensors[name]}, {name: info})
         parts = [Changes(torch.empty(0, dtype=torch.int64), current_N[:0])]

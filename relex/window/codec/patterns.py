@@ -42,15 +42,14 @@ def elements(patterns_N: Patterns, dtype: torch.dtype) -> torch.Tensor:
 
 
 def size_order(patterns_C: Patterns) -> npt.NDArray[np.intp]:
-    """The stable order of floating-point numbers by size, coarsely: by their leading 15 bits.
+    """The stable order of floating-point numbers by size, as coarse as the 8 bits after the sign.
 
     Small weights move by many units in the last place and large ones by one, so moves in this order
-    compress better.
+    compress better. Sorting bytes takes one pass.
     """
-    leading_bits = 16 if patterns_C.itemsize > 1 else 8
-    leading_C = patterns_C >> (8 * patterns_C.itemsize - leading_bits)
-    magnitude_C = leading_C.astype(np.uint16) & ((1 << (leading_bits - 1)) - 1)
-    return np.argsort(magnitude_C, kind="stable")
+    bits_below = max(8 * patterns_C.itemsize - 9, 0)
+    size_C = (patterns_C >> bits_below).astype(np.uint8)
+    return np.argsort(size_C, kind="stable")
 
 
 def split_moves(old_C: Patterns, new_C: Patterns) -> tuple[npt.NDArray[np.bool_], Patterns]:
@@ -61,4 +60,6 @@ def split_moves(old_C: Patterns, new_C: Patterns) -> tuple[npt.NDArray[np.bool_]
 
 def apply_moves(old_C: Patterns, negative_C: npt.NDArray[np.bool_], size_C: Patterns) -> Patterns:
     """The patterns that `split_moves` saw as new."""
-    return np.where(negative_C, old_C - size_C, old_C + size_C)
+    # Negation in two's complement; choosing by sign would mispredict every other branch.
+    all_ones_C = -negative_C.astype(old_C.dtype)
+    return old_C + ((size_C ^ all_ones_C) - all_ones_C)

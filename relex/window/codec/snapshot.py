@@ -21,7 +21,7 @@ class Snapshot(Protocol):
     def tensors(self) -> Mapping[str, TensorInfo]: ...
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
-        """Elements [start, stop) of the flattened tensor `name`."""
+        """Elements [start, stop) of the flattened tensor `name`, in memory that the caller owns."""
 
 
 class TensorsAtHand:
@@ -38,7 +38,7 @@ class TensorsAtHand:
         }
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
-        return self._tensors[name].detach().reshape(-1)[start:stop]
+        return self._tensors[name].detach().reshape(-1)[start:stop].clone()
 
 
 class CastSnapshot:

@@ -3,6 +3,8 @@
 C changed elements.
 """
 
+import threading
+
 import numpy as np
 import numpy.typing as npt
 import zstandard
@@ -16,6 +18,16 @@ LEVEL = 1
 ESCAPE = 255
 """Stands for "255 more, and go on" in a stream of gaps."""
 
+
+class _Zstd(threading.local):
+    """One pair of contexts per thread: they are slow to make and not safe to share."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(LEVEL, write_checksum=True)
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_ZSTD = _Zstd()
 Positions = npt.NDArray[np.int64]
 
 
@@ -65,7 +77,7 @@ def unpack_planes(planes: list[npt.NDArray[np.uint8]]) -> Patterns:
 
 def compress(stream: npt.NDArray[np.uint8]) -> bytes:
     """One zstd frame with its content's size and checksum."""
-    frame: bytes = zstandard.ZstdCompressor(LEVEL, write_checksum=True).compress(stream.data)
+    frame: bytes = _ZSTD.compressor.compress(stream.data)
     return frame
 
 
@@ -80,7 +92,7 @@ def decompress(frame: bytes, most_bytes: int) -> npt.NDArray[np.uint8]:
             raise WindowError("a stream announces no size")
         if num_bytes > most_bytes:
             raise WindowError(f"a stream announces {num_bytes} bytes, at most {most_bytes} fit")
-        content = zstandard.ZstdDecompressor().decompress(frame, allow_extra_data=False)
+        content = _ZSTD.decompressor.decompress(frame, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise WindowError(f"a stream cannot be decompressed ({error})") from error
     if len(content) != num_bytes:

@@ -100,6 +100,12 @@ def test_another_previous_snapshot_names_file_and_tensor(path) -> None:
         DeltaSnapshot(delta, other).read("a.weight")
 
 
+def test_an_encoded_step_needs_the_snapshot_before(path) -> None:
+    delta = DeltaFile(FolderStore(path.parent), path.name)
+    with pytest.raises(WindowError, match=r"step: a\.weight: needs the snapshot before it"):
+        DeltaSnapshot(delta).read("a.weight")
+
+
 def set_shape(table) -> None:
     table["tensors"]["a.weight"]["shape"] = [1 << 40]
 
