@@ -29,6 +29,7 @@ from relex.storage.connection import S3Connection
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import MultipartUploadTypeDef
 
 PART_BYTES = 64 << 20
 PARALLEL_PARTS = 8
@@ -188,14 +189,10 @@ class S3Store:
             raise
 
     def _abort_uploads(self, older_than: timedelta) -> int:
-        pages = self.client.get_paginator("list_multipart_uploads").paginate(
-            Bucket=self.bucket, Prefix=self._key("")
-        )
         begun_before = datetime.now(UTC) - older_than
         old = [
             upload
-            for page in pages
-            for upload in page.get("Uploads", [])
+            for upload in _uploads(self.client, self.bucket, self._key(""))
             if upload["Initiated"] < begun_before
         ]
         for upload in old:
@@ -222,6 +219,14 @@ class S3Store:
 def _keys(client: "S3Client", bucket: str, prefix: str) -> list[str]:
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     return [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+
+def _uploads(client: "S3Client", bucket: str, prefix: str) -> list["MultipartUploadTypeDef"]:
+    pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix)
+    try:
+        return [upload for page in pages for upload in page.get("Uploads", [])]
+    except client.exceptions.NoSuchUpload:  # what rclone says where there are none
+        return []
 
 
 def _finding(error: Exception) -> str:

@@ -13,6 +13,7 @@ from relex.storage import Store
 
 KIND = "window"
 BASE_INPUT = "base"
+STEPS_PREFIX = "steps/"
 NUM_READS = 3
 
 Precision = Literal["float32", "bfloat16", "rounded", "exact"]
@@ -97,7 +98,7 @@ class WindowManifest:
 
 def step_key(step: int) -> str:
     """Key of a step's file below the window."""
-    return f"steps/step_{step:06d}.safetensors"
+    return f"{STEPS_PREFIX}step_{step:06d}.safetensors"
 
 
 def read_window_manifest(store: Store) -> WindowManifest | None:
