@@ -18,7 +18,7 @@ def fit(run: Run) -> Path:
     """Fit the window; returns the local folder with the factors."""
     folder = run.work / "factors"
     store = run.store.child("factors")
-    window = open_window(run.window_uri, run.connection)
+    window = open_window(run.window_uri, run.connection, run.base)
     options = run.recipe.extrapolation
     inputs = fit_inputs(window, run.base, window.steps, options.rank)
     if finished_manifest(store, KIND, inputs) is not None:

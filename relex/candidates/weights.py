@@ -74,7 +74,7 @@ class CandidateWeights:
         if self._window is None:
             if not self._source.window:
                 raise WindowError("this candidate needs a window; none was given")
-            window = open_window(self._source.window, self._source.connection)
+            window = open_window(self._source.window, self._source.connection, self.base)
             check_window_of_base(window, self.base)
             self._window = window
         return self._window

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -74,7 +75,7 @@ class Checkpoint:
 
 
 def check_same_tensors(
-    where: str, found: dict[str, TensorInfo], expected: dict[str, TensorInfo]
+    where: str, found: Mapping[str, TensorInfo], expected: Mapping[str, TensorInfo]
 ) -> None:
     """Raise CheckpointError unless names and shapes are the base's; dtypes may differ."""
     missing = sorted(expected.keys() - found.keys())

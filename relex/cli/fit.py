@@ -36,10 +36,11 @@ def fit(
     memory_gb: MemoryOption = DEFAULT_MEMORY_BYTES / BYTES_PER_GB,
 ) -> None:
     """Fit a direction and a line per tensor to the snapshots of a window."""
+    checkpoint = Checkpoint(base)
     with progress_bar("fit") as on_progress:
         factors = fit_factors(
-            open_window(window),
-            Checkpoint(base),
+            open_window(window, base=checkpoint),
+            checkpoint,
             out,
             steps=parse_steps(steps),
             rank=rank,

@@ -1,5 +1,6 @@
-"""`relex window`: what a window holds, whether it is whole, and its steps as checkpoints."""
+"""`relex window`: makes windows of checkpoints, looks into them, checks and removes them."""
 
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -7,53 +8,141 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from relex.checkpoints import Checkpoint
+from relex.checkpoints import Checkpoint, locate_base
 from relex.cli.progress import progress_bar
+from relex.config.recipe import BaseConfig
 from relex.extrapolation.checks import check_window_of_base
-from relex.window import check_window, open_window, unpack
+from relex.storage import open_store
+from relex.window import (
+    Precision,
+    check_window,
+    open_source,
+    open_stored_window,
+    open_window,
+    orphans,
+    pack,
+    remove_orphans,
+    remove_window,
+    unpack,
+    window_keys,
+)
 
 BYTES_PER_MB = 1_000_000
 
-window_app = typer.Typer(help="Look into a window and check it.")
+window_app = typer.Typer(help="Make windows of checkpoints, look into them, check and remove them.")
 WindowArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="WINDOW",
-        help="A window (folder or s3://bucket/prefix), or a folder of Hugging Face checkpoints "
-        "named checkpoint-N, global_step_N or step_N.",
-    ),
+    str, typer.Argument(metavar="WINDOW", help="A window: a folder or s3://bucket/prefix.")
 ]
+DryRunOption = Annotated[bool, typer.Option(help="Only say what would be removed.")]
+
+
+@window_app.command("pack")
+def pack_window(
+    checkpoints: Annotated[
+        str,
+        typer.Argument(
+            metavar="CHECKPOINTS",
+            help="A folder or s3://bucket/prefix of Hugging Face checkpoints named checkpoint-N, "
+            "global_step_N or step_N, or a repository on the Hub with such branches.",
+        ),
+    ],
+    base: Annotated[str, typer.Option(help="The untouched model: a folder or a Hub repository.")],
+    out: Annotated[str, typer.Option(help="The window: a folder or s3://bucket/prefix.")],
+    precision: Annotated[
+        Precision,
+        typer.Option(help="exact keeps every bit; rounded and bfloat16 are smaller."),
+    ] = "exact",
+) -> None:
+    """Make a window of checkpoints; run it again to go on where it stopped."""
+    checkpoint = Checkpoint(locate_base(BaseConfig(path=base)))
+    with tempfile.TemporaryDirectory() as work, progress_bar("pack") as on_progress:
+        source = open_source(checkpoints, None, Path(work))
+        steps = pack(
+            source, checkpoint, open_store(out), precision=precision, on_progress=on_progress
+        )
+    typer.echo(f"{out}: {len(steps)} steps from {steps[0]} to {steps[-1]}")
 
 
 @window_app.command("ls")
 def list_steps(where: WindowArgument) -> None:
-    """List the steps and their sizes."""
-    window = open_window(where)
-    step_mb = sum(info.num_bytes for info in window.tensors.values()) / BYTES_PER_MB
-    table = Table("step", "tensors", "MB")
-    for step in window.steps:
-        table.add_row(str(step), str(len(window.tensors)), f"{step_mb:.1f}")
+    """List the steps and what they take."""
+    window = open_stored_window(where)
+    whole_bytes = sum(info.num_bytes for info in window.tensors.values())
+    table = Table("step", "kind", "MB", "of the weights")
+    num_bytes = 0
+    for file in window.manifest.facts.steps:
+        size_bytes = window.manifest.files[file.key].size_bytes
+        num_bytes += size_bytes
+        share = f"{size_bytes / whole_bytes:.2%}"
+        table.add_row(str(file.step), file.kind, f"{size_bytes / BYTES_PER_MB:.3f}", share)
     Console().print(table)
-    typer.echo(f"{where}: {len(window.steps)} steps, {len(window.steps) * step_mb:.1f} MB")
+    typer.echo(
+        f"{where}: {len(window.steps)} steps, {window.manifest.facts.precision}, "
+        f"{num_bytes / BYTES_PER_MB:.1f} MB in place of "
+        f"{len(window.steps) * whole_bytes / BYTES_PER_MB:.1f}"
+    )
 
 
 @window_app.command("verify")
-def verify(where: WindowArgument) -> None:
-    """Read every byte and compare it with the recorded digests."""
+def verify(
+    where: WindowArgument,
+    quick: Annotated[bool, typer.Option("--quick", help="Only manifest, sizes, headers.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Decode every step too.")] = False,
+    base: Annotated[Path | None, typer.Option(help="Folder of the base; needed to decode.")] = None,
+) -> None:
+    """Read every file and compare it with its digest."""
+    if full and (base is None or quick):
+        raise typer.BadParameter("--full needs --base, and cannot be --quick")
+    checkpoint = Checkpoint(base) if base is not None and full else None
     with progress_bar("verify") as on_progress:
-        num_steps = check_window(where, on_progress=on_progress)
-    typer.echo(f"{where}: {num_steps} steps, every digest is right")
+        num_steps = check_window(where, base=checkpoint, quick=quick, on_progress=on_progress)
+    found = "every size is right" if quick else "every digest is right"
+    typer.echo(f"{where}: {num_steps} steps, {found}{', and every step replays' if full else ''}")
 
 
 @window_app.command("unpack")
 def unpack_step(
-    where: WindowArgument,
+    where: Annotated[
+        str,
+        typer.Argument(
+            metavar="WINDOW",
+            help="A window, or a folder of Hugging Face checkpoints named checkpoint-N, "
+            "global_step_N or step_N.",
+        ),
+    ],
     step: Annotated[int, typer.Option(help="Step to write.")],
     base: Annotated[Path, typer.Option(help="Folder of the base: its config and tokenizer.")],
     out: Annotated[Path, typer.Option(help="New folder for the checkpoint.")],
 ) -> None:
-    """Write a step as a Hugging Face checkpoint, bit for bit."""
-    window, checkpoint = open_window(where), Checkpoint(base)
+    """Write a step as a Hugging Face checkpoint, bit for bit as it is kept."""
+    checkpoint = Checkpoint(base)
+    window = open_window(where, base=checkpoint)
     check_window_of_base(window, checkpoint)
     unpack(window, step, checkpoint, out)
     typer.echo(f"{out}: step {step}")
+
+
+@window_app.command("rm")
+def remove(where: WindowArgument, dry_run: DryRunOption = False) -> None:
+    """Remove a window, and only what belongs to it."""
+    store = open_store(where)
+    keys = window_keys(store) if dry_run else remove_window(store)
+    _say_removed(where, keys, dry_run)
+
+
+@window_app.command("clean")
+def clean(where: WindowArgument, dry_run: DryRunOption = False) -> None:
+    """Remove what killed writers left: files of no step, and uploads that never ended."""
+    store = open_store(where)
+    if dry_run:
+        _say_removed(where, orphans(store), dry_run)
+        return
+    keys, num_uploads = remove_orphans(store)
+    _say_removed(where, keys, dry_run)
+    typer.echo(f"{where}: {num_uploads} unfinished uploads removed")
+
+
+def _say_removed(where: str, keys: list[str], dry_run: bool) -> None:
+    for key in keys:
+        typer.echo(f"{where}/{key}")
+    typer.echo(f"{where}: {len(keys)} files {'would be ' if dry_run else ''}removed")

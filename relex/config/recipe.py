@@ -95,6 +95,10 @@ class StorageConfig(Strict):
     checksums: Literal["auto", "when_supported", "when_required"] = "auto"
     """Extra S3 checksums; `auto` leaves them out for endpoints that are not AWS."""
 
+    keep: Literal["window", "factors", "nothing"] = "window"
+    """What stays beside the chosen model when a run is done: window and factors, the factors only,
+    or neither."""
+
 
 class TrackingConfig(Strict):
     """Where runs are compared."""

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from relex.config.strict import Strict
 
 WeightDtype = Literal["float32", "bfloat16"]
+SnapshotDtype = Literal["float32", "bfloat16", "rounded"]
 
 
 class TrainingConfig(Strict):
@@ -54,11 +55,17 @@ class TrainingConfig(Strict):
     master_dtype: WeightDtype = "float32"
     """Dtype of the weights that the optimizer updates. bfloat16 loses most of the small updates."""
 
-    snapshot_dtype: WeightDtype = "bfloat16"
-    """Dtype in which snapshots are kept. float32 keeps the small first steps of the line."""
+    snapshot_dtype: SnapshotDtype = "bfloat16"
+    """How snapshots are kept. `bfloat16`, as the paper did, is small but hides the first small
+    steps; `float32` is the trainer's own bits; `rounded` is float32 whose displacement from the
+    base is rounded by about a tenth of its own size, the first steps included, and is small."""
 
     snapshot_steps: tuple[int, ...] = ()
     """Steps whose weights are kept; empty keeps every step."""
+
+    anchor_every_steps: int = Field(default=100, ge=2)
+    """Every so many kept steps one is stored whole, which bounds what must be replayed to read a
+    step. An anchor takes the bytes of about 60 bfloat16 deltas."""
 
     checkpoint_every_steps: int = Field(default=10, ge=1)
     """A rolling checkpoint of optimizer, scheduler and random state is written this often."""

@@ -37,6 +37,9 @@ class BlockCache:
         data = self.read(key, start, start + len(out))
         out[: len(data)] = data
         return len(data)
+    def clear(self) -> None:
+        """Forget everything, after something arrived damaged."""
+        self._block.cache_clear()
 
     def _read_block(self, key: str, index: int) -> bytes:
         return self._store.read(key, index * BLOCK_BYTES, (index + 1) * BLOCK_BYTES)

@@ -1,11 +1,12 @@
 """A store below an S3 prefix, on AWS or any server that speaks S3."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import lru_cache
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, TypeVar
 from urllib.parse import urlsplit
 
 import boto3
@@ -13,19 +14,38 @@ import botocore.session
 from boto3.exceptions import Boto3Error
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    IncompleteReadError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
+from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
 
 from relex.errors import StorageError
 from relex.storage.connection import S3Connection
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import MultipartUploadTypeDef
 
 PART_BYTES = 64 << 20
 PARALLEL_PARTS = 8
 MAX_ATTEMPTS = 10
 CONNECT_TIMEOUT_SECONDS = 10
 READ_TIMEOUT_SECONDS = 60
+# What botocore retries ends with the headers of an answer; a body that breaks is for us to repeat.
+NUM_BODIES = 5
+FIRST_PAUSE_SECONDS = 0.1
+BROKEN_BODY = (
+    IncompleteReadError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+    ResponseParserError,
+    HTTPError,
+)
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 NOT_FOUND = {"404", "NoSuchKey", "NotFound"}
 
@@ -86,6 +106,14 @@ def split_uri(uri: str) -> tuple[str, str]:
     return bucket, prefix.strip("/")
 
 
+Answer = TypeVar("Answer")
+
+
+class _Object(TypedDict):
+    Bucket: str
+    Key: str
+
+
 class S3Store:
     """Objects below `s3://bucket/prefix`."""
 
@@ -95,25 +123,28 @@ class S3Store:
         self.client = client
 
     def put(self, key: str, data: bytes) -> None:
-        with self._errors("write", key):
-            self.client.put_object(Bucket=self.bucket, Key=self._key(key), Body=data)
+        self._do("write", key, partial(self.client.put_object, Body=data, **self._object(key)))
 
     def put_file(self, key: str, path: Path) -> None:
-        with self._errors("write", key):
-            self.client.upload_file(str(path), self.bucket, self._key(key), Config=TRANSFER)
+        upload = partial(
+            self.client.upload_file, str(path), self.bucket, self._key(key), Config=TRANSFER
+        )
+        self._do("write", key, upload)
 
     def get(self, key: str) -> bytes:
-        with self._errors("read", key):
-            return self.client.get_object(Bucket=self.bucket, Key=self._key(key))["Body"].read()
+        return self._do(
+            "read", key, lambda: self.client.get_object(**self._object(key))["Body"].read()
+        )
 
     def read(self, key: str, start: int, stop: int) -> bytes:
         if start == stop:
             return b""
-        with self._errors("read", key):
-            answer = self.client.get_object(
-                Bucket=self.bucket, Key=self._key(key), Range=f"bytes={start}-{stop - 1}"
-            )
-            return answer["Body"].read()
+        span = f"bytes={start}-{stop - 1}"
+        return self._do(
+            "read",
+            key,
+            lambda: self.client.get_object(Range=span, **self._object(key))["Body"].read(),
+        )
 
     def read_into(self, key: str, start: int, out: memoryview) -> int:
         data = self.read(key, start, start + len(out))
@@ -121,33 +152,29 @@ class S3Store:
         return len(data)
 
     def get_file(self, key: str, path: Path) -> None:
-        with self._errors("read", key):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self.client.download_file(self.bucket, self._key(key), str(path), Config=TRANSFER)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        download = partial(
+            self.client.download_file, self.bucket, self._key(key), str(path), Config=TRANSFER
+        )
+        self._do("read", key, download)
 
     def size(self, key: str) -> int | None:
-        with self._errors("read", key):
-            try:
-                return self.client.head_object(Bucket=self.bucket, Key=self._key(key))[
-                    "ContentLength"
-                ]
-            except ClientError as error:
-                if error.response["Error"]["Code"] in NOT_FOUND:
-                    return None
-                raise
+        return self._do("read", key, partial(self._size, key))
 
     def list(self, prefix: str = "") -> list[str]:
+        keys = self._do("list", prefix, partial(_keys, self.client, self.bucket, self._key(prefix)))
         root = self._key("")
-        with self._errors("list", prefix):
-            pages = self.client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket, Prefix=self._key(prefix)
-            )
-            keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
         return sorted(key.removeprefix(root) for key in keys)
 
     def delete(self, key: str) -> None:
-        with self._errors("delete", key):
-            self.client.delete_object(Bucket=self.bucket, Key=self._key(key))
+        self._do("delete", key, partial(self.client.delete_object, **self._object(key)))
+
+    def abort_uploads(self, older_than: timedelta) -> int:
+        """Remove the parts of uploads that were begun that long ago and never finished.
+
+        They cost space and no listing shows them. Returns the number of uploads.
+        """
+        return self._do("clean up", "", partial(self._abort_uploads, older_than))
 
     def child(self, name: str) -> "S3Store":
         return S3Store(f"{self.uri}/{name}", self.client)
@@ -155,14 +182,56 @@ class S3Store:
     def _key(self, key: str) -> str:
         return f"{self.prefix}/{key}" if self.prefix else key
 
-    @contextmanager
-    def _errors(self, verb: str, key: str) -> Iterator[None]:
-        """Translate boto's errors at this one door."""
+    def _object(self, key: str) -> _Object:
+        return {"Bucket": self.bucket, "Key": self._key(key)}
+
+    def _size(self, key: str) -> int | None:
         try:
-            yield
-        except (ClientError, BotoCoreError, Boto3Error, OSError) as error:
-            where = f"{self.uri}/{key}".rstrip("/")
-            raise StorageError(f"{where}: cannot {verb}: {_finding(error)}") from error
+            return self.client.head_object(**self._object(key))["ContentLength"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] in NOT_FOUND:
+                return None
+            raise
+
+    def _abort_uploads(self, older_than: timedelta) -> int:
+        begun_before = datetime.now(UTC) - older_than
+        old = [
+            upload
+            for upload in _uploads(self.client, self.bucket, self._key(""))
+            if upload["Initiated"] < begun_before
+        ]
+        for upload in old:
+            self.client.abort_multipart_upload(
+                Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+            )
+        return len(old)
+
+    def _do(self, verb: str, key: str, request: Callable[[], Answer]) -> Answer:
+        """The answer to a request, which may be repeated; boto's errors end at this one door."""
+        where = f"{self.uri}/{key}".rstrip("/")
+        for attempt in range(1, NUM_BODIES + 1):
+            try:
+                return request()
+            except BROKEN_BODY as error:
+                if attempt == NUM_BODIES:
+                    raise StorageError(f"{where}: cannot {verb}: {_finding(error)}") from error
+                time.sleep(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
+            except (ClientError, BotoCoreError, Boto3Error, OSError) as error:
+                raise StorageError(f"{where}: cannot {verb}: {_finding(error)}") from error
+        raise AssertionError
+
+
+def _keys(client: "S3Client", bucket: str, prefix: str) -> list[str]:
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    return [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+
+def _uploads(client: "S3Client", bucket: str, prefix: str) -> list["MultipartUploadTypeDef"]:
+    pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix)
+    try:
+        return [upload for page in pages for upload in page.get("Uploads", [])]
+    except client.exceptions.NoSuchUpload:  # what rclone says where there are none
+        return []
 
 
 def _finding(error: Exception) -> str:

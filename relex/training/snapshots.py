@@ -1,9 +1,12 @@
 """Snapshots on their way from the trainer to the window.
 
-A snapshot is spooled to disk tensor by tensor, and one background thread stores it while training
-goes on. At most `max_pending_snapshots` files wait; then training waits.
+A snapshot is spooled to disk tensor by tensor, and one background thread compares it there with the
+one before, piece by piece, and stores what changed, while training goes on. At most
+`max_pending_snapshots` files wait; then training waits. So a snapshot is never held in memory
+twice, and training waits for no more than a write to the local disk.
 """
 
+import shutil
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +16,8 @@ from pathlib import Path
 import torch
 
 from relex.checkpoints import Checkpoint, TensorInfo, check_same_tensors, write_tensor_file
-from relex.config.training import TrainingConfig, WeightDtype
+from relex.checkpoints.tensor_file import open_tensor_file
+from relex.config.training import SnapshotDtype, TrainingConfig
 from relex.errors import CheckpointError, RelexError, TrainingError, UploadError
 from relex.training.events import SnapshotStored, send
 from relex.window import WindowWriter
@@ -23,9 +27,12 @@ State = Mapping[str, torch.Tensor]
 Schema = dict[str, TensorInfo]
 
 
-def snapshot_schema(base: Checkpoint, dtype: WeightDtype) -> Schema:
-    """The tensors of a snapshot: the base's names, order and shapes, its weights in `dtype`."""
-    kept = getattr(torch, dtype)
+def snapshot_schema(base: Checkpoint, dtype: SnapshotDtype) -> Schema:
+    """The tensors of a spooled snapshot: the base's names, order and shapes.
+
+    Weights that will be rounded are spooled in float32, others in `dtype`.
+    """
+    kept = torch.bfloat16 if dtype == "bfloat16" else torch.float32
     return {
         name: replace(info, dtype=kept) if info.dtype.is_floating_point else info
         for name, info in base.tensors.items()
@@ -57,8 +64,11 @@ class SnapshotSpool:
         self._max_pending = config.max_pending_snapshots
         self._timeout_seconds = config.upload_timeout_seconds
         self._pending: deque[tuple[int, Future[None]]] = deque()
+        self._stored_path: Path | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot-upload")
-        folder.mkdir(parents=True, exist_ok=True)
+        # What a run that died left there is in the window, or was never acknowledged.
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
 
     def keep(self, step: int, state: State) -> None:
         """Spool the weights of `step` and hand them to the background thread.
@@ -98,7 +108,9 @@ class SnapshotSpool:
                 raise UploadError(f"step {step}: its snapshot cannot be stored: {error}") from error
 
     def _store(self, step: int, path: Path) -> None:
-        self._writer.append(step, path)
-        size_bytes = path.stat().st_size
-        path.unlink()
+        size_bytes = self._writer.append(step, open_tensor_file(path))
+        # The next snapshot is compared with this one, so only the one before it can go.
+        if self._stored_path is not None:
+            self._stored_path.unlink()
+        self._stored_path = path
         send(SnapshotStored(step=step, size_bytes=size_bytes))

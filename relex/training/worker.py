@@ -55,7 +55,9 @@ def _open_window(job: TrainingJob, base: Checkpoint) -> WindowWriter:
     """The window, holding exactly the steps up to the one that training goes on from."""
     config = job.recipe.training
     store = open_store(job.window, job.connection)
-    writer = open_writer(store, base.digest(), config.snapshot_dtype, config.kept_steps)
+    writer = open_writer(
+        store, base, config.snapshot_dtype, config.kept_steps, config.anchor_every_steps
+    )
     checkpoint = newest_checkpoint(job.checkpoints)
     resumed_step = 0 if checkpoint is None else checkpoint_step(checkpoint)
     if {step for step in config.kept_steps if step <= resumed_step} - set(writer.steps):

@@ -1,8 +1,11 @@
 """Windows: the snapshots that the line is fitted on."""
 
 from relex.window.check import check_window
-from relex.window.layout import WindowFacts, WindowManifest, read_window_manifest
+from relex.window.layout import Precision, WindowFacts, WindowManifest, read_window_manifest
 from relex.window.open import open_stored_window, open_window
+from relex.window.pack import pack
+from relex.window.remove import apply_retention, orphans, remove_orphans, remove_window, window_keys
+from relex.window.sources import Source, open_source
 from relex.window.stored import StoredWindow
 from relex.window.unpack import unpack
 from relex.window.window import SparseWindow, Window
@@ -10,15 +13,24 @@ from relex.window.writer import WindowWriter, open_writer
 
 __all__ = [
     "SparseWindow",
+    "Precision",
+    "Source",
     "StoredWindow",
     "Window",
     "WindowFacts",
     "WindowManifest",
     "WindowWriter",
+    "apply_retention",
     "check_window",
+    "open_source",
     "open_stored_window",
     "open_window",
     "open_writer",
+    "orphans",
+    "pack",
     "read_window_manifest",
+    "remove_orphans",
+    "remove_window",
     "unpack",
+    "window_keys",
 ]

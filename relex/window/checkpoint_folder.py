@@ -28,7 +28,7 @@ class CheckpointFolder:
         self.where = str(folder)
         self.base_digest: str | None = None
         self._checkpoint_of = {
-            step: Checkpoint(path) for step, path in sorted(_step_folders(folder).items())
+            step: Checkpoint(path) for step, path in sorted(step_folders(folder).items())
         }
         self.steps = tuple(self._checkpoint_of)
         self.tensors = same_tensors(
@@ -57,7 +57,8 @@ class CheckpointFolder:
         return self._checkpoint_of[step]
 
 
-def _step_folders(folder: Path) -> dict[int, Path]:
+def step_folders(folder: Path) -> dict[int, Path]:
+    """The checkpoint folder of every step; raises WindowError when there is none, or one twice."""
     if not folder.is_dir():
         raise WindowError(f"{folder}: is not a folder; give a window or a folder of checkpoints")
     found: dict[int, Path] = {}

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from relex.checkpoints import Checkpoint
 from relex.errors import WindowError
 from relex.storage import S3Connection, open_store
 from relex.window.checkpoint_folder import CheckpointFolder
@@ -10,28 +11,35 @@ from relex.window.stored import StoredWindow
 from relex.window.window import Window
 
 
-def open_window(uri: str, connection: S3Connection | None = None) -> Window:
+def open_window(
+    uri: str, connection: S3Connection | None = None, base: Checkpoint | None = None
+) -> Window:
     """A window that relex wrote (a folder or `s3://`), or a local folder of checkpoints.
 
-    Checks sizes, headers, and that all steps hold the same tensors. Raises WindowError,
-    CheckpointError or StorageError when there is nothing usable.
+    The weights of a window that relex wrote can only be read with its `base`. Checks sizes,
+    headers, and that all steps hold the same tensors. Raises WindowError, CheckpointError or
+    StorageError when there is nothing usable.
     """
-    return _stored_window(uri, connection) or CheckpointFolder(Path(uri))
+    return _stored_window(uri, connection, base) or CheckpointFolder(Path(uri))
 
 
-def open_stored_window(uri: str, connection: S3Connection | None = None) -> StoredWindow:
+def open_stored_window(
+    uri: str, connection: S3Connection | None = None, base: Checkpoint | None = None
+) -> StoredWindow:
     """As `open_window`, but raises WindowError for a plain folder of checkpoints."""
-    window = _stored_window(uri, connection)
+    window = _stored_window(uri, connection, base)
     if window is None:
         raise WindowError(f"{uri}: is not a window that relex wrote, so it records no digests")
     return window
 
 
-def _stored_window(uri: str, connection: S3Connection | None) -> StoredWindow | None:
+def _stored_window(
+    uri: str, connection: S3Connection | None, base: Checkpoint | None
+) -> StoredWindow | None:
     store = open_store(uri, connection)
     manifest = read_window_manifest(store)
     if manifest is not None:
-        return StoredWindow(store, manifest)
+        return StoredWindow(store, manifest, base)
     if uri.startswith("s3://"):
         raise WindowError(f"{uri}: holds no window; check the address")
     return None

@@ -2,24 +2,26 @@
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from relex.atomic import new_folder
-from relex.checkpoints import Checkpoint, NamedTensor, write_tensor_file
+from relex.checkpoints import Checkpoint, TensorFileWriter
 from relex.checkpoints.reader import INDEX_FILE
 from relex.checkpoints.writer import HF_METADATA, copy_companions
 from relex.errors import WindowError
+from relex.window.codec import block_spans
 from relex.window.window import Window
 
 CONFIG_FILE = "config.json"
+PIECE_ELEMENTS = 1 << 22
 
 
 def unpack(window: Window, step: int, base: Checkpoint, out: Path) -> None:
     """Write the snapshot at `step` to `out`: its bits, in the files and with the config of `base`.
 
     The dtype is the window's, which may differ from the base's; the config then says so. The window
-    must have the tensors of `base`. One tensor is held at a time; `out` appears when it is whole.
+    must have the tensors of `base`. A piece of a tensor is held at a time; `out` appears when it is
+    whole.
 
     Raises WindowError when there is no such step, InputError when `out` exists.
     """
@@ -30,18 +32,19 @@ def unpack(window: Window, step: int, base: Checkpoint, out: Path) -> None:
         )
     with new_folder(out) as partial:
         for shard, file in base.shards.items():
-            schema = {name: window.tensors[name] for name in file.tensors}
-            tensors = _tensors(window, step, file.tensors)
-            write_tensor_file(partial / shard, schema, tensors, HF_METADATA)
+            _write_shard(partial / shard, window, step, list(file.tensors))
         copy_companions(base.folder, partial)
         if (base.folder / INDEX_FILE).is_file():
             shutil.copyfile(base.folder / INDEX_FILE, partial / INDEX_FILE)
         _say_dtype(partial / CONFIG_FILE, window)
 
 
-def _tensors(window: Window, step: int, names: Iterable[str]) -> Iterator[NamedTensor]:
-    for name in names:
-        yield name, window.read(step, name).reshape(window.tensors[name].shape)
+def _write_shard(path: Path, window: Window, step: int, names: list[str]) -> None:
+    schema = {name: window.tensors[name] for name in names}
+    with TensorFileWriter(path, schema, HF_METADATA) as writer:
+        for name, info in schema.items():
+            for span in block_spans(info.num_elements, PIECE_ELEMENTS):
+                writer.append(name, window.read(step, name, *span))
 
 
 def _say_dtype(path: Path, window: Window) -> None:

@@ -30,8 +30,8 @@ class Window(Protocol):
     def read(self, step: int, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
         """Elements [start, stop) of the flattened tensor `name` at `step`, on the CPU.
 
-        Raises WindowError when the window has no such step or tensor, CheckpointError when a file
-        is damaged, StorageError when it cannot be read.
+        Raises WindowError when the window has no such step or tensor, or a file of it is damaged,
+        CheckpointError when that of a plain folder is, StorageError when it cannot be read.
         """
 
     def read_rows(self, steps: Sequence[int], name: str, start: int, out_SN: torch.Tensor) -> None:

@@ -1,38 +1,49 @@
 """Adds steps to a window while training goes on, so that a kill at any moment loses none.
 
-A step's file is stored first, its entry in the manifest second: readers see only what is safe.
+A step's file is stored first and read back, its entry in the manifest is made second: readers see
+only what is safe.
 """
 
+import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from relex.checkpoints.tensor_file import open_tensor_file
-from relex.config.training import WeightDtype
+from relex.checkpoints import Checkpoint, check_same_tensors
 from relex.errors import StorageError, UploadError, WindowError
-from relex.manifest import FileEntry, file_entry, write_manifest
+from relex.manifest import FileEntry, file_entry
 from relex.storage import Store
+from relex.window.codec import Snapshot, write_delta
+from relex.window.damage import find_damage
 from relex.window.layout import (
     BASE_INPUT,
+    Precision,
+    StepFile,
     WindowFacts,
     WindowManifest,
     read_window_manifest,
-    step_key,
+    write_window_manifest,
 )
+from relex.window.precision import patterns_of_base, patterns_of_step
+from relex.window.replay import Replay
+
+NUM_UPLOADS = 3
+DEFAULT_ANCHOR_EVERY_STEPS = 100
 
 
 class WindowWriter:
     """The one writer of a window; made by `open_writer`."""
 
-    def __init__(self, store: Store, manifest: WindowManifest) -> None:
-        self._store, self._manifest = store, manifest
+    def __init__(self, store: Store, manifest: WindowManifest, base: Checkpoint) -> None:
+        self._store, self._manifest, self._base = store, manifest, base
+        self._last: Snapshot | None = None
 
     @property
     def steps(self) -> tuple[int, ...]:
         """Steps whose bytes are safe, ascending."""
-        return self._manifest.facts.steps
+        return self._manifest.steps
 
     @property
     def missing_steps(self) -> tuple[int, ...]:
@@ -44,29 +55,47 @@ class WindowWriter:
         """Whether `finish` was called after the last step."""
         return self._manifest.facts.complete
 
-    def append(self, step: int, path: Path) -> None:
-        """Store the safetensors file of `step`, then make the step visible.
+    def append(self, step: int, snapshot: Snapshot) -> int:
+        """Store what changed since the step before, then make the step visible.
 
-        The step is safe when this returns; after an UploadError the call may be repeated.
-        Raises WindowError when `step` is not the next planned one, the file holds another dtype, or
-        another writer has opened the window; UploadError when the bytes cannot be stored.
+        Returns the bytes stored. The step is safe when this returns; after an UploadError the call
+        may be repeated. `snapshot` must stay readable until the next call has returned, because the
+        next step is encoded against it.
+
+        Raises WindowError when `step` is not the next planned one, the snapshot has other tensors
+        than the steps before, or another writer has opened the window; UploadError when the bytes
+        cannot be stored.
         """
         self._check_next(step)
-        self._check_dtype(path)
-        key, entry = step_key(step), file_entry(path)
-        with self._changing():
-            self._store.put_file(key, path)
-            self._check_stored(key, entry)
-        self._write(files={**self._manifest.files, key: entry}, complete=False)
+        self._check_tensors(step, snapshot)
+        previous = self._patterns_of_last_step()
+        patterns = patterns_of_step(
+            self._manifest.facts.precision, snapshot, self._base, step, previous
+        )
+        file = self._describe(step)
+        with tempfile.TemporaryDirectory(prefix="relex-step-") as folder:
+            path = Path(folder) / Path(file.key).name
+            against = None
+            if file.kind == "delta":
+                against = previous or self._patterns_of_base(patterns)
+            write_delta(path, patterns, against)
+            entry = file_entry(path)
+            with self._changing():
+                self._store_file(file.key, path, entry)
+        files = {**self._manifest.files, file.key: entry}
+        self._write((*self._manifest.facts.steps, file), files, complete=False)
+        self._last = patterns
+        return entry.size_bytes
 
     def drop_after(self, step: int) -> None:
         """Remove the steps beyond `step`, so that training can be resumed there."""
-        kept = {step_key(safe) for safe in self.steps if safe <= step}
-        dropped = self._manifest.files.keys() - kept
+        kept = tuple(file for file in self._manifest.facts.steps if file.step <= step)
+        dropped = self._manifest.files.keys() - {file.key for file in kept}
         if not dropped:
             return
-        files = {key: entry for key, entry in self._manifest.files.items() if key in kept}
-        self._write(files, complete=False)
+        files = {file.key: self._manifest.files[file.key] for file in kept}
+        self._write(kept, files, complete=False)
+        self._last = None
         with self._changing():
             for key in sorted(dropped):
                 self._store.delete(key)
@@ -78,14 +107,48 @@ class WindowWriter:
                 f"{self._store.uri}: cannot be complete without step {self.missing_steps[0]}; "
                 f"it holds {len(self.steps)} of {len(self._manifest.facts.planned_steps)} steps"
             )
-        self._write(self._manifest.files, complete=True)
+        self._write(self._manifest.facts.steps, self._manifest.files, complete=True)
 
-    def _write(self, files: dict[str, FileEntry], complete: bool) -> None:
-        steps = tuple(s for s in self._manifest.facts.planned_steps if step_key(s) in files)
+    def _patterns_of_last_step(self) -> Snapshot | None:
+        """As they were appended, or as they are stored where another writer appended them."""
+        if self._last is None and self.steps:
+            self._last = Replay(self._store, self._manifest, self._base).at(self.steps[-1])
+        return self._last
+
+    def _patterns_of_base(self, patterns: Snapshot) -> Snapshot:
+        return patterns_of_base(self._manifest.facts.precision, self._base, patterns.tensors)
+
+    def _describe(self, step: int) -> StepFile:
+        if (len(self.steps) + 1) % self._manifest.facts.anchor_every_steps == 0:
+            return StepFile(step=step, kind="anchor", previous=None)
+        previous = self.steps[-1] if self.steps else 0
+        return StepFile(step=step, kind="delta", previous=previous)
+
+    def _store_file(self, key: str, path: Path, entry: FileEntry) -> None:
+        """Upload and read back: a network may drop or change bytes and a server acknowledge them.
+
+        A delta is small, so this costs little.
+        """
+        found: FileEntry | None = entry
+        for _ in range(NUM_UPLOADS):
+            self._store.put_file(key, path)
+            found = find_damage(self._store, key, entry)
+            if found is None:
+                return
+        assert found is not None
+        raise UploadError(
+            f"{self._store.uri}/{key}: reads back as {found.size_bytes} bytes with sha256 "
+            f"{found.sha256} after an upload of {entry.size_bytes} bytes with {entry.sha256}; "
+            "something else writes there, or the server loses data"
+        )
+
+    def _write(
+        self, steps: tuple[StepFile, ...], files: dict[str, FileEntry], complete: bool
+    ) -> None:
         facts = self._manifest.facts.model_copy(update={"steps": steps, "complete": complete})
         manifest = replace(self._manifest, facts=facts, files=files)
         with self._changing():
-            write_manifest(self._store, manifest.pack())
+            write_window_manifest(self._store, manifest)
         self._manifest = manifest
 
     @contextmanager
@@ -114,35 +177,27 @@ class WindowWriter:
             expected = self.missing_steps[0] if self.missing_steps else "none, it holds them all"
             raise WindowError(f"{where}: cannot take step {step}; the next one is {expected}")
 
-    def _check_dtype(self, path: Path) -> None:
-        for name, info in open_tensor_file(path).tensors.items():
-            found = str(info.dtype).removeprefix("torch.")
-            if info.dtype.is_floating_point and found != self._manifest.facts.dtype:
-                raise WindowError(
-                    f"{path}: {name} is {found}, the window keeps {self._manifest.facts.dtype}"
-                )
-
-    def _check_stored(self, key: str, entry: FileEntry) -> None:
-        stored_bytes = self._store.size(key)
-        if stored_bytes != entry.size_bytes:
-            raise UploadError(
-                f"{self._store.uri}/{key}: holds {stored_bytes} bytes after an upload of "
-                f"{entry.size_bytes}; something else writes there, or the server loses data"
-            )
+    def _check_tensors(self, step: int, snapshot: Snapshot) -> None:
+        check_same_tensors(f"step {step}", snapshot.tensors, self._base.tensors)
 
 
 def open_writer(
-    store: Store, base_digest: str, dtype: WeightDtype, planned_steps: Sequence[int]
+    store: Store,
+    base: Checkpoint,
+    precision: Precision,
+    planned_steps: Sequence[int],
+    anchor_every_steps: int = DEFAULT_ANCHOR_EVERY_STEPS,
 ) -> WindowWriter:
     """Begin a window, or continue the one in `store` after its last safe step.
 
-    Raises WindowError when the window there is of another base, dtype or plan, StorageError when
-    the place cannot be read, UploadError when it cannot be written.
+    Raises WindowError when the window there is of another base, precision or plan, StorageError
+    when the place cannot be read, UploadError when it cannot be written.
     """
     new = WindowManifest(
-        base_digest=base_digest,
+        base_digest=base.digest(),
         facts=WindowFacts(
-            dtype=dtype,
+            precision=precision,
+            anchor_every_steps=anchor_every_steps,
             planned_steps=tuple(planned_steps),
             steps=(),
             complete=False,
@@ -153,10 +208,10 @@ def open_writer(
     found = read_window_manifest(store)
     manifest = new if found is None else _continued(store, found, new)
     try:
-        write_manifest(store, manifest.pack())
+        write_window_manifest(store, manifest)
     except StorageError as error:
         raise UploadError(f"the window could not be written: {error}") from error
-    return WindowWriter(store, manifest)
+    return WindowWriter(store, manifest, base)
 
 
 def _continued(store: Store, found: WindowManifest, new: WindowManifest) -> WindowManifest:
@@ -173,6 +228,6 @@ def _continued(store: Store, found: WindowManifest, new: WindowManifest) -> Wind
 def _identity(manifest: WindowManifest) -> dict[str, object]:
     return {
         BASE_INPUT: manifest.base_digest,
-        "dtype": manifest.facts.dtype,
+        "precision": manifest.facts.precision,
         "plan of steps": manifest.facts.planned_steps,
     }

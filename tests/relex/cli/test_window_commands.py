@@ -1,6 +1,10 @@
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from typer import BadParameter
 from typer.testing import CliRunner
 
 from relex.checkpoints import TOY_BASE, Checkpoint
@@ -8,6 +12,7 @@ from relex.cli.window import window_app
 from relex.errors import WindowError
 from relex.storage import open_store
 from relex.window import open_writer
+from relex.window.codec import TensorsAtHand
 
 STEPS = (1, 2)
 
@@ -15,12 +20,11 @@ STEPS = (1, 2)
 @pytest.fixture
 def window(tmp_path) -> str:
     store = open_store(str(tmp_path / "window"))
-    writer = open_writer(store, Checkpoint(TOY_BASE).digest(), "bfloat16", STEPS)
+    writer = open_writer(store, Checkpoint(TOY_BASE), "bfloat16", STEPS)
     base = load_file(TOY_BASE / "model.safetensors")
     for step in STEPS:
-        path = tmp_path / "spooled.safetensors"
-        save_file({name: tensor + step for name, tensor in base.items()}, path)
-        writer.append(step, path)
+        moved = {name: tensor + step for name, tensor in base.items()}
+        writer.append(step, TensorsAtHand(moved))
     writer.finish()
     return store.uri
 
@@ -32,14 +36,56 @@ def run(*arguments: object) -> str:
     return result.stdout
 
 
-def test_ls_lists_every_step_and_the_whole_size(window):
+def test_ls_lists_every_step_with_its_kind_and_the_whole_size(window):
     lines = run("ls", window).splitlines()
-    assert [line.split("│")[1].strip() for line in lines if line.startswith("│")] == ["1", "2"]
-    assert lines[-1] == f"{window}: 2 steps, 3.2 MB"
+    rows = [line.split("│") for line in lines if line.startswith("│")]
+    assert [(row[1].strip(), row[2].strip()) for row in rows] == [("1", "delta"), ("2", "delta")]
+    assert lines[-1].startswith(f"{window}: 2 steps, bfloat16, ")
+    assert lines[-1].endswith(" MB in place of 3.2")
 
 
-def test_verify_tells_that_every_digest_is_right(window):
-    assert run("verify", window) == f"{window}: 2 steps, every digest is right\n"
+@pytest.mark.parametrize(
+    ("options", "finding"),
+    [
+        ([], "every digest is right"),
+        (["--quick"], "every size is right"),
+        (["--full", "--base", TOY_BASE], "every digest is right, and every step replays"),
+    ],
+)
+def test_verify_tells_what_it_has_found_right(window, options, finding):
+    assert run("verify", window, *options) == f"{window}: 2 steps, {finding}\n"
+
+
+def test_a_full_verification_asks_for_the_base(window):
+    with pytest.raises(BadParameter, match="--full needs --base"):
+        window_app(["verify", window, "--full"], standalone_mode=False)
+
+
+def test_pack_makes_a_window_that_is_verified(tmp_path):
+    steps = tmp_path / "run"
+    for step in STEPS:
+        shutil.copytree(TOY_BASE, steps / f"checkpoint-{step}")
+    out = tmp_path / "packed"
+    packed = run("pack", steps, "--base", TOY_BASE, "--out", out)
+    assert packed == f"{out}: 2 steps from 1 to 2\n"
+    assert "every digest is right" in run("verify", out)
+
+
+def test_rm_shows_what_it_would_remove_and_then_removes_it(window):
+    shown = run("rm", window, "--dry-run").splitlines()
+    assert shown[:2] == [f"{window}/manifest.json", f"{window}/steps/step_000001.safetensors"]
+    assert shown[-1] == f"{window}: 3 files would be removed"
+    assert (Path(window) / "manifest.json").is_file()
+    assert run("rm", window).splitlines()[-1] == f"{window}: 3 files removed"
+    assert not list(Path(window).rglob("*.*"))
+
+
+def test_clean_removes_the_file_of_a_killed_writer(window):
+    orphan = Path(window) / "steps/step_000003.safetensors"
+    orphan.write_bytes(b"half")
+    assert run("clean", window, "--dry-run").splitlines()[0] == str(orphan)
+    assert run("clean", window).splitlines()[1] == f"{window}: 1 files removed"
+    assert not orphan.exists()
 
 
 def test_unpack_writes_a_checkpoint_of_the_step(window, tmp_path):

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
 from relex.extrapolation import fit_factors
 from relex.extrapolation.factors import DIRECTIONS_FILE, TABLE_FILE
 from relex.storage import open_store
 from relex.storage.embedded import embedded_s3
 from relex.window import open_window, open_writer
+from relex.window.codec import TensorsAtHand
 
 STEPS = (1, 3, 4)
 NUM_ELEMENTS = 200_000
@@ -22,12 +22,11 @@ def test_factors_from_s3_are_equal_bit_for_bit(lab, tmp_path: Path) -> None:
         addresses = [str(tmp_path / "window"), "s3://bucket/window"]
         fits = []
         for number, address in enumerate(addresses):
-            writer = open_writer(open_store(address, connection), base.digest(), "float32", STEPS)
+            writer = open_writer(open_store(address, connection), base, "float32", STEPS)
             for step in STEPS:
-                spooled = tmp_path / "spooled.safetensors"
-                save_file({"w": start["w"] + step * start["w"].sin()}, spooled)
-                writer.append(step, spooled)
-            window = open_window(address, connection)
+                moved = {"w": start["w"] + step * start["w"].sin()}
+                writer.append(step, TensorsAtHand(moved))
+            window = open_window(address, connection, base)
             fits.append(
                 fit_factors(
                     window, base, tmp_path / str(number), memory_bytes=1_000_000, device="cpu"

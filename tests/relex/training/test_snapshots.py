@@ -4,15 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from relex.checkpoints import TOY_BASE, Checkpoint, TensorInfo
-from relex.checkpoints.tensor_file import open_tensor_file
 from relex.config import TrainingConfig
 from relex.errors import CheckpointError, StorageError, TrainingError, UploadError
 from relex.storage.folder import FolderStore
 from relex.training.snapshots import SnapshotSpool, check_model_state, snapshot_schema
-from relex.window import open_writer
-from relex.window.layout import step_key
+from relex.window import open_window, open_writer
 
 SCHEMA = {
     "layer.weight": TensorInfo((2, 3), torch.float32),
@@ -22,6 +21,12 @@ SCHEMA = {
 
 def state(value: float = 1.0) -> dict[str, torch.Tensor]:
     return {"norm.weight": torch.full((3,), value), "layer.weight": torch.full((2, 3), value)}
+
+
+def base_in(folder: Path) -> Checkpoint:
+    (folder / "base").mkdir(exist_ok=True)
+    save_file(state(0.5), folder / "base/model.safetensors")
+    return Checkpoint(folder / "base")
 
 
 class GatedStore(FolderStore):
@@ -50,25 +55,27 @@ def spool_of(folder: Path, store: FolderStore, timeout_seconds: float = 30) -> S
         max_pending_snapshots=2,
         upload_timeout_seconds=timeout_seconds,
     )
-    writer = open_writer(store, "base", "float32", config.kept_steps)
+    writer = open_writer(store, base_in(folder), "float32", config.kept_steps)
     return SnapshotSpool(folder / "spool", SCHEMA, writer, config)
 
 
-def test_every_snapshot_reaches_the_window_and_leaves_the_spool(tmp_path: Path) -> None:
+def test_every_snapshot_reaches_the_window_and_the_last_stays_spooled(
+    tmp_path: Path,
+) -> None:
     store = FolderStore(tmp_path / "window")
     spool = spool_of(tmp_path, store)
     for step in (1, 2, 3, 4):
         spool.keep(step, state(value=step))
     spool.wait()
 
+    window = open_window(store.uri, base=base_in(tmp_path))
+    assert {name: info.shape for name, info in window.tensors.items()} == {
+        "layer.weight": (2, 3),
+        "norm.weight": (3,),
+    }
     for step in (1, 2, 3, 4):
-        file = open_tensor_file(store.root / step_key(step))
-        assert {name: info.shape for name, info in file.tensors.items()} == {
-            "layer.weight": (2, 3),
-            "norm.weight": (3,),
-        }
-        assert torch.equal(file.read_tensor("layer.weight"), torch.full((2, 3), float(step)))
-    assert list((tmp_path / "spool").iterdir()) == []
+        assert torch.equal(window.read(step, "layer.weight"), torch.full((6,), float(step)))
+    assert [path.name for path in (tmp_path / "spool").iterdir()] == ["step_000004.safetensors"]
 
 
 def test_training_waits_while_too_many_snapshots_are_pending(tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from relex.checkpoints import Checkpoint
 from relex.storage import Store, open_store
 from relex.window import WindowWriter, open_writer
+from relex.window.codec import TensorsAtHand
 
 Tensors = dict[str, torch.Tensor]
 
@@ -20,21 +22,23 @@ def tensors_at(step: int, dtype: torch.dtype = torch.float32) -> Tensors:
 
 
 @pytest.fixture
-def snapshot() -> Callable[..., Tensors]:
+def tensors() -> Callable[..., Tensors]:
     """The tensors of a step, always the same."""
     return tensors_at
 
 
 @pytest.fixture
-def spooled(tmp_path) -> Callable[..., Path]:
-    """Writes a step's tensors, or others, to a file as training spools them."""
+def snapshot() -> Callable[..., TensorsAtHand]:
+    """The snapshot of a step, always the same."""
+    return lambda *arguments: TensorsAtHand(tensors_at(*arguments))
 
-    def write(step: int, tensors: Tensors | None = None) -> Path:
-        path = tmp_path / f"spooled-{step}.safetensors"
-        save_file(tensors_at(step) if tensors is None else tensors, path)
-        return path
 
-    return write
+@pytest.fixture
+def base(tmp_path) -> Checkpoint:
+    """A bfloat16 checkpoint with the tensors of all steps here."""
+    (tmp_path / "base").mkdir()
+    save_file(tensors_at(0, torch.bfloat16), tmp_path / "base/model.safetensors")
+    return Checkpoint(tmp_path / "base")
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -46,13 +50,18 @@ def store(request, tmp_path) -> Store:
 
 
 @pytest.fixture
-def fill(spooled) -> Callable[..., WindowWriter]:
+def fill(base, snapshot) -> Callable[..., WindowWriter]:
     """Writes a whole window."""
 
-    def write(store: Store, steps: tuple[int, ...] = (1, 2, 4)) -> WindowWriter:
-        writer = open_writer(store, "base-digest", "float32", steps)
+    def write(
+        store: Store,
+        steps: tuple[int, ...] = (1, 2, 4),
+        precision: str = "float32",
+        anchor_every_steps: int = 100,
+    ) -> WindowWriter:
+        writer = open_writer(store, base, precision, steps, anchor_every_steps)
         for step in steps:
-            writer.append(step, spooled(step))
+            writer.append(step, snapshot(step))
         writer.finish()
         return writer
 

@@ -13,7 +13,7 @@ def test_a_whole_window_passes_with_its_number_of_steps(s3, fill):
 def test_progress_counts_the_steps(s3, fill):
     fill(s3.store("window"))
     seen = []
-    check_window(f"{s3.uri}/window", s3.connection, lambda *done: seen.append(done))
+    check_window(f"{s3.uri}/window", s3.connection, on_progress=lambda *done: seen.append(done))
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
@@ -31,6 +31,6 @@ def test_a_flipped_byte_is_named_with_both_digests(s3, fill):
         check_window(f"{s3.uri}/window", s3.connection)
 
 
-def test_a_plain_folder_has_no_digests_to_check(checkpoints, snapshot):
+def test_a_plain_folder_has_no_digests_to_check(checkpoints, tensors):
     with pytest.raises(WindowError, match="is not a window that relex wrote"):
-        check_window(str(checkpoints({"step_1": snapshot(1)})))
+        check_window(str(checkpoints({"step_1": tensors(1)})))

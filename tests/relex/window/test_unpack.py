@@ -8,6 +8,7 @@ from relex.checkpoints import TOY_BASE, Checkpoint
 from relex.errors import InputError, WindowError
 from relex.storage import open_store
 from relex.window import open_window, open_writer, unpack
+from relex.window.codec import TensorsAtHand
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +25,11 @@ def float32_tensors(base):
 
 
 @pytest.fixture
-def window(tmp_path, base, spooled, float32_tensors):
+def window(tmp_path, base, float32_tensors):
     store = open_store(str(tmp_path / "window"))
-    writer = open_writer(store, base.digest(), "float32", (3,))
-    writer.append(3, spooled(3, float32_tensors))
-    return open_window(store.uri)
+    writer = open_writer(store, base, "float32", (3,))
+    writer.append(3, TensorsAtHand(float32_tensors))
+    return open_window(store.uri, base=base)
 
 
 def test_a_step_is_unpacked_bit_for_bit(tmp_path, window, base, float32_tensors):

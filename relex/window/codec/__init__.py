@@ -1,0 +1,69 @@
+"""The codec of the window store: snapshots as small files that give back every bit.
+
+Interface
+---------
+Everything reads tensors through `Snapshot`: `tensors` (name to TensorInfo) and
+`read(name, start, stop)`. A Checkpoint, a TensorFile and a DeltaSnapshot are snapshots as they are;
+`TensorsAtHand` makes one of tensors in memory, also on a GPU, where they are then compared;
+`CastSnapshot` makes a bfloat16 base the start of a float32 window.
+
+    write_delta(path, current, previous)     one delta file; `previous=None` makes an anchor
+    delta = DeltaFile(store, key)            opens one: tensors, is_whole, num_changed(name)
+    DeltaSnapshot(delta, previous)           the snapshot in it, decoded when it is read
+    replay_changes(deltas, name, first, start, stop)
+                                             per delta: changed positions and their new values
+
+A chain is replayed by nesting: `DeltaSnapshot(step_2, DeltaSnapshot(step_1, base))`; reading the
+last decodes them all and holds only the elements being read. Every link is a call within a call, so
+a writer must put an anchor (`is_whole`) at least every 300 steps. To visit all steps in turn use
+`replay_changes`, which decodes each file once. Read whole blocks (`delta.block_elements`) where
+speed matters: a part costs as much.
+
+`encode_block`, `decode_block` (in place) and `decode_changes` are the pure functions below this.
+
+Faults raise WindowError with file and tensor: a stream that is damaged, of another length than its
+table says or than fits the tensor, positions outside of it, or a previous snapshot that is not the
+one encoded against. Sizes are checked before memory is taken. The files carry checksums against
+accidents, not against forgery: for that, compare a file's sha256 with the manifest's.
+
+Format
+------
+A safetensors file with one uint8 entry per tensor of the snapshot, of the tensor's name: the
+streams of its blocks, each stream one zstd frame. The metadata hold `format`, a JSON `table` with
+dtype, shape and blocks of every tensor (kind, number of changes, crc32 of the new patterns, bytes
+of each stream), and the table's crc32. A block is 2^20 neighbouring elements of the flattened
+tensor; positions count from the block's start, so tensors of any size have one format. The streams
+of each kind of block are described in `block`.
+
+New values are stored as the distance of their bit pattern from the old one, an integer that is
+exact and cannot drift, because absolute values alone would need twice the bytes: on a window where
+1.5 % of the bfloat16 elements change per step, positions take 7.5 bits per change, absolute values
+11, distances 2. What is handed out are always absolute values, checked against their crc32.
+"""
+
+from relex.window.codec.block import (
+    Changes,
+    EncodedBlock,
+    decode_block,
+    decode_changes,
+    encode_block,
+)
+from relex.window.codec.delta_file import DeltaFile, DeltaSnapshot, replay_changes
+from relex.window.codec.delta_writer import write_delta
+from relex.window.codec.snapshot import CastSnapshot, Snapshot, TensorsAtHand, block_spans
+
+__all__ = [
+    "CastSnapshot",
+    "Changes",
+    "DeltaFile",
+    "DeltaSnapshot",
+    "EncodedBlock",
+    "Snapshot",
+    "TensorsAtHand",
+    "block_spans",
+    "decode_block",
+    "decode_changes",
+    "encode_block",
+    "replay_changes",
+    "write_delta",
+]

@@ -1,0 +1,85 @@
+"""What the codec reads snapshots through."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import torch
+
+from relex.checkpoints import TensorInfo
+from relex.errors import WindowError
+
+Span = tuple[int, int]
+
+
+class Snapshot(Protocol):
+    """Tensors read piece by piece: a Checkpoint, a TensorFile, or one of this package's own.
+
+    A Protocol because the codec must not care where weights are: on disk, on a GPU, or encoded.
+    """
+
+    @property
+    def tensors(self) -> Mapping[str, TensorInfo]: ...
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
+        """Elements [start, stop) of the flattened tensor `name`, in memory that the caller owns."""
+
+
+class TensorsAtHand:
+    """The snapshot of a model whose tensors are in memory, on any device."""
+
+    def __init__(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        self._tensors = tensors
+
+    @property
+    def tensors(self) -> dict[str, TensorInfo]:
+        return {
+            name: TensorInfo(tuple(tensor.shape), tensor.dtype)
+            for name, tensor in self._tensors.items()
+        }
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
+        return self._tensors[name].detach().reshape(-1)[start:stop].clone()
+
+
+class CastSnapshot:
+    """A snapshot with its floating-point tensors in another dtype.
+
+    Makes a bfloat16 base the one before the first step of a float32 window.
+    """
+
+    def __init__(self, snapshot: Snapshot, dtype: torch.dtype) -> None:
+        self._snapshot, self._dtype = snapshot, dtype
+
+    @property
+    def tensors(self) -> dict[str, TensorInfo]:
+        return {
+            name: TensorInfo(info.shape, self._dtype) if info.dtype.is_floating_point else info
+            for name, info in self._snapshot.tensors.items()
+        }
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
+        elements_N = self._snapshot.read(name, start, stop)
+        return elements_N.to(self._dtype) if elements_N.is_floating_point() else elements_N
+
+
+def block_spans(num_elements: int, block_elements: int) -> list[Span]:
+    """A tensor's elements in blocks, the last one shorter; none for an empty tensor."""
+    return [
+        (start, min(start + block_elements, num_elements))
+        for start in range(0, num_elements, block_elements)
+    ]
+
+
+def check_neighbours(
+    where: str, current: Mapping[str, TensorInfo], previous: Mapping[str, TensorInfo]
+) -> None:
+    """Raise WindowError unless both snapshots have the same names, shapes and dtypes."""
+    if current.keys() != previous.keys():
+        name = min(current.keys() ^ previous.keys())
+        raise WindowError(f"{where}: only one of two neighbouring snapshots has a tensor {name}")
+    for name, info in current.items():
+        if info != previous[name]:
+            raise WindowError(
+                f"{where}: {name} is {info.dtype} {list(info.shape)}, in the snapshot before it is "
+                f"{previous[name].dtype} {list(previous[name].shape)}"
+            )

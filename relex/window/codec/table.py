@@ -1,0 +1,110 @@
+"""The table of a delta file: what its tensors are and where their blocks' streams lie.
+
+It is JSON in the metadata of the safetensors file, so that the file can be understood on its own.
+"""
+
+import zlib
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import Field, NonNegativeInt, ValidationError
+
+from relex.checkpoints import TensorInfo
+from relex.checkpoints.tensor_file import DTYPE_NAMES, DTYPES
+from relex.config.strict import Strict
+from relex.errors import WindowError
+from relex.window.codec.block import EncodedBlock, Kind
+
+FORMAT = "relex-delta-1"
+LARGEST_BLOCK_ELEMENTS = 1 << 24
+
+BlockEntry = tuple[Kind, NonNegativeInt, NonNegativeInt, tuple[NonNegativeInt, ...]]
+"""Kind, number of changes, crc32, and the bytes of each stream."""
+
+
+class TensorTable(Strict):
+    """One tensor of the snapshot."""
+
+    dtype: str
+    """As safetensors calls it."""
+
+    shape: tuple[NonNegativeInt, ...]
+
+    blocks: tuple[BlockEntry, ...]
+    """In the order of the elements; their streams follow each other in the tensor's entry."""
+
+    @property
+    def info(self) -> TensorInfo:
+        return TensorInfo(self.shape, DTYPES[self.dtype])
+
+    @property
+    def num_changed(self) -> int:
+        return sum(num_changed for _, num_changed, _, _ in self.blocks)
+
+    @property
+    def payload_bytes(self) -> int:
+        return sum(sum(stream_bytes) for _, _, _, stream_bytes in self.blocks)
+
+
+class DeltaTable(Strict):
+    """All tensors of the snapshot."""
+
+    block_elements: Annotated[int, Field(ge=1, le=LARGEST_BLOCK_ELEMENTS)]
+    """Elements of every block but the last of a tensor."""
+
+    tensors: dict[str, TensorTable]
+
+    def pack(self) -> dict[str, str]:
+        """As metadata of a safetensors file; with a crc32, for nothing else guards the header."""
+        text = self.model_dump_json()
+        return {"format": FORMAT, "crc32": _crc32(text), "table": text}
+
+
+def block_entry(block: EncodedBlock) -> BlockEntry:
+    return (block.kind, block.num_changed, block.crc32, tuple(map(len, block.streams)))
+
+
+def tensor_table(info: TensorInfo, blocks: list[BlockEntry]) -> TensorTable:
+    return TensorTable(dtype=DTYPE_NAMES[info.dtype], shape=info.shape, blocks=tuple(blocks))
+
+
+def unpack_table(where: str, metadata: object, payloads: Mapping[str, TensorInfo]) -> DeltaTable:
+    """The table in a file's metadata, checked against the file's entries.
+
+    Raises WindowError when there is none, or it is damaged or contradicts the entries.
+    """
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+        raise WindowError(f"{where}: is no delta file that this version of relex can read")
+    text = str(metadata.get("table"))
+    if metadata.get("crc32") != _crc32(text):
+        raise WindowError(f"{where}: its table is damaged; copy the file again")
+    try:
+        table = DeltaTable.model_validate_json(text)
+    except ValidationError as error:
+        reason = " ".join(str(error).split())
+        raise WindowError(f"{where}: its table cannot be understood: {reason}") from error
+    if list(table.tensors) != list(payloads):
+        raise WindowError(f"{where}: its table and its entries name different tensors")
+    for name, tensor in table.tensors.items():
+        _check_tensor(f"{where}: {name}", tensor, payloads[name], table.block_elements)
+    return table
+
+
+def _check_tensor(
+    where: str, tensor: TensorTable, payload: TensorInfo, block_elements: int
+) -> None:
+    if tensor.dtype not in DTYPES:
+        raise WindowError(f"{where}: has dtype {tensor.dtype}, known are {', '.join(DTYPES)}")
+    if len(tensor.blocks) != -(-tensor.info.num_elements // block_elements):
+        raise WindowError(
+            f"{where}: shape {list(tensor.shape)} does not fit its {len(tensor.blocks)} blocks "
+            f"of {block_elements} elements"
+        )
+    if tensor.payload_bytes != payload.num_bytes:
+        raise WindowError(
+            f"{where}: has {payload.num_bytes} bytes, its table says {tensor.payload_bytes}"
+        )
+
+
+def _crc32(text: str) -> str:
+    return f"{zlib.crc32(text.encode(errors='backslashreplace')):08x}"

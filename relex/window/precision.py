@@ -1,0 +1,62 @@
+"""What is kept of a snapshot: its bits in some dtype, or its displacement rounded.
+
+The patterns of a snapshot are the tensors in its delta file. They are the weights themselves,
+except where a window is `rounded`.
+"""
+
+from collections.abc import Mapping
+
+import torch
+
+from relex.checkpoints import TensorInfo
+from relex.window.codec import CastSnapshot, Snapshot
+from relex.window.layout import Precision
+from relex.window.rounding import (
+    UNITS,
+    RoundedSnapshot,
+    UnmovedSnapshot,
+    choose_units,
+)
+
+
+class SnapshotInDtypes:
+    """The tensors of `schema`, read from a snapshot that has them in dtypes of its own."""
+
+    def __init__(self, snapshot: Snapshot, schema: Mapping[str, TensorInfo]) -> None:
+        self._snapshot = snapshot
+        self.tensors = {
+            name: TensorInfo(info.shape, schema[name].dtype if name in schema else info.dtype)
+            for name, info in snapshot.tensors.items()
+        }
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
+        return self._snapshot.read(name, start, stop).to(self.tensors[name].dtype)
+
+
+def patterns_of_base(kept: Precision, base: Snapshot, schema: Mapping[str, TensorInfo]) -> Snapshot:
+    """What the first step is encoded against; `schema` are the tensors of the steps' patterns."""
+    return UnmovedSnapshot(base) if kept == "rounded" else SnapshotInDtypes(base, schema)
+
+
+def patterns_of_step(
+    kept: Precision, snapshot: Snapshot, base: Snapshot, step: int, previous: Snapshot | None
+) -> Snapshot:
+    """What is encoded of a snapshot that follows the one with the patterns `previous`, if any.
+
+    Raises WindowError when a weight that has to be rounded is not finite.
+    """
+    if kept == "exact":
+        return snapshot
+    if kept == "rounded":
+        units = choose_units(snapshot, base, step, previous or UnmovedSnapshot(base))
+        return RoundedSnapshot(snapshot, base, step, units)
+    return CastSnapshot(snapshot, getattr(torch, kept))
+
+
+def restored_tensors(patterns: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
+    """Names, shapes and dtypes of the weights that patterns stand for."""
+    return {
+        name: TensorInfo(info.shape, torch.float32) if info.dtype == torch.int16 else info
+        for name, info in patterns.items()
+        if name != UNITS
+    }

@@ -1,0 +1,161 @@
+"""Replays the delta files of a window: what a step holds, from the nearest anchor or the base.
+
+N elements of one span of a tensor, in whole blocks.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+
+from relex.checkpoints import TensorInfo
+from relex.errors import WindowError
+from relex.storage import Store
+from relex.storage.block_cache import BlockCache
+from relex.window.codec import DeltaFile, Snapshot, decode_block
+from relex.window.damage import NUM_READS, find_damage
+from relex.window.layout import StepFile, WindowManifest
+from relex.window.precision import patterns_of_base
+
+PARALLEL_OPENS = 8
+
+
+class Replay:
+    """The patterns of every safe step of a window."""
+
+    def __init__(self, store: Store, manifest: WindowManifest, base: Snapshot | None) -> None:
+        """Check the size and read the header of every step's file.
+
+        Raises WindowError when a file is missing, truncated or damaged in its header.
+        """
+        self._store, self._manifest, self._base = store, manifest, base
+        is_remote = store.uri.startswith("s3://")
+        self._reader = BlockCache(store) if is_remote else store
+        with ThreadPoolExecutor(PARALLEL_OPENS) as pool:
+            opened = pool.map(self._open, manifest.facts.steps)
+            self._delta_of = dict(zip(manifest.steps, opened, strict=True))
+
+    @property
+    def tensors_of(self) -> dict[int, Mapping[str, TensorInfo]]:
+        """Names, shapes and dtypes of the patterns, by step."""
+        return {step: delta.tensors for step, delta in self._delta_of.items()}
+
+    def rows(
+        self, name: str, start: int, stop: int, steps: Sequence[int]
+    ) -> Iterator[torch.Tensor]:
+        """Elements [start, stop) of the patterns `name` at each of `steps`, which ascend.
+
+        Every block is decoded once, and two of its steps are held at a time. Raises WindowError,
+        naming window, step, file, and the digests expected and found, when a file is damaged.
+        """
+        wanted = set(steps)
+        if start >= stop:
+            dtype = self._delta_of[self._manifest.steps[0]].tensors[name].dtype
+            yield from (torch.empty(0, dtype=dtype) for _ in steps)
+            return
+        chain = self._chain(min(wanted), max(wanted))
+        first, last = self._whole_blocks(name, start, stop)
+        state_N = self._before(chain[0], name, first, last)
+        for file in chain:
+            state_N = self._decode(file, name, first, last, state_N)
+            if file.step in wanted:
+                yield state_N[start - first : stop - first]
+
+    def at(self, step: int) -> Snapshot:
+        """The patterns of one step."""
+        return _ReplayedStep(self, step, self._delta_of[step].tensors)
+
+    def _chain(self, first_step: int, last_step: int) -> list[StepFile]:
+        """The files to decode for the steps from first to last: from the last anchor on."""
+        files = [file for file in self._manifest.facts.steps if file.step <= last_step]
+        anchors = [file.step for file in files if file.kind == "anchor" and file.step <= first_step]
+        return [file for file in files if not anchors or file.step >= anchors[-1]]
+
+    def _whole_blocks(self, name: str, start: int, stop: int) -> tuple[int, int]:
+        """The smallest span of whole blocks around [start, stop)."""
+        delta = self._delta_of[self._manifest.steps[0]]
+        block = delta.block_elements
+        num_elements = delta.tensors[name].num_elements
+        return start // block * block, min(-(-stop // block) * block, num_elements)
+
+    def _before(self, file: StepFile, name: str, first: int, last: int) -> torch.Tensor | None:
+        """The base's elements, where the chain begins with them."""
+        if file.kind == "anchor":
+            return None
+        if self._base is None:
+            raise WindowError(
+                f"{self._store.uri}: step {file.step} is stored as what changed since the base; "
+                "give the base to read it"
+            )
+        schema = self._delta_of[file.step].tensors
+        start = patterns_of_base(self._manifest.facts.precision, self._base, schema)
+        return start.read(name, first, last)
+
+    def _decode(
+        self, file: StepFile, name: str, first: int, last: int, previous_N: torch.Tensor | None
+    ) -> torch.Tensor:
+        """The elements at the step of `file`; what arrives damaged is read again."""
+        delta = self._delta_of[file.step]
+        for attempt in range(1, NUM_READS + 1):
+            try:
+                return _decoded(delta, name, first, last, previous_N)
+            except WindowError as error:
+                self._check_file(file, error)
+                if attempt == NUM_READS:
+                    raise
+                if isinstance(self._reader, BlockCache):
+                    self._reader.clear()
+        raise AssertionError
+
+    def _check_file(self, file: StepFile, error: WindowError) -> None:
+        """Raise an error that names both digests, unless the stored file is as it should be."""
+        expected = self._manifest.files[file.key]
+        found = find_damage(self._store, file.key, expected)
+        if found is not None:
+            raise WindowError(
+                f"{self._store.uri}: step {file.step}: {file.key} is damaged: expected sha256 "
+                f"{expected.sha256}, found {found.sha256}; copy the file again, or train from the "
+                "step before"
+            ) from error
+
+    def _open(self, file: StepFile) -> DeltaFile:
+        found, expected = self._reader.size(file.key), self._manifest.files[file.key].size_bytes
+        if found != expected:
+            size = "is missing" if found is None else f"has {found} bytes"
+            raise WindowError(
+                f"{self._store.uri}/{file.key}: {size}, its manifest says {expected}; "
+                f"step {file.step} is damaged, so copy or train it again"
+            )
+        for _ in range(NUM_READS - 1):
+            try:
+                return DeltaFile(self._reader, file.key)
+            except WindowError as error:
+                self._check_file(file, error)
+                if isinstance(self._reader, BlockCache):
+                    self._reader.clear()
+        return DeltaFile(self._reader, file.key)
+
+
+@dataclass(frozen=True)
+class _ReplayedStep:
+    """One step of a Replay as a Snapshot."""
+
+    replay: Replay
+    step: int
+    tensors: Mapping[str, TensorInfo]
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
+        stop = self.tensors[name].num_elements if stop is None else stop
+        return next(self.replay.rows(name, start, stop, (self.step,)))
+
+
+def _decoded(
+    delta: DeltaFile, name: str, first: int, last: int, previous_N: torch.Tensor | None
+) -> torch.Tensor:
+    dtype = delta.tensors[name].dtype
+    current_N = torch.empty(last - first, dtype=dtype) if previous_N is None else previous_N.clone()
+    with delta.named(name):
+        for span, block in delta.blocks(name, first, last):
+            decode_block(block, current_N[span[0] - first : span[1] - first])
+    return current_N

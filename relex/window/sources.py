@@ -1,0 +1,171 @@
+"""Where the snapshots of other people's runs come from: a folder, S3, or the Hub."""
+
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Protocol, TypeVar
+
+import torch
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+from relex.checkpoints import Checkpoint, TensorFile, TensorInfo
+from relex.errors import WindowError
+from relex.storage import S3Connection, Store, open_store
+from relex.storage.block_cache import BlockCache
+from relex.window.checkpoint_folder import NESTED, STEP_NAME, step_folders
+from relex.window.codec import Snapshot
+
+HUB_FILES = ["*.safetensors", "*.safetensors.index.json"]
+Result = TypeVar("Result")
+
+PICKLED = re.compile(r".*\.(bin|pt|pth)")
+
+
+class Source(Protocol):
+    """Snapshots by step, opened one after the other.
+
+    A Protocol because there are three kinds: checkpoints in a folder, on S3, and on the Hub.
+    """
+
+    where: str
+    steps: tuple[int, ...]
+
+    def open(self, step: int) -> Snapshot:
+        """The checkpoint of one step; raises CheckpointError or WindowError when it is unusable."""
+
+    def release(self, step: int) -> None:
+        """Give back what `open` took; the step will not be read again."""
+
+
+def open_source(where: str, connection: S3Connection | None, work: Path) -> Source:
+    """The source at a local folder, an `s3://` prefix, or a repository on the Hub.
+
+    `work` is where steps from the Hub lie while they are read. Raises WindowError when there are no
+    steps, StorageError when S3 cannot be read.
+    """
+    if where.startswith("s3://"):
+        return StoreSource(open_store(where, connection))
+    if Path(where).is_dir():
+        return FolderSource(Path(where))
+    return HubSource(where, work)
+
+
+class FolderSource:
+    """Sub-folders named `checkpoint-N`, `global_step_N` or `step_N`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.where = str(folder)
+        self._folders = dict(sorted(step_folders(folder).items()))
+        self.steps = tuple(self._folders)
+
+    def open(self, step: int) -> Snapshot:
+        return Checkpoint(self._folders[step])
+
+    def release(self, step: int) -> None:
+        pass
+
+
+class StoreSource:
+    """The same names below a prefix of a store; weights are read where they are, in parts."""
+
+    def __init__(self, store: Store) -> None:
+        self.where = store.uri
+        self._store = store
+        self._keys_of = dict(sorted(_keys_by_step(store).items()))
+        self.steps = tuple(self._keys_of)
+
+    def open(self, step: int) -> Snapshot:
+        return _StoredCheckpoint(self._store, self._keys_of[step])
+
+    def release(self, step: int) -> None:
+        pass
+
+
+class HubSource:
+    """A repository whose branches are named `step_N` or the like."""
+
+    def __init__(self, repository: str, work: Path) -> None:
+        self.where, self._work = repository, work
+        refs = _on_hub(repository, partial(HfApi().list_repo_refs, repository))
+        names = [branch.name for branch in refs.branches]
+        self._branch_of = dict(sorted(_by_step(repository, names).items()))
+        self.steps = tuple(self._branch_of)
+
+    def open(self, step: int) -> Snapshot:
+        branch = self._branch_of[step]
+        download = partial(
+            snapshot_download,
+            self.where,
+            revision=branch,
+            allow_patterns=HUB_FILES,
+            local_dir=self._folder(step),
+        )
+        return Checkpoint(Path(_on_hub(f"{self.where} at {branch}", download)))
+
+    def release(self, step: int) -> None:
+        shutil.rmtree(self._folder(step), ignore_errors=True)
+
+    def _folder(self, step: int) -> Path:
+        return self._work / f"step_{step}"
+
+
+class _StoredCheckpoint:
+    """The safetensors files of one checkpoint in a store, as one snapshot."""
+
+    def __init__(self, store: Store, keys: list[str]) -> None:
+        cache = BlockCache(store)
+        files = [TensorFile(cache, key) for key in keys]
+        self._file_of = {name: file for file in files for name in file.tensors}
+
+    @property
+    def tensors(self) -> Mapping[str, TensorInfo]:
+        return {name: file.tensors[name] for name, file in self._file_of.items()}
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
+        return self._file_of[name].read(name, start, stop)
+
+
+def _keys_by_step(store: Store) -> dict[int, list[str]]:
+    keys = [PurePosixPath(key) for key in store.list()]
+    folder_of = _by_step(store.uri, sorted({key.parts[0] for key in keys if len(key.parts) > 1}))
+    found = {}
+    for step, name in folder_of.items():
+        inside = {
+            folder: [str(k) for k in keys if k.parent == folder]
+            for folder in (PurePosixPath(name), PurePosixPath(name, *NESTED.parts))
+        }
+        files = next((f for f in reversed(list(inside.values())) if f), [])
+        found[step] = [key for key in files if key.endswith(".safetensors")]
+        if not found[step]:
+            pickled = [key for key in files if PICKLED.fullmatch(key)]
+            reason = f"only pickled weights ({pickled[0]})" if pickled else "no safetensors files"
+            raise WindowError(f"{store.uri}/{name}: holds {reason}; convert it to safetensors")
+    return found
+
+
+def _by_step(where: str, names: list[str]) -> dict[int, str]:
+    found: dict[int, str] = {}
+    for name in names:
+        match = STEP_NAME.fullmatch(name)
+        if match is None or int(match[1]) == 0:  # step 0 is the base
+            continue
+        step = int(match[1])
+        if step in found:
+            raise WindowError(f"{where}: holds step {step} twice: {found[step]}, {name}")
+        found[step] = name
+    if not found:
+        raise WindowError(f"{where}: nothing there is named checkpoint-N, global_step_N or step_N")
+    return found
+
+
+def _on_hub(where: str, request: Callable[[], Result]) -> Result:
+    try:
+        return request()
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise WindowError(
+            f"{where}: neither a folder nor a readable repository on the Hub ({reason})"
+        ) from error

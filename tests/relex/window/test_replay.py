@@ -1,0 +1,97 @@
+"""Windows replay to what was appended, whatever the precision and wherever the anchors are."""
+
+import pytest
+import torch
+
+from relex.checkpoints import Checkpoint
+from relex.digests import sha256_bytes
+from relex.errors import WindowError
+from relex.storage import open_store
+from relex.window import check_window, open_window, open_writer
+from relex.window.codec import TensorsAtHand
+
+STEPS = (1, 2, 4, 5, 9)
+
+
+@pytest.fixture(params=[2, 3, 100], ids="anchor every {}".format)
+def window(request, tmp_path, base, fill):
+    fill(open_store(str(tmp_path / "window")), STEPS, "float32", request.param)
+    return open_window(str(tmp_path / "window"), base=base)
+
+
+@pytest.mark.parametrize("wanted", [STEPS, (2, 5), (9,)], ids=str)
+def test_rows_are_the_snapshots_of_the_steps_asked_for(window, tensors, wanted):
+    rows = list(window.rows("a.weight", 3, 11, wanted))
+    assert len(rows) == len(wanted)
+    for step, row in zip(wanted, rows, strict=True):
+        assert torch.equal(row, tensors(step)["a.weight"].view(-1)[3:11])
+
+
+def test_an_empty_span_has_empty_rows(window):
+    assert [row.numel() for row in window.rows("a.weight", 4, 4, STEPS)] == [0] * len(STEPS)
+
+
+def test_a_window_continued_by_another_writer_replays_as_one(store, base, snapshot, request):
+    open_writer(store, base, "bfloat16", (1, 2)).append(1, snapshot(1, torch.bfloat16))
+    open_writer(store, base, "bfloat16", (1, 2)).append(2, snapshot(2, torch.bfloat16))
+    connection = request.getfixturevalue("s3").connection if "s3://" in store.uri else None
+    window = open_window(store.uri, connection, base)
+    for step in (1, 2):
+        for name, info in window.tensors.items():
+            expected = snapshot(step, torch.bfloat16).read(name)
+            assert torch.equal(window.read(step, name), expected)
+            assert info.dtype == torch.bfloat16
+
+
+def test_a_window_without_its_base_is_listed_but_not_read(tmp_path, fill):
+    fill(open_store(str(tmp_path / "window")))
+    window = open_window(str(tmp_path / "window"))
+    assert window.steps == (1, 2, 4)
+    with pytest.raises(WindowError, match="step 1 is stored as what changed since the base; give"):
+        window.read(2, "a.weight")
+
+
+def test_an_anchor_is_read_without_the_base(tmp_path, fill, tensors):
+    fill(open_store(str(tmp_path / "window")), anchor_every_steps=2)
+    window = open_window(str(tmp_path / "window"))
+    assert torch.equal(window.read(4, "b.weight"), tensors(4)["b.weight"])
+
+
+def test_the_wrong_base_is_refused(tmp_path, fill, checkpoints, tensors):
+    fill(open_store(str(tmp_path / "window")))
+    other = Checkpoint(checkpoints({"other": tensors(9)}) / "other")
+    with pytest.raises(WindowError, match=r"was made from another base than .*other"):
+        open_window(str(tmp_path / "window"), base=other)
+
+
+def test_an_exact_window_keeps_every_dtype(tmp_path, base, tensors):
+    mixed = {"a.weight": tensors(1)["a.weight"].half(), "b.weight": tensors(1)["b.weight"].double()}
+    store = open_store(str(tmp_path / "window"))
+    open_writer(store, base, "exact", (1,)).append(1, TensorsAtHand(mixed))
+    window = open_window(store.uri, base=base)
+    for name, expected in mixed.items():
+        assert window.read(1, name).dtype == expected.dtype
+        assert torch.equal(window.read(1, name), expected.view(-1))
+
+
+@pytest.mark.parametrize("position", [10, -1], ids=["header", "weights"])
+def test_a_damaged_file_is_named_with_step_and_both_digests(tmp_path, base, fill, position):
+    fill(open_store(str(tmp_path / "window")))
+    path = tmp_path / "window/steps/step_000002.safetensors"
+    whole = path.read_bytes()
+    damaged = bytearray(whole)
+    damaged[position] ^= 1
+    path.write_bytes(damaged)
+    finding = (
+        f"window: step 2: steps/step_000002.safetensors is damaged: expected sha256 "
+        f"{sha256_bytes(whole)}, found {sha256_bytes(bytes(damaged))}"
+    )
+    with pytest.raises(WindowError, match=finding):
+        check_window(str(tmp_path / "window"), base=base, quick=True)
+
+
+def test_quick_verification_reads_no_weights(tmp_path, fill):
+    fill(open_store(str(tmp_path / "window")))
+    path = tmp_path / "window/steps/step_000002.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    assert check_window(str(tmp_path / "window"), quick=True) == 3
