@@ -121,7 +121,8 @@ class PieceReader:
 
         Raises CheckpointError when the base is not finite there; snapshots are not checked.
         """
-        read = self._read_moved if isinstance(self.window, SparseWindow) else self._read_all
+        sparse = isinstance(self.window, SparseWindow) and self.window.is_sparse
+        read = self._read_moved if sparse else self._read_all
         piece = read(name, span, buffer)
         if not all_finite(piece.base_N):
             raise CheckpointError(f"{self.base.folder}: {name} has values that are not finite")

@@ -12,9 +12,9 @@ from relex.window.window import SparseWindow, Window
 from relex.window.writer import WindowWriter, open_writer
 
 __all__ = [
-    "SparseWindow",
     "Precision",
     "Source",
+    "SparseWindow",
     "StoredWindow",
     "Window",
     "WindowFacts",

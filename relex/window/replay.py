@@ -13,7 +13,7 @@ from relex.checkpoints import TensorInfo
 from relex.errors import WindowError
 from relex.storage import Store
 from relex.storage.block_cache import BlockCache
-from relex.window.codec import DeltaFile, Snapshot, decode_block
+from relex.window.codec import Changes, DeltaFile, Snapshot, decode_block, replay_changes
 from relex.window.damage import NUM_READS, find_damage
 from relex.window.layout import StepFile, WindowManifest
 from relex.window.precision import patterns_of_base
@@ -62,6 +62,32 @@ class Replay:
             if file.step in wanted:
                 yield state_N[start - first : stop - first]
 
+    def changes(
+        self, name: str, start: int, stop: int, last_step: int
+    ) -> tuple[torch.Tensor, dict[int, Changes]]:
+        """What changes in elements [start, stop) of the patterns `name`, step by step.
+
+        The elements in the base, and for each step up to `last_step` the positions from `start` on
+        and the new values. Raises as `rows`.
+        """
+        files = [file for file in self._manifest.facts.steps if file.step <= last_step]
+        first, last = self._whole_blocks(name, start, stop)
+        schema = self._delta_of[files[0].step].tensors
+        base = patterns_of_base(
+            self._manifest.facts.precision, self._required_base(files[0]), schema
+        )
+        found = replay_changes(
+            [self._delta_of[file.step] for file in files], name, base, first, last
+        )
+        changes_of: dict[int, Changes] = {}
+        for file in files:
+            change = self._next_changes(found, file)
+            inside_C = (change.position_C >= start - first) & (change.position_C < stop - first)
+            changes_of[file.step] = Changes(
+                change.position_C[inside_C] - (start - first), change.value_C[inside_C]
+            )
+        return base.read(name, start, stop), changes_of
+
     def at(self, step: int) -> Snapshot:
         """The patterns of one step."""
         return _ReplayedStep(self, step, self._delta_of[step].tensors)
@@ -83,14 +109,25 @@ class Replay:
         """The base's elements, where the chain begins with them."""
         if file.kind == "anchor":
             return None
+        base, schema = self._required_base(file), self._delta_of[file.step].tensors
+        start = patterns_of_base(self._manifest.facts.precision, base, schema)
+        return start.read(name, first, last)
+
+    def _required_base(self, file: StepFile) -> Snapshot:
         if self._base is None:
             raise WindowError(
                 f"{self._store.uri}: step {file.step} is stored as what changed since the base; "
                 "give the base to read it"
             )
-        schema = self._delta_of[file.step].tensors
-        start = patterns_of_base(self._manifest.facts.precision, self._base, schema)
-        return start.read(name, first, last)
+        return self._base
+
+    def _next_changes(self, found: Iterator[Changes], file: StepFile) -> Changes:
+        """The changes of the next step; an error names the digests where the file is damaged."""
+        try:
+            return next(found)
+        except WindowError as error:
+            self._check_file(file, error)
+            raise
 
     def _decode(
         self, file: StepFile, name: str, first: int, last: int, previous_N: torch.Tensor | None

@@ -13,6 +13,7 @@ from relex.digests import sha256_json
 from relex.errors import WindowError
 from relex.storage import Store
 from relex.window.layout import WindowManifest
+from relex.window.moved import moved_elements
 from relex.window.precision import restored_tensors
 from relex.window.replay import Replay
 from relex.window.rounding import UNITS, Units, restored, weight_names
@@ -64,6 +65,20 @@ class StoredWindow:
         rows = self.rows(name, start, start + out_SN.shape[1], steps)
         for out_N, row_N in zip(out_SN, rows, strict=True):
             out_N.copy_(row_N)
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether all weights are stored as they are in two bytes, so that few change per step."""
+        dtypes = {info.dtype for name, info in self.tensors.items() if self._is_weight(name)}
+        kept_as_they_are = self.manifest.facts.precision != "rounded"
+        return kept_as_they_are and all(dtype.itemsize == 2 for dtype in dtypes)
+
+    def read_moved(
+        self, steps: Sequence[int], name: str, start: int, stop: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        self._check_known(name, steps)
+        base_N, changes_of = self._replay.changes(name, start, stop, steps[-1])
+        return moved_elements(base_N, changes_of, steps)
 
     def digest(
         self, steps: Sequence[int] | None = None, names: Collection[str] | None = None

@@ -53,6 +53,9 @@ class Window(Protocol):
 class SparseWindow(Protocol):
     """A window that knows which elements moved, so that the others need not be made."""
 
+    is_sparse: bool
+    """Whether so few of them moved that reading these alone is cheaper than reading rows."""
+
     def read_moved(
         self, steps: Sequence[int], name: str, start: int, stop: int
     ) -> tuple[torch.Tensor, torch.Tensor]:

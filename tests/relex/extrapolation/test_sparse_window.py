@@ -11,6 +11,8 @@ STEPS = (1, 2, 4)
 class SparseMemoryWindow:
     """Snapshots in memory that are read by the elements that moved."""
 
+    is_sparse = True
+
     def __init__(self, dense, start) -> None:
         self._dense, self._start = dense, start
         self.where, self.steps, self.base_digest = dense.where, dense.steps, None

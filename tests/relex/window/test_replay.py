@@ -27,6 +27,37 @@ def test_rows_are_the_snapshots_of_the_steps_asked_for(window, tensors, wanted):
         assert torch.equal(row, tensors(step)["a.weight"].view(-1)[3:11])
 
 
+@pytest.mark.parametrize("span", [(0, 15), (3, 11), (14, 15)], ids=str)
+def test_what_moved_and_the_base_together_are_the_rows(window, base, span):
+    steps = (2, 5, 9)
+    position_M, value_SM = window.read_moved(steps, "a.weight", *span)
+    rows = base.read("a.weight", *span).float().repeat(len(steps), 1)
+    rows[:, position_M] = value_SM
+    expected = torch.stack(list(window.rows("a.weight", *span, steps)))
+    assert torch.equal(rows, expected)
+
+
+def test_elements_that_never_change_are_not_read(tmp_path, base, fill, snapshot):
+    store = open_store(str(tmp_path / "still"))
+    writer = open_writer(store, base, "bfloat16", (1, 2))
+    for step in (1, 2):
+        moved = base.read_tensor("a.weight").clone()
+        moved[0, step] += step
+        writer.append(
+            step, TensorsAtHand({"a.weight": moved, "b.weight": base.read_tensor("b.weight")})
+        )
+    window = open_window(str(tmp_path / "still"), base=base)
+    assert window.is_sparse
+    position_M, value_SM = window.read_moved((1, 2), "a.weight", 0, 15)
+    assert position_M.tolist() == [1, 2]
+    assert torch.equal(value_SM[1], window.read(2, "a.weight")[[1, 2]])
+    assert len(window.read_moved((1, 2), "b.weight", 0, 7)[0]) == 0
+
+
+def test_float32_windows_are_read_by_rows(window):
+    assert not window.is_sparse
+
+
 def test_an_empty_span_has_empty_rows(window):
     assert [row.numel() for row in window.rows("a.weight", 4, 4, STEPS)] == [0] * len(STEPS)
 
