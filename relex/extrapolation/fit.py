@@ -15,7 +15,7 @@ from relex.atomic import new_folder
 from relex.checkpoints import Checkpoint, TensorFileWriter, fill_checkpoint
 from relex.config.extrapolation import Convention
 from relex.device import resolve_device
-from relex.errors import WindowError
+from relex.errors import FactorsError, WindowError
 from relex.extrapolation.checks import check_beyond, check_window_of_base, choose_steps
 from relex.extrapolation.displacements import Piece, PieceReader
 from relex.extrapolation.factors import (
@@ -86,8 +86,8 @@ def fit_factors(
     `steps` are the first and last step to use, both included; all by default. With `part`, only the
     tensors of that part are fitted, for `merge_factors` to join. `predictions` are targets and the
     new folders for their checkpoints, written in the same pass with the bits that `predict_tensors`
-    gives. A tensor whose snapshots fit into `memory_bytes` is read once, a larger
-    one twice; no bits depend on that budget. One piece of all steps is the least that is held.
+    gives. A tensor whose snapshots fit into `memory_bytes` is read once, a larger one twice; no
+    bits depend on that budget. One piece of all steps is the least that is held.
 
     Raises InputError when `out` exists, WindowError, CheckpointError or FactorsError when window,
     base and options do not go together or weights are not finite, ResourceError when there is no
@@ -98,6 +98,10 @@ def fit_factors(
     chosen = choose_steps(window, steps, rank)
     where = torch.device(resolve_device(device))
     check_window_of_base(window, base)
+    if part is not None and predictions:
+        raise FactorsError(
+            "a part of the tensors makes no checkpoint; merge the parts, then predict"
+        )
     for target in predictions:
         check_beyond(window.where, chosen[-1], target)
     reader = PieceReader(window, base, chosen, where, convention)

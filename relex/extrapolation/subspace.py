@@ -36,12 +36,12 @@ class Subspace:
 def leading_subspace(gram_SS: torch.Tensor, rank: int) -> Subspace:
     """The `rank` leading directions, or fewer when the displacements span fewer.
 
-    Directions whose squared singular value is within the rounding of the Gram matrix are left out;
-    a tensor that never moved has none.
+    Directions whose squared singular value is within the rounding of the Gram matrix are left out:
+    that of float32, relative to the largest. A tensor that never moved has none.
     """
     gram_SS = gram_SS.cpu()
     square_S, left_SS = torch.linalg.eigh(gram_SS)
-    rounding = float(square_S[-1]) * len(gram_SS) * torch.finfo(torch.float64).eps
+    rounding = float(square_S[-1]) * torch.finfo(torch.float32).eps
     num_directions = min(rank, int((square_S > max(rounding, 0.0)).sum()))
     leading = torch.arange(len(gram_SS) - 1, len(gram_SS) - 1 - num_directions, -1)
     left_SR = left_SS[:, leading]
