@@ -18,6 +18,9 @@ from relex.errors import CheckpointError, StorageError
 from relex.manifest import MANIFEST
 
 HEADER_ALIGNMENT = 8
+PIECE_ELEMENTS = 1 << 22
+"""Cast and copied to the CPU at a time, so that memory does not follow the largest tensor."""
+
 COMPANION_SUFFIXES = {".json", ".txt", ".model", ".jinja", ".tiktoken", ".py"}
 NOT_COMPANIONS = {INDEX_FILE, MANIFEST}
 HF_METADATA = {"format": "pt"}
@@ -105,19 +108,23 @@ class TensorFileWriter:
 
         Raises CheckpointError when they are too many or not finite.
         """
-        info, num_written = self._schema[name], self._num_written[name]
-        if num_written + elements.numel() > info.num_elements:
+        info = self._schema[name]
+        if self._num_written[name] + elements.numel() > info.num_elements:
             raise CheckpointError(
                 f"{self._path}: {name} has {info.num_elements} elements, got more"
             )
-        elements = elements.detach().to(device="cpu", dtype=info.dtype).contiguous()
-        if not all_finite(elements):
+        for piece in torch.split(elements.detach().reshape(-1), PIECE_ELEMENTS):
+            self._append(name, piece.to(device="cpu", dtype=info.dtype).contiguous())
+
+    def _append(self, name: str, piece: torch.Tensor) -> None:
+        info = self._schema[name]
+        if not all_finite(piece):
             raise CheckpointError(
                 f"{self._path}: {name} has values that are not finite in {info.dtype}"
             )
-        self._num_written[name] += elements.numel()
-        data = elements.view(-1).view(torch.uint8).numpy().data
-        self._write(self._starts[name] + num_written * info.dtype.itemsize, data)
+        start = self._starts[name] + self._num_written[name] * info.dtype.itemsize
+        self._write(start, piece.view(torch.uint8).numpy().data)
+        self._num_written[name] += piece.numel()
 
     def __enter__(self) -> Self:
         return self

@@ -59,7 +59,8 @@ class UnmovedSnapshot:
         info = self.tensors[name]
         if name != UNITS and info == self._base.tensors[name]:
             return self._base.read(name, start, stop)
-        return torch.zeros(info.num_elements, dtype=info.dtype)[start:stop]
+        stop = info.num_elements if stop is None else stop
+        return torch.zeros(stop - start, dtype=info.dtype)
 
 
 class RoundedSnapshot:
