@@ -1,7 +1,5 @@
 """The pipeline: a short GRPO run, the line through its window, and the best point on it."""
 
-import shutil
-
 from prefect import flow
 
 from relex.config import Recipe
@@ -11,8 +9,9 @@ from tasks.evaluation import measure_candidates, measure_finalists, open_evaluat
 from tasks.extrapolation import fit
 from tasks.preflight import validate
 from tasks.publishing import publish
-from tasks.reporting import report, summarise
-from tasks.run import open_run
+from tasks.reporting import finished_summary, report, summarise
+from tasks.retention import tidy
+from tasks.run import Run, open_run
 from tasks.selection import choose
 from tasks.training import train
 
@@ -25,15 +24,21 @@ def relex_pipeline(recipe: Recipe) -> RunSummary:
     """
     with open_run(recipe) as run:
         validate(run)
-        with run.recorded():
-            train(run)
-            factors = fit(run)
-            with open_evaluation(run, factors) as evaluation:
-                measured = measure_candidates(run, evaluation)
-                decision = choose(run, measured)
-                tested = measure_finalists(run, evaluation, decision)
-            publish(run, factors, decision)
-            summary = summarise(run, decision, tested)
-            report(run, open_factors(factors), summary)
-        shutil.rmtree(run.work)
+        summary = finished_summary(run) or run_stages(run)
+        tidy(run)
+    return summary
+
+
+def run_stages(run: Run) -> RunSummary:
+    """From the training to the report."""
+    with run.recorded():
+        train(run)
+        factors = fit(run)
+        with open_evaluation(run, factors) as evaluation:
+            measured = measure_candidates(run, evaluation)
+            decision = choose(run, measured)
+            tested = measure_finalists(run, evaluation, decision)
+        publish(run, factors, decision)
+        summary = summarise(run, decision, tested)
+        report(run, open_factors(factors), summary)
     return summary

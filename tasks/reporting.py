@@ -13,10 +13,11 @@ from prefect.cache_policies import NO_CACHE
 
 from relex.digests import sha256_json
 from relex.extrapolation import Factors
-from relex.manifest import publish_folder
+from relex.manifest import fetch_folder, publish_folder, read_manifest
 from relex.report import (
     HTML_FILE,
     MARKDOWN_FILE,
+    SUMMARY_FILE,
     BenchmarkResult,
     Link,
     RunSummary,
@@ -31,6 +32,17 @@ from tasks.training import read_curve
 from tasks.versions import installed_versions
 
 KIND = "report"
+
+
+def finished_summary(run: Run) -> RunSummary | None:
+    """The summary of a run that has its report already, which is copied beside us; or None."""
+    store = run.store.child("report")
+    if read_manifest(store, KIND) is None:
+        return None
+    shutil.rmtree(run.report_folder, ignore_errors=True)
+    fetch_folder(store, run.report_folder, KIND)
+    say(f"{run.recipe.run_id} is finished already; this is its result")
+    return RunSummary.model_validate_json((run.report_folder / SUMMARY_FILE).read_bytes())
 
 
 def summarise(run: Run, decision: Decision, benchmarks: Sequence[BenchmarkResult]) -> RunSummary:

@@ -99,6 +99,7 @@ class Run:
         """The MLflow run ends as the block does: FINISHED, FAILED, or KILLED when interrupted."""
         tags = {"relex.recipe_digest": self.recipe.digest, "relex.base_digest": self.base_digest}
         tags |= {f"version.{name}": version for name, version in installed_versions().items()}
+        self.tracker.begin()
         self.tracker.describe(self.params, tags)
         self.tracker.log_text(dump_recipe(self.recipe), RECIPE_FILE)
         try:

@@ -51,7 +51,6 @@ class Tracker:
             self._client = MlflowClient(self.uri, self.uri)
             self._experiment = self._open_experiment(config.experiment, artifacts)
             self.parent = self._find(run_id) or self._create(run_id, run_id, {KIND_TAG: "pipeline"})
-            self._client.update_run(self.parent, status="RUNNING")
         self._run_id = run_id
 
     @property
@@ -59,6 +58,11 @@ class Tracker:
         """Where a person finds the parent run; without a server, on the page of `make ui`."""
         server = self.uri if self.uri.startswith("http") else f"http://{HOST}:{MLFLOW_PAGE_PORT}"
         return f"{server}/#/experiments/{self._experiment}/runs/{self.parent}"
+
+    def begin(self) -> None:
+        """The parent is running, also when an earlier attempt ended it."""
+        with _errors(self.uri):
+            self._client.update_run(self.parent, status="RUNNING")
 
     def describe(self, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
         """Params and tags of the parent; writing the same ones again is no error."""

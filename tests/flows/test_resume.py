@@ -35,6 +35,7 @@ KILL_AT = (
 def small_recipe(tmp_path) -> Path:
     recipe = yaml.safe_load(TOY.read_text())
     recipe["name"] = "small"
+    recipe["storage"] = {"keep": "factors"}
     recipe["training"] |= {
         "steps": 6,
         "checkpoint_every_steps": 2,
@@ -109,6 +110,8 @@ def test_a_run_that_is_killed_at_every_stage_ends_as_if_it_never_was(
     assert summary_of(killed).decision == summary_of(whole).decision
     assert summary_of(killed).benchmarks == summary_of(whole).benchmarks
     assert model_of(killed) == model_of(whole)
+    assert list(killed.glob("s3/relex/runs/*/window/*")) == []
+    assert list(killed.glob("s3/relex/runs/*/factors/*")) != []
 
 
 def summary_of(home: Path) -> RunSummary:

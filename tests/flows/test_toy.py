@@ -16,6 +16,7 @@ import yaml
 from mlflow.tracking import MlflowClient
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from relex.checkpoints import TOY_BASE
 from relex.home import Home
 from relex.report import RunSummary
 from relex.storage.embedded import free_port
@@ -129,6 +130,11 @@ def test_s3_holds_the_window_and_a_model_that_loads(toy):
     assert tokenizer.decode(ids[0], skip_special_tokens=True) == "3+4=7"
 
 
+def test_the_window_is_smaller_than_the_base(toy):
+    window = sum(path.stat().st_size for path in (toy.run / "window").rglob("*") if path.is_file())
+    assert window < (TOY_BASE / "model.safetensors").stat().st_size
+
+
 def test_no_checkpoint_is_left_but_the_chosen_one(toy):
     configs = [path.parent for path in toy.home.root.rglob("config.json")]
     assert configs == [toy.run / "model"]
@@ -180,9 +186,8 @@ def test_the_end_of_the_output_tells_what_was_chosen_and_where_it_is(toy):
     assert "make ui" in toy.output
 
 
-def test_the_same_recipe_again_trains_nothing_and_says_so(toy, build_environment):
+def test_the_same_recipe_again_does_nothing_and_says_so(toy, build_environment):
     again = run_to_end(TOY, toy.home.root, build_environment(toy.home.root))
-    assert "not trained again" in again.output
-    assert "not fitted again" in again.output
+    assert "is finished already" in again.output
     assert "starting the engine" not in again.output
     assert again.summary.decision == toy.summary.decision
