@@ -27,11 +27,17 @@ LEAST_THREADS = 8
 
 @dataclass(frozen=True)
 class Work(Generic[First, Second]):
-    """What is done with a tensor; `first` and `second` run in threads, the rest in the caller's."""
+    """What is done with a tensor: functions of pieces in the threads, others in the caller's."""
 
     first: Callable[[Piece], First]
+    """Done with every piece."""
+
     second: Callable[[str, Sequence[First]], Callable[[Piece], Second]]
+    """From the tensor's name and what `first` gave: what is done with every piece then."""
+
     use: Callable[[str, Second], None]
+    """Takes the name and what that gave, piece after piece."""
+
     on_read: Callable[[int], None]
     """Called with the number of elements of a piece that was read."""
 

@@ -14,6 +14,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from matplotlib.figure import Figure
 from measure import Measured, forget, median, run
 from reference_window import build_reference_window
 from rich.console import Console
@@ -112,21 +113,38 @@ def scaling(console: Console, work: Path, bench: Bench, repeats: int) -> None:
     start = median([bench.torch()[0] for _ in range(repeats)]).seconds
     table = Table("size", "seconds", "per 10^9 weights", title="Cost over sizes (warm)")
 
-    def add(label: str, window: Bench, num_weights: float, *options: str) -> None:
+    def measure(label: str, window: Bench, num_steps: int, *options: str) -> tuple[float, float]:
         window.read()
         found = median([window.dense(*options)[0] for _ in range(repeats)])
-        seconds = found.seconds - start
+        seconds, num_weights = found.seconds - start, num_elements(window.window) * num_steps
         table.add_row(label, f"{seconds:.2f}", f"{seconds / num_weights * 1e9:.2f}")
+        return num_weights, seconds
 
-    for num_steps in STEPS:
-        weights = num_elements(bench.window) * num_steps
-        add(f"12 layers, {num_steps} steps", bench, weights, "--steps", f"1:{num_steps}")
+    over_steps = [
+        measure(f"12 layers, {num} steps", bench, num, "--steps", f"1:{num}") for num in STEPS
+    ]
+    over_layers = []
     for num_layers in LAYERS:
         small = Bench(work / f"layers_{num_layers}", work)
         build_reference_window(small.window, num_layers=num_layers, num_steps=8)
-        add(f"{num_layers} layers, 8 steps", small, num_elements(small.window) * 8)
+        over_layers.append(measure(f"{num_layers} layers, 8 steps", small, 8))
         shutil.rmtree(small.window)
     console.print(table)
+    plot_scaling(work / "scaling.png", over_steps, over_layers)
+    console.print(f"plot: {work / 'scaling.png'}")
+
+
+def plot_scaling(
+    path: Path, over_steps: list[tuple[float, float]], over_layers: list[tuple[float, float]]
+) -> None:
+    """Seconds over weights read; a straight line is linear cost."""
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for label, points in (("6 to 24 steps", over_steps), ("2 to 12 layers", over_layers)):
+        axes.plot(*zip(*points, strict=True), marker="o", label=label)
+    axes.set(xlabel="weights in the window (parameters x steps)", ylabel="seconds", ylim=0)
+    axes.legend()
+    figure.savefig(path)
 
 
 def num_elements(window: Path) -> float:
