@@ -13,6 +13,9 @@ from relex.digests import sha256_json
 
 DIGEST_CHARACTERS = 8
 
+Keep = Literal["window", "factors", "nothing"]
+"""What stays of a run beside the chosen model."""
+
 
 class BaseConfig(Strict):
     """The untouched model, step 0."""
@@ -95,7 +98,7 @@ class StorageConfig(Strict):
     checksums: Literal["auto", "when_supported", "when_required"] = "auto"
     """Extra S3 checksums; `auto` leaves them out for endpoints that are not AWS."""
 
-    keep: Literal["window", "factors", "nothing"] = "window"
+    keep: Keep = "window"
     """What stays beside the chosen model when a run is done: window and factors, the factors only,
     or neither."""
 

@@ -222,8 +222,12 @@ class S3Store:
 
 
 def _keys(client: "S3Client", bucket: str, prefix: str) -> list[str]:
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    return [item["Key"] for page in pages for item in page.get("Contents", [])]
+    keys = []
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        if "Name" not in page:  # boto takes an answer that was cut off for an empty listing
+            raise ResponseParserError("the listing is cut off")
+        keys += [item["Key"] for item in page.get("Contents", [])]
+    return keys
 
 
 def _uploads(client: "S3Client", bucket: str, prefix: str) -> list["MultipartUploadTypeDef"]:

@@ -109,10 +109,16 @@ def read_window_manifest(store: Store) -> WindowManifest | None:
     """
     for _ in range(NUM_READS - 1):
         try:
-            return _read(store)
-        except (StorageError, WindowError) as error:
-            if isinstance(error, StorageError) and error.__cause__.__class__ is not ValidationError:
-                raise
+            manifest = _read(store)
+        except WindowError:
+            continue
+        except StorageError as error:
+            if isinstance(error.__cause__, ValidationError):
+                continue
+            raise
+        # Taking a damaged listing for an empty one would begin the window anew.
+        if manifest is not None or store.size(MANIFEST) is None:
+            return manifest
     return _read(store)
 
 

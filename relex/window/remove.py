@@ -1,15 +1,13 @@
 """Removes windows, and what killed writers left beside them."""
 
 from datetime import timedelta
-from typing import Literal
 
+from relex.config.recipe import Keep
 from relex.errors import WindowError
 from relex.manifest import MANIFEST
 from relex.storage import Store
 from relex.storage.s3 import S3Store
 from relex.window.layout import STEPS_PREFIX, read_window_manifest
-
-Keep = Literal["window", "factors", "nothing"]
 
 UNFINISHED_UPLOAD_AGE = timedelta(days=1)
 """Younger uploads may still be under way."""

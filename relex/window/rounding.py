@@ -9,6 +9,16 @@ change at all, so the closer the window is to a line, the fewer bytes its deltas
 The units are chosen again for a tensor whose moves per step have become twice as large or half as
 large as they were when they were chosen, so that the error stays relative to what there is now.
 
+What it costs, on 30 steps of the toy at rate 1e-5 (0.8 M parameters, base 1.6 MB), medians over the
+tensors of more than 1,000 elements: share of a displacement's length that is lost at the last step
+and at the prediction for step 120, and the fraction that rank 1 explains.
+
+    float32     46 MB   exact   exact   0.993
+    rounded    1.5 MB    0.13    0.09   0.986
+    bfloat16   2.8 MB    0.26    0.25   0.905
+
+Where steps are large, bfloat16 is the better choice: at rate 5e-5 it loses 0.06 and 0.02.
+
 N elements of one span of a tensor.
 """
 

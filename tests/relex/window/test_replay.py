@@ -6,6 +6,7 @@ import torch
 from relex.checkpoints import Checkpoint
 from relex.digests import sha256_bytes
 from relex.errors import WindowError
+from relex.extrapolation import fit_factors
 from relex.storage import open_store
 from relex.window import check_window, open_window, open_writer
 from relex.window.codec import TensorsAtHand
@@ -126,3 +127,22 @@ def test_quick_verification_reads_no_weights(tmp_path, fill):
     path = tmp_path / "window/steps/step_000002.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     assert check_window(str(tmp_path / "window"), quick=True) == 3
+
+
+def test_the_fit_refuses_a_damaged_window(tmp_path, base, fill):
+    fill(open_store(str(tmp_path / "window")))
+    path = tmp_path / "window/steps/step_000004.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    window = open_window(str(tmp_path / "window"), base=base)
+    with pytest.raises(WindowError, match=r"step 4: .* is damaged: expected sha256 .*, found"):
+        fit_factors(window, base, tmp_path / "factors", device="cpu")
+    assert not (tmp_path / "factors").exists()
+
+
+@pytest.mark.parametrize("last", STEPS)
+def test_any_prefix_of_a_window_replays(tmp_path, base, fill, tensors, last):
+    writer = fill(open_store(str(tmp_path / "window")), STEPS, "float32", 3)
+    writer.drop_after(last)
+    window = open_window(str(tmp_path / "window"), base=base)
+    assert check_window(window.where, base=base) == len(window.steps)
+    assert torch.equal(window.read(last, "b.weight"), tensors(last)["b.weight"])
