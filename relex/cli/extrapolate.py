@@ -33,11 +33,12 @@ def extrapolate(
     memory_gb: MemoryOption = DEFAULT_MEMORY_BYTES / BYTES_PER_GB,
 ) -> None:
     """Fit a window and write extrapolated checkpoints on the way: the window is read once."""
+    checkpoint = Checkpoint(base)
     folders = {target: out / f"step_{target}" for target in step}
     with progress_bar("extrapolate") as on_progress:
         fit_factors(
-            open_window(window),
-            Checkpoint(base),
+            open_window(window, base=checkpoint),
+            checkpoint,
             out / "factors",
             steps=parse_steps(steps),
             rank=rank,

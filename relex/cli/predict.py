@@ -66,13 +66,14 @@ def predict(
         first = error.errors()[0]
         raise InputError(": ".join([*map(str, first["loc"]), first["msg"]])) from error
     folders = {one: out if len(step) == 1 else out / f"step_{one}" for one in step}
+    checkpoint = Checkpoint(base)
     with progress_bar("predict") as on_progress:
         write_predictions(
             open_factors(factors),
-            Checkpoint(base),
+            checkpoint,
             folders,
             options,
-            open_window(window) if window else None,
+            open_window(window, base=checkpoint) if window else None,
             resolve_device(device),
             on_progress,
         )

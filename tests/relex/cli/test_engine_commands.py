@@ -197,3 +197,30 @@ def test_an_impossible_option_is_one_line_and_exit_code_2(
     assert (exit_code, error.count("\n")) == (2, 1)
     assert message in error
     assert not out.exists()
+
+
+def test_a_packed_window_gives_the_checkpoints_of_its_folder(relex, tmp_path) -> None:
+    packed = tmp_path / "packed"
+    assert relex("window", "pack", STEPS, "--base", BASE, "--out", packed)[0] == 0
+    for name, window in (("dense", STEPS), ("sparse", packed)):
+        out = tmp_path / name
+        code, message = relex(
+            "extrapolate", window, "--base", BASE, "--step", 50, "--out", out, "--device", "cpu"
+        )
+        assert code == 0, message
+    dense, sparse = (
+        load_file(tmp_path / name / "step_50" / "model.safetensors") for name in ("dense", "sparse")
+    )
+    num_different = sum(int((dense[name] != sparse[name]).sum()) for name in dense)
+    assert num_different <= 5e-5 * sum(tensor.numel() for tensor in dense.values())
+
+
+@pytest.mark.parametrize("options", [("--denoise", "observed"), ("--anchor", "newest")], ids=str)
+def test_options_that_read_the_window_read_a_packed_one(relex, fit, tmp_path, options) -> None:
+    packed = tmp_path / "packed"
+    assert relex("window", "pack", STEPS, "--base", BASE, "--out", packed)[0] == 0
+    assert fit(packed)[0] == 0
+    step = 6 if options[0] == "--denoise" else 50
+    arguments = ("--base", BASE, "--window", packed, "--step", step, "--out", tmp_path / "model")
+    code, message = relex("predict", tmp_path / "out", *arguments, "--device", "cpu", *options)
+    assert code == 0, message
