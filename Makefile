@@ -33,7 +33,8 @@ test: lint  ## Everything: lint, types, all tests (the GPU ones where there is a
 test-fast: $(STAMP)  ## The fast tests only
 	$(PYTHON) -m pytest
 
-bench: $(STAMP)  ## Speed and memory of the engine beside the published procedure (half an hour)
+bench: $(STAMP)  ## Speed, bytes and memory of engine and window beside references (half an hour)
+	@PYTHONPATH=. $(PYTHON) tests/bench/bench_codec.py .relex/bench/window
 	@PYTHONPATH=. $(PYTHON) tests/bench/bench_engine.py
 
 format: $(STAMP)  ## Format and fix

@@ -51,10 +51,26 @@ class Bench:
         return runs
 
     def dense(self, *options: str, targets: tuple[int, ...] = TARGETS) -> list[Measured]:
+        arguments = self._extrapolate(self.window, targets)
+        return [run([*RELEX, *arguments, "--device", "cpu", *options], ROOT)]
+
+    def _extrapolate(self, window: Path, targets: tuple[int, ...]) -> list[str]:
         steps = [option for target in targets for option in ("--step", str(target))]
         base, out = str(self.window / "base"), str(self._fresh("ours"))
-        arguments = ["extrapolate", str(self.window), "--base", base, "--out", out]
-        return [run([*RELEX, *arguments, *steps, "--device", "cpu", *options], ROOT)]
+        return ["extrapolate", str(window), "--base", base, "--out", out, *steps]
+
+    def sparse(self) -> list[Measured]:
+        """The same from the window of deltas."""
+        return [run([*RELEX, *self._extrapolate(self.packed, TARGETS), "--device", "cpu"], ROOT)]
+
+    @property
+    def packed(self) -> Path:
+        """The window of deltas with the same snapshots."""
+        return self.work / "packed"
+
+    def pack(self) -> None:
+        base, out = str(self.window / "base"), str(self._fresh("packed"))
+        run([*RELEX, "window", "pack", str(self.window), "--base", base, "--out", out], ROOT)
 
     def one_target(self) -> list[Measured]:
         return self.dense(targets=TARGETS[:1])
@@ -69,6 +85,7 @@ VARIANTS = {
     "import torch": Bench.torch,
     "published procedure": Bench.published,
     "relex, dense folders": Bench.dense,
+    "relex, window of deltas": Bench.sparse,
     "relex, one target": Bench.one_target,
 }
 
@@ -91,6 +108,7 @@ def compare(bench: Bench, cold: bool, repeats: int) -> dict[str, Measured]:
         for name, variant in VARIANTS.items():
             if cold:
                 forget(bench.window)
+                forget(bench.packed)
             runs[name].append(total(variant(bench)))
     return {name: median(found) for name, found in runs.items()}
 
@@ -162,12 +180,20 @@ def main() -> None:
     if not bench.window.is_dir():
         console.print("building the reference window (a minute or two)")
         build_reference_window(bench.window)
+    console.print("packing it into a window of deltas")
+    bench.pack()
     try:
         show(console, "Cold", compare(bench, True, options.repeats))
         show(console, "Warm", compare(bench, False, options.repeats))
         scaling(console, options.work, bench, options.repeats)
     finally:
-        for name in ("ours", "published", "deltas", *([] if options.keep else ["window"])):
+        for name in (
+            "ours",
+            "published",
+            "deltas",
+            "packed",
+            *([] if options.keep else ["window"]),
+        ):
             shutil.rmtree(options.work / name, ignore_errors=True)
 
 
