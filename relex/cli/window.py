@@ -52,13 +52,23 @@ def pack_window(
         Precision,
         typer.Option(help="exact keeps every bit; rounded and bfloat16 are smaller."),
     ] = "exact",
+    work: Annotated[
+        Path | None, typer.Option(help="Existing folder with room for two steps from the Hub.")
+    ] = None,
 ) -> None:
     """Make a window of checkpoints; run it again to go on where it stopped."""
     checkpoint = Checkpoint(locate_base(BaseConfig(path=base)))
-    with tempfile.TemporaryDirectory() as work, progress_bar("pack") as on_progress:
-        source = open_source(checkpoints, None, Path(work))
+    with (
+        tempfile.TemporaryDirectory(prefix="relex-pack-", dir=work) as scratch,
+        progress_bar("pack") as on_progress,
+    ):
         steps = pack(
-            source, checkpoint, open_store(out), precision=precision, on_progress=on_progress
+            open_source(checkpoints, None, Path(scratch)),
+            checkpoint,
+            open_store(out),
+            precision=precision,
+            work=Path(scratch),
+            on_progress=on_progress,
         )
     typer.echo(f"{out}: {len(steps)} steps from {steps[0]} to {steps[-1]}")
 

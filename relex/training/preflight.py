@@ -50,8 +50,10 @@ def estimate_work_bytes(recipe: Recipe, base: Checkpoint) -> int:
     num_weights = sum(info.num_elements for info in base.tensors.values())
     weight_bytes = getattr(torch, config.master_dtype).itemsize
     rolling_bytes = NUM_ROLLING_CHECKPOINTS * STATES_PER_WEIGHT * num_weights * weight_bytes
-    num_spooled = config.max_pending_snapshots + 1  # the last one stored is kept to compare with
-    return num_spooled * _snapshot_bytes(recipe, base) + int(rolling_bytes)
+    # One more snapshot is kept to compare the next with, and one delta is being made, twice.
+    stored_fraction = LARGEST_STORED_FRACTION[config.snapshot_dtype]
+    num_spooled = config.max_pending_snapshots + 1 + 2 * stored_fraction
+    return int(num_spooled * _snapshot_bytes(recipe, base) + rolling_bytes)
 
 
 def _snapshot_bytes(recipe: Recipe, base: Checkpoint) -> int:

@@ -56,7 +56,12 @@ def _open_window(job: TrainingJob, base: Checkpoint) -> WindowWriter:
     config = job.recipe.training
     store = open_store(job.window, job.connection)
     writer = open_writer(
-        store, base, config.snapshot_dtype, config.kept_steps, config.anchor_every_steps
+        store,
+        base,
+        config.snapshot_dtype,
+        config.kept_steps,
+        config.anchor_every_steps,
+        work=job.spool,
     )
     checkpoint = newest_checkpoint(job.checkpoints)
     resumed_step = 0 if checkpoint is None else checkpoint_step(checkpoint)

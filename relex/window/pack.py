@@ -1,6 +1,7 @@
 """Checkpoints become a window, one step at a time."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from relex.checkpoints import Checkpoint
 from relex.storage import Store
@@ -19,17 +20,19 @@ def pack(
     *,
     precision: Precision = "exact",
     anchor_every_steps: int = DEFAULT_ANCHOR_EVERY_STEPS,
+    work: Path | None = None,
     on_progress: OnProgress = lambda num_done, num_total: None,
 ) -> tuple[int, ...]:
     """Write the window of all steps of `source` to `store`; returns the steps.
 
     A window that was begun is continued. At most two checkpoints are open, and none is held in
-    memory: blocks of it are. `on_progress` receives the steps done and the steps in all.
+    memory: blocks of it are. A step's file is made in the folder `work`. `on_progress` receives the
+    steps done and the steps in all.
 
     Raises WindowError or CheckpointError when the checkpoints do not go together or with `base`, or
     a window of something else is there; UploadError when a step cannot be stored.
     """
-    writer = open_writer(store, base, precision, source.steps, anchor_every_steps)
+    writer = open_writer(store, base, precision, source.steps, anchor_every_steps, work)
     previous_step = None
     for step in writer.missing_steps:
         on_progress(len(writer.steps), len(source.steps))

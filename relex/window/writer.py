@@ -36,8 +36,10 @@ DEFAULT_ANCHOR_EVERY_STEPS = 100
 class WindowWriter:
     """The one writer of a window; made by `open_writer`."""
 
-    def __init__(self, store: Store, manifest: WindowManifest, base: Checkpoint) -> None:
-        self._store, self._manifest, self._base = store, manifest, base
+    def __init__(
+        self, store: Store, manifest: WindowManifest, base: Checkpoint, work: Path | None
+    ) -> None:
+        self._store, self._manifest, self._base, self._work = store, manifest, base, work
         self._last: Snapshot | None = None
 
     @property
@@ -73,7 +75,7 @@ class WindowWriter:
             self._manifest.facts.precision, snapshot, self._base, step, previous
         )
         file = self._describe(step)
-        with tempfile.TemporaryDirectory(prefix="relex-step-") as folder:
+        with tempfile.TemporaryDirectory(prefix="relex-step-", dir=self._work) as folder:
             path = Path(folder) / Path(file.key).name
             against = None
             if file.kind == "delta":
@@ -187,8 +189,12 @@ def open_writer(
     precision: Precision,
     planned_steps: Sequence[int],
     anchor_every_steps: int = DEFAULT_ANCHOR_EVERY_STEPS,
+    work: Path | None = None,
 ) -> WindowWriter:
     """Begin a window, or continue the one in `store` after its last safe step.
+
+    A step's file is made in the folder `work`, by default in the system's for temporary files; it
+    needs room for a whole snapshot where steps are stored whole.
 
     Raises WindowError when the window there is of another base, precision or plan, StorageError
     when the place cannot be read, UploadError when it cannot be written.
@@ -211,7 +217,7 @@ def open_writer(
         write_window_manifest(store, manifest)
     except StorageError as error:
         raise UploadError(f"the window could not be written: {error}") from error
-    return WindowWriter(store, manifest, base)
+    return WindowWriter(store, manifest, base, work)
 
 
 def _continued(store: Store, found: WindowManifest, new: WindowManifest) -> WindowManifest:
