@@ -37,6 +37,7 @@ class BlockCache:
         data = self.read(key, start, start + len(out))
         out[: len(data)] = data
         return len(data)
+
     def clear(self) -> None:
         """Forget everything, after something arrived damaged."""
         self._block.cache_clear()
