@@ -34,6 +34,7 @@ test-fast: $(STAMP)  ## The fast tests only
 	$(PYTHON) -m pytest
 
 bench: $(STAMP)  ## Speed, bytes and memory of engine and window beside references (half an hour)
+	@PYTHONPATH=. $(PYTHON) tests/bench/bench_precision.py
 	@PYTHONPATH=. $(PYTHON) tests/bench/bench_codec.py .relex/bench/window
 	@PYTHONPATH=. $(PYTHON) tests/bench/bench_engine.py
 
