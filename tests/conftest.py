@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 
 from relex.storage import S3Connection, Store, open_store
@@ -14,6 +15,15 @@ from relex.storage.s3 import open_client
 # How long an example takes depends on what else the machine does.
 settings.register_profile("relex", deadline=None)
 settings.load_profile("relex")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the GPU are skipped where there is none."""
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.skip(reason="this machine has no GPU"))
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,11 @@ pytestmark = pytest.mark.slow
 )
 def test_a_server_answers_on_loopback_and_ends_with_its_processes(tmp_path, server, health):
     port = free_port()
+    before = set(psutil.Process().children(recursive=True))
     with server(Home(tmp_path), port) as address:
         with urllib.request.urlopen(address + health) as answer:
             assert answer.status == 200
-        started = psutil.Process().children(recursive=True)
+        started = set(psutil.Process().children(recursive=True)) - before
         listening = [c.laddr for p in started for c in p.net_connections() if c.status == "LISTEN"]
     assert {where.ip for where in listening} == {"127.0.0.1"}
     assert [process for process in started if process.is_running()] == []

@@ -82,8 +82,10 @@ def run(
 def kill_child_at(step: int) -> Callable[[TrainingEvent], None]:
     def on_event(event: TrainingEvent) -> None:
         if isinstance(event, StepTrained) and event.step == step:
+            # Not the other children: the servers of other tests are among them.
             for child in psutil.Process().children():
-                child.send_signal(signal.SIGKILL)
+                if "relex.training.worker" in child.cmdline():
+                    child.send_signal(signal.SIGKILL)
 
     return on_event
 
