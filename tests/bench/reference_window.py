@@ -19,6 +19,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from relex.checkpoints import TensorFileWriter, TensorInfo
 
@@ -64,6 +66,7 @@ def build_reference_window(
             checkpoint.mkdir(parents=True)
             config = json.dumps(qwen3_config(num_layers), indent=2)
             (checkpoint / "config.json").write_text(config)
+            Tokenizer(WordLevel({}, "")).save(str(checkpoint / "tokenizer.json"))
             schema = dict(qwen3_schema(num_layers, dtype))
             path = checkpoint / "model.safetensors"
             return stack.enter_context(TensorFileWriter(path, schema, HF_METADATA))
