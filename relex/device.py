@@ -18,3 +18,10 @@ def resolve_device(device: Literal["auto", "cpu", "cuda"]) -> Device:
     if device == "cuda":
         raise ResourceError("device cuda: this machine has no usable GPU; choose auto or cpu")
     return "cpu"
+
+
+def resolve_devices(device: Literal["auto", "cpu", "cuda"]) -> list[torch.device]:
+    """The CPU, or every GPU of the machine; raises as `resolve_device`."""
+    if resolve_device(device) == "cpu":
+        return [torch.device("cpu")]
+    return [torch.device("cuda", index) for index in range(torch.cuda.device_count())]

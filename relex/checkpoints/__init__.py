@@ -4,6 +4,7 @@ from relex.checkpoints.locate import TOY_BASE, locate_base
 from relex.checkpoints.reader import Checkpoint, check_same_tensors
 from relex.checkpoints.tensor_file import TensorFile, TensorInfo
 from relex.checkpoints.writer import (
+    Fill,
     NamedTensor,
     TensorFileWriter,
     all_finite,
@@ -15,6 +16,7 @@ from relex.checkpoints.writer import (
 __all__ = [
     "TOY_BASE",
     "Checkpoint",
+    "Fill",
     "NamedTensor",
     "TensorFile",
     "TensorFileWriter",

@@ -2,11 +2,13 @@
 
 import json
 import math
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import accumulate
 from pathlib import Path
+from threading import Lock
 from typing import Self
 
 import torch
@@ -45,19 +47,20 @@ def write_checkpoint(out: Path, base: Checkpoint, tensors: Iterator[NamedTensor]
         _copy_rest(base, partial)
 
 
-@contextmanager
-def fill_checkpoint(out: Path, base: Checkpoint) -> Iterator[Callable[[str, torch.Tensor], None]]:
-    """As `write_checkpoint`, for tensors that come piece by piece, several of them at a time.
+Fill = Callable[[str, int, torch.Tensor], None]
+"""Called with a tensor's name, the position of its first element here, and the elements."""
 
-    Yields the function to call with a tensor's name and its next elements.
-    """
+
+@contextmanager
+def fill_checkpoint(out: Path, base: Checkpoint) -> Iterator[Fill]:
+    """As `write_checkpoint`, for tensors that come in pieces, in any order and from any thread."""
     with new_folder(out) as partial:
         with ExitStack() as files:
             writer_of = {}
             for shard, file in base.shards.items():
                 writer = TensorFileWriter(partial / shard, file.tensors, HF_METADATA)
                 writer_of.update(dict.fromkeys(file.tensors, files.enter_context(writer)))
-            yield lambda name, elements: writer_of[name].append(name, elements)
+            yield lambda name, start, elements: writer_of[name].put(name, start, elements)
         _copy_rest(base, partial)
 
 
@@ -84,7 +87,7 @@ def write_tensor_file(
 
 
 class TensorFileWriter:
-    """A safetensors file that is filled piece by piece.
+    """A safetensors file that is filled piece by piece, in any order and from any thread.
 
     Use it as a context manager; leaving it checks that every tensor is whole.
     """
@@ -95,36 +98,48 @@ class TensorFileWriter:
         """Create the file and write its header; raises StorageError when the disk refuses."""
         self._path, self._schema = path, schema
         self._num_written = dict.fromkeys(schema, 0)
+        self._lock = Lock()
         header = _header(schema, metadata)
         self._starts = _starts(schema, len(header))
         try:
-            self._file = path.open("wb")
+            self._file = path.open("wb", buffering=0)
         except OSError as error:
             raise self._unwritable(error) from error
-        self._write(0, header)
+        try:
+            self._write(0, memoryview(header))
+        except StorageError:
+            self._file.close()
+            raise
 
     def append(self, name: str, elements: torch.Tensor) -> None:
-        """Write the next elements of `name`, cast to its dtype in the schema.
+        """Write the elements of `name` that follow those written so far; raises as `put`."""
+        self.put(name, self._num_written[name], elements)
 
-        Raises CheckpointError when they are too many or not finite.
+    def put(self, name: str, start: int, elements: torch.Tensor) -> None:
+        """Write the elements of `name` from position `start` on, cast to its dtype in the schema.
+
+        Every element must be written once. Raises CheckpointError when they end beyond the tensor
+        or are not finite, StorageError when the disk refuses.
         """
         info = self._schema[name]
-        if self._num_written[name] + elements.numel() > info.num_elements:
+        if start + elements.numel() > info.num_elements:
             raise CheckpointError(
                 f"{self._path}: {name} has {info.num_elements} elements, got more"
             )
         for piece in torch.split(elements.detach().reshape(-1), PIECE_ELEMENTS):
-            self._append(name, piece.to(device="cpu", dtype=info.dtype).contiguous())
+            self._put(name, start, piece.to(device="cpu", dtype=info.dtype).contiguous())
+            start += piece.numel()
 
-    def _append(self, name: str, piece: torch.Tensor) -> None:
+    def _put(self, name: str, start: int, piece: torch.Tensor) -> None:
         info = self._schema[name]
         if not all_finite(piece):
             raise CheckpointError(
                 f"{self._path}: {name} has values that are not finite in {info.dtype}"
             )
-        start = self._starts[name] + self._num_written[name] * info.dtype.itemsize
-        self._write(start, piece.view(torch.uint8).numpy().data)
-        self._num_written[name] += piece.numel()
+        data = piece.view(torch.uint8).numpy().data
+        self._write(self._starts[name] + start * info.dtype.itemsize, data)
+        with self._lock:
+            self._num_written[name] += piece.numel()
 
     def __enter__(self) -> Self:
         return self
@@ -145,10 +160,11 @@ class TensorFileWriter:
                     f"{info.num_elements} elements"
                 )
 
-    def _write(self, start: int, data: bytes | memoryview) -> None:
+    def _write(self, start: int, data: memoryview) -> None:
         try:
-            self._file.seek(start)
-            self._file.write(data)
+            while data:
+                num_bytes = os.pwrite(self._file.fileno(), data, start)
+                data, start = data[num_bytes:], start + num_bytes
         except OSError as error:
             raise self._unwritable(error) from error
 

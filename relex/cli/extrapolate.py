@@ -7,16 +7,16 @@ import typer
 
 from relex.checkpoints import Checkpoint
 from relex.cli.options import (
-    BYTES_PER_GB,
     DeviceOption,
     MemoryOption,
     RankOption,
     StepsOption,
     WindowArgument,
+    memory_bytes,
     parse_steps,
 )
 from relex.cli.progress import progress_bar
-from relex.extrapolation import DEFAULT_MEMORY_BYTES, fit_factors
+from relex.extrapolation import fit_factors
 from relex.window import open_window
 
 
@@ -30,7 +30,7 @@ def extrapolate(
     steps: StepsOption = "",
     rank: RankOption = 1,
     device: DeviceOption = "auto",
-    memory_gb: MemoryOption = DEFAULT_MEMORY_BYTES / BYTES_PER_GB,
+    memory_gb: MemoryOption = None,
 ) -> None:
     """Fit a window and write extrapolated checkpoints on the way: the window is read once."""
     checkpoint = Checkpoint(base)
@@ -43,7 +43,7 @@ def extrapolate(
             steps=parse_steps(steps),
             rank=rank,
             predictions=folders,
-            memory_bytes=int(memory_gb * BYTES_PER_GB),
+            memory_bytes=memory_bytes(memory_gb),
             device=device,
             on_progress=on_progress,
         )

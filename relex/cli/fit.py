@@ -7,18 +7,18 @@ import typer
 
 from relex.checkpoints import Checkpoint
 from relex.cli.options import (
-    BYTES_PER_GB,
     ConventionOption,
     DeviceOption,
     MemoryOption,
     RankOption,
     StepsOption,
     WindowArgument,
+    memory_bytes,
     parse_part,
     parse_steps,
 )
 from relex.cli.progress import progress_bar
-from relex.extrapolation import DEFAULT_MEMORY_BYTES, fit_factors
+from relex.extrapolation import fit_factors
 from relex.window import open_window
 
 
@@ -33,7 +33,7 @@ def fit(
         str, typer.Option(help="Fit only part I of N of the tensors, such as 2/8; see relex merge.")
     ] = "",
     device: DeviceOption = "auto",
-    memory_gb: MemoryOption = DEFAULT_MEMORY_BYTES / BYTES_PER_GB,
+    memory_gb: MemoryOption = None,
 ) -> None:
     """Fit a direction and a line per tensor to the snapshots of a window."""
     checkpoint = Checkpoint(base)
@@ -46,7 +46,7 @@ def fit(
             rank=rank,
             convention=convention,
             part=parse_part(part),
-            memory_bytes=int(memory_gb * BYTES_PER_GB),
+            memory_bytes=memory_bytes(memory_gb),
             device=device,
             on_progress=on_progress,
         )

@@ -25,12 +25,21 @@ StepsOption = Annotated[
 ]
 RankOption = Annotated[int, typer.Option(help="Directions per tensor.")]
 MemoryOption = Annotated[
-    float, typer.Option(help="Memory for weights of the window, in GB (10^9 bytes).", min=0.001)
+    float | None,
+    typer.Option(
+        help="Memory for weights of the window, in GB (10^9 bytes); by default 2 on the CPU, half "
+        "of what is free on every GPU.",
+        min=0.001,
+    ),
 ]
 ConventionOption = Annotated[
     Literal["exact", "published"],
     typer.Option(help="published repeats the authors' code, to compare with it."),
 ]
+
+
+def memory_bytes(memory_gb: float | None) -> int | None:
+    return None if memory_gb is None else int(memory_gb * BYTES_PER_GB)
 
 
 def parse_steps(text: str, option: str = "--steps") -> tuple[int, int] | None:

@@ -59,5 +59,6 @@ class ExtrapolationConfig(Strict):
     rank: int = Field(default=1, ge=1)
     """Directions per tensor. The paper's finding is that one is enough."""
 
-    memory_bytes: int = Field(default=2_000_000_000, ge=1_000_000)
-    """Memory that the fit may use for weights of the window, in bytes."""
+    memory_bytes: int | None = Field(default=None, ge=1_000_000)
+    """Memory that the fit may use for weights of the window, in bytes; by default 2 GB on the CPU,
+    half of what is free on every GPU."""

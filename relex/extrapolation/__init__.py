@@ -10,7 +10,7 @@ from relex.extrapolation.factors import (
     TensorFit,
     open_factors,
 )
-from relex.extrapolation.fit import DEFAULT_MEMORY_BYTES, OnProgress, fit_factors, fit_inputs
+from relex.extrapolation.fit import OnProgress, fit_factors, fit_inputs
 from relex.extrapolation.line_fit import Line
 from relex.extrapolation.parts import merge_factors
 from relex.extrapolation.predict import (
@@ -20,7 +20,6 @@ from relex.extrapolation.predict import (
 )
 
 __all__ = [
-    "DEFAULT_MEMORY_BYTES",
     "KIND",
     "Baseline",
     "DirectionFit",

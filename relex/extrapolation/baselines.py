@@ -18,6 +18,7 @@ from relex.extrapolation.checks import check_beyond, check_window_of_base
 from relex.extrapolation.displacements import PIECE_ELEMENTS, PieceReader, spans
 from relex.extrapolation.polynomial import polynomial_weights
 from relex.extrapolation.predict import THE_LINE, is_norm
+from relex.extrapolation.scratch import Scratch
 from relex.window import Window
 
 Baseline = Literal["scaled", "secant", "line"]
@@ -89,12 +90,14 @@ def _tensor(
         return base.read(name)
     if options.norms == "newest" and is_norm(name):
         return window.read(window.steps[-1], name).to(info.dtype)
-    reader = PieceReader(window, base, list(weight_of), torch.device("cpu"), "exact")
+    reader = PieceReader(window, base, list(weight_of), "exact")
     weight_1S = torch.tensor([list(weight_of.values())])
-    buffer = reader.new_buffer()
+    buffer = torch.empty(reader.buffer_bytes, dtype=torch.uint8)
+    scratch = Scratch(torch.device("cpu"))
     start = (
         window.read(window.steps[-1], name) if options.anchor == "newest" else base.read(name)
     ).to(torch.promote_types(info.dtype, torch.float32))
     for first, last in spans(0, info.num_elements, PIECE_ELEMENTS):
-        start[first:last] += reader.read(name, (first, last), buffer).combine(weight_1S)[:, 0]
+        piece = reader.read(name, (first, last), buffer, scratch)
+        start[first:last] += piece.combine(weight_1S, scratch)[0]
     return start.to(info.dtype)

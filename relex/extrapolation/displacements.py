@@ -16,6 +16,7 @@ import torch
 from relex.checkpoints import Checkpoint, all_finite
 from relex.config.extrapolation import Convention
 from relex.errors import CheckpointError
+from relex.extrapolation.scratch import Scratch
 from relex.window import SparseWindow, Window
 
 BLOCK_ELEMENTS = 1 << 9
@@ -25,6 +26,9 @@ CHUNK_ELEMENTS = 1 << 13
 """Elements subtracted at once on a CPU, to stay in its cache; a GPU takes whole pieces."""
 
 PIECE_ELEMENTS = 1 << 18
+
+ALIGNMENT = 64
+"""Bytes; at which rows begin, for the processor's widest instructions."""
 
 Span = tuple[int, int]
 
@@ -52,28 +56,35 @@ class Piece:
 
     convention: Convention
 
-    def combine(self, mixing_RS: torch.Tensor) -> torch.Tensor:
-        """Weighted sums over the steps of the displacements: N x R, on the device of the piece.
+    def combine(self, mixing_RS: torch.Tensor, scratch: Scratch) -> torch.Tensor:
+        """Weighted sums over the steps of the displacements: R x N, float32, in `scratch`.
 
         Summed in float32, so off by at most S u times the sum of the terms' sizes, with u = 2^-24.
         """
         mixing_RS = mixing_RS.to(self.base_N.device)
-        sum_RM = torch.cat([mixing_RS @ chunk_SM for chunk_SM in self.displacements()], dim=1)
+        shape = (len(mixing_RS), self.snapshot_SM.shape[1])
+        sum_RM = scratch.take("sums of moved", shape, torch.float32)
+        first = 0
+        for chunk_SM in self.displacements(scratch):
+            last = first + chunk_SM.shape[1]
+            torch.mm(mixing_RS, chunk_SM, out=sum_RM[:, first:last])
+            first = last
         if self.position_M is None:
-            return sum_RM.T[: len(self.base_N)].contiguous()
-        sum_NR = torch.zeros(len(self.base_N), len(mixing_RS), device=self.base_N.device)
-        sum_NR[self.position_M] = sum_RM.T[: len(self.position_M)]
-        return sum_NR
+            return sum_RM[:, : len(self.base_N)]
+        sum_RN = scratch.take("sums", (len(mixing_RS), len(self.base_N)), torch.float32)
+        sum_RN.zero_()
+        sum_RN[:, self.position_M] = sum_RM[:, : len(self.position_M)]
+        return sum_RN
 
-    def displacements(self) -> Iterator[torch.Tensor]:
+    def displacements(self, scratch: Scratch) -> Iterator[torch.Tensor]:
         """Chunk after chunk, S x M, float32; each lies where the one before it was."""
         num_steps, num_padded = self.snapshot_SM.shape
-        device = self.base_N.device
-        chunk_elements = min(CHUNK_ELEMENTS if device.type == "cpu" else num_padded, num_padded)
-        scratch_SM = torch.empty(num_steps, chunk_elements, device=device)
+        on_cpu = self.base_N.device.type == "cpu"
+        chunk_elements = min(CHUNK_ELEMENTS if on_cpu else num_padded, num_padded)
         subtract = _SUBTRACT[self.convention]
         for first, last in spans(0, num_padded, chunk_elements):
-            displacement_SM = scratch_SM[:, : last - first]
+            shape = (num_steps, last - first)
+            displacement_SM = scratch.take("displacements", shape, torch.float32)
             subtract(self.snapshot_SM[:, first:last], self.start_M[first:last], displacement_SM)
             yield displacement_SM
 
@@ -97,76 +108,92 @@ class PieceReader:
     """Reads pieces of any tensor of a window and its base into buffers that are used again."""
 
     def __init__(
-        self,
-        window: Window,
-        base: Checkpoint,
-        steps: Sequence[int],
-        device: torch.device,
-        convention: Convention,
+        self, window: Window, base: Checkpoint, steps: Sequence[int], convention: Convention
     ) -> None:
         self.window, self.base, self.steps = window, base, steps
-        self.device, self._convention = device, convention
+        self._convention = convention
+        self._is_sparse = isinstance(window, SparseWindow) and window.is_sparse
         widths = [
             info.dtype.itemsize for info in [*window.tensors.values(), *base.tensors.values()]
         ]
-        self.buffer_bytes = (len(steps) + 1) * PIECE_ELEMENTS * max(widths)
+        self.buffer_bytes = (len(steps) + 2) * PIECE_ELEMENTS * max(widths)
+        """Memory for one piece of any tensor: the base, the start and all steps."""
 
-    def new_buffer(self) -> torch.Tensor:
-        """Memory for one piece of any tensor; pinned where a GPU copies from it."""
-        on_gpu = self.device.type == "cuda"
-        return torch.empty(self.buffer_bytes, dtype=torch.uint8, pin_memory=on_gpu)
+    def read(self, name: str, span: Span, buffer: torch.Tensor, scratch: Scratch) -> Piece:
+        """One span of the tensor, in `buffer`, which has `buffer_bytes` on the scratch's device.
 
-    def read(self, name: str, span: Span, buffer: torch.Tensor) -> Piece:
-        """One span of the tensor, on the device. It lies in `buffer` where that is the CPU.
-
-        Raises CheckpointError when the base is not finite there; snapshots are not checked.
+        On a GPU the copies may still be under way, on the current stream. Raises CheckpointError
+        when the base is not finite there; snapshots are not checked.
         """
-        sparse = isinstance(self.window, SparseWindow) and self.window.is_sparse
-        read = self._read_moved if sparse else self._read_all
-        piece = read(name, span, buffer)
-        if not all_finite(piece.base_N):
+        on_cpu = buffer.device.type == "cpu"
+        host = buffer if on_cpu else scratch.take_on_host("piece", buffer.shape, torch.uint8)
+        rows = self._rows(name, span[1] - span[0], host)
+        self.base.read_into(name, span[0], rows.base_N)
+        if not all_finite(rows.base_N):
             raise CheckpointError(f"{self.base.folder}: {name} has values that are not finite")
-        return piece if self.device.type == "cpu" else self._on_device(piece)
+        read = self._read_moved if self._is_sparse else self._read_all
+        piece = read(name, span, rows)
+        return piece if on_cpu else _copied(piece, host, buffer)
 
-    def _read_all(self, name: str, span: Span, buffer: torch.Tensor) -> Piece:
-        start, num_elements = span[0], span[1] - span[0]
-        snapshot_SM, start_M = self._rows(name, num_elements, buffer)
-        base_N = start_M[:num_elements]
-        self.base.read_into(name, start, base_N)
-        self.window.read_rows(self.steps, name, start, snapshot_SM[:, :num_elements])
-        return Piece(base_N, None, start_M, snapshot_SM, self._convention)
+    def _read_all(self, name: str, span: Span, rows: "_Rows") -> Piece:
+        num_elements = len(rows.base_N)
+        start_M, snapshot_SM = rows.of(num_elements)
+        start_M[:num_elements] = rows.base_N
+        self.window.read_rows(self.steps, name, span[0], snapshot_SM[:, :num_elements])
+        return Piece(rows.base_N, None, start_M, snapshot_SM, self._convention)
 
-    def _read_moved(self, name: str, span: Span, buffer: torch.Tensor) -> Piece:
+    def _read_moved(self, name: str, span: Span, rows: "_Rows") -> Piece:
         assert isinstance(self.window, SparseWindow)
         position_M, value_SM = self.window.read_moved(self.steps, name, *span)
-        snapshot_SM, start_M = self._rows(name, len(position_M), buffer)
-        base_N = self.base.read(name, *span)
+        start_M, snapshot_SM = rows.of(len(position_M))
         snapshot_SM[:, : len(position_M)] = value_SM
-        start_M[: len(position_M)] = base_N[position_M]
-        return Piece(base_N, position_M, start_M, snapshot_SM, self._convention)
+        torch.index_select(rows.base_N, 0, position_M, out=start_M[: len(position_M)])
+        return Piece(rows.base_N, position_M, start_M, snapshot_SM, self._convention)
 
-    def _rows(
-        self, name: str, num_elements: int, buffer: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Room in `buffer` for snapshots and base, S x M and M, with M padded by zeros.
+    def _rows(self, name: str, num_elements: int, host: torch.Tensor) -> "_Rows":
+        dtype, num_steps = self.window.tensors[name].dtype, len(self.steps)
+        info = self.base.tensors[name]
+        num_bytes = num_elements * info.dtype.itemsize
+        base_N = host[:num_bytes].view(info.dtype)
+        return _Rows(base_N, host[-(-num_bytes // ALIGNMENT) * ALIGNMENT :], dtype, num_steps)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of one piece in the memory of a buffer."""
+
+    base_N: torch.Tensor
+    rest: torch.Tensor
+    snapshot_dtype: torch.dtype
+    num_steps: int
+
+    def of(self, num_elements: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Start (M) and snapshots (S x M) of so many elements, padded by zeros to whole blocks.
 
         At least one block, so that a piece in which nothing moved needs no care.
         """
         num_padded = max(-(-num_elements // BLOCK_ELEMENTS), 1) * BLOCK_ELEMENTS
-        dtypes = self.window.tensors[name].dtype, self.base.tensors[name].dtype
-        num_bytes = len(self.steps) * num_padded * dtypes[0].itemsize
-        snapshot_SM = buffer[:num_bytes].view(dtypes[0]).view(-1, num_padded)
-        start_M = buffer[num_bytes:][: num_padded * dtypes[1].itemsize].view(dtypes[1])
-        snapshot_SM[:, num_elements:] = 0
+        num_bytes = num_padded * self.base_N.dtype.itemsize
+        start_M = self.rest[:num_bytes].view(self.base_N.dtype)
+        more_bytes = self.num_steps * num_padded * self.snapshot_dtype.itemsize
+        snapshot_SM = self.rest[num_bytes:][:more_bytes].view(self.snapshot_dtype)
+        snapshot_SM = snapshot_SM.view(self.num_steps, num_padded)
         start_M[num_elements:] = 0
-        return snapshot_SM, start_M
+        snapshot_SM[:, num_elements:] = 0
+        return start_M, snapshot_SM
 
-    def _on_device(self, piece: Piece) -> Piece:
-        position_M = piece.position_M
-        return Piece(
-            piece.base_N.to(self.device),
-            None if position_M is None else position_M.to(self.device),
-            piece.start_M.to(self.device, non_blocking=True),
-            piece.snapshot_SM.to(self.device, non_blocking=True),
-            piece.convention,
-        )
+
+def _copied(piece: Piece, host: torch.Tensor, buffer: torch.Tensor) -> Piece:
+    """The piece in the memory of a GPU: one copy of all its bytes."""
+
+    def there(tensor: torch.Tensor) -> torch.Tensor:
+        first = tensor.data_ptr() - host.data_ptr()
+        return buffer[first:][: tensor.nbytes].view(tensor.dtype).view(tensor.shape)
+
+    last = piece.snapshot_SM
+    num_bytes = last.data_ptr() - host.data_ptr() + last.nbytes
+    buffer[:num_bytes].copy_(host[:num_bytes], non_blocking=True)
+    position_M = None if piece.position_M is None else piece.position_M.to(buffer.device)
+    return Piece(
+        there(piece.base_N), position_M, there(piece.start_M), there(last), piece.convention
+    )

@@ -12,12 +12,12 @@ from typing import Literal
 import torch
 
 from relex.atomic import new_folder
-from relex.checkpoints import Checkpoint, TensorFileWriter, fill_checkpoint
+from relex.checkpoints import Checkpoint, Fill, TensorFileWriter, fill_checkpoint
 from relex.config.extrapolation import Convention
-from relex.device import resolve_device
+from relex.device import resolve_devices
 from relex.errors import FactorsError, WindowError
 from relex.extrapolation.checks import check_beyond, check_window_of_base, choose_steps
-from relex.extrapolation.displacements import Piece, PieceReader
+from relex.extrapolation.displacements import Piece, PieceReader, Span
 from relex.extrapolation.factors import (
     DIRECTIONS_FILE,
     KIND,
@@ -34,12 +34,11 @@ from relex.extrapolation.line_fit import fit_line
 from relex.extrapolation.parts import Part, tensors_of_part
 from relex.extrapolation.piece_threads import PieceThreads, Work
 from relex.extrapolation.predict import add_displacement, predict_coefficients
+from relex.extrapolation.scratch import Scratch
 from relex.extrapolation.subspace import Subspace, leading_subspace, piece_directions
 from relex.manifest import describe_folder, write_manifest
 from relex.storage.folder import FolderStore
 from relex.window import Window
-
-DEFAULT_MEMORY_BYTES = 2_000_000_000
 
 OnProgress = Callable[[int, int], None]
 """Called with the elements done so far and the elements in all."""
@@ -77,7 +76,7 @@ def fit_factors(
     convention: Convention = "exact",
     part: Part | None = None,
     predictions: Mapping[int, Path] | None = None,
-    memory_bytes: int = DEFAULT_MEMORY_BYTES,
+    memory_bytes: int | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     on_progress: OnProgress = ignore_progress,
 ) -> Factors:
@@ -87,7 +86,8 @@ def fit_factors(
     tensors of that part are fitted, for `merge_factors` to join. `predictions` are targets and the
     new folders for their checkpoints, written in the same pass with the bits that `predict_tensors`
     gives. A tensor whose snapshots fit into `memory_bytes` is read once, a larger one twice; no
-    bits depend on that budget. One piece of all steps is the least that is held.
+    bits depend on that budget. One piece of all steps is the least that is held. By default the
+    budget is 2 GB on the CPU, and on every GPU of the machine half of what is free there.
 
     Raises InputError when `out` exists, WindowError, CheckpointError or FactorsError when window,
     base and options do not go together or weights are not finite, ResourceError when there is no
@@ -96,7 +96,7 @@ def fit_factors(
     """
     predictions = predictions or {}
     chosen = choose_steps(window, steps, rank)
-    where = torch.device(resolve_device(device))
+    devices = resolve_devices(device)
     check_window_of_base(window, base)
     if part is not None and predictions:
         raise FactorsError(
@@ -104,7 +104,7 @@ def fit_factors(
         )
     for target in predictions:
         check_beyond(window.where, chosen[-1], target)
-    reader = PieceReader(window, base, chosen, where, convention)
+    reader = PieceReader(window, base, chosen, convention)
     table = FactorsTable(
         base_digest=base.digest(),
         steps=chosen,
@@ -119,8 +119,9 @@ def fit_factors(
             target: stack.enter_context(fill_checkpoint(folder, base))
             for target, folder in predictions.items()
         }
+        threads = PieceThreads(reader, devices, memory_bytes)
         fitter = _Fitter(reader, table, checkpoints)
-        table = fitter.fit_into(partial / DIRECTIONS_FILE, memory_bytes, on_progress)
+        table = fitter.fit_into(partial / DIRECTIONS_FILE, threads, on_progress)
         folder = FolderStore(partial)
         folder.put(TABLE_FILE, table.model_dump_json(indent=1).encode())
         inputs = fit_inputs(window, base, chosen, rank, convention, part)
@@ -132,68 +133,65 @@ class _Fitter:
     """What is done with every piece of a tensor, and what is kept of it."""
 
     def __init__(
-        self,
-        reader: PieceReader,
-        table: FactorsTable,
-        checkpoints: Mapping[int, Callable[[str, torch.Tensor], None]],
+        self, reader: PieceReader, table: FactorsTable, checkpoints: Mapping[int, Fill]
     ) -> None:
         self._reader, self._table, self._checkpoints = reader, table, checkpoints
         self._fits: dict[str, TensorFit] = {}
 
-    def fit_into(self, path: Path, memory_bytes: int, on_progress: OnProgress) -> FactorsTable:
+    def fit_into(self, path: Path, threads: PieceThreads, on_progress: OnProgress) -> FactorsTable:
         """Write the directions of every tensor to `path`; returns the table with the rest."""
         infos = self._reader.base.tensors
         names = tensors_of_part(self._reader.base, self._table.part)
         num_elements = {n: infos[n].num_elements for n in names if infos[n].dtype.is_floating_point}
         schema = directions_schema(num_elements, self._table.rank)
-        with (
-            TensorFileWriter(path, schema, {}) as writer,
-            PieceThreads(self._reader, memory_bytes) as threads,
-        ):
+        with TensorFileWriter(path, schema, {}) as writer, threads:
             self._writer = writer
             self._copy_buffers(infos.keys() - num_elements.keys())
             progress = _Progress(
                 on_progress, sum(n * threads.num_reads(n) for n in num_elements.values())
             )
-            work = Work(_gram, self._outputs_of, self._write, progress.advance)
-            threads.run(num_elements, work)
+            threads.run(num_elements, Work(_gram, self._outputs_of, progress.advance))
         return self._table.model_copy(update={"tensors": self._fits})
 
     def _copy_buffers(self, names: Collection[str]) -> None:
         for name in names:
-            for append in self._checkpoints.values():
-                append(name, self._reader.base.read(name))
+            for fill in self._checkpoints.values():
+                fill(name, 0, self._reader.base.read(name))
 
     def _outputs_of(
         self, name: str, grams: Sequence[torch.Tensor]
-    ) -> Callable[[Piece], list[torch.Tensor]]:
-        """Fit the tensor; returns what turns a piece into its directions and predictions."""
+    ) -> Callable[[Piece, Span, Scratch], None]:
+        """Fit the tensor; returns what writes the directions and predictions of a piece."""
         num_steps = len(self._table.steps)
         gram_SS = sum(grams, torch.zeros(num_steps, num_steps, dtype=torch.float64))
         self._check_finite(name, gram_SS)
         subspace = leading_subspace(gram_SS, self._table.rank)
         self._fits[name] = describe_tensor(self._table.positions, subspace, gram_SS)
-        table = self._table.model_copy(update={"tensors": self._fits})
+        table = self._table.model_copy(update={"tensors": {name: self._fits[name]}})
         dtype = self._reader.base.tensors[name].dtype
-        coefficients = [predict_coefficients(table, name, step) for step in self._checkpoints]
+        moves = [
+            (fill, predict_coefficients(table, name, step))
+            for step, fill in self._checkpoints.items()
+        ]
 
-        def outputs(piece: Piece) -> list[torch.Tensor]:
-            direction_NR = piece_directions(piece, subspace)
-            moved = (
-                add_displacement(piece.base_N, direction_NR, coefficient_R, dtype, table.convention)
-                for coefficient_R in coefficients
-            )
-            num_absent = table.rank - direction_NR.shape[1]
-            padded_NR = torch.nn.functional.pad(direction_NR, (0, num_absent))
-            return [tensor.cpu() for tensor in (padded_NR, *moved)]
+        def outputs(piece: Piece, span: Span, scratch: Scratch) -> None:
+            direction_RN = piece_directions(piece, subspace, scratch)
+            for fill, coefficient_R in moves:
+                moved_N = add_displacement(
+                    piece.base_N, direction_RN, coefficient_R, dtype, table.convention, scratch
+                )
+                fill(name, span[0], scratch.to_host("moved", moved_N))
+            direction_NR = scratch.to_host("directions", self._padded(direction_RN))
+            self._writer.put(name, span[0] * table.rank, direction_NR)
 
         return outputs
 
-    def _write(self, name: str, outputs: list[torch.Tensor]) -> None:
-        directions_NR, *predictions = outputs
-        self._writer.append(name, directions_NR)
-        for append, weights_N in zip(self._checkpoints.values(), predictions, strict=True):
-            append(name, weights_N)
+    def _padded(self, direction_RN: torch.Tensor) -> torch.Tensor:
+        """As they are written: N x R, with columns of zeros for the directions that are absent."""
+        num_absent = self._table.rank - len(direction_RN)
+        if num_absent:
+            direction_RN = torch.nn.functional.pad(direction_RN, (0, 0, 0, num_absent))
+        return direction_RN.T.contiguous()
 
     def _check_finite(self, name: str, gram_SS: torch.Tensor) -> None:
         """A displacement that is not finite makes the sum of its squares so."""
@@ -205,8 +203,8 @@ class _Fitter:
                 )
 
 
-def _gram(piece: Piece) -> torch.Tensor:
-    return piece_gram(piece).cpu()
+def _gram(piece: Piece, scratch: Scratch) -> torch.Tensor:
+    return piece_gram(piece, scratch).cpu()
 
 
 class _Progress:

@@ -2,63 +2,107 @@
 
 The second function of a tensor depends on what the first gave for all its pieces. A tensor whose
 pieces fit in the buffers stays in them between the two, and the tensors after it are read
-meanwhile; a larger one is read twice. Results are used by the calling thread, in the order of the
-pieces, so they do not depend on the number of threads.
+meanwhile; a larger one is read twice. What the first function gave is used in the order of the
+pieces, so no bits depend on the number of threads. With several GPUs the tensors take turns.
 """
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Generic, Self, TypeVar
 
 import torch
 
 from relex.extrapolation.displacements import PIECE_ELEMENTS, Piece, PieceReader, Span, spans
+from relex.extrapolation.scratch import Scratch
 
 First = TypeVar("First")
-Second = TypeVar("Second")
 Result = TypeVar("Result")
 
-LEAST_THREADS = 8
-"""More than the cores of a small machine: some wait for the disk or the network."""
+LEAST_THREADS = 2
+"""One reads while the other computes. More threads than cores only push each other's pieces out
+of the caches."""
+
+LEAST_REMOTE_THREADS = 8
+"""Where most of them wait for the network."""
+
+CPU_MEMORY_BYTES = 2_000_000_000
+"""Budget in the memory of the CPU, unless another one is given."""
+
+GPU_MEMORY_FRACTION = 0.5
+"""Budget on a GPU, of what is free there, unless another one is given."""
 
 
 @dataclass(frozen=True)
-class Work(Generic[First, Second]):
-    """What is done with a tensor: functions of pieces in the threads, others in the caller's."""
+class Work(Generic[First]):
+    """What is done with a tensor: functions of its pieces, which run in the threads."""
 
-    first: Callable[[Piece], First]
-    """Done with every piece."""
+    first: Callable[[Piece, Scratch], First]
+    """Done with every piece; what it gives is on the CPU."""
 
-    second: Callable[[str, Sequence[First]], Callable[[Piece], Second]]
+    second: Callable[[str, Sequence[First]], Callable[[Piece, Span, Scratch], None]]
     """From the tensor's name and what `first` gave: what is done with every piece then."""
 
-    use: Callable[[str, Second], None]
-    """Takes the name and what that gave, piece after piece."""
-
     on_read: Callable[[int], None]
-    """Called with the number of elements of a piece that was read."""
+    """Called in the caller's thread with the number of elements of a piece that was read."""
+
+
+@dataclass
+class _Place:
+    """A device and its buffers."""
+
+    device: torch.device
+    num_buffers: int
+    buffer_bytes: int
+    num_made: int = 0
+    free: list[torch.Tensor] = field(default_factory=list)
+
+    @property
+    def num_left(self) -> int:
+        return self.num_buffers - self.num_made + len(self.free)
+
+    def take(self) -> torch.Tensor:
+        if self.free:
+            return self.free.pop()
+        self.num_made += 1
+        return torch.empty(self.buffer_bytes, dtype=torch.uint8, device=self.device)
 
 
 @dataclass
 class _Held(Generic[First]):
-    """A tensor that is being read and will stay in its buffers."""
+    """A tensor that stays in its buffers from the first function to the second."""
 
     name: str
+    place: _Place
+    pieces: list[Span]
     buffers: list[torch.Tensor]
-    results: list[Future[tuple[Piece, First]]]
+    firsts: list[Future[tuple[Piece, First]]]
+    seconds: list[Future[None]] = field(default_factory=list)
 
 
 class PieceThreads:
     """A context manager; leaving it waits for what is running and drops what is not."""
 
-    def __init__(self, reader: PieceReader, memory_bytes: int) -> None:
+    def __init__(
+        self, reader: PieceReader, devices: Sequence[torch.device], memory_bytes: int | None
+    ) -> None:
+        """`memory_bytes` is the budget on each of `devices`; by default it follows the device."""
         self._reader = reader
-        self._num_unused = self._num_buffers = max(memory_bytes // reader.buffer_bytes, 1)
-        self._free: list[torch.Tensor] = []
-        self._num_threads = max(LEAST_THREADS, os.cpu_count() or 1)
+        self._places = [
+            _Place(
+                device, _num_buffers(device, memory_bytes, reader.buffer_bytes), reader.buffer_bytes
+            )
+            for device in devices
+        ]
+        is_remote = reader.window.where.startswith("s3://")
+        least_threads = LEAST_REMOTE_THREADS if is_remote else LEAST_THREADS
+        self._num_threads = max(least_threads, os.cpu_count() or 1)
+        self._local = threading.local()
 
     def __enter__(self) -> Self:
         self._torch_threads = torch.get_num_threads()
@@ -72,113 +116,139 @@ class PieceThreads:
 
     def num_reads(self, num_elements: int) -> int:
         """How often a tensor of that size is read: once or twice."""
-        return 1 if len(_pieces(num_elements)) <= self._num_buffers else 2
+        num_buffers = min(place.num_buffers for place in self._places)
+        return 1 if len(_pieces(num_elements)) <= num_buffers else 2
 
-    def run(self, num_elements: Mapping[str, int], work: Work[First, Second]) -> None:
+    def run(self, num_elements: Mapping[str, int], work: Work[First]) -> None:
         """Do `work` for every tensor, in order."""
-        under_way: deque[_Held[First]] = deque()
-        for name, number in num_elements.items():
-            pieces = _pieces(number)
-            while under_way and self._is_full(under_way, len(pieces)):
-                self._finish(under_way.popleft(), work)
-            if self.num_reads(number) == 1:
-                under_way.append(self._hold(name, pieces, work))
+        reading: deque[_Held[First]] = deque()
+        ending: deque[_Held[First]] = deque()
+
+        def advance() -> None:
+            """End the oldest tensor, but not before the threads have enough to do."""
+            if ending and (not reading or _num_pieces(ending) >= self._num_threads):
+                self._end(ending.popleft())
             else:
-                self._read_twice(name, pieces, work)
-        while under_way:
-            self._finish(under_way.popleft(), work)
+                ending.append(self._begin_second(reading.popleft(), work))
 
-    def _is_full(self, under_way: Sequence[_Held[First]], num_pieces: int) -> bool:
-        """Whether nothing more may begin: no buffers, or enough to keep all threads busy."""
-        num_waiting = sum(len(held.buffers) for held in list(under_way)[1:])
-        return self._num_left < num_pieces or num_waiting >= self._num_threads
+        for (name, number), place in zip(num_elements.items(), cycle(self._places), strict=False):
+            pieces = _pieces(number)
+            while (reading or ending) and (
+                place.num_left < len(pieces) or _num_pieces(reading) >= self._num_threads
+            ):
+                advance()
+            if self.num_reads(number) == 1:
+                reading.append(self._begin_first(name, place, pieces, work))
+            else:
+                self._read_twice(name, place, pieces, work)
+        while reading or ending:
+            advance()
 
-    def _hold(self, name: str, pieces: list[Span], work: Work[First, Second]) -> _Held[First]:
-        def read(span: Span, buffer: torch.Tensor) -> tuple[Piece, First]:
-            piece = self._reader.read(name, span, buffer)
-            return piece, work.first(piece)
+    def _begin_first(
+        self, name: str, place: _Place, pieces: list[Span], work: Work[First]
+    ) -> _Held[First]:
+        def first(span: Span, buffer: torch.Tensor) -> tuple[Piece, First]:
+            with self._desk(place.device) as scratch:
+                piece = self._reader.read(name, span, buffer, scratch)
+                return piece, work.first(piece, scratch)
 
-        buffers = [self._take() for _ in pieces]
-        results = [self._pool.submit(read, *job) for job in zip(pieces, buffers, strict=True)]
-        return _Held(name, buffers, results)
+        buffers = [place.take() for _ in pieces]
+        jobs = zip(pieces, buffers, strict=True)
+        return _Held(name, place, pieces, buffers, [self._pool.submit(first, *job) for job in jobs])
 
-    def _finish(self, held: _Held[First], work: Work[First, Second]) -> None:
-        pieces, firsts = [], []
-        for future in held.results:
-            piece, first = future.result()
-            pieces.append(piece)
-            firsts.append(first)
-            work.on_read(len(piece.base_N))
-        second = work.second(held.name, firsts)
-        results = self._in_order(second, pieces)
-        for buffer, result in zip(held.buffers, results, strict=True):
-            work.use(held.name, result)
-            self._free.append(buffer)
+    def _begin_second(self, held: _Held[First], work: Work[First]) -> _Held[First]:
+        done = []
+        for future in held.firsts:
+            done.append(future.result())
+            work.on_read(len(done[-1][0].base_N))
+        second = work.second(held.name, [found for _, found in done])
 
-    def _in_order(
-        self, function: Callable[[Piece], Result], pieces: Sequence[Piece]
-    ) -> Iterator[Result]:
-        """`function` of every piece, no further ahead of the caller than keeps the threads busy."""
-        under_way: deque[Future[Result]] = deque()
-        for piece in pieces:
-            under_way.append(self._pool.submit(function, piece))
-            if len(under_way) > self._num_threads:
-                yield under_way.popleft().result()
-        for future in under_way:
-            yield future.result()
+        def end(piece: Piece, span: Span) -> None:
+            with self._desk(held.place.device) as scratch:
+                second(piece, span, scratch)
 
-    def _read_twice(self, name: str, pieces: list[Span], work: Work[First, Second]) -> None:
-        firsts = list(self._stream(name, pieces, work.first, work.on_read))
-        for result in self._stream(name, pieces, work.second(name, firsts), work.on_read):
-            work.use(name, result)
+        for (piece, _), span in zip(done, held.pieces, strict=True):
+            held.seconds.append(self._pool.submit(end, piece, span))
+        return held
+
+    def _end(self, held: _Held[First]) -> None:
+        for buffer, future in zip(held.buffers, held.seconds, strict=True):
+            future.result()
+            held.place.free.append(buffer)
+
+    def _read_twice(self, name: str, place: _Place, pieces: list[Span], work: Work[First]) -> None:
+        def first(piece: Piece, span: Span, scratch: Scratch) -> First:
+            return work.first(piece, scratch)
+
+        firsts = list(self._stream(name, place, pieces, first, work.on_read))
+        for _ in self._stream(name, place, pieces, work.second(name, firsts), work.on_read):
+            pass
 
     def _stream(
         self,
         name: str,
+        place: _Place,
         pieces: list[Span],
-        function: Callable[[Piece], Result],
+        function: Callable[[Piece, Span, Scratch], Result],
         on_read: Callable[[int], None],
     ) -> Iterator[Result]:
         """`function` of every piece, in order, with as many under way as there are buffers."""
 
-        def read(span: Span, buffer: torch.Tensor) -> Result:
-            return function(self._reader.read(name, span, buffer))
+        def job(span: Span, buffer: torch.Tensor) -> Result:
+            with self._desk(place.device) as scratch:
+                return function(self._reader.read(name, span, buffer, scratch), span, scratch)
 
         under_way: deque[tuple[Span, torch.Tensor, Future[Result]]] = deque()
+
+        def collect() -> Result:
+            (first, last), buffer, future = under_way.popleft()
+            result = future.result()
+            place.free.append(buffer)
+            on_read(last - first)
+            return result
+
         for span in pieces:
-            if self._num_left == 0:
-                yield self._collect(under_way, on_read)
-            buffer = self._take()
-            under_way.append((span, buffer, self._pool.submit(read, span, buffer)))
+            if place.num_left == 0:
+                yield collect()
+            buffer = place.take()
+            under_way.append((span, buffer, self._pool.submit(job, span, buffer)))
         while under_way:
-            yield self._collect(under_way, on_read)
-
-    def _collect(
-        self,
-        under_way: deque[tuple[Span, torch.Tensor, Future[Result]]],
-        on_read: Callable[[int], None],
-    ) -> Result:
-        (first, last), buffer, future = under_way.popleft()
-        result = future.result()
-        self._free.append(buffer)
-        on_read(last - first)
-        return result
-
-    @property
-    def _num_left(self) -> int:
-        return self._num_unused + len(self._free)
-
-    def _take(self) -> torch.Tensor:
-        if self._free:
-            return self._free.pop()
-        self._num_unused -= 1
-        return self._reader.new_buffer()
+            yield collect()
 
     def _prepare_thread(self) -> None:
-        """One core each; on a GPU a stream each, so that copies and products overlap."""
+        """One core each; the copies and products of one piece overlap with those of others."""
         torch.set_num_threads(1)
-        if self._reader.device.type == "cuda":
-            torch.cuda.set_stream(torch.cuda.Stream(self._reader.device))  # type: ignore[no-untyped-call]
+        self._local.scratches = {place.device: Scratch(place.device) for place in self._places}
+        self._local.streams = {
+            place.device: torch.cuda.Stream(place.device)  # type: ignore[no-untyped-call]
+            for place in self._places
+            if place.device.type == "cuda"
+        }
+
+    @contextmanager
+    def _desk(self, device: torch.device) -> Iterator[Scratch]:
+        """The thread's scratch on a device; all that was begun there is done on leaving.
+
+        On a GPU every thread has a stream of its own, so waiting for it stops nobody else.
+        """
+        scratch = self._local.scratches[device]
+        if device.type == "cpu":
+            yield scratch
+            return
+        stream = self._local.streams[device]
+        with torch.cuda.stream(stream):
+            yield scratch
+            stream.synchronize()
+
+
+def _num_buffers(device: torch.device, memory_bytes: int | None, buffer_bytes: int) -> int:
+    if memory_bytes is None and device.type == "cuda":
+        memory_bytes = int(torch.cuda.mem_get_info(device)[0] * GPU_MEMORY_FRACTION)
+    return max((memory_bytes or CPU_MEMORY_BYTES) // buffer_bytes, 1)
+
+
+def _num_pieces(many: Sequence[_Held[First]]) -> int:
+    return sum(len(held.pieces) for held in many)
 
 
 def _pieces(num_elements: int) -> list[Span]:

@@ -17,6 +17,7 @@ from relex.extrapolation.checks import check_prediction, check_window_of_base
 from relex.extrapolation.displacements import PIECE_ELEMENTS, Span, spans
 from relex.extrapolation.factors import Factors, FactorsTable
 from relex.extrapolation.polynomial import polynomial_weights
+from relex.extrapolation.scratch import Scratch
 from relex.window import Window
 
 THE_LINE = PredictionOptions()
@@ -65,8 +66,8 @@ def write_predictions(
         fills = [stack.enter_context(fill_checkpoint(out, base)) for out in folders.values()]
         for name, info in base.tensors.items():
             for span in spans(0, info.num_elements, PIECE_ELEMENTS):
-                for append, weights_N in zip(fills, predictor.piece(name, span), strict=True):
-                    append(name, weights_N)
+                for fill, weights_N in zip(fills, predictor.piece(name, span), strict=True):
+                    fill(name, span[0], weights_N)
                 num_done += span[1] - span[0]
                 on_progress(num_done, num_total)
 
@@ -123,24 +124,32 @@ def predict_displacement(
 
 def add_displacement(
     weights_N: torch.Tensor,
-    direction_NR: torch.Tensor,
+    direction_RN: torch.Tensor,
     coefficient_R: torch.Tensor,
     dtype: torch.dtype,
     convention: Convention,
+    scratch: Scratch,
 ) -> torch.Tensor:
     """The weights moved along the directions: summed in at least float32, rounded to `dtype`.
 
-    A tensor without directions keeps its bits.
+    In `scratch`; a tensor without directions keeps its bits.
     """
     if not len(coefficient_R):
         return weights_N.to(dtype)
-    # Term by term, several times as fast as a product with a matrix that has one column or few.
+    moved_N = scratch.take("moved", weights_N.shape, torch.float32)
+    # Term by term, several times as fast as a product with a matrix that has one row or few.
     coefficients = coefficient_R.float().tolist()
-    displacement_N: torch.Tensor = direction_NR[:, 0] * coefficients[0]
-    for column, coefficient in enumerate(coefficients[1:], start=1):
-        displacement_N += direction_NR[:, column] * coefficient
-    moved_N: torch.Tensor = displacement_N + weights_N
-    return (moved_N.bfloat16() if convention == "published" else moved_N).to(dtype)
+    torch.mul(direction_RN[0], coefficients[0], out=moved_N)
+    for direction_N, coefficient in zip(direction_RN[1:], coefficients[1:], strict=False):
+        moved_N += direction_N * coefficient
+    if weights_N.dtype == torch.float64:
+        moved_N = moved_N + weights_N
+    else:
+        start_N = scratch.take("start", weights_N.shape, torch.float32)
+        moved_N += start_N.copy_(weights_N)
+    if convention == "published":
+        moved_N = moved_N.bfloat16()
+    return scratch.take("rounded", weights_N.shape, dtype).copy_(moved_N)
 
 
 class _Predictor:
@@ -161,31 +170,32 @@ class _Predictor:
         check_base(factors, base)
         self._newest = _newest(factors, base, window) if options.needs_window else None
         self._factors, self._base = factors, base
-        self._steps, self._options, self._device = steps, options, device
+        self._steps, self._options = steps, options
+        self._scratch = Scratch(torch.device(device))
 
     def tensor(self, name: str) -> torch.Tensor:
         """The whole tensor at the first of the steps."""
         info = self._base.tensors[name]
-        pieces = (self.piece(name, s)[0] for s in spans(0, info.num_elements, PIECE_ELEMENTS))
-        tensor = torch.empty(info.num_elements, dtype=info.dtype, device=self._device)
-        for number, weights_N in enumerate(pieces):
-            tensor[number * PIECE_ELEMENTS :][: len(weights_N)] = weights_N
+        tensor = torch.empty(info.num_elements, dtype=info.dtype, device=self._scratch.device)
+        for span in spans(0, info.num_elements, PIECE_ELEMENTS):
+            tensor[slice(*span)] = next(self.piece(name, span))
         return tensor.reshape(info.shape)
 
-    def piece(self, name: str, span: Span) -> list[torch.Tensor]:
-        """One span of a tensor at every step, in the base's dtype."""
+    def piece(self, name: str, span: Span) -> Iterator[torch.Tensor]:
+        """One span of a tensor at every step, in the base's dtype; each ends the one before it."""
         dtype, table = self._base.tensors[name].dtype, self._factors.table
         copied = self._options.norms == "newest" and is_norm(name)
-        weights_N = self._anchor(name, span, copied).to(self._device)
+        weights_N = self._anchor(name, span, copied).to(self._scratch.device)
         if copied or name not in table.tensors or not table.tensors[name].directions:
-            return [weights_N.to(dtype)] * len(self._steps)
-        direction_NR = self._factors.read_directions(name, *span).to(self._device)
-        return [
-            add_displacement(weights_N, direction_NR, coefficient_R, dtype, table.convention)
-            for coefficient_R in (
-                predict_coefficients(table, name, step, self._options) for step in self._steps
+            yield from (weights_N.to(dtype) for _ in self._steps)
+            return
+        direction_NR = self._factors.read_directions(name, *span).to(self._scratch.device)
+        direction_RN = direction_NR.T.contiguous()
+        for step in self._steps:
+            coefficient_R = predict_coefficients(table, name, step, self._options)
+            yield add_displacement(
+                weights_N, direction_RN, coefficient_R, dtype, table.convention, self._scratch
             )
-        ]
 
     def _anchor(self, name: str, span: Span, copied: bool) -> torch.Tensor:
         if self._newest is not None and (copied or self._options.anchor == "newest"):

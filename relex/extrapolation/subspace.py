@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from relex.extrapolation.displacements import Piece
+from relex.extrapolation.scratch import Scratch
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,6 @@ def leading_subspace(gram_SS: torch.Tensor, rank: int) -> Subspace:
     return Subspace(left_SR, square_S[leading].sqrt(), float(gram_SS.trace()))
 
 
-def piece_directions(piece: Piece, subspace: Subspace) -> torch.Tensor:
-    """The directions' elements in a piece, N x R, float32, on the device of the piece."""
-    return piece.combine((subspace.left_SR / subspace.sigma_R).T.float())
+def piece_directions(piece: Piece, subspace: Subspace, scratch: Scratch) -> torch.Tensor:
+    """The directions' elements in a piece: R x N, float32, in `scratch`."""
+    return piece.combine((subspace.left_SR / subspace.sigma_R).T.float(), scratch)

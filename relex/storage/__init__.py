@@ -5,7 +5,6 @@ from pathlib import Path
 from relex.errors import StorageError
 from relex.storage.connection import S3Connection, connection_of
 from relex.storage.folder import FolderStore
-from relex.storage.s3 import MAX_ATTEMPTS, S3Store, open_client
 from relex.storage.store import Readable, Store
 
 __all__ = ["Readable", "S3Connection", "Store", "check_writable", "connection_of", "open_store"]
@@ -15,7 +14,7 @@ PROBE = ".relex-write-probe"
 
 def open_store(uri: str, connection: S3Connection | None = None) -> Store:
     """The store at a folder path or an `s3://bucket/prefix`."""
-    return _open(uri, connection, MAX_ATTEMPTS)
+    return _open(uri, connection)
 
 
 def check_writable(uri: str, connection: S3Connection | None = None) -> None:
@@ -27,7 +26,10 @@ def check_writable(uri: str, connection: S3Connection | None = None) -> None:
     store.delete(PROBE)
 
 
-def _open(uri: str, connection: S3Connection | None, max_attempts: int) -> Store:
-    if uri.startswith("s3://"):
-        return S3Store(uri, open_client(connection or S3Connection(), max_attempts))
-    return FolderStore(Path(uri))
+def _open(uri: str, connection: S3Connection | None, max_attempts: int | None = None) -> Store:
+    if not uri.startswith("s3://"):
+        return FolderStore(Path(uri))
+    # Importing boto3 takes a tenth of a second, which folders need not pay.
+    from relex.storage.s3 import MAX_ATTEMPTS, S3Store, open_client
+
+    return S3Store(uri, open_client(connection or S3Connection(), max_attempts or MAX_ATTEMPTS))

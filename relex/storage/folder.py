@@ -2,11 +2,15 @@
 
 import os
 import shutil
+import time
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 from relex.atomic import write_atomic
 from relex.errors import StorageError
+
+PARTIAL_SUFFIX = ".partial"
 
 
 class FolderStore:
@@ -24,7 +28,7 @@ class FolderStore:
 
     def put_file(self, key: str, path: Path) -> None:
         target = self.root / key
-        partial = target.with_name(f".{target.name}.partial")
+        partial = target.with_name(f".{target.name}{PARTIAL_SUFFIX}")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, partial)
@@ -83,6 +87,16 @@ class FolderStore:
             (self.root / key).unlink(missing_ok=True)
         except OSError as error:
             raise StorageError(f"{self.root / key}: cannot be removed: {error}") from error
+
+    def abort_uploads(self, older_than: timedelta) -> int:
+        unfinished = [
+            path
+            for path in self.root.rglob(f".*{PARTIAL_SUFFIX}")
+            if time.time() - path.stat().st_mtime >= older_than.total_seconds()
+        ]
+        for path in unfinished:
+            path.unlink(missing_ok=True)
+        return len(unfinished)
 
     def child(self, name: str) -> "FolderStore":
         return FolderStore(self.root / name)

@@ -1,10 +1,11 @@
 """The elements of a span that moved, from what changed step by step.
 
-S steps, N elements of a span, M of them that changed at any step.
+S steps, N elements of a span, M of them that changed at any step, C that changed at one step.
 """
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 
 from relex.window.codec import Changes
@@ -17,16 +18,19 @@ def moved_elements(
 
     `changes_of` holds what each step changed, in ascending order, the first against `base_N`.
     """
-    moved_N = torch.zeros(len(base_N), dtype=torch.bool)
+    is_moved_N = np.zeros(len(base_N), dtype=bool)
     for change in changes_of.values():
-        moved_N[change.position_C] = True
-    position_M = moved_N.nonzero()[:, 0]
-    rank_N = moved_N.cumsum(0) - 1
-    value_M = base_N[position_M]
+        is_moved_N[change.position_C.numpy()] = True
+    position_M = np.flatnonzero(is_moved_N)
+    # Only the entries of elements that moved are set, and only those are looked up.
+    place_N = np.empty(len(base_N), dtype=np.int32)
+    place_N[position_M] = np.arange(len(position_M), dtype=np.int32)
+    value_M = base_N[torch.from_numpy(position_M)]
     value_SM = torch.empty(len(steps), len(position_M), dtype=base_N.dtype)
     row_of = {step: row for row, step in enumerate(steps)}
     for step, change in changes_of.items():
-        value_M[rank_N[change.position_C]] = change.value_C
+        place_C = torch.from_numpy(place_N[change.position_C.numpy()])
+        value_M[place_C] = change.value_C
         if step in row_of:
             value_SM[row_of[step]] = value_M
-    return position_M, value_SM
+    return torch.from_numpy(position_M), value_SM

@@ -6,7 +6,6 @@ from relex.config.recipe import Keep
 from relex.errors import WindowError
 from relex.manifest import MANIFEST
 from relex.storage import Store
-from relex.storage.s3 import S3Store
 from relex.window.layout import STEPS_PREFIX, read_window_manifest
 
 UNFINISHED_UPLOAD_AGE = timedelta(days=1)
@@ -31,7 +30,7 @@ def remove_window(store: Store) -> list[str]:
     keys = window_keys(store)
     for key in keys:
         store.delete(key)
-    _abort_uploads(store, timedelta(0))
+    store.abort_uploads(timedelta(0))
     return keys
 
 
@@ -51,7 +50,7 @@ def remove_orphans(store: Store) -> tuple[list[str], int]:
     keys = orphans(store)
     for key in keys:
         store.delete(key)
-    return keys, _abort_uploads(store, UNFINISHED_UPLOAD_AGE)
+    return keys, store.abort_uploads(UNFINISHED_UPLOAD_AGE)
 
 
 def apply_retention(run: Store, keep: Keep) -> list[str]:
@@ -73,7 +72,3 @@ def _remove_folder(run: Store, name: str) -> list[str]:
     for key in keys:
         run.delete(key)
     return keys
-
-
-def _abort_uploads(store: Store, older_than: timedelta) -> int:
-    return store.abort_uploads(older_than) if isinstance(store, S3Store) else 0

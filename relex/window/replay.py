@@ -82,10 +82,7 @@ class Replay:
         changes_of: dict[int, Changes] = {}
         for file in files:
             change = self._next_changes(found, file)
-            inside_C = (change.position_C >= start - first) & (change.position_C < stop - first)
-            changes_of[file.step] = Changes(
-                change.position_C[inside_C] - (start - first), change.value_C[inside_C]
-            )
+            changes_of[file.step] = _within(change, start - first, stop - first, last - first)
         return base.read(name, start, stop), changes_of
 
     def at(self, step: int) -> Snapshot:
@@ -185,6 +182,14 @@ class _ReplayedStep:
     def read(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
         stop = self.tensors[name].num_elements if stop is None else stop
         return next(self.replay.rows(name, start, stop, (self.step,)))
+
+
+def _within(change: Changes, start: int, stop: int, num_elements: int) -> Changes:
+    """The part of the changes in `num_elements` that lies in [start, stop), counted from there."""
+    if (start, stop) == (0, num_elements):
+        return change
+    inside_C = (change.position_C >= start) & (change.position_C < stop)
+    return Changes(change.position_C[inside_C] - start, change.value_C[inside_C])
 
 
 def _decoded(

@@ -8,8 +8,6 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeVar
 
 import torch
-from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from relex.checkpoints import Checkpoint, TensorFile, TensorInfo
 from relex.errors import WindowError
@@ -88,6 +86,8 @@ class HubSource:
     """A repository whose branches are named `step_N` or the like."""
 
     def __init__(self, repository: str, work: Path) -> None:
+        from huggingface_hub import HfApi  # takes long, and only the Hub needs it
+
         self.where, self._work = repository, work
         refs = _on_hub(repository, partial(HfApi().list_repo_refs, repository))
         names = [branch.name for branch in refs.branches]
@@ -95,6 +95,8 @@ class HubSource:
         self.steps = tuple(self._branch_of)
 
     def open(self, step: int) -> Snapshot:
+        from huggingface_hub import snapshot_download
+
         branch = self._branch_of[step]
         download = partial(
             snapshot_download,
@@ -162,6 +164,8 @@ def _by_step(where: str, names: list[str]) -> dict[int, str]:
 
 
 def _on_hub(where: str, request: Callable[[], Result]) -> Result:
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
     try:
         return request()
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:

@@ -28,17 +28,20 @@ class SparseMemoryWindow:
 
 
 def trajectory(fraction: float):
-    """Weights of which a fraction moves, in bfloat16."""
+    """Weights of which a fraction moves, along two directions, in bfloat16."""
     generator = torch.Generator().manual_seed(0)
     start = {
         "w": torch.randn(NUM_ELEMENTS, generator=generator).bfloat16(),
         "still": torch.ones(10).bfloat16(),
     }
     moves = torch.rand(NUM_ELEMENTS, generator=generator) < fraction
-    snapshots = {
-        s: {"w": torch.where(moves, start["w"] + s / 8, start["w"]), "still": start["still"]}
-        for s in STEPS
-    }
+    bends = torch.rand(NUM_ELEMENTS, generator=generator) < 0.5
+
+    def moved(step: int) -> torch.Tensor:
+        move = torch.where(bends, step**2 / 32, step / 8).bfloat16()
+        return torch.where(moves, start["w"] + move, start["w"])
+
+    snapshots = {s: {"w": moved(s), "still": start["still"]} for s in STEPS}
     return start, snapshots, int(moves.sum())
 
 
