@@ -48,7 +48,6 @@ def main() -> None:
     # stays, and looking for garbage in it takes a sixth of that time.
     gc.disable()
     app = build_app((asked,) if asked in COMMANDS else COMMANDS)
-    gc.freeze()
     gc.enable()
     try:
         sys.exit(app(standalone_mode=False))
