@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from relex.checkpoints import Checkpoint
 from relex.extrapolation import predict_displacement, predict_tensors
+from relex.extrapolation.factors import DIRECTIONS_FILE, TABLE_FILE
 
 EMBEDDING, HEAD, NORM = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"
 
@@ -84,3 +85,29 @@ def test_cuda_agrees_with_the_cpu(lab) -> None:
         assert float(error) <= 5e-6
     predicted = dict(predict_tensors(on_gpu, base, 20, device="cuda"))
     assert {tensor.device.type for tensor in predicted.values()} == {"cuda"}
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_the_same_bits_each_time_whatever_the_budget(lab) -> None:
+    generator = torch.Generator().manual_seed(0)
+    start = {"w": torch.randn(1_300_001, generator=generator), "still": torch.ones(10)}
+    snapshots = {
+        s: start | {"w": start["w"] + 1e-3 * torch.randn(1_300_001, generator=generator)}
+        for s in (1, 2, 3)
+    }
+    base = lab.base(start)
+    whole = lab.fit(snapshots, base, device="cuda")
+    again = lab.fit(snapshots, base, device="cuda", memory_bytes=10_000_000)
+    for name in (TABLE_FILE, DIRECTIONS_FILE):
+        assert (whole.folder / name).read_bytes() == (again.folder / name).read_bytes()
+
+
+@pytest.mark.gpu
+def test_checkpoints_written_in_the_pass_of_a_gpu_are_its_predictions(lab, tmp_path) -> None:
+    start = weights(torch.bfloat16)
+    base = lab.base(start)
+    out = tmp_path / "step_20"
+    factors = lab.fit(trajectory(start), base, device="cuda", predictions={20: out})
+    written = Checkpoint(out)
+    for name, tensor in predict_tensors(factors, base, 20, device="cuda"):
+        assert torch.equal(written.read_tensor(name), tensor.cpu())

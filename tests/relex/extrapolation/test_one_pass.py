@@ -8,6 +8,7 @@ import torch
 from relex.checkpoints import Checkpoint
 from relex.errors import FactorsError, InputError
 from relex.extrapolation import (
+    fit,
     fit_factors,
     open_factors,
     piece_threads,
@@ -112,6 +113,23 @@ def test_bits_do_not_depend_on_the_number_of_threads(lab, monkeypatch) -> None:
     one = lab.fit(snapshots, base)
     for name in (TABLE_FILE, DIRECTIONS_FILE):
         assert (many.folder / name).read_bytes() == (one.folder / name).read_bytes()
+
+
+def test_bits_do_not_depend_on_the_number_of_devices(lab, monkeypatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    sizes = {"a": 700_001, "b": 10, "c": 300_000, "d": 600_000}
+    start = {name: torch.randn(size, generator=generator) for name, size in sizes.items()}
+    snapshots = {
+        s: {n: t + 1e-3 * torch.randn(len(t), generator=generator) for n, t in start.items()}
+        for s in (1, 2, 3)
+    }
+    base = lab.base(start)
+    one = lab.fit(snapshots, base)
+    # The CPU twice: devices take turns by tensors, and "a" fits in no device's budget.
+    monkeypatch.setattr(fit, "resolve_devices", lambda device: [torch.device("cpu")] * 2)
+    two = lab.fit(snapshots, base, memory_bytes=2 * 5 * 4 * (1 << 18))
+    for name in (TABLE_FILE, DIRECTIONS_FILE):
+        assert (two.folder / name).read_bytes() == (one.folder / name).read_bytes()
 
 
 def test_the_number_of_torch_threads_is_what_it_was(lab) -> None:
