@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 import typer
 from pydantic import ValidationError
 
-from relex.checkpoints import Checkpoint
+from relex.checkpoints import Checkpoint, write_checkpoint
 from relex.cli.options import DeviceOption, parse_steps
 from relex.cli.progress import progress_bar
 from relex.config import PredictionOptions
 from relex.device import resolve_device
 from relex.errors import InputError
-from relex.extrapolation import open_factors, write_predictions
+from relex.extrapolation import baseline_tensors, open_factors, write_predictions
 from relex.window import open_window
 
 
@@ -46,8 +46,15 @@ def predict(
         Literal["predicted", "newest"],
         typer.Option(help="Predict normalisation weights, or copy those of the newest snapshot."),
     ] = "predicted",
+    baseline: Annotated[
+        Literal["no", "scaled", "secant", "line"],
+        typer.Option(
+            help="A prediction without directions, to compare with: the first update scaled to the "
+            "step, the line through the last two snapshots, or the line of every weight by itself."
+        ),
+    ] = "no",
     window: Annotated[
-        str, typer.Option(help="The window that was fitted, for what is taken from its end.")
+        str, typer.Option(help="The window that was fitted, for what is taken from it.")
     ] = "",
     device: DeviceOption = "auto",
 ) -> None:
@@ -67,15 +74,24 @@ def predict(
         raise InputError(": ".join([*map(str, first["loc"]), first["msg"]])) from error
     folders = {one: out if len(step) == 1 else out / f"step_{one}" for one in step}
     checkpoint = Checkpoint(base)
+    opened_window = open_window(window, base=checkpoint) if window else None
     with progress_bar("predict") as on_progress:
-        write_predictions(
-            open_factors(factors),
-            checkpoint,
-            folders,
-            options,
-            open_window(window, base=checkpoint) if window else None,
-            resolve_device(device),
-            on_progress,
-        )
+        if baseline == "no":
+            write_predictions(
+                open_factors(factors),
+                checkpoint,
+                folders,
+                options,
+                opened_window,
+                resolve_device(device),
+                on_progress,
+            )
+        elif opened_window is None:
+            raise InputError(f"--baseline {baseline} is made of snapshots; give --window too")
+        else:
+            for num_done, (one, folder) in enumerate(folders.items(), start=1):
+                tensors = baseline_tensors(opened_window, checkpoint, baseline, one, options)
+                write_checkpoint(folder, checkpoint, tensors)
+                on_progress(num_done, len(folders))
     for one, folder in folders.items():
         typer.echo(f"{folder}: step {one}")

@@ -9,7 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from relex.checkpoints import Checkpoint
 from relex.cli.app import main
+from relex.extrapolation import baseline_tensors
+from relex.window import open_window
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "tied"
 BASE, STEPS = str(GOLDEN / "base"), str(GOLDEN / "steps")
@@ -175,6 +178,20 @@ def test_the_newest_snapshot_needs_the_window(relex, fit, tmp_path) -> None:
     assert (exit_code, error.count("\n")) == (2, 1)
     assert "starts at the newest snapshot; give the window too" in error
     assert relex("predict", tmp_path / "out", *options, "--window", STEPS) == (0, "")
+
+
+@pytest.mark.parametrize("baseline", ["scaled", "secant", "line"])
+def test_a_baseline_is_made_from_the_window(relex, fit, tmp_path, baseline) -> None:
+    fit(STEPS)
+    out = tmp_path / "model"
+    options = ["--base", BASE, "--step", 50, "--baseline", baseline, "--out", out]
+    exit_code, error = relex("predict", tmp_path / "out", *options)
+    assert (exit_code, error.count("\n")) == (2, 1)
+    assert f"--baseline {baseline} is made of snapshots; give --window too" in error
+    assert relex("predict", tmp_path / "out", *options, "--window", STEPS) == (0, "")
+    expected = baseline_tensors(open_window(STEPS), Checkpoint(Path(BASE)), baseline, 50)
+    found = load_file(out / "model.safetensors")
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected)
 
 
 @pytest.mark.parametrize(
