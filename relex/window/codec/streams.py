@@ -37,10 +37,15 @@ def pack_gaps(position_C: Positions) -> npt.NDArray[np.uint8]:
 
     A gap counts the elements left out; they are far below 255 where 1 % or more changed.
     """
-    gap_C = np.diff(position_C, prepend=-1) - 1
-    last_byte_C = np.cumsum(gap_C // ESCAPE + 1) - 1
+    gap_C = position_C.copy()
+    gap_C[1:] -= position_C[:-1] + 1
+    num_bytes_C = np.ones_like(gap_C)
+    long = np.flatnonzero(gap_C >= ESCAPE)  # few, and division is slow
+    num_bytes_C[long] += gap_C[long] // ESCAPE
+    gap_C[long] %= ESCAPE
+    last_byte_C = np.cumsum(num_bytes_C) - 1
     codes = np.full(last_byte_C[-1] + 1, ESCAPE, np.uint8)
-    codes[last_byte_C] = gap_C % ESCAPE
+    codes[last_byte_C] = gap_C
     return codes
 
 
