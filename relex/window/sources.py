@@ -7,9 +7,10 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeVar
 
+import httpx
 import torch
 from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
 from relex.checkpoints import Checkpoint, TensorFile, TensorInfo
 from relex.errors import WindowError
@@ -164,7 +165,7 @@ def _by_step(where: str, names: list[str]) -> dict[int, str]:
 def _on_hub(where: str, request: Callable[[], Result]) -> Result:
     try:
         return request()
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+    except (httpx.HTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = " ".join(str(error).split())
         raise WindowError(
             f"{where}: neither a folder nor a readable repository on the Hub ({reason})"
