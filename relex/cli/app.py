@@ -54,7 +54,7 @@ def main() -> None:
     except RelexError as error:
         _fail(str(error), error.exit_code)
     except TyperException as error:
-        _fail(f"{error.format_message()} See relex --help.", error.exit_code)
+        _fail(f"{error.format_message().rstrip('.')}. See relex --help.", error.exit_code)
 
 
 def _fail(message: str, exit_code: int) -> NoReturn:

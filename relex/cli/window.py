@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -78,18 +79,22 @@ def list_steps(where: WindowArgument) -> None:
     """List the steps and what they take."""
     window = open_stored_window(where)
     whole_bytes = sum(info.num_bytes for info in window.tensors.values())
-    table = Table("step", "kind", "MB", "of the weights")
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("step", "kind", "MB", "% of a checkpoint"):
+        table.add_column(column, justify="left" if column == "kind" else "right")
     num_bytes = 0
     for file in window.manifest.facts.steps:
         size_bytes = window.manifest.files[file.key].size_bytes
         num_bytes += size_bytes
-        share = f"{size_bytes / whole_bytes:.2%}"
-        table.add_row(str(file.step), file.kind, f"{size_bytes / BYTES_PER_MB:.3f}", share)
+        share = f"{100 * size_bytes / whole_bytes:.2f}"
+        table.add_row(str(file.step), file.kind, f"{size_bytes / BYTES_PER_MB:,.3f}", share)
     Console().print(table)
+    facts, all_bytes = window.manifest.facts, len(window.steps) * whole_bytes
+    planned = "" if facts.complete else f" of {len(facts.planned_steps)} planned"
     typer.echo(
-        f"{where}: {len(window.steps)} steps, {window.manifest.facts.precision}, "
-        f"{num_bytes / BYTES_PER_MB:.1f} MB in place of "
-        f"{len(window.steps) * whole_bytes / BYTES_PER_MB:.1f}"
+        f"{where}: {len(window.steps)}{planned} steps, {facts.precision}, "
+        f"{num_bytes / BYTES_PER_MB:,.3f} MB, {num_bytes / all_bytes:.2%} of the "
+        f"{all_bytes / BYTES_PER_MB:,.3f} MB of checkpoints"
     )
 
 
@@ -128,7 +133,8 @@ def unpack_step(
     checkpoint = Checkpoint(base)
     window = open_window(where, base=checkpoint)
     check_window_of_base(window, checkpoint)
-    unpack(window, step, checkpoint, out)
+    with progress_bar("unpack") as on_progress:
+        unpack(window, step, checkpoint, out, on_progress)
     typer.echo(f"{out}: step {step}")
 
 
@@ -149,10 +155,15 @@ def clean(where: WindowArgument, dry_run: DryRunOption = False) -> None:
         return
     keys, num_uploads = remove_orphans(store)
     _say_removed(where, keys, dry_run)
-    typer.echo(f"{where}: {num_uploads} unfinished uploads removed")
+    if num_uploads:
+        typer.echo(f"{where}: {_count(num_uploads, 'unfinished upload')} removed")
 
 
 def _say_removed(where: str, keys: list[str], dry_run: bool) -> None:
     for key in keys:
         typer.echo(f"{where}/{key}")
-    typer.echo(f"{where}: {len(keys)} files {'would be ' if dry_run else ''}removed")
+    typer.echo(f"{where}: {_count(len(keys), 'file')} {'would be ' if dry_run else ''}removed")
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

@@ -57,7 +57,7 @@ def _check_digests(window: StoredWindow, on_progress: Callable[[int], None]) -> 
     if damaged:
         raise WindowError(
             f"{window.where}: {len(damaged)} of {len(window.steps)} files are damaged: "
-            f"{'; '.join(damaged)}"
+            f"{'; '.join(damaged)}; copy them again, or train from the step before"
         )
 
 

@@ -29,7 +29,10 @@ def open_stored_window(
     """As `open_window`, but raises WindowError for a plain folder of checkpoints."""
     window = _stored_window(uri, connection, base)
     if window is None:
-        raise WindowError(f"{uri}: is not a window that relex wrote, so it records no digests")
+        found = "is not a window that relex wrote" if Path(uri).is_dir() else "there is nothing"
+        raise WindowError(
+            f"{uri}: {found}; check the address, or make a window with relex window pack"
+        )
     return window
 
 

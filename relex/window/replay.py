@@ -3,9 +3,10 @@
 N elements of one span of a tensor, in whole blocks.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 
@@ -13,12 +14,14 @@ from relex.checkpoints import TensorInfo
 from relex.errors import WindowError
 from relex.storage import Store
 from relex.storage.block_cache import BlockCache
-from relex.window.codec import Changes, DeltaFile, Snapshot, decode_block, replay_changes
+from relex.window.codec import Changes, DeltaFile, Snapshot
 from relex.window.damage import NUM_READS, find_damage
 from relex.window.layout import StepFile, WindowManifest
 from relex.window.precision import patterns_of_base
 
 PARALLEL_OPENS = 8
+
+Found = TypeVar("Found")
 
 
 class Replay:
@@ -46,8 +49,10 @@ class Replay:
     ) -> Iterator[torch.Tensor]:
         """Elements [start, stop) of the patterns `name` at each of `steps`, which ascend.
 
-        Every block is decoded once, and two of its steps are held at a time. Raises WindowError,
-        naming window, step, file, and the digests expected and found, when a file is damaged.
+        Every row lies in the same memory, where the next one is made of it: use or copy it before
+        asking for the next. So every block is decoded once, and only what changed is touched.
+        Raises WindowError, naming window, step, file, and the digests expected and found, when a
+        file is damaged.
         """
         wanted = set(steps)
         if start >= stop:
@@ -58,7 +63,7 @@ class Replay:
         first, last = self._whole_blocks(name, start, stop)
         state_N = self._before(chain[0], name, first, last)
         for file in chain:
-            state_N = self._decode(file, name, first, last, state_N)
+            self._again(file, lambda delta: delta.decode(name, first, state_N))
             if file.step in wanted:
                 yield state_N[start - first : stop - first]
 
@@ -76,14 +81,13 @@ class Replay:
         base = patterns_of_base(
             self._manifest.facts.precision, self._required_base(files[0]), schema
         )
-        found = replay_changes(
-            [self._delta_of[file.step] for file in files], name, base, first, last
-        )
+        state_N = base.read(name, first, last)
+        base_N = state_N[start - first : stop - first].clone()
         changes_of: dict[int, Changes] = {}
         for file in files:
-            change = self._next_changes(found, file)
+            change = self._again(file, lambda delta: delta.decode_changes(name, first, state_N))
             changes_of[file.step] = _within(change, start - first, stop - first, last - first)
-        return base.read(name, start, stop), changes_of
+        return base_N, changes_of
 
     def at(self, step: int) -> Snapshot:
         """The patterns of one step."""
@@ -102,11 +106,12 @@ class Replay:
         num_elements = delta.tensors[name].num_elements
         return start // block * block, min(-(-stop // block) * block, num_elements)
 
-    def _before(self, file: StepFile, name: str, first: int, last: int) -> torch.Tensor | None:
-        """The base's elements, where the chain begins with them."""
+    def _before(self, file: StepFile, name: str, first: int, last: int) -> torch.Tensor:
+        """The base's elements where the chain begins with them, any where it begins alone."""
+        schema = self._delta_of[file.step].tensors
         if file.kind == "anchor":
-            return None
-        base, schema = self._required_base(file), self._delta_of[file.step].tensors
+            return torch.empty(last - first, dtype=schema[name].dtype)
+        base = self._required_base(file)
         start = patterns_of_base(self._manifest.facts.precision, base, schema)
         return start.read(name, first, last)
 
@@ -118,22 +123,11 @@ class Replay:
             )
         return self._base
 
-    def _next_changes(self, found: Iterator[Changes], file: StepFile) -> Changes:
-        """The changes of the next step; an error names the digests where the file is damaged."""
-        try:
-            return next(found)
-        except WindowError as error:
-            self._check_file(file, error)
-            raise
-
-    def _decode(
-        self, file: StepFile, name: str, first: int, last: int, previous_N: torch.Tensor | None
-    ) -> torch.Tensor:
-        """The elements at the step of `file`; what arrives damaged is read again."""
-        delta = self._delta_of[file.step]
+    def _again(self, file: StepFile, decode: Callable[[DeltaFile], Found]) -> Found:
+        """Decode the file of a step; what arrives damaged is read again."""
         for attempt in range(1, NUM_READS + 1):
             try:
-                return _decoded(delta, name, first, last, previous_N)
+                return decode(self._delta_of[file.step])
             except WindowError as error:
                 self._check_file(file, error)
                 if attempt == NUM_READS:
@@ -190,14 +184,3 @@ def _within(change: Changes, start: int, stop: int, num_elements: int) -> Change
         return change
     inside_C = (change.position_C >= start) & (change.position_C < stop)
     return Changes(change.position_C[inside_C] - start, change.value_C[inside_C])
-
-
-def _decoded(
-    delta: DeltaFile, name: str, first: int, last: int, previous_N: torch.Tensor | None
-) -> torch.Tensor:
-    dtype = delta.tensors[name].dtype
-    current_N = torch.empty(last - first, dtype=dtype) if previous_N is None else previous_N.clone()
-    with delta.named(name):
-        for span, block in delta.blocks(name, first, last):
-            decode_block(block, current_N[span[0] - first : span[1] - first])
-    return current_N

@@ -164,11 +164,12 @@ def _by_step(where: str, names: list[str]) -> dict[int, str]:
 
 
 def _on_hub(where: str, request: Callable[[], Result]) -> Result:
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    import httpx
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
         return request()
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+    except (httpx.HTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = " ".join(str(error).split())
         raise WindowError(
             f"{where}: neither a folder nor a readable repository on the Hub ({reason})"

@@ -52,8 +52,9 @@ class StoredWindow:
     ) -> Iterator[torch.Tensor]:
         """What `read` gives at each of `steps`, which ascend, in one pass over the window.
 
-        Far cheaper than as many calls of `read`, because every delta is decoded once. Safe to run
-        in several threads. Raises as `read`.
+        Far cheaper than as many calls of `read`, because every delta is decoded once. A row may lie
+        in the memory of the one before: use or copy it before asking for the next. Safe to run in
+        several threads. Raises as `read`.
         """
         self._check_known(name, steps)
         rows = self._replay.rows(name, start, stop, steps)

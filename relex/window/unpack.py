@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from relex.atomic import new_folder
@@ -15,13 +16,21 @@ from relex.window.window import Window
 CONFIG_FILE = "config.json"
 PIECE_ELEMENTS = 1 << 22
 
+OnProgress = Callable[[int, int], None]
 
-def unpack(window: Window, step: int, base: Checkpoint, out: Path) -> None:
+
+def unpack(
+    window: Window,
+    step: int,
+    base: Checkpoint,
+    out: Path,
+    on_progress: OnProgress = lambda num_done, num_total: None,
+) -> None:
     """Write the snapshot at `step` to `out`: its bits, in the files and with the config of `base`.
 
     The dtype is the window's, which may differ from the base's; the config then says so. The window
     must have the tensors of `base`. A piece of a tensor is held at a time; `out` appears when it is
-    whole.
+    whole. `on_progress` receives the bytes written and the bytes in all.
 
     Raises WindowError when there is no such step, InputError when `out` exists.
     """
@@ -30,21 +39,33 @@ def unpack(window: Window, step: int, base: Checkpoint, out: Path) -> None:
             f"{window.where}: has no step {step}; it holds {len(window.steps)} steps from "
             f"{window.steps[0]} to {window.steps[-1]}"
         )
+    num_total = sum(window.tensors[name].num_bytes for name in base.tensors)
+    num_done = 0
+
+    def advance(num_bytes: int) -> None:
+        nonlocal num_done
+        num_done += num_bytes
+        on_progress(num_done, num_total)
+
     with new_folder(out) as partial:
         for shard, file in base.shards.items():
-            _write_shard(partial / shard, window, step, list(file.tensors))
+            _write_shard(partial / shard, window, step, list(file.tensors), advance)
         copy_companions(base.folder, partial)
         if (base.folder / INDEX_FILE).is_file():
             shutil.copyfile(base.folder / INDEX_FILE, partial / INDEX_FILE)
         _say_dtype(partial / CONFIG_FILE, window)
 
 
-def _write_shard(path: Path, window: Window, step: int, names: list[str]) -> None:
+def _write_shard(
+    path: Path, window: Window, step: int, names: list[str], advance: Callable[[int], None]
+) -> None:
     schema = {name: window.tensors[name] for name in names}
     with TensorFileWriter(path, schema, HF_METADATA) as writer:
         for name, info in schema.items():
             for span in block_spans(info.num_elements, PIECE_ELEMENTS):
-                writer.append(name, window.read(step, name, *span))
+                piece_N = window.read(step, name, *span)
+                writer.append(name, piece_N)
+                advance(piece_N.nbytes)
 
 
 def _say_dtype(path: Path, window: Window) -> None:

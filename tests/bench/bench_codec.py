@@ -7,9 +7,14 @@ over the measured steps.
 
 - Encoding reads both snapshots from the page cache and writes the delta file; the full checkpoint
   is written, synced to disk and uploaded to a local S3 server.
-- Decoding makes the tensors of a step, one after the other on one thread, from those of the step
-  before and its delta file; a plain read makes them from the full checkpoint. Both start from the
-  page cache (warm) and from the disk (cold).
+- Decoding in place turns the tensors of the step before, which are in memory, into those of this
+  one, as a replay does; a plain read puts the full checkpoint into the same memory. Decoding from
+  files also reads the step before; then both make new tensors, all of which are kept. Everything
+  runs on one thread; in CPU seconds, which other work on the machine disturbs less, from the page
+  cache, and in seconds from the disk (cold).
+- Training goes on while a snapshot is encoded; it waits only until the snapshot is spooled. What a
+  step of training computes at the least is one forward and backward pass over its completions: here
+  NUM_TOKENS tokens, on the CPU. A real step has a hundred times as many, and generates them first.
 
 The bounds are entropies per step, of what a code would need that knows the step's statistics:
 - independent: every element changes with one probability, and by moves of one distribution;
@@ -31,8 +36,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from reference_window import build_reference_window
+from transformers import AutoModelForCausalLM
 
-from relex.checkpoints import Checkpoint
+from relex.checkpoints import Checkpoint, write_tensor_file
 from relex.storage import Store, open_store
 from relex.storage.embedded import embedded_s3
 from relex.storage.folder import FolderStore
@@ -43,6 +49,7 @@ WEIGHTS = "model.safetensors"
 EXPONENT_BIT = 7
 NUM_EXPONENTS = 256
 PIECE_ELEMENTS = 1 << 20
+NUM_TOKENS = 512
 
 
 @dataclass(frozen=True)
@@ -56,10 +63,14 @@ class StepCost:
     independent_bytes: float
     by_size_bytes: float
     encode_seconds: float
+    encode_cpu_seconds: float
+    spool_seconds: float
     save_seconds: float
     upload_seconds: float
-    warm_decode_seconds: float
-    warm_read_seconds: float
+    decode_in_place_cpu_seconds: float
+    read_in_place_cpu_seconds: float
+    decode_cpu_seconds: float
+    read_cpu_seconds: float
     cold_decode_seconds: float
     cold_read_seconds: float
 
@@ -77,6 +88,7 @@ def main() -> None:
                 costs.append(measure(options.folder, step, work, store))
                 _print_step(costs[-1])
         _print_summary(costs)
+        _print_training(costs, training_seconds(options.folder / "base"))
     finally:
         shutil.rmtree(work)
 
@@ -85,9 +97,12 @@ def measure(folder: Path, step: int, work: Path, store: Store) -> StepCost:
     previous = Checkpoint(folder / ("base" if step == 1 else f"step_{step - 1}"))
     current = Checkpoint(folder / f"step_{step}")
     changed_fraction, independent_bytes, by_size_bytes = entropies(previous, current)
-    path, copy = work / "delta.safetensors", work / "full.safetensors"
-    encode_seconds = _seconds(lambda: write_delta(path, current, previous))
-    snapshot = DeltaSnapshot(DeltaFile(FolderStore(work), path.name), previous)
+    path, copy, spooled = (work / name for name in ("delta", "full", "spooled"))
+    encode_seconds, encode_cpu_seconds = _times(lambda: write_delta(path, current, previous))
+    delta = DeltaFile(FolderStore(work), path.name)
+    snapshot = DeltaSnapshot(delta, previous)
+    tensors = _read_all(previous)
+    whole = ((name, current.read_tensor(name)) for name in current.tensors)
     return StepCost(
         step=step,
         full_bytes=(current.folder / WEIGHTS).stat().st_size,
@@ -96,13 +111,24 @@ def measure(folder: Path, step: int, work: Path, store: Store) -> StepCost:
         independent_bytes=independent_bytes,
         by_size_bytes=by_size_bytes,
         encode_seconds=encode_seconds,
+        encode_cpu_seconds=encode_cpu_seconds,
+        spool_seconds=_seconds(lambda: write_tensor_file(spooled, current.tensors, whole, {})),
         save_seconds=_seconds(lambda: _save(current.folder / WEIGHTS, copy)),
-        upload_seconds=_seconds(lambda: store.put_file("full.safetensors", copy)),
-        warm_decode_seconds=_seconds(lambda: _read_all(snapshot)),
-        warm_read_seconds=_seconds(lambda: _read_all(current)),
+        upload_seconds=_seconds(lambda: store.put_file("full", copy)),
+        decode_in_place_cpu_seconds=_cpu_seconds(lambda: _decode_in_place(delta, tensors)),
+        read_in_place_cpu_seconds=_cpu_seconds(lambda: _read_in_place(current, tensors)),
+        decode_cpu_seconds=_cpu_seconds(lambda: _read_all(snapshot)),
+        read_cpu_seconds=_cpu_seconds(lambda: _read_all(current)),
         cold_decode_seconds=_cold_seconds(snapshot, path, previous.folder / WEIGHTS),
         cold_read_seconds=_cold_seconds(current, current.folder / WEIGHTS),
     )
+
+
+def training_seconds(base: Path) -> float:
+    """One forward and backward pass over NUM_TOKENS tokens."""
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    token_ids_1T = torch.arange(NUM_TOKENS)[None]
+    return _seconds(lambda: model(token_ids_1T, labels=token_ids_1T).loss.backward())
 
 
 def entropies(previous: Snapshot, current: Snapshot) -> tuple[float, float, float]:
@@ -150,9 +176,18 @@ def _save(source: Path, target: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _read_all(snapshot: Snapshot) -> None:
-    for name in snapshot.tensors:
-        snapshot.read(name)
+def _read_all(snapshot: Snapshot) -> dict[str, torch.Tensor]:
+    return {name: snapshot.read(name) for name in snapshot.tensors}
+
+
+def _decode_in_place(delta: DeltaFile, tensors: dict[str, torch.Tensor]) -> None:
+    for name, tensor_N in tensors.items():
+        delta.decode(name, 0, tensor_N)
+
+
+def _read_in_place(checkpoint: Checkpoint, tensors: dict[str, torch.Tensor]) -> None:
+    for name, tensor_N in tensors.items():
+        checkpoint.read_into(name, 0, tensor_N)
 
 
 def _cold_seconds(snapshot: Snapshot, *files: Path) -> float:
@@ -164,10 +199,19 @@ def _cold_seconds(snapshot: Snapshot, *files: Path) -> float:
     return _seconds(lambda: _read_all(snapshot))
 
 
-def _seconds(work: Callable[[], None]) -> float:
-    start = time.perf_counter()
+def _times(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds, and seconds of the CPU on all threads."""
+    start, cpu_start = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - cpu_start
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    return _times(work)[0]
+
+
+def _cpu_seconds(work: Callable[[], object]) -> float:
+    return _times(work)[1]
 
 
 def _print_step(cost: StepCost) -> None:
@@ -191,20 +235,39 @@ def _print_summary(costs: list[StepCost]) -> None:
 
     encode = median(lambda cost: cost.encode_seconds)
     store = median(lambda cost: cost.save_seconds + cost.upload_seconds)
-    decode = median(lambda cost: cost.warm_decode_seconds)
-    read = median(lambda cost: cost.warm_read_seconds)
-    cold_decode = median(lambda cost: cost.cold_decode_seconds)
-    cold_read = median(lambda cost: cost.cold_read_seconds)
     print(f"changed per step     {statistics.mean(cost.changed_fraction for cost in costs):.2%}")
     print(f"bytes of full        {share(sum(cost.delta_bytes for cost in costs))}")
     print(f"bound, independent   {share(sum(cost.independent_bytes for cost in costs))}")
     print(f"bound, by size       {share(sum(cost.by_size_bytes for cost in costs))}")
     print(f"encode               {encode:.3f} s, {full_bytes / len(costs) / encode / 1e6:.0f} MB/s")
     print(f"write, sync, upload  {store:.3f} s: {store / encode:.1f} x encode")
-    print(f"decode, plain read   {decode:.3f} s, {read:.3f} s warm: {decode / read:.2f} x")
+    for label, decode, read in (
+        (
+            "in place, CPU",
+            median(lambda cost: cost.decode_in_place_cpu_seconds),
+            median(lambda cost: cost.read_in_place_cpu_seconds),
+        ),
+        (
+            "from files, CPU",
+            median(lambda cost: cost.decode_cpu_seconds),
+            median(lambda cost: cost.read_cpu_seconds),
+        ),
+        (
+            "from files, cold",
+            median(lambda cost: cost.cold_decode_seconds),
+            median(lambda cost: cost.cold_read_seconds),
+        ),
+    ):
+        print(f"decode {label:16s} {decode:.3f} s, plain read {read:.3f} s: {decode / read:.2f} x")
+
+
+def _print_training(costs: list[StepCost], pass_seconds: float) -> None:
+    spool = statistics.median(cost.spool_seconds for cost in costs)
+    encode = statistics.median(cost.encode_cpu_seconds for cost in costs)
+    print(f"training waits       {spool:.3f} s for the spool")
     print(
-        f"decode, plain read   {cold_decode:.3f} s, {cold_read:.3f} s cold: "
-        f"{cold_decode / cold_read:.2f} x"
+        f"beside training      {encode:.3f} s of CPU to encode; a pass over {NUM_TOKENS} tokens "
+        f"takes {pass_seconds:.1f} s: {encode / pass_seconds:.1%}"
     )
 
 

@@ -10,16 +10,17 @@ Everything reads tensors through `Snapshot`: `tensors` (name to TensorInfo) and
     write_delta(path, current, previous)     one delta file; `previous=None` makes an anchor
     delta = DeltaFile(store, key)            opens one: tensors, is_whole, num_changed(name)
     DeltaSnapshot(delta, previous)           the snapshot in it, decoded when it is read
-    replay_changes(deltas, name, first, start, stop)
-                                             per delta: changed positions and their new values
+    delta.decode(name, start, elements)      turns the elements before into these, in place
+    delta.decode_changes(name, start, elements)
+                                             the same; returns changed positions and new values
 
-A chain is replayed by nesting: `DeltaSnapshot(step_2, DeltaSnapshot(step_1, base))`; reading the
-last decodes them all and holds only the elements being read. Every link is a call within a call, so
-a writer must put an anchor (`is_whole`) at least every 300 steps. To visit all steps in turn use
-`replay_changes`, which decodes each file once. Read whole blocks (`delta.block_elements`) where
-speed matters: a part costs as much.
+A chain is replayed by decoding one file after the other into the same elements, from an anchor or
+from those of the base: that makes every step in turn, decodes each file once, and touches only what
+changed. Or by nesting, `DeltaSnapshot(step_2, DeltaSnapshot(step_1, base))`, where every link is a
+call within a call, so a writer must put an anchor (`is_whole`) at least every 300 steps. Read whole
+blocks (`delta.block_elements`) where speed matters: a part costs as much.
 
-`encode_block`, `decode_block` (in place) and `decode_changes` are the pure functions below this.
+`encode_block`, `decode_block` and `decode_changes` are the pure functions below this.
 
 Faults raise WindowError with file and tensor: a stream that is damaged, of another length than its
 table says or than fits the tensor, positions outside of it, or a previous snapshot that is not the
@@ -41,14 +42,8 @@ exact and cannot drift, because absolute values alone would need twice the bytes
 11, distances 2. What is handed out are always absolute values, checked against their crc32.
 """
 
-from relex.window.codec.block import (
-    Changes,
-    EncodedBlock,
-    decode_block,
-    decode_changes,
-    encode_block,
-)
-from relex.window.codec.delta_file import DeltaFile, DeltaSnapshot, replay_changes
+from relex.window.codec.block import EncodedBlock, decode_block, decode_changes, encode_block
+from relex.window.codec.delta_file import Changes, DeltaFile, DeltaSnapshot
 from relex.window.codec.delta_writer import write_delta
 from relex.window.codec.snapshot import CastSnapshot, Snapshot, TensorsAtHand, block_spans
 
@@ -64,6 +59,5 @@ __all__ = [
     "decode_block",
     "decode_changes",
     "encode_block",
-    "replay_changes",
     "write_delta",
 ]

@@ -13,6 +13,9 @@ A block is one of four kinds, and its streams are zstd frames one after the othe
 
 A move is the difference of two bit patterns as integers; adding it to the old pattern gives the new
 one, and the block's crc32 over the new patterns tells when the old one was not the expected one.
+
+A block has a few thousand changes, so decoding costs as much in calls as in work; the functions
+below make few of them.
 """
 
 import zlib
@@ -26,9 +29,8 @@ import torch
 from relex.errors import WindowError
 from relex.window.codec.patterns import (
     Patterns,
-    apply_moves,
     changed_positions,
-    elements,
+    joined_moves,
     patterns,
     size_order,
     split_moves,
@@ -72,17 +74,6 @@ class EncodedBlock:
         return sum(map(len, self.streams))
 
 
-@dataclass(frozen=True)
-class Changes:
-    """The elements of a block that changed at one step, and what they are from then on."""
-
-    position_C: torch.Tensor
-    """Positions within the block, ascending, int64."""
-
-    value_C: torch.Tensor
-    """New values, in the tensor's dtype."""
-
-
 def encode_block(previous_N: torch.Tensor | None, current_N: torch.Tensor) -> EncodedBlock:
     """Encode flat elements; both tensors have one dtype and one device, on which they are compared.
 
@@ -104,34 +95,31 @@ def encode_block(previous_N: torch.Tensor | None, current_N: torch.Tensor) -> En
     return min(dense, _encode_whole(new_N, num_changed), key=lambda block: block.num_bytes)
 
 
-def decode_block(block: EncodedBlock, elements_N: torch.Tensor) -> None:
-    """Turn the previous elements, which `elements_N` holds on the CPU, into the encoded ones.
+def decode_block(block: EncodedBlock, old_N: Patterns) -> tuple[Positions | slice, Patterns]:
+    """Where to put what into the previous patterns `old_N`, which stay as they are.
 
-    What it holds does not matter where the block is `whole`. Raises WindowError when the block is
-    damaged or was encoded against other elements.
+    What they hold does not matter where the block is `whole`. Raises WindowError when the block is
+    damaged or was encoded against other patterns.
     """
-    patterns_N = patterns(elements_N)
     if block.kind == "whole":
-        patterns_N[:] = _decode_whole(block, len(patterns_N), patterns_N.itemsize)
-    elif block.kind == "dense":
-        patterns_N[:] = _decode_dense(block, patterns_N)
-    elif block.kind == "sparse":
-        position_C, new_C = _decode_sparse(block, patterns_N)
-        patterns_N[position_C] = new_C
-
-
-def decode_changes(block: EncodedBlock, previous_N: torch.Tensor) -> Changes:
-    """What changed against `previous_N`; its cost follows the number of changes if `sparse`.
-
-    Raises as `decode_block`.
-    """
+        return slice(None), _decode_whole(block, len(old_N), old_N.itemsize)
+    if block.kind == "dense":
+        return slice(None), _decode_dense(block, old_N)
     if block.kind == "sparse":
-        position_C, new_C = _decode_sparse(block, patterns(previous_N))
-        return Changes(torch.from_numpy(position_C), elements(new_C, previous_N.dtype))
-    current_N = previous_N.clone()
-    decode_block(block, current_N)
-    changed_C = changed_positions(previous_N, current_N)
-    return Changes(changed_C, current_N[changed_C])
+        return _decode_sparse(block, old_N)
+    return slice(0), old_N[:0]
+
+
+def decode_changes(block: EncodedBlock, old_N: Patterns) -> tuple[Positions, Patterns]:
+    """The positions, ascending, whose patterns differ from `old_N`, and the new ones there.
+
+    The cost follows their number if the block is `sparse`. Raises as `decode_block`.
+    """
+    where, new = decode_block(block, old_N)
+    if not isinstance(where, slice):
+        return where, new
+    position_C = np.flatnonzero(old_N[where] != new)
+    return position_C, new[position_C]
 
 
 def _encode_sparse(position_C: Positions, old_C: Patterns, new_C: Patterns) -> EncodedBlock:
@@ -150,9 +138,9 @@ def _decode_sparse(block: EncodedBlock, old_N: Patterns) -> tuple[Positions, Pat
     position_C = unpack_gaps(codes, num_changed, num_elements)
     old_C = old_N[position_C]
     order_C = size_order(old_C)
-    new_C = np.empty_like(old_C)
-    new_C[order_C] = _unpack_moves(block.streams[1:], old_C[order_C])
-    return position_C, _checked(block, new_C)
+    move_C = np.empty_like(old_C)
+    move_C[order_C] = _unpack_moves(block.streams[1:], num_changed)
+    return position_C, _checked(block, old_C + move_C)
 
 
 def _encode_dense(old_N: Patterns, new_N: Patterns, num_changed: int) -> EncodedBlock:
@@ -162,7 +150,7 @@ def _encode_dense(old_N: Patterns, new_N: Patterns, num_changed: int) -> Encoded
 
 def _decode_dense(block: EncodedBlock, old_N: Patterns) -> Patterns:
     _check_streams(block, 1 + old_N.itemsize)
-    return _checked(block, _unpack_moves(block.streams, old_N))
+    return _checked(block, old_N + _unpack_moves(block.streams, len(old_N)))
 
 
 def _encode_whole(new_N: Patterns, num_changed: int) -> EncodedBlock:
@@ -181,12 +169,11 @@ def _pack_moves(old_C: Patterns, new_C: Patterns) -> list[bytes]:
     return [compress(stream) for stream in (np.packbits(negative_C), *pack_planes(size_C))]
 
 
-def _unpack_moves(streams: Sequence[bytes], old_C: Patterns) -> Patterns:
-    num_moves = len(old_C)
+def _unpack_moves(streams: Sequence[bytes], num_moves: int) -> Patterns:
     signs = decompress_exactly(streams[0], (num_moves + 7) // 8)
-    negative_C = np.unpackbits(signs, count=num_moves).view(np.bool_)
+    negative_C = np.unpackbits(signs, count=num_moves)
     planes = [decompress_exactly(stream, num_moves) for stream in streams[1:]]
-    return apply_moves(old_C, negative_C, unpack_planes(planes))
+    return joined_moves(negative_C, unpack_planes(planes))
 
 
 def _check_streams(block: EncodedBlock, num_streams: int) -> None:

@@ -1,20 +1,34 @@
 """Reads delta files: the snapshots in them, or only what changed from one to the next.
 
-N elements of one span of a tensor.
+N elements of one span of a tensor, C changed elements.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 
+import numpy as np
 import torch
 
 from relex.checkpoints import TensorFile
 from relex.errors import CheckpointError, WindowError
 from relex.storage import Readable
-from relex.window.codec.block import Changes, EncodedBlock, decode_block, decode_changes
+from relex.window.codec.block import EncodedBlock, decode_block, decode_changes
+from relex.window.codec.patterns import elements, patterns
 from relex.window.codec.snapshot import Snapshot, Span, block_spans, check_neighbours
 from relex.window.codec.table import unpack_table
+
+
+@dataclass(frozen=True)
+class Changes:
+    """The elements of a span that changed at one step, and what they are from then on."""
+
+    position_C: torch.Tensor
+    """Positions from the start of the span, ascending, int64."""
+
+    value_C: torch.Tensor
+    """New values, in the tensor's dtype."""
 
 
 class DeltaFile:
@@ -38,9 +52,11 @@ class DeltaFile:
     @property
     def is_whole(self) -> bool:
         """Whether it can be read without the snapshot before: an anchor."""
-        return all(
-            kind == "whole" for tensor in self._table.tensors.values() for kind, *_ in tensor.blocks
-        )
+        return not any(map(self.needs_previous, self.tensors))
+
+    def needs_previous(self, name: str) -> bool:
+        """Whether decoding `name` needs what it was in the snapshot before."""
+        return any(kind != "whole" for kind, *_ in self._table.tensors[name].blocks)
 
     def num_changed(self, name: str) -> int:
         """Elements of `name` whose bits differ from the snapshot before."""
@@ -52,7 +68,7 @@ class DeltaFile:
         first, end = start // self.block_elements, -(-stop // self.block_elements)
         spans = block_spans(tensor.info.num_elements, self.block_elements)[first:end]
         sizes = [sum(stream_bytes) for _, _, _, stream_bytes in tensor.blocks[:end]]
-        with self.named(name):
+        with self._named(name):
             payload = self._file.read(name, sum(sizes[:first]), sum(sizes))
         data = BytesIO(payload.numpy().data)
         return [
@@ -62,8 +78,42 @@ class DeltaFile:
             )
         ]
 
+    def decode(self, name: str, start: int, elements_N: torch.Tensor) -> None:
+        """Turn elements of the snapshot before into those of this one, in place.
+
+        `elements_N`, on the CPU and of the tensor's dtype, are those from `start` on, whole blocks
+        of `name`. They are changed only when all blocks are right, so a read that failed can be
+        repeated. Time follows the number of changes.
+
+        Raises WindowError, naming file and tensor, when the file is damaged or was encoded against
+        other elements.
+        """
+        patterns_N = patterns(elements_N)
+        found = []
+        with self._named(name):
+            for (first, last), block in self.blocks(name, start, start + len(elements_N)):
+                old_N = patterns_N[first - start : last - start]
+                found.append((old_N, *decode_block(block, old_N)))
+        for old_N, where, new in found:
+            old_N[where] = new
+
+    def decode_changes(self, name: str, start: int, elements_N: torch.Tensor) -> Changes:
+        """As `decode`; returns what changed."""
+        patterns_N = patterns(elements_N)
+        positions, values = [np.empty(0, np.int64)], [patterns_N[:0]]
+        with self._named(name):
+            for (first, last), block in self.blocks(name, start, start + len(elements_N)):
+                position_C, value_C = decode_changes(
+                    block, patterns_N[first - start : last - start]
+                )
+                positions.append(position_C + (first - start))
+                values.append(value_C)
+        position_C, value_C = np.concatenate(positions), np.concatenate(values)
+        patterns_N[position_C] = value_C
+        return Changes(torch.from_numpy(position_C), elements(value_C, elements_N.dtype))
+
     @contextmanager
-    def named(self, name: str) -> Iterator[None]:
+    def _named(self, name: str) -> Iterator[None]:
         """Turn an error about the bytes of `name` into one that says where they are."""
         try:
             yield
@@ -90,51 +140,19 @@ class DeltaSnapshot:
         Raises WindowError, naming file and tensor, when the file is damaged or made from another
         snapshot than `previous`, and what reading that raises.
         """
-        info = self.tensors[name]
+        info, block = self.tensors[name], self._delta.block_elements
         stop = info.num_elements if stop is None else stop
         if start >= stop:
             return torch.empty(0, dtype=info.dtype)
-        blocks = self._delta.blocks(name, start, stop)
-        first, last = blocks[0][0][0], blocks[-1][0][1]
-        elements_N = self._read_previous(name, first, last, [block for _, block in blocks])
-        with self._delta.named(name):
-            for span, block in blocks:
-                decode_block(block, elements_N[span[0] - first : span[1] - first])
+        first, last = start // block * block, min(-(-stop // block) * block, info.num_elements)
+        elements_N = self._read_previous(name, first, last)
+        self._delta.decode(name, first, elements_N)
         return elements_N[start - first : stop - first]
 
-    def _read_previous(
-        self, name: str, start: int, stop: int, blocks: list[EncodedBlock]
-    ) -> torch.Tensor:
-        """The previous elements, or any where the blocks need none."""
-        if all(block.kind == "whole" for block in blocks):
+    def _read_previous(self, name: str, start: int, stop: int) -> torch.Tensor:
+        """The previous elements, or any where the tensor needs none."""
+        if not self._delta.needs_previous(name):
             return torch.empty(stop - start, dtype=self.tensors[name].dtype)
         if self._previous is None:
             raise WindowError(f"{self._delta.where}: {name}: needs the snapshot before it")
         return self._previous.read(name, start, stop)
-
-
-def replay_changes(
-    deltas: Sequence[DeltaFile], name: str, first: Snapshot, start: int, stop: int
-) -> Iterator[Changes]:
-    """For each of `deltas`, which follow `first`, what it changes in elements [start, stop).
-
-    Positions count from `start`. No other snapshot is made: beside the elements of `first`, memory
-    and time follow the number of changes. `start` is the beginning of a block, and `stop` too, or
-    the end of the tensor. Raises as `DeltaSnapshot.read`.
-    """
-    info = first.tensors[name]
-    current_N = first.read(name, start, stop)
-    for delta in deltas:
-        check_neighbours(delta.where, {name: delta.tensors[name]}, {name: info})
-        parts = [Changes(torch.empty(0, dtype=torch.int64), current_N[:0])]
-        for span, block in delta.blocks(name, start, stop):
-            offset = span[0] - start
-            part_N = current_N[offset : span[1] - start]
-            with delta.named(name):
-                part = decode_changes(block, part_N)
-            part_N[part.position_C] = part.value_C
-            parts.append(Changes(part.position_C + offset, part.value_C))
-        yield Changes(
-            torch.cat([part.position_C for part in parts]),
-            torch.cat([part.value_C for part in parts]),
-        )

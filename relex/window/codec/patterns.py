@@ -58,8 +58,9 @@ def split_moves(old_C: Patterns, new_C: Patterns) -> tuple[npt.NDArray[np.bool_]
     return move_C < 0, np.abs(move_C).view(old_C.dtype)
 
 
-def apply_moves(old_C: Patterns, negative_C: npt.NDArray[np.bool_], size_C: Patterns) -> Patterns:
-    """The patterns that `split_moves` saw as new."""
+def joined_moves(negative_C: npt.NDArray[np.uint8], size_C: Patterns) -> Patterns:
+    """What to add to the old patterns for `split_moves` to give these signs (0 or 1) and sizes."""
     # Negation in two's complement; choosing by sign would mispredict every other branch.
-    all_ones_C = -negative_C.astype(old_C.dtype)
-    return old_C + ((size_C ^ all_ones_C) - all_ones_C)
+    all_ones_C = -negative_C.astype(size_C.dtype)
+    move_C: Patterns = (size_C ^ all_ones_C) - all_ones_C
+    return move_C

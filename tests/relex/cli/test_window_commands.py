@@ -15,6 +15,7 @@ from relex.window import open_writer
 from relex.window.codec import TensorsAtHand
 
 STEPS = (1, 2)
+PARAMETERS = sum(info.num_elements for info in Checkpoint(TOY_BASE).tensors.values())
 
 
 @pytest.fixture
@@ -38,10 +39,18 @@ def run(*arguments: object) -> str:
 
 def test_ls_lists_every_step_with_its_kind_and_the_whole_size(window):
     lines = run("ls", window).splitlines()
-    rows = [line.split("│") for line in lines if line.startswith("│")]
-    assert [(row[1].strip(), row[2].strip()) for row in rows] == [("1", "delta"), ("2", "delta")]
-    assert lines[-1].startswith(f"{window}: 2 steps, bfloat16, ")
-    assert lines[-1].endswith(" MB in place of 3.2")
+    rows = [words for line in lines if (words := line.split()) and words[0].isdigit()]
+    assert [row[:2] for row in rows] == [["1", "delta"], ["2", "delta"]]
+    total = sum(path.stat().st_size for path in Path(window, "steps").iterdir())
+    assert lines[-1] == (
+        f"{window}: 2 steps, bfloat16, {total / 1e6:.3f} MB, {total / (4 * PARAMETERS):.2%} of the "
+        f"{4 * PARAMETERS / 1e6:.3f} MB of checkpoints"
+    )
+
+
+def test_ls_tells_how_many_steps_of_an_unfinished_window_are_safe(window):
+    open_writer(open_store(window), Checkpoint(TOY_BASE), "bfloat16", STEPS).drop_after(1)
+    assert run("ls", window).splitlines()[-1].startswith(f"{window}: 1 of 2 planned steps, ")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +93,7 @@ def test_clean_removes_the_file_of_a_killed_writer(window):
     orphan = Path(window) / "steps/step_000003.safetensors"
     orphan.write_bytes(b"half")
     assert run("clean", window, "--dry-run").splitlines()[0] == str(orphan)
-    assert run("clean", window).splitlines()[1] == f"{window}: 1 files removed"
+    assert run("clean", window).splitlines()[1] == f"{window}: 1 file removed"
     assert not orphan.exists()
 
 

@@ -32,5 +32,12 @@ def test_a_flipped_byte_is_named_with_both_digests(s3, fill):
 
 
 def test_a_plain_folder_has_no_digests_to_check(checkpoints, tensors):
-    with pytest.raises(WindowError, match="is not a window that relex wrote"):
+    with pytest.raises(
+        WindowError, match=r"is not a window that relex wrote; .* relex window pack"
+    ):
         check_window(str(checkpoints({"step_1": tensors(1)})))
+
+
+def test_an_address_where_nothing_is_has_nothing_to_check(tmp_path):
+    with pytest.raises(WindowError, match="absent: there is nothing; check the address"):
+        check_window(str(tmp_path / "absent"))

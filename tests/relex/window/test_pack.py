@@ -110,6 +110,19 @@ def test_quantised_checkpoints_are_refused(base, checkpoints, tmp_path):
         pack(source, base, open_store(str(tmp_path / "window")))
 
 
+def test_a_hub_that_cannot_be_reached_is_one_line(base, tmp_path):
+    command = ["window", "pack", "them/run", "--base", TOY_BASE, "--out", tmp_path / "window"]
+    refused = subprocess.run(
+        [sys.executable, "-c", RELEX, *map(str, command)],
+        env={**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("relex: them/run: neither a folder nor a readable repository")
+    assert refused.stderr.count("\n") == 1
+
+
 class HubHandler(BaseHTTPRequestHandler):
     """The few endpoints of the Hub that its client asks for: refs, revisions, files."""
 

@@ -54,6 +54,14 @@ def test_the_tokenizer_comes_from_the_base(tmp_path, window, base):
     assert copied == json.loads((TOY_BASE / "tokenizer.json").read_text())
 
 
+def test_progress_counts_the_bytes(tmp_path, window, base):
+    seen = []
+    unpack(window, 3, base, tmp_path / "out", lambda *done: seen.append(done))
+    num_total = sum(info.num_bytes for info in window.tensors.values())
+    assert seen == sorted(seen)
+    assert seen[-1] == (num_total, num_total)
+
+
 def test_a_step_that_is_not_there_is_refused(tmp_path, window, base):
     with pytest.raises(WindowError, match="has no step 4; it holds 1 steps from 3 to 3"):
         unpack(window, 4, base, tmp_path / "out")

@@ -8,7 +8,7 @@ import torch
 
 from relex.errors import WindowError
 from relex.storage.folder import FolderStore
-from relex.window.codec import DeltaFile, DeltaSnapshot, TensorsAtHand, replay_changes
+from relex.window.codec import DeltaFile, DeltaSnapshot, TensorsAtHand
 from relex.window.codec.table import unpack_table
 
 BEFORE = {"a.weight": torch.linspace(-1, 1, 40).bfloat16(), "b.bias": torch.linspace(0, 1, 9)}
@@ -28,7 +28,7 @@ def read_all(path) -> list[torch.Tensor]:
     delta = DeltaFile(FolderStore(path.parent), path.name)
     snapshot = DeltaSnapshot(delta, TensorsAtHand(BEFORE))
     for name, tensor in BEFORE.items():
-        list(replay_changes([delta], name, TensorsAtHand(BEFORE), 0, tensor.numel()))
+        delta.decode_changes(name, 0, tensor.clone())
     return [snapshot.read(name) for name in AFTER]
 
 
@@ -98,6 +98,20 @@ def test_another_previous_snapshot_names_file_and_tensor(path) -> None:
     other = TensorsAtHand({name: tensor + 1 for name, tensor in BEFORE.items()})
     with pytest.raises(WindowError, match=r"step: a\.weight: a block is damaged, or was encoded"):
         DeltaSnapshot(delta, other).read("a.weight")
+
+
+@pytest.mark.parametrize("decode", ["decode", "decode_changes"])
+def test_what_cannot_be_decoded_leaves_the_elements_as_they_were(delta_of, small_blocks, decode):
+    """So what arrived damaged can be read again, and no half of a step is taken for a snapshot."""
+    before = torch.linspace(-1, 1, 4 * small_blocks).bfloat16()
+    after = torch.where(torch.arange(len(before)) % 9 == 0, 0.5, before).bfloat16()
+    delta = delta_of("step", {"a": after}, {"a": before})
+    other = before.clone()
+    other[-9:] += 1  # the first blocks fit, the last one does not
+    found = other.clone()
+    with pytest.raises(WindowError, match="a block is damaged, or was encoded"):
+        getattr(delta, decode)("a", 0, found)
+    assert torch.equal(found, other)
 
 
 def test_an_encoded_step_needs_the_snapshot_before(path) -> None:
