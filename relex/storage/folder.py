@@ -56,12 +56,16 @@ class FolderStore:
 
     def read_into(self, key: str, start: int, out: memoryview) -> int:
         try:
-            with (self.root / key).open("rb", buffering=0) as file:
-                file.seek(start)
+            handle = os.open(f"{self.uri}/{key}", os.O_RDONLY)
+            try:
                 num_read = 0
-                while num_read < len(out) and (more := file.readinto(out[num_read:])):
+                while num_read < len(out) and (
+                    more := os.preadv(handle, [out[num_read:]], start + num_read)
+                ):
                     num_read += more
                 return num_read
+            finally:
+                os.close(handle)
         except OSError as error:
             raise self._unreadable(key, error) from error
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from relex.window.codec import Changes
+from relex.window.codec.patterns import elements, patterns
 
 
 def moved_elements(
@@ -25,12 +26,11 @@ def moved_elements(
     # Only the entries of elements that moved are set, and only those are looked up.
     place_N = np.empty(len(base_N), dtype=np.int32)
     place_N[position_M] = np.arange(len(position_M), dtype=np.int32)
-    value_M = base_N[torch.from_numpy(position_M)]
-    value_SM = torch.empty(len(steps), len(position_M), dtype=base_N.dtype)
+    pattern_M = patterns(base_N)[position_M]
+    pattern_SM = np.empty((len(steps), len(position_M)), dtype=pattern_M.dtype)
     row_of = {step: row for row, step in enumerate(steps)}
     for step, change in changes_of.items():
-        place_C = torch.from_numpy(place_N[change.position_C.numpy()])
-        value_M[place_C] = change.value_C
+        pattern_M[place_N[change.position_C.numpy()]] = patterns(change.value_C)
         if step in row_of:
-            value_SM[row_of[step]] = value_M
-    return torch.from_numpy(position_M), value_SM
+            pattern_SM[row_of[step]] = pattern_M
+    return torch.from_numpy(position_M), elements(pattern_SM, base_N.dtype)

@@ -16,7 +16,7 @@ from relex.errors import CheckpointError, WindowError
 from relex.storage import Readable
 from relex.window.codec.block import EncodedBlock, decode_block, decode_changes
 from relex.window.codec.patterns import elements, patterns
-from relex.window.codec.snapshot import Snapshot, Span, block_spans, check_neighbours
+from relex.window.codec.snapshot import Snapshot, Span, check_neighbours
 from relex.window.codec.table import unpack_table
 
 
@@ -43,6 +43,9 @@ class DeltaFile:
         self.where = self._file.where
         self._table = unpack_table(self.where, self._file.metadata, self._file.tensors)
         self.tensors = {name: tensor.info for name, tensor in self._table.tensors.items()}
+        self._offsets_of = {
+            name: tensor.block_offsets for name, tensor in self._table.tensors.items()
+        }
 
     @property
     def block_elements(self) -> int:
@@ -64,17 +67,20 @@ class DeltaFile:
 
     def blocks(self, name: str, start: int, stop: int) -> list[tuple[Span, EncodedBlock]]:
         """The blocks that overlap elements [start, stop) of `name`, in one read."""
-        tensor = self._table.tensors[name]
         first, end = start // self.block_elements, -(-stop // self.block_elements)
-        spans = block_spans(tensor.info.num_elements, self.block_elements)[first:end]
-        sizes = [sum(stream_bytes) for _, _, _, stream_bytes in tensor.blocks[:end]]
+        stop = min(end * self.block_elements, self.tensors[name].num_elements)
+        spans = [
+            (begin, min(begin + self.block_elements, stop))
+            for begin in range(first * self.block_elements, stop, self.block_elements)
+        ]
+        offsets = self._offsets_of[name]
         with self._named(name):
-            payload = self._file.read(name, sum(sizes[:first]), sum(sizes))
+            payload = self._file.read(name, offsets[first], offsets[end])
         data = BytesIO(payload.numpy().data)
         return [
             (span, EncodedBlock(kind, num_changed, crc32, tuple(map(data.read, stream_bytes))))
             for span, (kind, num_changed, crc32, stream_bytes) in zip(
-                spans, tensor.blocks[first:end], strict=True
+                spans, self._table.tensors[name].blocks[first:end], strict=True
             )
         ]
 

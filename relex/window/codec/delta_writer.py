@@ -88,7 +88,7 @@ def _in_order(
 def _assemble(path: Path, table: DeltaTable, spool: IO[bytes]) -> None:
     """Put the header, whose length is known only now, before the streams."""
     schema = {
-        name: TensorInfo((tensor.payload_bytes,), torch.uint8)
+        name: TensorInfo((tensor.block_offsets[-1],), torch.uint8)
         for name, tensor in table.tensors.items()
     }
     spool.seek(0)

@@ -5,6 +5,7 @@ It is JSON in the metadata of the safetensors file, so that the file can be unde
 
 import zlib
 from collections.abc import Mapping
+from itertools import accumulate
 from typing import Annotated
 
 from pydantic import Field, NonNegativeInt, ValidationError
@@ -42,8 +43,9 @@ class TensorTable(Strict):
         return sum(num_changed for _, num_changed, _, _ in self.blocks)
 
     @property
-    def payload_bytes(self) -> int:
-        return sum(sum(stream_bytes) for _, _, _, stream_bytes in self.blocks)
+    def block_offsets(self) -> list[int]:
+        """Where each block begins in the tensor's entry, and where the last one ends."""
+        return list(accumulate((sum(block[3]) for block in self.blocks), initial=0))
 
 
 class DeltaTable(Strict):
@@ -100,9 +102,10 @@ def _check_tensor(
             f"{where}: shape {list(tensor.shape)} does not fit its {len(tensor.blocks)} blocks "
             f"of {block_elements} elements"
         )
-    if tensor.payload_bytes != payload.num_bytes:
+    expected_bytes = tensor.block_offsets[-1]
+    if expected_bytes != payload.num_bytes:
         raise WindowError(
-            f"{where}: has {payload.num_bytes} bytes, its table says {tensor.payload_bytes}"
+            f"{where}: has {payload.num_bytes} bytes, its table says {expected_bytes}"
         )
 
 
