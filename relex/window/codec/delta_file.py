@@ -67,11 +67,12 @@ class DeltaFile:
 
     def blocks(self, name: str, start: int, stop: int) -> list[tuple[Span, EncodedBlock]]:
         """The blocks that overlap elements [start, stop) of `name`, in one read."""
+        num_elements = self.tensors[name].num_elements
+        stop = min(stop, num_elements)
         first, end = start // self.block_elements, -(-stop // self.block_elements)
-        stop = min(end * self.block_elements, self.tensors[name].num_elements)
         spans = [
-            (begin, min(begin + self.block_elements, stop))
-            for begin in range(first * self.block_elements, stop, self.block_elements)
+            (index * self.block_elements, min((index + 1) * self.block_elements, num_elements))
+            for index in range(first, end)
         ]
         offsets = self._offsets_of[name]
         with self._named(name):
