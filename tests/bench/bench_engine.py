@@ -23,6 +23,7 @@ from rich.table import Table
 ROOT = Path(__file__).parents[2]
 BENCH = Path(__file__).parent
 TARGETS = (50, 100, 200)
+WEIGHTS = "model.safetensors"
 RELEX = ("-c", "from relex.cli.app import main; main()")
 LAYERS = (2, 4, 8, 12)
 STEPS = (6, 12, 18, 24)
@@ -37,6 +38,13 @@ class Bench:
 
     def read(self) -> list[Measured]:
         return [run([str(BENCH / "plain_read.py"), str(self.window)], ROOT)]
+
+    def write(self) -> list[Measured]:
+        """As many bytes as a checkpoint has, and nothing else."""
+        num_bytes = (self.window / "base" / WEIGHTS).stat().st_size
+        path = self._fresh("written") / WEIGHTS
+        path.parent.mkdir()
+        return [run(["-c", f"open({str(path)!r}, 'wb').write(bytes({num_bytes}))"], ROOT)]
 
     def torch(self) -> list[Measured]:
         return [run(["-c", "import torch"], ROOT)]
@@ -82,6 +90,7 @@ class Bench:
 
 VARIANTS = {
     "plain read": Bench.read,
+    "write": Bench.write,
     "import torch": Bench.torch,
     "published procedure": Bench.published,
     "relex, dense folders": Bench.dense,
@@ -122,8 +131,14 @@ def show(console: Console, title: str, measured: dict[str, Measured]) -> None:
         ratios = (one.seconds / read.seconds, published.seconds / one.seconds)
         table.add_row(name, *(f"{value:.2f}" for value in (*figures, *ratios)))
     console.print(table)
-    above = measured["relex, dense folders"].peak_gb - measured["import torch"].peak_gb
-    console.print(f"peak memory above importing torch: {above:.2f} GB")
+    for name in ("relex, dense folders", "relex, window of deltas"):
+        above_gb = measured[name].peak_gb - measured["import torch"].peak_gb
+        console.print(f"{name}: peak memory {above_gb:.2f} GB above importing torch")
+    three, one = measured["relex, dense folders"], measured["relex, one target"]
+    seconds = (three.seconds - one.seconds) / (len(TARGETS) - 1)
+    console.print(
+        f"each further target: {seconds:.2f} s; writing one: {measured['write'].seconds:.2f} s"
+    )
 
 
 def scaling(console: Console, work: Path, bench: Bench, repeats: int) -> None:
@@ -166,7 +181,7 @@ def plot_scaling(
 
 
 def num_elements(window: Path) -> float:
-    return (window / "base" / "model.safetensors").stat().st_size / 2
+    return (window / "base" / WEIGHTS).stat().st_size / 2
 
 
 def main() -> None:
@@ -189,6 +204,7 @@ def main() -> None:
     finally:
         for name in (
             "ours",
+            "written",
             "published",
             "deltas",
             "packed",
