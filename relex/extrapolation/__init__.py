@@ -1,7 +1,15 @@
 """Rank-r extrapolation of a window: fit factors once, predict any number of targets."""
 
+from relex.extrapolation.anomalies import Anomaly
 from relex.extrapolation.baselines import Baseline, baseline_tensors
-from relex.extrapolation.diagnostics import Quality, quality
+from relex.extrapolation.diagnostics import (
+    Diagnosis,
+    Diagnostics,
+    Quality,
+    diagnose,
+    quality,
+    whole_model,
+)
 from relex.extrapolation.factors import (
     KIND,
     DirectionFit,
@@ -22,7 +30,10 @@ from relex.extrapolation.predict import (
 __all__ = [
     "DEFAULT_MEMORY_BYTES",
     "KIND",
+    "Anomaly",
     "Baseline",
+    "Diagnosis",
+    "Diagnostics",
     "DirectionFit",
     "Factors",
     "FactorsTable",
@@ -31,6 +42,7 @@ __all__ = [
     "Quality",
     "TensorFit",
     "baseline_tensors",
+    "diagnose",
     "fit_factors",
     "fit_inputs",
     "merge_factors",
@@ -38,5 +50,6 @@ __all__ = [
     "predict_displacement",
     "predict_tensors",
     "quality",
+    "whole_model",
     "write_predictions",
 ]
