@@ -7,8 +7,9 @@ from relex.extrapolation.diagnostics import (
     Diagnostics,
     Quality,
     diagnose,
+    hold_out_last,
     quality,
-    whole_model,
+    random_walk_gram,
 )
 from relex.extrapolation.factors import (
     KIND,
@@ -19,6 +20,7 @@ from relex.extrapolation.factors import (
     open_factors,
 )
 from relex.extrapolation.fit import DEFAULT_MEMORY_BYTES, OnProgress, fit_factors, fit_inputs
+from relex.extrapolation.forecast import ForecastSkill, HeldOut
 from relex.extrapolation.line_fit import Line
 from relex.extrapolation.parts import merge_factors
 from relex.extrapolation.predict import (
@@ -37,6 +39,8 @@ __all__ = [
     "DirectionFit",
     "Factors",
     "FactorsTable",
+    "ForecastSkill",
+    "HeldOut",
     "Line",
     "OnProgress",
     "Quality",
@@ -45,11 +49,12 @@ __all__ = [
     "diagnose",
     "fit_factors",
     "fit_inputs",
+    "hold_out_last",
     "merge_factors",
     "open_factors",
     "predict_displacement",
     "predict_tensors",
     "quality",
-    "whole_model",
+    "random_walk_gram",
     "write_predictions",
 ]

@@ -121,8 +121,8 @@ def _describe_repeated(repeated: Sequence[bool], steps: Sequence[int]) -> Iterat
                 kind="repeated",
                 steps=same,
                 message=f"{_name(same)} {'has' if len(same) == 1 else 'have'} the weights of step "
-                f"{steps[first]}: training stood still, as at a learning rate of zero, or a snapshot was "
-                f"saved twice; {cure}",
+                f"{steps[first]}: training stood still, as at a learning rate of zero, or a "
+                f"snapshot was saved twice; {cure}",
             )
         row += 1
 

@@ -8,6 +8,7 @@ from the Gram matrices in the factors; no weights are read.
 S steps, R directions.
 """
 
+import math
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -15,11 +16,19 @@ import torch
 
 from relex.config.strict import Strict
 from relex.extrapolation.anomalies import Anomaly, find_anomalies
+from relex.extrapolation.checks import check_beyond
 from relex.extrapolation.direction import half_cosine, persistence
 from relex.extrapolation.factors import FactorsTable, TensorFit
 from relex.extrapolation.fit import describe_tensor
-from relex.extrapolation.forecast import ForecastSkill, num_held_out, skill, squared_errors
-from relex.extrapolation.movement import Axis, Movement, joint_movement, movement_of
+from relex.extrapolation.forecast import (
+    ForecastSkill,
+    HeldOut,
+    hold_out,
+    num_held_out,
+    skill,
+    squared_errors,
+)
+from relex.extrapolation.movement import Array, Axis, Movement, joint_movement, movement_of
 from relex.extrapolation.subspace import leading_subspace
 
 DEFAULT_MULTIPLES = (2, 4, 10)
@@ -44,6 +53,9 @@ class Diagnosis(Quality):
 
     half_cosine: float | None
     """Between the directions of the first and the second half of the window."""
+
+    movement_fraction: float | None
+    """Share of the model's squared displacement at the last step."""
 
     persistence: float | None
     """Mean cosine of consecutive updates."""
@@ -97,29 +109,24 @@ def quality(fits: Collection[TensorFit]) -> Quality:
 def diagnose(table: FactorsTable, targets: Sequence[int] = ()) -> Diagnostics:
     """All numbers for every tensor and the model; predicted sizes at `targets`.
 
-    Targets are steps beyond the window, by default 2, 4 and 10 times its last step.
+    Targets are steps beyond the window, by default 2, 4 and 10 times its last step; raises
+    FactorsError when one is not.
     """
     targets = targets or [table.steps[-1] * multiple for multiple in DEFAULT_MULTIPLES]
-    axis = axis_of(table)
-    movements = {name: movement_of(fit) for name, fit in table.tensors.items()}
-    num_held = num_held_out(len(table.steps))
+    for target in targets:
+        check_beyond("predicted size", table.steps[-1], target)
+    diagnoser = _Diagnoser(table, targets)
     return Diagnostics(
         steps=table.steps,
         rank=table.rank,
-        held_out_steps=table.steps[len(table.steps) - num_held :],
+        held_out_steps=table.steps[len(table.steps) - num_held_out(len(table.steps)) :],
         num_still=sum(not fit.directions for fit in table.tensors.values()),
-        overall=_diagnosis(
-            table,
-            list(table.tensors.values()),
-            list(movements.values()),
-            joint_movement(movements.values(), len(table.steps)),
-            targets,
-        ),
-        random_walk=random_walk_quality(axis, table.rank),
-        anomalies=find_anomalies(list(movements.values()), axis.steps),
+        overall=diagnoser.diagnose(table.tensors, diagnoser.model),
+        random_walk=random_walk_quality(axis_of(table), table.rank),
+        anomalies=find_anomalies(list(diagnoser.movements.values()), table.steps),
         tensors={
-            name: _diagnosis(table, [fit], [movements[name]], movements[name], targets)
-            for name, fit in table.tensors.items()
+            name: diagnoser.diagnose([name], movement)
+            for name, movement in diagnoser.movements.items()
         },
     )
 
@@ -128,50 +135,62 @@ def axis_of(table: FactorsTable) -> Axis:
     return Axis(table.steps, tuple(table.positions))
 
 
-def whole_model(table: FactorsTable) -> TensorFit:
-    """Direction, coefficients and line of the model as one vector: Gram matrices are added."""
-    movement = joint_movement([movement_of(f) for f in table.tensors.values()], len(table.steps))
-    return _fit_of(axis_of(table), movement.gram_SS, table.rank)
+def hold_out_last(table: FactorsTable, names: Collection[str]) -> HeldOut | None:
+    """The forecast of the held-out steps for the tensors `names` as one vector.
+
+    None where they did not move before.
+    """
+    movements = [movement_of(table.tensors[name]) for name in names]
+    return hold_out(joint_movement(movements, len(table.steps)), axis_of(table))
+
+
+def random_walk_gram(steps: Sequence[int]) -> Array:
+    """Gram matrix of a random walk in very many dimensions, whose steps are independent.
+
+    Displacements at steps s and t have an inner product in proportion to min(s, t).
+    """
+    return np.minimum.outer(steps, steps).astype(np.float64)
 
 
 def random_walk_quality(axis: Axis, rank: int) -> Quality:
-    """The quality for independent steps in very many dimensions.
-
-    Displacements at steps s and t then have an inner product in proportion to min(s, t).
-    """
-    return quality([_fit_of(axis, np.minimum.outer(axis.steps, axis.steps), rank)])
+    """The quality that the fit of a random walk has."""
+    gram_SS = torch.from_numpy(random_walk_gram(axis.steps))
+    return quality([describe_tensor(axis.positions, leading_subspace(gram_SS, rank), gram_SS)])
 
 
-def _fit_of(axis: Axis, gram_SS: np.ndarray, rank: int) -> TensorFit:
-    gram = torch.from_numpy(gram_SS).double()
-    return describe_tensor(axis.positions, leading_subspace(gram, rank), gram)
+class _Diagnoser:
+    """What the diagnoses of one fit have in common."""
 
+    def __init__(self, table: FactorsTable, targets: Sequence[int]) -> None:
+        self._table, self._axis, self._targets = table, axis_of(table), targets
+        self.movements = {name: movement_of(fit) for name, fit in table.tensors.items()}
+        self.model = joint_movement(self.movements.values(), len(table.steps))
+        self._errors = {
+            name: squared_errors(movement, self._axis, table.rank)
+            for name, movement in self.movements.items()
+        }
 
-def _diagnosis(
-    table: FactorsTable,
-    fits: Collection[TensorFit],
-    movements: Collection[Movement],
-    joint: Movement,
-    targets: Sequence[int],
-) -> Diagnosis:
-    axis = axis_of(table)
-    errors = [squared_errors(movement, axis, table.rank) for movement in movements]
-    inside = quality(fits)
-    return Diagnosis(
-        explained_fraction=inside.explained_fraction,
-        r2=inside.r2,
-        forecast_skill=skill([error for error in errors if error is not None]),
-        half_cosine=half_cosine(joint, axis),
-        persistence=persistence(joint),
-        predicted_size={target: _size(table, fits, joint, target) for target in targets},
-    )
+    def diagnose(self, names: Collection[str], movement: Movement) -> Diagnosis:
+        """The tensors `names` together, which move as one vector by `movement`."""
+        fits = [self._table.tensors[name] for name in names]
+        errors = [self._errors[name] for name in names]
+        inside = quality(fits)
+        moved, of_model = movement.gram_SS[-1, -1], self.model.gram_SS[-1, -1]
+        return Diagnosis(
+            explained_fraction=inside.explained_fraction,
+            r2=inside.r2,
+            forecast_skill=skill([error for error in errors if error is not None]),
+            half_cosine=half_cosine(movement, self._axis),
+            movement_fraction=float(moved / of_model) if of_model else None,
+            persistence=persistence(movement),
+            predicted_size={
+                target: math.sqrt(self._predicted_square(fits, target) / moved) if moved else None
+                for target in self._targets
+            },
+        )
 
-
-def _size(
-    table: FactorsTable, fits: Collection[TensorFit], joint: Movement, target: int
-) -> float | None:
-    """Directions are unit vectors at right angles, so the squares of the coefficients add up."""
-    lines = [direction.line for fit in fits for direction in fit.directions]
-    square = sum(line.at(table.position(target)) ** 2 for line in lines)
-    observed = joint.gram_SS[-1, -1]
-    return float((square / observed) ** 0.5) if observed else None
+    def _predicted_square(self, fits: Collection[TensorFit], target: int) -> float:
+        """Directions are unit vectors at right angles, so the squares of the coefficients add."""
+        position = self._table.position(target)
+        lines = [direction.line for fit in fits for direction in fit.directions]
+        return sum(line.at(position) ** 2 for line in lines)

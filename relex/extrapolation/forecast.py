@@ -14,11 +14,15 @@ was held out. With SSE the squared distances to what was observed, summed over t
 - the secant: the line through the last two kept snapshots, over the real steps;
 - the ray: the line from the base through the last kept snapshot, over the real steps.
 
+The line of a fit does not go through the last kept snapshot: it leaves out what lies beside the
+directions. So a fourth skill tells how the same line does when it starts at that snapshot, as
+predictions with the anchor `newest` do.
+
 Predictions and references are sums of displacements, so every SSE is a quadratic form in the Gram
 matrix. For many tensors SSEs are added before they are divided.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,12 +49,16 @@ class ForecastSkill(Strict):
     over_ray: float | None
     """Against the line from the base through the last kept snapshot."""
 
+    newest_over_staying: float | None
+    """As `over_staying`, for the line moved to start at the last kept snapshot."""
+
 
 @dataclass(frozen=True)
 class SquaredErrors:
     """Sums over the held-out steps; a reference's is None where it drowns in rounding."""
 
     prediction: float
+    newest: float
     staying: float | None
     secant: float | None
     ray: float | None
@@ -86,8 +94,10 @@ def squared_errors(movement: Movement, axis: Axis, rank: int) -> SquaredErrors |
     beyond_H = np.array(axis.steps[num_kept:]) - axis.steps[num_kept - 1]
     last_S, before_S = np.eye(num_steps)[num_kept - 1], np.eye(num_steps)[num_kept - 2]
     secant_S = (last_S - before_S) / (axis.steps[num_kept - 1] - axis.steps[num_kept - 2])
+    predicted_HS, predicted_last_S = np.split(_predicted(movement, axis, rank, num_kept), [-1])
     return SquaredErrors(
-        prediction=movement.square(_predicted(movement, axis, rank, num_kept) - observed_HS),
+        prediction=movement.square(predicted_HS - observed_HS),
+        newest=movement.square(predicted_HS - predicted_last_S + last_S - observed_HS),
         staying=movement.known_square(last_S - observed_HS),
         secant=movement.known_square(last_S + np.outer(beyond_H, secant_S) - observed_HS),
         ray=movement.known_square(
@@ -97,34 +107,38 @@ def squared_errors(movement: Movement, axis: Axis, rank: int) -> SquaredErrors |
 
 
 def _predicted(movement: Movement, axis: Axis, rank: int, num_kept: int) -> Array:
-    """The predictions at the held-out steps as sums of displacements: H x S."""
+    """Predictions at the held-out steps, then at the last kept one, as sums: (H + 1) x S."""
     kept_KK = torch.from_numpy(movement.gram_SS[:num_kept, :num_kept])
     left_KR = leading_subspace(kept_KK, rank).left_SR.numpy()
     kept = axis.positions[:num_kept]
-    line_HK = np.stack([polynomial_weights(kept, 1, at) for at in axis.positions[num_kept:]])
-    return np.pad(line_HK @ left_KR @ left_KR.T, ((0, 0), (0, len(axis.steps) - num_kept)))
+    ends = [*axis.positions[num_kept:], kept[-1]]
+    line_XK = np.stack([polynomial_weights(kept, 1, at) for at in ends])
+    return np.pad(line_XK @ left_KR @ left_KR.T, ((0, 0), (0, len(axis.steps) - num_kept)))
 
 
 def skill(errors: Collection[SquaredErrors]) -> ForecastSkill:
     """The skill of the tensors together."""
     prediction = sum(error.prediction for error in errors)
-
-    def over(references: Iterable[float | None]) -> float | None:
-        known = sum(square for square in references if square is not None)
-        return 1.0 - prediction / known if known else None
-
+    newest = sum(error.newest for error in errors)
+    staying = [error.staying for error in errors]
     return ForecastSkill(
-        over_staying=over(error.staying for error in errors),
-        over_secant=over(error.secant for error in errors),
-        over_ray=over(error.ray for error in errors),
+        over_staying=_over(staying, prediction),
+        over_secant=_over([error.secant for error in errors], prediction),
+        over_ray=_over([error.ray for error in errors], prediction),
+        newest_over_staying=_over(staying, newest),
     )
 
 
-def held_out(movement: Movement, axis: Axis) -> HeldOut | None:
-    """The forecast along the first direction; None without steps to hold out or movement."""
+def _over(references: Collection[float | None], prediction: float) -> float | None:
+    known = sum(square for square in references if square is not None)
+    return 1.0 - prediction / known if known else None
+
+
+def hold_out(movement: Movement, axis: Axis) -> HeldOut | None:
+    """The forecast along the first direction; None where the kept steps did not move."""
     num_kept = len(axis.steps) - num_held_out(len(axis.steps))
     subspace = leading_subspace(torch.from_numpy(movement.gram_SS[:num_kept, :num_kept]), 1)
-    if num_kept == len(axis.steps) or not len(subspace.sigma_R):
+    if not len(subspace.sigma_R):
         return None
     left_K = (subspace.left_SR[:, 0] / subspace.sigma_R[0]).numpy()
     coefficient_S = left_K @ movement.gram_SS[:num_kept]

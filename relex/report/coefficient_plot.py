@@ -1,6 +1,5 @@
 """The picture of the method: coefficients over optimizer step, with their lines."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,6 +7,7 @@ from matplotlib.axes import Axes
 
 from relex.extrapolation import DirectionFit, Factors, quality
 from relex.report import style
+from relex.report.names import kind_of, short_name
 
 HEIGHT_INCHES = 5.2
 NUM_CURVES = 6
@@ -19,7 +19,6 @@ COLOURS = (
     style.ORANGE,
     style.SKY,
 )
-LAYER = re.compile(r"\.\d+\.")
 
 
 @dataclass(frozen=True)
@@ -31,8 +30,8 @@ class Curve:
 
     @property
     def label(self) -> str:
-        """The tensor without what all names share, and how straight its coefficients are."""
-        short = self.name.removeprefix("model.").removesuffix(".weight")
+        """The tensor and how straight its coefficients are."""
+        short = short_name(self.name)
         line = self.fit.line
         if line.total_squares == 0:
             return short
@@ -72,7 +71,7 @@ def choose_curves(factors: Factors) -> list[Curve]:
     moved.sort(key=lambda curve: curve.fit.sigma, reverse=True)
     largest: dict[str, Curve] = {}
     for curve in moved:
-        largest.setdefault(LAYER.sub(".", curve.name), curve)
+        largest.setdefault(kind_of(curve.name), curve)
     curves = list(largest.values())
     num_shown = min(NUM_CURVES, len(curves))
     ranks = [round(i * (len(curves) - 1) / max(num_shown - 1, 1)) for i in range(num_shown)]

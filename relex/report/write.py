@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from relex.atomic import new_folder
-from relex.extrapolation import Factors
+from relex.extrapolation import Factors, diagnose
 from relex.report.accuracy_plot import accuracy_picture
 from relex.report.coefficient_plot import coefficient_picture
 from relex.report.html import report_html
@@ -22,7 +22,7 @@ def write_report(summary: RunSummary, factors: Factors, out: Path) -> None:
         ACCURACY_PICTURE: accuracy_picture(summary),
         COEFFICIENT_PICTURE: coefficient_picture(factors, last_step),
     }
-    text = report_markdown(summary)
+    text = report_markdown(summary, diagnose(factors.table))
     with new_folder(out) as partial:
         for name, data in pictures.items():
             (partial / name).write_bytes(data)
