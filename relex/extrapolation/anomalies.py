@@ -8,7 +8,8 @@ hold for both, so that steps missing from a window are no finding.
 
 - Repeated: in every tensor both snapshots have the same inner products with all snapshots, up to
   rounding. Updates of a millionth of the displacement, such as end a cosine schedule, are seen.
-- Jump: an update at least three times as long as the median of three on each side of it.
+- Jump: an update at least three times as long as the median of three on each side of it; at the
+  end of the window, where only those before it are there, than those.
 - Reset: Adam's first update after its averages are lost is rate * sign(gradient). With gradients
   that are mostly noise its later updates are shorter by sqrt((1 + b^t) (1 - b) / (1 - b^t) (1 + b))
   at the t-th update, which for b = 0.9 is 1, 0.71, 0.58, 0.45 at the fifth and 0.23 in the end: so

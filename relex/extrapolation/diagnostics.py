@@ -131,6 +131,11 @@ def diagnose(table: FactorsTable, targets: Sequence[int] = ()) -> Diagnostics:
     )
 
 
+def anomalies_of(table: FactorsTable) -> tuple[Anomaly, ...]:
+    """What is wrong with the trajectory, without the other numbers."""
+    return find_anomalies([movement_of(fit) for fit in table.tensors.values()], table.steps)
+
+
 def axis_of(table: FactorsTable) -> Axis:
     return Axis(table.steps, tuple(table.positions))
 

@@ -37,16 +37,23 @@ def _title(diagnostics: Diagnostics) -> str:
     overall, held = diagnostics.overall, diagnostics.held_out_steps
     if overall.r2 is None:
         return "No coefficient varies"
-    straight = f"The coefficients follow lines (R² {overall.r2:.4f})"
+    straight = f"Lines fit the coefficients with R² {overall.r2:.4f}"
+    if not held:
+        return straight
     skill = show(overall.forecast_skill.over_staying)
-    return f"{straight}; forecast skill on the last {len(held)}: {skill}" if held else straight
+    return f"{straight}; forecast skill on the last {len(held)} steps: {skill}"
 
 
 def _draw_model(axes: Axes, factors: Factors, diagnostics: Diagnostics) -> None:
     style.plain_axes(axes, "optimizer step", "coefficient (length along the direction)")
     _draw(axes, factors, list(factors.table.tensors), LARGE_MARKER)
     axes.set_title("whole model as one vector", loc="left", fontsize=style.TEXT_POINTS)
-    axes.legend(loc="upper left", frameon=False, fontsize=style.TEXT_POINTS - 1)
+    axes.legend(
+        *axes.get_legend_handles_labels(),
+        loc="upper left",
+        frameon=False,
+        fontsize=style.TEXT_POINTS - 1,
+    )
     if diagnostics.held_out_steps:
         axes.text(
             0.98,
@@ -69,6 +76,7 @@ def _draw_tensors(figure: SubFigure, factors: Factors, diagnostics: Diagnostics)
         style.plain_axes(axes, "", "")
         axes.tick_params(labelsize=SMALL_POINTS)
         axes.yaxis.set_major_locator(MaxNLocator(3))
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         _draw(axes, factors, [curve.name], SMALL_MARKER)
         words = shorten(curve.name, NAME_CHARACTERS)
         axes.set_title(words, loc="left", fontsize=SMALL_POINTS)

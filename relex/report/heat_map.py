@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.image import AxesImage
 
 from relex.extrapolation import Diagnostics
 from relex.extrapolation.movement import Array
@@ -113,46 +113,44 @@ def _title(diagnostics: Diagnostics) -> str:
 
 def _draw_pair(pair: Sequence[Axes], words: str, values: Values, colours: str, low: float) -> None:
     """Layers above, what lies outside of them below, and one scale for both."""
-    norm = Normalize(low, 1.0)
-    layers, outside = layer_grid(values), outside_grid(values)
-    top, bottom = pair
-    image = _draw(top, layers, colours, norm)
+    scale = ScalarMappable(Normalize(low, 1.0), colours)
+    layers, (top, bottom) = layer_grid(values), pair
+    _draw(top, layers, scale)
+    _draw(bottom, outside_grid(values), scale)
     top.set_title(words, loc="left", fontsize=style.TEXT_POINTS, color=style.GREY)
     stride = -(-len(layers.layers) // MOST_TICKS) or 1
     shown = range(0, len(layers.layers), stride)
     top.set_yticks(shown, [str(layers.layers[row]) for row in shown])
     top.tick_params(axis="x", labelrotation=90)
-    _draw(bottom, outside, colours, norm)
     bottom.set_yticks([])
-    for axes, grid in ((top, layers), (bottom, outside)):
-        if not grid.value_LM.size:
-            axes.set_axis_off()
     is_cut = any(value is not None and value < low for value in values.values())
     bar = top.figure.colorbar(
-        image, ax=list(pair), fraction=0.05, pad=0.02, extend="min" if is_cut else "neither"
+        scale, ax=list(pair), fraction=0.05, pad=0.02, extend="min" if is_cut else "neither"
     )
     bar.ax.tick_params(labelsize=LABEL_POINTS, colors=style.GREY)
     bar.outline.set_visible(False)
 
 
-def _draw(axes: Axes, grid: Grid, colours: str, norm: Normalize) -> AxesImage:
-    image = axes.imshow(grid.value_LM, cmap=colours, norm=norm, aspect="auto")
+def _draw(axes: Axes, grid: Grid, scale: ScalarMappable) -> None:
     axes.set_facecolor(MISSING)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=LABEL_POINTS, colors=style.GREY)
+    if not grid.value_LM.size:
+        axes.set_axis_off()
+        return
+    axes.imshow(scale.to_rgba(grid.value_LM), aspect="auto")
     labels = [shorten(module, NAME_CHARACTERS) for module in grid.modules]
     axes.set_xticks(range(len(labels)), labels)
     if len(grid.layers) <= MOST_ANNOTATED_LAYERS and len(labels) <= MOST_ANNOTATED_MODULES:
-        _annotate(axes, grid, image)
-    return image
+        _annotate(axes, grid, scale)
 
 
-def _annotate(axes: Axes, grid: Grid, image: AxesImage) -> None:
+def _annotate(axes: Axes, grid: Grid, scale: ScalarMappable) -> None:
     """The numbers in the cells, dark on light and light on dark."""
     for (row, column), value in np.ndenumerate(grid.value_LM):
         if np.isnan(value):
             continue
-        red, green, blue, _ = image.to_rgba(np.array([value]))[0]
+        red, green, blue, _ = scale.to_rgba(np.array([value]))[0]
         is_dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
         axes.text(
             column,

@@ -28,11 +28,12 @@ def spectrum_picture(table: FactorsTable, diagnostics: Diagnostics) -> bytes:
     if movements:
         tensors = np.stack([_shares(movement.gram_SS)[:num_shown] for movement in movements])
         low, middle, high = np.quantile(tensors, BAND_QUANTILES, axis=0)
-        band = "tensors: median, and 80 % of them"
+        band = "tensors: median, and band of 80 %"
         axes.plot(number, middle, color=style.BLUE, linewidth=1.4, label=band)
         axes.fill_between(number, low, high, color=style.SKY, alpha=0.3, linewidth=0)
         model = _shares(joint_movement(movements, len(table.steps)).gram_SS)[:num_shown]
         axes.plot(number, model, "o", color=style.VERMILLION, label="model as one vector")
+        axes.set_ylim(bottom=min(*middle, *model) / 3)
     axes.set_yscale("log")
     axes.minorticks_off()
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
