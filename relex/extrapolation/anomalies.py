@@ -156,11 +156,11 @@ def _check_reset(joint: Movement, updates: Sequence[_Update], number: int) -> li
         return []
     leap = min(_ratio(update, other) for other in before)
     relaxing = [1 / _ratio(update, other) for other in after]
+    if leap < RESET_FACTOR or relaxing[0] < LONE_FACTOR or min(relaxing) > RELAXED_FACTOR:
+        return []
     cosine = joint.cosine(before[-1].weight_S, update.weight_S) or 0.0
     usual = median(joint.cosine(one.weight_S, two.weight_S) or 0.0 for one, two in pairwise(before))
-    relaxes = relaxing[0] >= LONE_FACTOR and min(relaxing) <= RELAXED_FACTOR
-    falls = usual >= SEEN_COSINE and cosine <= FALLEN_FACTOR * usual
-    if leap < RESET_FACTOR or not relaxes or not falls:
+    if usual < SEEN_COSINE or cosine > FALLEN_FACTOR * usual:
         return []
     return [
         Anomaly(

@@ -3,12 +3,10 @@
 S steps.
 """
 
-from itertools import pairwise
-
 import numpy as np
 import torch
 
-from relex.extrapolation.movement import Array, Axis, Movement, update_weights
+from relex.extrapolation.movement import KNOWN_FACTOR, Array, Axis, Movement, update_weights
 from relex.extrapolation.subspace import leading_subspace
 
 
@@ -34,8 +32,8 @@ def half_cosine(movement: Movement, axis: Axis) -> float | None:
 
 def _leading(movement: Movement, weight_XS: Array) -> Array | None:
     """The leading direction of some sums of displacements, itself such a sum."""
-    gram_XX = torch.from_numpy(weight_XS @ movement.gram_SS @ weight_XS.T)
-    left_XR = leading_subspace(gram_XX, 1).left_SR.numpy()
+    gram_XX = movement.combine(weight_XS).gram_SS
+    left_XR = leading_subspace(torch.from_numpy(gram_XX), 1).left_SR.numpy()
     return left_XR[:, 0] @ weight_XS if left_XR.shape[1] else None
 
 
@@ -45,11 +43,10 @@ def persistence(movement: Movement) -> float | None:
     1 where every update repeats the one before it, about 0 for a random walk, but also where the
     snapshots are rounded more coarsely than the weights move in a step, as in bfloat16.
     """
-    update_SS = update_weights(len(movement.gram_SS))
-    square_S = [movement.known_square(update_S) for update_S in update_SS]
-    products, lengths = 0.0, 0.0
-    for row, (before, square) in enumerate(pairwise(square_S)):
-        if before is not None and square is not None:
-            products += float(update_SS[row] @ movement.gram_SS @ update_SS[row + 1])
-            lengths += (before * square) ** 0.5
-    return products / lengths if lengths else None
+    updates = movement.combine(update_weights(len(movement.gram_SS)))
+    square_S = updates.gram_SS.diagonal()
+    is_known_S = square_S > KNOWN_FACTOR * updates.rounding_SS.diagonal()
+    is_pair_S = is_known_S[1:] & is_known_S[:-1]
+    product_S = updates.gram_SS.diagonal(1)[is_pair_S]
+    length_S = np.sqrt((square_S[1:] * square_S[:-1])[is_pair_S])
+    return float(product_S.sum() / length_S.sum()) if len(length_S) else None

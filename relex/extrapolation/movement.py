@@ -48,6 +48,13 @@ class Movement:
     rounding_SS: Array
     """How far each of them may be off."""
 
+    def combine(self, weight_XS: Array) -> "Movement":
+        """The movement that has the sums in place of the snapshots."""
+        size_XS = np.abs(weight_XS)
+        return Movement(
+            weight_XS @ self.gram_SS @ weight_XS.T, size_XS @ self.rounding_SS @ size_XS.T
+        )
+
     def square(self, weight_XS: Array) -> float:
         """Squared length of a sum, or of several added; zero where rounding made it negative."""
         weight_XS = np.atleast_2d(weight_XS)

@@ -102,13 +102,14 @@ def _title(diagnostics: Diagnostics) -> str:
     if not moved:
         return "No weight moved"
     explained = np.median([found.explained_fraction or 0.0 for found in moved])
-    words = f"Explained: {explained:.1%} of the median tensor"
+    words = f"{explained:.1%} explained (median)"
     skills = [found.forecast_skill.over_staying for found in moved]
     known = [skill for skill in skills if skill is not None]
     if not known:
         return words
-    num_better = sum(skill > 0 for skill in known)
-    return f"{words}. Forecast: better than staying put for {num_better} of {len(known)}"
+    return (
+        f"{words}; {sum(skill > 0 for skill in known)} of {len(known)} forecasts beat staying put"
+    )
 
 
 def _draw_pair(pair: Sequence[Axes], words: str, values: Values, colours: str, low: float) -> None:

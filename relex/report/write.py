@@ -18,11 +18,12 @@ SUMMARY_FILE = "summary.json"
 def write_report(summary: RunSummary, factors: Factors, out: Path) -> None:
     """`report.html`, `report.md` with its two pictures, and `summary.json`, in the new folder."""
     last_step = max(result.candidate.step for result in summary.decision.results)
+    diagnostics = diagnose(factors.table)
     pictures = {
         ACCURACY_PICTURE: accuracy_picture(summary),
-        COEFFICIENT_PICTURE: coefficient_picture(factors, last_step),
+        COEFFICIENT_PICTURE: coefficient_picture(factors, diagnostics.overall, last_step),
     }
-    text = report_markdown(summary, diagnose(factors.table))
+    text = report_markdown(summary, diagnostics)
     with new_folder(out) as partial:
         for name, data in pictures.items():
             (partial / name).write_bytes(data)
