@@ -28,7 +28,9 @@ def inspect(
     ] = None,
     target: Annotated[
         list[int] | None,
-        typer.Option(help="Step to give the predicted size at; repeatable. 2, 4, 10 windows."),
+        typer.Option(
+            help="Step to give the predicted size at; repeatable. By default 2, 4 and 10 windows."
+        ),
     ] = None,
 ) -> None:
     """Show how well the line forecasts, whether it turns, what is odd, and how well it fits."""

@@ -1,6 +1,6 @@
 """Breaks in a trajectory: repeated snapshots, jumps, and a restart with a reset optimizer.
 
-S steps of the window, U updates between neighbouring snapshots that differ.
+S steps of the window.
 
 The rules look at the model as one vector. Lengths of updates are compared per step, once over the
 number of steps that an update covers and once over its root, as for a random walk; a finding must
@@ -10,13 +10,15 @@ hold for both, so that steps missing from a window are no finding.
   rounding. Updates of a millionth of the displacement, such as end a cosine schedule, are seen.
 - Jump: an update at least three times as long as the median of three on each side of it; at the
   end of the window, where only those before it are there, than those.
-- Reset: Adam's first update after its averages are lost is rate * sign(gradient). With gradients
-  that are mostly noise its later updates are shorter by sqrt((1 + b^t) (1 - b) / (1 - b^t) (1 + b))
-  at the t-th update, which for b = 0.9 is 1, 0.71, 0.58, 0.45 at the fifth and 0.23 in the end: so
-  the length leaps up and then relaxes. The first update knows nothing of the momentum before it, so
-  the cosine between the two falls, where a higher learning rate leaves it as it was. Where the
-  snapshots are rounded more coarsely than a step, cosines are near zero throughout, the leap is
-  small, and a reset is not seen.
+- Reset: Adam's first update after its averages are lost is rate * sign(gradient). Gradients that
+  are independent of each other make the t-th one shorter by the root mean square of their average,
+  sqrt((1 - b) (1 + b^t) / ((1 + b) (1 - b^t))): for b = 0.9 that is 1, 0.71, 0.58, 0.45 at the
+  fifth and 0.23 in the end, so the length leaps up and then relaxes. Real gradients agree more,
+  and leap to about 2. The first update knows nothing of the momentum before it, so the cosine
+  between the two falls, where a higher learning rate leaves it as it was. Not seen are a reset
+  within the first steps, one followed by a warm-up, one between snapshots that are many steps
+  apart, and one in snapshots that are rounded more coarsely than a step moves them: there cosines
+  are near zero throughout.
 """
 
 import math
@@ -32,12 +34,24 @@ from relex.config.strict import Strict
 from relex.extrapolation.movement import Array, Movement, joint_movement
 
 NUM_NEIGHBOURS = 3
-NUM_RELAXING = 5
+"""Known updates on each side that one is compared with."""
+
 JUMP_FACTOR = 3.0
+"""A jump is this many times as long as the median of its neighbours."""
+
 RESET_FACTOR = 1.5
-RELAXED_FACTOR = 0.75
+"""A reset is this many times as long as every update before it."""
+
 LONE_FACTOR = 0.5
+"""The update after a reset is at least this share of it; otherwise the leap is a lone one."""
+
+NUM_RELAXING = 5
+RELAXED_FACTOR = 0.75
+"""One of the updates after a reset is at most this share of it."""
+
 FALLEN_FACTOR = 0.75
+"""The cosine to the update before a reset is at most this share of those before."""
+
 SEEN_COSINE = 0.2
 """Below it consecutive updates have too little in common for a fall to be seen."""
 
@@ -112,7 +126,7 @@ def _describe_repeated(repeated: Sequence[bool], steps: Sequence[int]) -> Iterat
         while row < len(steps) and repeated[row]:
             row += 1
         if row - 1 > first:
-            same = steps[first + 1 : row]
+            same = tuple(steps[first + 1 : row])
             cure = (
                 f"fit only up to step {steps[first]} (--steps {steps[0]}:{steps[first]})"
                 if row == len(steps) and first > 0

@@ -33,7 +33,7 @@ def spectrum_picture(table: FactorsTable, diagnostics: Diagnostics) -> bytes:
         axes.fill_between(number, low, high, color=style.SKY, alpha=0.3, linewidth=0)
         model = _shares(joint_movement(movements, len(table.steps)).gram_SS)[:num_shown]
         axes.plot(number, model, "o", color=style.VERMILLION, label="model as one vector")
-        axes.set_ylim(bottom=min(*middle, *model) / 3)
+        axes.set_ylim(min(*middle, *model) / 3, 2)
     axes.set_yscale("log")
     axes.minorticks_off()
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))

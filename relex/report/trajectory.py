@@ -9,7 +9,11 @@ from relex.report.names import shorten
 NUM_SHOWN = 6
 NAME_CHARACTERS = 25
 LITTLE_PERSISTENCE = 0.1
-LITTLE_TURN_COSINE = 0.5
+"""Cosine of consecutive updates below which they are as good as independent."""
+
+TURN_COSINE = 0.5
+"""Cosine of the halves below which the direction has turned by more than 60 degrees."""
+
 UNKNOWN = "-"
 
 Row = tuple[str, str, str]
@@ -38,9 +42,9 @@ def warnings(diagnostics: Diagnostics) -> list[str]:
     """What is wrong with the trajectory or speaks against extrapolating it, most urgent first."""
     found = [anomaly.message for anomaly in diagnostics.anomalies]
     overall = diagnostics.overall
-    if overall.half_cosine is not None and overall.half_cosine < LITTLE_TURN_COSINE:
+    if overall.half_cosine is not None and overall.half_cosine < TURN_COSINE:
         found.append(
-            f"the second half of the window goes another way than the first (cosine "
+            "the second half of the window goes another way than the first (cosine "
             f"{overall.half_cosine:.2f}): a line does not describe it; train longer, or fit its end"
         )
     if overall.persistence is not None and overall.persistence < LITTLE_PERSISTENCE:
