@@ -21,6 +21,7 @@ from relex.extrapolation import (
     quality,
 )
 from relex.extrapolation.fit import describe_tensor
+from relex.extrapolation.movement import movement_of
 from relex.extrapolation.subspace import leading_subspace
 
 Array = np.ndarray
@@ -246,6 +247,16 @@ def test_updates_below_the_rounding_of_the_gram_matrix_are_unknown() -> None:
     assert found.persistence is None
     assert found.forecast_skill.over_staying is None
     assert found.half_cosine is None
+
+
+@pytest.mark.parametrize("num_elements", [100, 512, 5000])
+def test_a_fitted_gram_matrix_is_off_by_no_more_than_is_said(num_elements, lab) -> None:
+    base_N = torch.from_numpy(np.random.default_rng(7).normal(size=num_elements)).float()
+    walk_SN = torch.from_numpy(1e-5 * random_walk(7, 40, num_elements, drift=0.5)).float()
+    snapshots = {step + 1: {"w": base_N + walk_SN[step]} for step in range(40)}
+    seen_SN = torch.stack([s["w"] - base_N for s in snapshots.values()]).double().numpy()
+    movement = movement_of(lab.fit(snapshots, lab.base({"w": base_N})).table.tensors["w"])
+    assert (np.abs(movement.gram_SS - seen_SN @ seen_SN.T) <= movement.rounding_SS).all()
 
 
 def test_float32_fits_agree_with_float64_within_the_rounding(lab) -> None:
