@@ -8,7 +8,7 @@ from prefect.cache_policies import NO_CACHE
 
 from relex.extrapolation import KIND, Diagnostics, diagnose, fit_factors, fit_inputs
 from relex.manifest import fetch_folder, finished_manifest, publish_folder
-from relex.report import verdict, warnings
+from relex.report import concerns, verdict
 from relex.window import open_window
 from tasks.progress import say, stage_progress
 from tasks.run import Run
@@ -53,7 +53,7 @@ def _tell(run: Run, diagnostics: Diagnostics) -> None:
     explained = f"{overall.explained_fraction:.3f} of the displacement"
     say(f"rank {diagnostics.rank} explains {explained}; R2 of the lines {overall.r2:.3f}")
     say(verdict(diagnostics))
-    for warning in warnings(diagnostics):
+    for warning in concerns(diagnostics):
         say(f"warning: {warning}")
     metrics = {
         "explained_fraction": overall.explained_fraction,

@@ -10,10 +10,10 @@ from rich.table import Table
 
 from relex.extrapolation import Diagnostics, diagnose, open_factors
 from relex.report import (
+    concerns,
     overall_rows,
     tensor_table,
     verdict,
-    warnings,
     write_trajectory_pictures,
 )
 
@@ -59,7 +59,7 @@ def _print_overall(console: Console, diagnostics: Diagnostics) -> None:
         f"{len(diagnostics.tensors)} tensors, {diagnostics.num_still} of them never moved"
     )
     console.print(f"[bold]{verdict(diagnostics)}[/bold]")
-    for warning in warnings(diagnostics):
+    for warning in concerns(diagnostics):
         console.print(f"[bold yellow]! {warning}[/bold yellow]")
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column()

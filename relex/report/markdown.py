@@ -3,7 +3,7 @@
 from relex.extrapolation import Diagnostics
 from relex.report.summary import RunSummary
 from relex.report.table import candidate_rows, markdown_table
-from relex.report.trajectory import overall_rows, verdict, warnings
+from relex.report.trajectory import concerns, overall_rows, verdict
 
 ACCURACY_PICTURE = "accuracy.png"
 COEFFICIENT_PICTURE = "coefficients.png"
@@ -53,7 +53,7 @@ def _how(summary: RunSummary) -> str:
 
 def _trajectory(diagnostics: Diagnostics) -> str:
     """What to expect beyond the window, what is odd, and the numbers."""
-    warned = [f"- **{warning}**" for warning in warnings(diagnostics)]
+    warned = [f"- **{warning}**" for warning in concerns(diagnostics)]
     rows = [
         {"": title, "value": value, "what it is": words}
         for title, value, words in overall_rows(diagnostics)

@@ -38,7 +38,7 @@ def verdict(diagnostics: Diagnostics) -> str:
     )
 
 
-def warnings(diagnostics: Diagnostics) -> list[str]:
+def concerns(diagnostics: Diagnostics) -> list[str]:
     """What is wrong with the trajectory or speaks against extrapolating it, most urgent first."""
     found = [anomaly.message for anomaly in diagnostics.anomalies]
     overall = diagnostics.overall

@@ -15,7 +15,7 @@ from relex.errors import InputError
 from relex.extrapolation import Factors, FactorsTable, diagnose
 from relex.extrapolation.fit import describe_tensor
 from relex.extrapolation.subspace import leading_subspace
-from relex.report import tensor_table, verdict, warnings, write_trajectory_pictures
+from relex.report import concerns, tensor_table, verdict, write_trajectory_pictures
 from relex.report.heat_map import heat_map_picture, layer_grid, outside_grid
 from relex.report.names import layer_of, module_of, shorten
 
@@ -146,7 +146,7 @@ def test_the_verdict_says_what_cannot_be_known(name, words) -> None:
 def test_a_wandering_trajectory_is_warned_of() -> None:
     diagnostics = diagnose(factors_of(SHAPES["usual"]).table)
     wandering = diagnostics.overall.model_copy(update={"half_cosine": 0.1, "persistence": 0.01})
-    found = warnings(diagnostics.model_copy(update={"overall": wandering}))
+    found = concerns(diagnostics.model_copy(update={"overall": wandering}))
     assert len(found) == 2
     assert "goes another way than the first (cosine 0.10)" in found[0]
     assert "have little in common (cosine 0.01)" in found[1]
