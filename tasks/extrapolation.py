@@ -6,8 +6,9 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from relex.extrapolation import KIND, fit_factors, fit_inputs, quality
+from relex.extrapolation import KIND, Diagnostics, diagnose, fit_factors, fit_inputs
 from relex.manifest import fetch_folder, finished_manifest, publish_folder
+from relex.report import concerns, verdict
 from relex.window import open_window
 from tasks.progress import say, stage_progress
 from tasks.run import Run
@@ -39,10 +40,27 @@ def fit(run: Run) -> Path:
             on_progress=lambda done, total: progress.update(100 * done // total),
         )
         publish_folder(store, folder, KIND, inputs)
-    whole = quality(factors.table.tensors.values())
-    if whole.explained_fraction is None or whole.r2 is None:
-        say("no weight moved in the window; every target equals the base")
-    else:
-        explained = f"{whole.explained_fraction:.3f} of the displacement"
-        say(f"rank {options.rank} explains {explained}; R2 of the lines {whole.r2:.3f}")
+    _tell(run, diagnose(factors.table))
     return folder
+
+
+def _tell(run: Run, diagnostics: Diagnostics) -> None:
+    """The fit in the log and in MLflow: what it explains, and whether it forecasts."""
+    overall = diagnostics.overall
+    if overall.explained_fraction is None or overall.r2 is None:
+        say("no weight moved in the window; every target equals the base")
+        return
+    explained = f"{overall.explained_fraction:.3f} of the displacement"
+    say(f"rank {diagnostics.rank} explains {explained}; R2 of the lines {overall.r2:.3f}")
+    say(verdict(diagnostics))
+    for warning in concerns(diagnostics):
+        say(f"warning: {warning}")
+    metrics = {
+        "explained_fraction": overall.explained_fraction,
+        "r2": overall.r2,
+        "forecast_skill": overall.forecast_skill.over_staying,
+        "half_cosine": overall.half_cosine,
+        "persistence": overall.persistence,
+        "num_anomalies": float(len(diagnostics.anomalies)),
+    }
+    run.tracker.log({f"fit_{n}": value for n, value in metrics.items() if value is not None})

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from relex.checkpoints import Checkpoint
+from relex.cli.findings import warn_of_anomalies
 from relex.cli.options import (
     DeviceOption,
     MemoryOption,
@@ -36,7 +37,7 @@ def extrapolate(
     checkpoint = Checkpoint(base)
     folders = {target: out / f"step_{target}" for target in step}
     with progress_bar("extrapolate") as on_progress:
-        fit_factors(
+        factors = fit_factors(
             open_window(window, base=checkpoint),
             checkpoint,
             out / "factors",
@@ -47,5 +48,6 @@ def extrapolate(
             device=device,
             on_progress=on_progress,
         )
+    warn_of_anomalies(factors.table)
     for target, folder in folders.items():
         typer.echo(f"{folder}: step {target}")

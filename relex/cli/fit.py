@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from relex.checkpoints import Checkpoint
+from relex.cli.findings import warn_of_anomalies
 from relex.cli.options import (
     ConventionOption,
     DeviceOption,
@@ -51,6 +52,7 @@ def fit(
             on_progress=on_progress,
         )
     table = factors.table
+    warn_of_anomalies(table)
     typer.echo(
         f"{out}: rank {table.rank}, {len(table.tensors)} tensors, {len(table.steps)} steps from "
         f"{table.steps[0]} to {table.steps[-1]}"

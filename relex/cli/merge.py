@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from relex.cli.findings import warn_of_anomalies
 from relex.extrapolation import merge_factors
 
 
@@ -14,4 +15,5 @@ def merge(
 ) -> None:
     """Join the factors of all parts of one fit."""
     table = merge_factors(parts, out).table
+    warn_of_anomalies(table)
     typer.echo(f"{out}: rank {table.rank}, {len(table.tensors)} tensors from {len(parts)} parts")

@@ -1,7 +1,17 @@
 """Rank-r extrapolation of a window: fit factors once, predict any number of targets."""
 
+from relex.extrapolation.anomalies import Anomaly
 from relex.extrapolation.baselines import Baseline, baseline_tensors
-from relex.extrapolation.diagnostics import Quality, quality
+from relex.extrapolation.diagnostics import (
+    Diagnosis,
+    Diagnostics,
+    Quality,
+    anomalies_of,
+    diagnose,
+    hold_out_last,
+    quality,
+    random_walk_gram,
+)
 from relex.extrapolation.factors import (
     KIND,
     DirectionFit,
@@ -11,6 +21,7 @@ from relex.extrapolation.factors import (
     open_factors,
 )
 from relex.extrapolation.fit import OnProgress, fit_factors, fit_inputs
+from relex.extrapolation.forecast import ForecastSkill, HeldOut
 from relex.extrapolation.line_fit import Line
 from relex.extrapolation.parts import merge_factors
 from relex.extrapolation.predict import (
@@ -21,21 +32,30 @@ from relex.extrapolation.predict import (
 
 __all__ = [
     "KIND",
+    "Anomaly",
     "Baseline",
+    "Diagnosis",
+    "Diagnostics",
     "DirectionFit",
     "Factors",
     "FactorsTable",
+    "ForecastSkill",
+    "HeldOut",
     "Line",
     "OnProgress",
     "Quality",
     "TensorFit",
+    "anomalies_of",
     "baseline_tensors",
+    "diagnose",
     "fit_factors",
     "fit_inputs",
+    "hold_out_last",
     "merge_factors",
     "open_factors",
     "predict_displacement",
     "predict_tensors",
     "quality",
+    "random_walk_gram",
     "write_predictions",
 ]

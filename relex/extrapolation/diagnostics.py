@@ -1,9 +1,38 @@
-"""How much of the displacement the directions explain, and how straight the coefficients are."""
+"""What a fit says about its window, and what of it is to be believed.
 
-from collections.abc import Collection
+Explained fraction and R2 describe the window. They are high for every trajectory that goes away
+from the base, even a random walk, so beside them stand numbers that can be low: how well the first
+part of the window predicts the rest, and whether the weights keep their direction. All of them come
+from the Gram matrices in the factors; no weights are read.
+
+S steps, R directions.
+"""
+
+import math
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import torch
 
 from relex.config.strict import Strict
-from relex.extrapolation.factors import TensorFit
+from relex.extrapolation.anomalies import Anomaly, find_anomalies
+from relex.extrapolation.checks import check_beyond
+from relex.extrapolation.direction import half_cosine, persistence
+from relex.extrapolation.factors import FactorsTable, TensorFit
+from relex.extrapolation.fit import describe_tensor
+from relex.extrapolation.forecast import (
+    ForecastSkill,
+    HeldOut,
+    hold_out,
+    num_held_out,
+    skill,
+    squared_errors,
+)
+from relex.extrapolation.movement import Array, Axis, Movement, joint_movement, movement_of
+from relex.extrapolation.subspace import leading_subspace
+
+DEFAULT_MULTIPLES = (2, 4, 10)
+"""Targets that are described unless others are given, in lengths of the window."""
 
 
 class Quality(Strict):
@@ -14,6 +43,54 @@ class Quality(Strict):
 
     r2: float | None
     """1 - residual / total squares of the coefficients; None where they do not vary."""
+
+
+class Diagnosis(Quality):
+    """All numbers of one tensor, or of the model; None is what cannot be known."""
+
+    forecast_skill: ForecastSkill
+    """On the last steps of the window, predicted from the others."""
+
+    half_cosine: float | None
+    """Between the directions of the first and the second half of the window."""
+
+    movement_fraction: float | None
+    """Share of the model's squared displacement at the last step."""
+
+    persistence: float | None
+    """Mean cosine of consecutive updates."""
+
+    predicted_size: dict[int, float | None]
+    """By target: length of the predicted displacement over that of the last observed one."""
+
+
+class Diagnostics(Strict):
+    """The diagnoses of all tensors and of the model."""
+
+    steps: tuple[int, ...]
+    """Steps that the lines were fitted on."""
+
+    rank: int
+    """Most directions of a tensor."""
+
+    held_out_steps: tuple[int, ...]
+    """Steps that the forecast skill was measured on."""
+
+    num_still: int
+    """Tensors that never moved."""
+
+    overall: Diagnosis
+    """The model. Sums of squares are added over the tensors before they are divided; for angles
+    the model is one vector, so inner products are added."""
+
+    random_walk: Quality
+    """What a random walk of very many weights over the same steps would show (rank as fitted)."""
+
+    anomalies: tuple[Anomaly, ...]
+    """What is wrong with the trajectory, by step."""
+
+    tensors: dict[str, Diagnosis]
+    """By name."""
 
 
 def quality(fits: Collection[TensorFit]) -> Quality:
@@ -27,3 +104,98 @@ def quality(fits: Collection[TensorFit]) -> Quality:
         explained_fraction=min(explained / squared_norm, 1.0) if squared_norm else None,
         r2=1.0 - residual_squares / total_squares if total_squares else None,
     )
+
+
+def diagnose(table: FactorsTable, targets: Sequence[int] = ()) -> Diagnostics:
+    """All numbers for every tensor and the model; predicted sizes at `targets`.
+
+    Targets are steps beyond the window, by default 2, 4 and 10 times its last step; raises
+    FactorsError when one is not.
+    """
+    targets = targets or [table.steps[-1] * multiple for multiple in DEFAULT_MULTIPLES]
+    for target in targets:
+        check_beyond("predicted size", table.steps[-1], target)
+    diagnoser = _Diagnoser(table, targets)
+    return Diagnostics(
+        steps=table.steps,
+        rank=table.rank,
+        held_out_steps=table.steps[len(table.steps) - num_held_out(len(table.steps)) :],
+        num_still=sum(not fit.directions for fit in table.tensors.values()),
+        overall=diagnoser.diagnose(table.tensors, diagnoser.model),
+        random_walk=random_walk_quality(axis_of(table), table.rank),
+        anomalies=find_anomalies(list(diagnoser.movements.values()), table.steps),
+        tensors={
+            name: diagnoser.diagnose([name], movement)
+            for name, movement in diagnoser.movements.items()
+        },
+    )
+
+
+def anomalies_of(table: FactorsTable) -> tuple[Anomaly, ...]:
+    """What is wrong with the trajectory, without the other numbers."""
+    return find_anomalies([movement_of(fit) for fit in table.tensors.values()], table.steps)
+
+
+def axis_of(table: FactorsTable) -> Axis:
+    return Axis(table.steps, tuple(table.positions))
+
+
+def hold_out_last(table: FactorsTable, names: Collection[str]) -> HeldOut | None:
+    """The forecast of the held-out steps for the tensors `names` as one vector.
+
+    None where they did not move before.
+    """
+    movements = [movement_of(table.tensors[name]) for name in names]
+    return hold_out(joint_movement(movements, len(table.steps)), axis_of(table))
+
+
+def random_walk_gram(steps: Sequence[int]) -> Array:
+    """Gram matrix of a random walk in very many dimensions, whose steps are independent.
+
+    Displacements at steps s and t have an inner product in proportion to min(s, t).
+    """
+    return np.minimum.outer(steps, steps).astype(np.float64)
+
+
+def random_walk_quality(axis: Axis, rank: int) -> Quality:
+    """The quality that the fit of a random walk has."""
+    gram_SS = torch.from_numpy(random_walk_gram(axis.steps))
+    return quality([describe_tensor(axis.positions, leading_subspace(gram_SS, rank), gram_SS)])
+
+
+class _Diagnoser:
+    """What the diagnoses of one fit have in common."""
+
+    def __init__(self, table: FactorsTable, targets: Sequence[int]) -> None:
+        self._table, self._axis, self._targets = table, axis_of(table), targets
+        self.movements = {name: movement_of(fit) for name, fit in table.tensors.items()}
+        self.model = joint_movement(self.movements.values(), len(table.steps))
+        self._errors = {
+            name: squared_errors(movement, self._axis, table.rank)
+            for name, movement in self.movements.items()
+        }
+
+    def diagnose(self, names: Collection[str], movement: Movement) -> Diagnosis:
+        """The tensors `names` together, which move as one vector by `movement`."""
+        fits = [self._table.tensors[name] for name in names]
+        errors = [self._errors[name] for name in names]
+        inside = quality(fits)
+        moved, of_model = movement.gram_SS[-1, -1], self.model.gram_SS[-1, -1]
+        return Diagnosis(
+            explained_fraction=inside.explained_fraction,
+            r2=inside.r2,
+            forecast_skill=skill([error for error in errors if error is not None]),
+            half_cosine=half_cosine(movement, self._axis),
+            movement_fraction=float(moved / of_model) if of_model else None,
+            persistence=persistence(movement),
+            predicted_size={
+                target: math.sqrt(self._predicted_square(fits, target) / moved) if moved else None
+                for target in self._targets
+            },
+        )
+
+    def _predicted_square(self, fits: Collection[TensorFit], target: int) -> float:
+        """Directions are unit vectors at right angles, so the squares of the coefficients add."""
+        position = self._table.position(target)
+        lines = [direction.line for fit in fits for direction in fit.directions]
+        return sum(line.at(position) ** 2 for line in lines)

@@ -2,6 +2,8 @@
 
 from relex.report.summary import BenchmarkResult, Link, RunSummary, TrainingStep
 from relex.report.table import candidate_rows, markdown_table, rich_table
+from relex.report.trajectory import concerns, overall_rows, tensor_table, verdict
+from relex.report.trajectory_pictures import write_trajectory_pictures
 from relex.report.write import HTML_FILE, MARKDOWN_FILE, SUMMARY_FILE, write_report
 
 __all__ = [
@@ -13,7 +15,12 @@ __all__ = [
     "RunSummary",
     "TrainingStep",
     "candidate_rows",
+    "concerns",
     "markdown_table",
+    "overall_rows",
     "rich_table",
+    "tensor_table",
+    "verdict",
     "write_report",
+    "write_trajectory_pictures",
 ]

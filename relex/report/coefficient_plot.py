@@ -1,13 +1,13 @@
 """The picture of the method: coefficients over optimizer step, with their lines."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 
-from relex.extrapolation import DirectionFit, Factors, quality
+from relex.extrapolation import Diagnosis, DirectionFit, Factors
 from relex.report import style
+from relex.report.names import kind_of, short_name
 
 HEIGHT_INCHES = 5.2
 NUM_CURVES = 6
@@ -19,7 +19,6 @@ COLOURS = (
     style.ORANGE,
     style.SKY,
 )
-LAYER = re.compile(r"\.\d+\.")
 
 
 @dataclass(frozen=True)
@@ -31,17 +30,17 @@ class Curve:
 
     @property
     def label(self) -> str:
-        """The tensor without what all names share, and how straight its coefficients are."""
-        short = self.name.removeprefix("model.").removesuffix(".weight")
+        """The tensor and how straight its coefficients are."""
+        short = short_name(self.name)
         line = self.fit.line
         if line.total_squares == 0:
             return short
         return f"{short} (R² {1 - line.residual_squares / line.total_squares:.4f})"
 
 
-def coefficient_picture(factors: Factors, last_target: int) -> bytes:
+def coefficient_picture(factors: Factors, diagnosis: Diagnosis, last_target: int) -> bytes:
     """PNG of the coefficients of a few tensors: left the window, right the way to the targets."""
-    figure = style.new_figure(HEIGHT_INCHES, _title(factors))
+    figure = style.new_figure(HEIGHT_INCHES, _title(factors.table.rank, diagnosis))
     last_step = factors.table.steps[-1]
     near, far = figure.subplots(1, 2)
     _prepare(near, f"window: steps 1 to {last_step}", last_step)
@@ -72,22 +71,21 @@ def choose_curves(factors: Factors) -> list[Curve]:
     moved.sort(key=lambda curve: curve.fit.sigma, reverse=True)
     largest: dict[str, Curve] = {}
     for curve in moved:
-        largest.setdefault(LAYER.sub(".", curve.name), curve)
+        largest.setdefault(kind_of(curve.name), curve)
     curves = list(largest.values())
     num_shown = min(NUM_CURVES, len(curves))
     ranks = [round(i * (len(curves) - 1) / max(num_shown - 1, 1)) for i in range(num_shown)]
     return [curves[rank] for rank in ranks]
 
 
-def _title(factors: Factors) -> str:
-    whole = quality(factors.table.tensors.values())
-    if whole.explained_fraction is None or whole.r2 is None:
+def _title(rank: int, model: Diagnosis) -> str:
+    if model.explained_fraction is None or model.r2 is None:
         return "No weight moved"
-    rank = factors.table.rank
     directions = "One direction explains" if rank == 1 else f"{rank} directions explain"
+    skill = model.forecast_skill.over_staying
+    forecast = "" if skill is None else f"; forecast skill {skill:.2f}"
     return (
-        f"{directions} {whole.explained_fraction:.1%} of the movement, along a line "
-        f"(R² {whole.r2:.4f})"
+        f"{directions} {model.explained_fraction:.1%}, along a line (R² {model.r2:.4f}){forecast}"
     )
 
 

@@ -1,7 +1,9 @@
 """The report in Markdown: the choice first, then the numbers, then how and with what."""
 
+from relex.extrapolation import Diagnostics
 from relex.report.summary import RunSummary
 from relex.report.table import candidate_rows, markdown_table
+from relex.report.trajectory import concerns, overall_rows, verdict
 
 ACCURACY_PICTURE = "accuracy.png"
 COEFFICIENT_PICTURE = "coefficients.png"
@@ -16,7 +18,7 @@ CURVE_COLUMNS = {
 }
 
 
-def report_markdown(summary: RunSummary) -> str:
+def report_markdown(summary: RunSummary, diagnostics: Diagnostics) -> str:
     """The whole report as Markdown; pictures are files beside it."""
     parts = [
         f"# {summary.run_id}",
@@ -25,6 +27,8 @@ def report_markdown(summary: RunSummary) -> str:
         f"![Accuracy over the optimizer step]({ACCURACY_PICTURE})",
         "## How it was decided",
         _how(summary),
+        "## The trajectory",
+        _trajectory(diagnostics),
         f"![Coefficients over the optimizer step]({COEFFICIENT_PICTURE})",
         "## Training",
         _curve(summary),
@@ -45,6 +49,17 @@ def _how(summary: RunSummary) -> str:
         f"{decision.num_targets} targets). The chosen candidate, the last observed step and the "
         "base were then measured once on the test questions, which played no part in the choice."
     )
+
+
+def _trajectory(diagnostics: Diagnostics) -> str:
+    """What to expect beyond the window, what is odd, and the numbers."""
+    warned = [f"- **{warning}**" for warning in concerns(diagnostics)]
+    rows = [
+        {"": title, "value": value, "what it is": words}
+        for title, value, words in overall_rows(diagnostics)
+    ]
+    parts = [verdict(diagnostics), "\n".join(warned), markdown_table(rows)]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _curve(summary: RunSummary) -> str:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from relex.atomic import new_folder
-from relex.extrapolation import Factors
+from relex.extrapolation import Factors, diagnose
 from relex.report.accuracy_plot import accuracy_picture
 from relex.report.coefficient_plot import coefficient_picture
 from relex.report.html import report_html
@@ -18,11 +18,12 @@ SUMMARY_FILE = "summary.json"
 def write_report(summary: RunSummary, factors: Factors, out: Path) -> None:
     """`report.html`, `report.md` with its two pictures, and `summary.json`, in the new folder."""
     last_step = max(result.candidate.step for result in summary.decision.results)
+    diagnostics = diagnose(factors.table)
     pictures = {
         ACCURACY_PICTURE: accuracy_picture(summary),
-        COEFFICIENT_PICTURE: coefficient_picture(factors, last_step),
+        COEFFICIENT_PICTURE: coefficient_picture(factors, diagnostics.overall, last_step),
     }
-    text = report_markdown(summary)
+    text = report_markdown(summary, diagnostics)
     with new_folder(out) as partial:
         for name, data in pictures.items():
             (partial / name).write_bytes(data)

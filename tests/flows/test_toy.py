@@ -163,6 +163,8 @@ def test_mlflow_shows_the_runs_over_http(toy):
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert sorted(point.step for point in curve) == [60, 75, 90, 120, 150, 180, 240, 300]
     assert parent.data.metrics["best_step"] == toy.summary.decision.chosen.step
+    assert 0.9 < parent.data.metrics["fit_r2"] <= 1
+    assert parent.data.metrics["fit_forecast_skill"] < parent.data.metrics["fit_r2"]
     assert champion.source == f"s3://relex/runs/{toy.run.name}/model"
     assert "report/report.md" in [file.path for file in report]
     assert picture.startswith(b"\x89PNG")

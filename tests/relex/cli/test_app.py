@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import struct
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from safetensors.torch import load_file
 
 from relex.cli.app import main
+from relex.extrapolation import Diagnostics, diagnose, open_factors
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "tied"
 BASE, STEPS = str(GOLDEN / "base"), str(GOLDEN / "steps")
@@ -77,6 +79,42 @@ def test_inspect_json_holds_every_tensor(relex, factors) -> None:
     assert len(shares) == 24
     assert min(share for share in shares if share is not None) == pytest.approx(0.861466, abs=1e-6)
     assert 0.9 < summary["overall"]["r2"] <= 1
+    found = Diagnostics.model_validate(summary)
+    assert found == diagnose(open_factors(factors).table)
+    assert found.held_out_steps == (10, 11, 12)
+    assert found.anomalies == ()
+
+
+def test_inspect_draws_pictures_beside_the_json(relex, factors, tmp_path) -> None:
+    result = relex("inspect", factors, "--json", "--plot", tmp_path / "pictures", "--target", 50)
+    assert list(json.loads(result.out)["overall"]["predicted_size"]) == ["50"]
+    names = {path.name for path in (tmp_path / "pictures").iterdir()}
+    assert names == {"spectrum.png", "coefficients.png", "heatmap.png"}
+
+
+def test_inspect_says_what_to_believe_first(relex, factors) -> None:
+    lines = relex("inspect", factors).out.splitlines()
+    assert lines[1].startswith("The line forecasts steps 10 to 12 no better than staying at step 9")
+
+
+def test_inspect_refuses_a_target_in_the_window(relex, factors) -> None:
+    result = relex("inspect", factors, "--target", 12)
+    assert result.exit_code == 2
+    assert "step 12 is not beyond the window" in result.error
+
+
+def test_fit_and_extrapolate_warn_of_a_repeated_snapshot(relex, tmp_path) -> None:
+    steps = tmp_path / "steps"
+    for step in (1, 2, 3, 4, 5):
+        source = Path(STEPS) / f"global_step_{min(step, 4)}"
+        shutil.copytree(source, steps / f"global_step_{step}")
+    options = ["--base", BASE, "--device", "cpu", "--out"]
+    fitted = relex("fit", steps, *options, tmp_path / "factors")
+    extrapolated = relex("extrapolate", steps, *options, tmp_path / "out", "--step", 9)
+    for result in (fitted, extrapolated):
+        assert result.exit_code == 0
+        assert result.error.startswith("relex: warning: step 5 has the weights of step 4")
+        assert result.error.count("\n") == 1
 
 
 def test_fit_takes_the_steps_asked_for(relex, tmp_path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.image import imread
 
 from relex.checkpoints import Checkpoint
-from relex.extrapolation import Factors, fit_factors
+from relex.extrapolation import Factors, diagnose, fit_factors
 from relex.report import RunSummary, write_report
 from relex.report.coefficient_plot import NUM_CURVES, choose_curves
 from relex.window import open_window
@@ -43,6 +43,16 @@ def test_the_first_and_the_last_step_of_training_are_told(report):
     text = (report / "report.md").read_text()
     assert re.search(r"^\| 1 \| 0\.503 ", text, re.MULTILINE)
     assert re.search(r"^\| 30 \| 0\.6 ", text, re.MULTILINE)
+
+
+def test_the_forecast_stands_beside_the_fit(report, factors):
+    text = (report / "report.md").read_text()
+    overall = diagnose(factors.table).overall
+    assert "The line forecasts steps 10 to 12 no better than staying at step 9" in text
+    assert f"| forecast skill | {overall.forecast_skill.over_staying:.2f} |" in text
+    assert f"| half cosine | {overall.half_cosine:.2f} |" in text
+    assert f"| R2 | {overall.r2:.4f} |" in text
+    assert "- **consecutive updates have little in common" in text
 
 
 @pytest.mark.parametrize("name", ["accuracy.png", "coefficients.png"])

@@ -1,0 +1,121 @@
+"""The picture of Finding 2: coefficients over the step, and lines that know only the first ones."""
+
+from collections.abc import Collection
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import SubFigure
+from matplotlib.ticker import MaxNLocator
+
+from relex.extrapolation import Diagnostics, Factors, hold_out_last
+from relex.report import style
+from relex.report.coefficient_plot import choose_curves
+from relex.report.names import shorten
+from relex.report.trajectory import show
+
+HEIGHT_INCHES = 5.6
+NUM_ROWS, NUM_COLUMNS = 3, 2
+SMALL_POINTS = 8
+NAME_CHARACTERS = 28
+LARGE_MARKER, SMALL_MARKER = 5.0, 2.5
+
+
+def forecast_picture(factors: Factors, diagnostics: Diagnostics) -> bytes:
+    """PNG of the model as one vector, and of a few tensors, each with the line of the kept steps.
+
+    Direction and line know only the steps before those that are held out.
+    """
+    figure = style.new_figure(HEIGHT_INCHES, _title(diagnostics))
+    grid = figure.add_gridspec(1, 2, width_ratios=(1.0, 1.15))
+    left, right = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
+    _draw_model(left.subplots(), factors, diagnostics)
+    _draw_tensors(right, factors, diagnostics)
+    return style.png_bytes(figure)
+
+
+def _title(diagnostics: Diagnostics) -> str:
+    overall, held = diagnostics.overall, diagnostics.held_out_steps
+    if overall.r2 is None:
+        return "No coefficient varies"
+    straight = f"Lines fit the coefficients with R² {overall.r2:.4f}"
+    if not held:
+        return straight
+    skill = show(overall.forecast_skill.over_staying)
+    return f"{straight}; forecast skill on the last {len(held)} steps: {skill}"
+
+
+def _draw_model(axes: Axes, factors: Factors, diagnostics: Diagnostics) -> None:
+    style.plain_axes(axes, "optimizer step", "coefficient (length along the direction)")
+    _draw(axes, factors, list(factors.table.tensors), LARGE_MARKER)
+    axes.set_title("whole model as one vector", loc="left", fontsize=style.TEXT_POINTS)
+    axes.legend(
+        *axes.get_legend_handles_labels(),
+        loc="upper left",
+        frameon=False,
+        fontsize=style.TEXT_POINTS - 1,
+    )
+    if diagnostics.held_out_steps:
+        axes.text(
+            0.98,
+            0.03,
+            "skill also counts what moves\nbeside the direction, which\nis not seen here",
+            transform=axes.transAxes,
+            ha="right",
+            fontsize=SMALL_POINTS,
+            color=style.GREY,
+        )
+
+
+def _draw_tensors(figure: SubFigure, factors: Factors, diagnostics: Diagnostics) -> None:
+    """Small pictures from the tensor that moves most down, each on its own scale."""
+    curves = choose_curves(factors)
+    panels = figure.subplots(NUM_ROWS, NUM_COLUMNS, sharex=True)
+    for axes in panels.flat[len(curves) :]:
+        axes.set_visible(False)
+    for axes, curve in zip(panels.flat, curves, strict=False):
+        style.plain_axes(axes, "", "")
+        axes.tick_params(labelsize=SMALL_POINTS)
+        axes.yaxis.set_major_locator(MaxNLocator(3))
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        _draw(axes, factors, [curve.name], SMALL_MARKER)
+        words = shorten(curve.name, NAME_CHARACTERS)
+        axes.set_title(words, loc="left", fontsize=SMALL_POINTS)
+        skill = diagnostics.tensors[curve.name].forecast_skill.over_staying
+        axes.text(
+            0.96,
+            0.06,
+            f"skill {show(skill)}",
+            transform=axes.transAxes,
+            ha="right",
+            fontsize=SMALL_POINTS,
+        )
+    for axes in panels[-1]:
+        axes.set_xlabel("optimizer step", fontsize=SMALL_POINTS)
+
+
+def _draw(axes: Axes, factors: Factors, names: Collection[str], marker: float) -> None:
+    """Kept coefficients filled, held-out ones hollow, the line dashed where it forecasts."""
+    forecast = hold_out_last(factors.table, names)
+    if forecast is None:
+        return
+    steps, num_kept = np.array(factors.table.steps), forecast.num_kept
+    found = np.array(forecast.coefficients)
+    line = np.array([forecast.line.at(position) for position in factors.table.positions])
+    kept, held, beyond = slice(num_kept), slice(num_kept, None), slice(num_kept - 1, None)
+    axes.plot(steps[kept], line[kept], color=style.BLUE, linewidth=1.4, label="line")
+    axes.plot(steps[kept], found[kept], "o", markersize=marker, color=style.BLUE, label="kept step")
+    if num_kept < len(steps):
+        middle = (steps[num_kept - 1] + steps[num_kept]) / 2
+        axes.axvspan(middle, steps[-1] * 1.03, color=style.WINDOW_SHADE, zorder=0, linewidth=0)
+        axes.plot(steps[beyond], line[beyond], "--", color=style.VERMILLION, label="its forecast")
+        axes.plot(
+            steps[held],
+            found[held],
+            "o",
+            markersize=marker,
+            color=style.VERMILLION,
+            markerfacecolor="white",
+            label="held-out step",
+        )
+    axes.set_xlim(0, steps[-1] * 1.03)
+    axes.set_ylim(bottom=min(0.0, float(found.min()), float(line.min())))
