@@ -36,10 +36,12 @@ of each stream), and the table's crc32. A block is 2^18 neighbouring elements of
 tensor; positions count from the block's start, so tensors of any size have one format. The streams
 of each kind of block are described in `block`.
 
-New values are stored as the distance of their bit pattern from the old one, an integer that is
-exact and cannot drift, because absolute values alone would need twice the bytes: on a window where
-1.5 % of the bfloat16 elements change per step, positions take 7.5 bits per change, absolute values
-11, distances 2. What is handed out are always absolute values, checked against their crc32.
+New values are stored as the distance of their bit pattern from the old one, not as absolute values,
+which would take twice the bytes: on a window where 1.5 % of the bfloat16 elements change per step,
+positions take 7.5 bits per change, absolute values 11, distances 2, which makes 1.74 to 1.89 % of
+the full bytes with absolute values and 0.89 % with distances. Distances are integers, so nothing
+rounds; and what is handed out are always absolute values, checked against their crc32. Decoded
+against other elements than it was encoded against, a block is an error and not a drift.
 """
 
 from relex.window.codec.block import EncodedBlock, decode_block, decode_changes, encode_block
