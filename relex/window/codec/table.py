@@ -18,8 +18,8 @@ from relex.window.codec.block import EncodedBlock, Kind
 FORMAT = "relex-delta-1"
 LARGEST_BLOCK_ELEMENTS = 1 << 24
 
-BlockEntry = tuple[Kind, NonNegativeInt, NonNegativeInt, tuple[NonNegativeInt, ...]]
-"""Kind, number of changes, crc32, and the bytes of each stream."""
+BlockEntry = tuple[Kind, NonNegativeInt, NonNegativeInt, NonNegativeInt, tuple[NonNegativeInt, ...]]
+"""Kind, number of changes, crc32, checksum, and the bytes of each stream."""
 
 
 class TensorTable(Strict):
@@ -39,11 +39,11 @@ class TensorTable(Strict):
 
     @property
     def num_changed(self) -> int:
-        return sum(num_changed for _, num_changed, _, _ in self.blocks)
+        return sum(num_changed for _, num_changed, *_ in self.blocks)
 
     @property
     def payload_bytes(self) -> int:
-        return sum(sum(stream_bytes) for _, _, _, stream_bytes in self.blocks)
+        return sum(sum(stream_bytes) for *_, stream_bytes in self.blocks)
 
 
 class DeltaTable(Strict):
@@ -61,7 +61,8 @@ class DeltaTable(Strict):
 
 
 def block_entry(block: EncodedBlock) -> BlockEntry:
-    return (block.kind, block.num_changed, block.crc32, tuple(map(len, block.streams)))
+    stream_bytes = tuple(map(len, block.streams))
+    return (block.kind, block.num_changed, block.crc32, block.checksum, stream_bytes)
 
 
 def tensor_table(info: TensorInfo, blocks: list[BlockEntry]) -> TensorTable:
