@@ -37,8 +37,10 @@ def checksum(elements_N: torch.Tensor) -> int:
     if len(bytes_B) % 8:
         bytes_B = torch.nn.functional.pad(bytes_B, (0, -len(bytes_B) % 8))
     words_W = bytes_B.view(torch.int64)
-    total = torch.sum(words_W * _odd_numbers(len(words_W), words_W.device))
-    return int(total) % (1 << 64)
+    odd_W = _odd_numbers(len(words_W), words_W.device)
+    if words_W.device.type == "cpu":  # in half of torch's time
+        return int(words_W.numpy().dot(odd_W.numpy())) % (1 << 64)
+    return int(torch.sum(words_W * odd_W)) % (1 << 64)
 
 
 @lru_cache(4)

@@ -82,8 +82,11 @@ def unpack_table(where: str, metadata: object, payloads: Mapping[str, TensorInfo
     try:
         table = DeltaTable.model_validate_json(text)
     except ValidationError as error:
-        reason = " ".join(str(error).split())
-        raise WindowError(f"{where}: its table cannot be understood: {reason}") from error
+        first = error.errors(include_url=False)[0]
+        raise WindowError(
+            f"{where}: its table cannot be understood: {'.'.join(map(str, first['loc']))}: "
+            f"{first['msg']}; another version of relex may have written it"
+        ) from error
     if list(table.tensors) != list(payloads):
         raise WindowError(f"{where}: its table and its entries name different tensors")
     for name, tensor in table.tensors.items():
