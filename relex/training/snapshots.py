@@ -4,6 +4,10 @@ A snapshot is spooled to disk tensor by tensor, and one background thread compar
 one before, piece by piece, and stores what changed, while training goes on. At most
 `max_pending_snapshots` files wait; then training waits. So a snapshot is never held in memory
 twice, and training waits for no more than a write to the local disk.
+
+The codec would compare two snapshots on a GPU as well, but then the one before has to stay there: 2
+to 4 bytes per weight of the memory that training is short of, and training waits while it is
+encoded. Encoding on the CPU keeps up (tests/bench/bench_codec.py).
 """
 
 import shutil

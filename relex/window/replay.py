@@ -64,6 +64,7 @@ class Replay:
         state_N = self._before(chain[0], name, first, last)
         for file in chain:
             self._again(file, lambda delta: delta.decode(name, first, state_N))
+            self._check_before_anchor(file, chain[-1], name, first, state_N)
             if file.step in wanted:
                 yield state_N[start - first : stop - first]
 
@@ -86,6 +87,7 @@ class Replay:
         changes_of: dict[int, Changes] = {}
         for file in files:
             change = self._again(file, lambda delta: delta.decode_changes(name, first, state_N))
+            self._check_before_anchor(file, files[-1], name, first, state_N)
             changes_of[file.step] = _within(change, start - first, stop - first, last - first)
         return base_N, changes_of
 
@@ -135,6 +137,14 @@ class Replay:
                 if isinstance(self._reader, BlockCache):
                     self._reader.clear()
         raise AssertionError
+
+    def _check_before_anchor(
+        self, file: StepFile, last: StepFile, name: str, first: int, state_N: torch.Tensor
+    ) -> None:
+        """Check the last step of a replay, and those that an anchor follows."""
+        following = self._manifest.steps.index(file.step) + 1
+        if file == last or self._manifest.facts.steps[following].kind == "anchor":
+            self._delta_of[file.step].check(name, first, state_N)
 
     def _check_file(self, file: StepFile, error: WindowError) -> None:
         """Raise an error that names both digests, unless the stored file is as it should be."""

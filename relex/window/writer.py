@@ -61,8 +61,8 @@ class WindowWriter:
         """Store what changed since the step before, then make the step visible.
 
         Returns the bytes stored. The step is safe when this returns; after an UploadError the call
-        may be repeated. `snapshot` must stay readable until the next call has returned, because the
-        next step is encoded against it.
+        may be repeated. `snapshot` must stay readable, and as it is, until the next call has
+        returned, because the next step is encoded against it.
 
         Raises WindowError when `step` is not the next planned one, the snapshot has other tensors
         than the steps before, or another writer has opened the window; UploadError when the bytes

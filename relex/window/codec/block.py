@@ -13,6 +13,8 @@ A block is one of four kinds, and its streams are zstd frames one after the othe
 
 A move is the difference of two bit patterns as integers; adding it to the old pattern gives the new
 one, and the block's crc32 over the new patterns tells when the old one was not the expected one.
+Only the old ones of changed elements take part in that; the block's checksum covers all elements,
+and is compared where a replay ends.
 
 A block has a few thousand changes, so decoding costs as much in calls as in work; the functions
 below make few of them.
@@ -30,6 +32,7 @@ from relex.errors import WindowError
 from relex.window.codec.patterns import (
     Patterns,
     changed_positions,
+    checksum,
     joined_moves,
     patterns,
     size_order,
@@ -54,6 +57,8 @@ SURELY_DENSE_FRACTION = 0.5
 """Moves that take less than this of the plain bytes are kept; weights alone do not pack so well."""
 
 Kind = Literal["unchanged", "sparse", "dense", "whole"]
+Encoded = tuple[Kind, int, int, list[bytes]]
+"""What EncodedBlock has but the checksum."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,9 @@ class EncodedBlock:
     crc32: int
     """Of the patterns that the streams make: the changed ones of a sparse block, else all."""
 
+    checksum: int
+    """Of all elements (`patterns.checksum`), also of those that did not change."""
+
     streams: tuple[bytes, ...]
 
     @property
@@ -79,20 +87,25 @@ def encode_block(previous_N: torch.Tensor | None, current_N: torch.Tensor) -> En
 
     Without previous elements the block is `whole`.
     """
+    kind, num_changed, crc32, streams = _encode(previous_N, current_N)
+    return EncodedBlock(kind, num_changed, crc32, checksum(current_N), tuple(streams))
+
+
+def _encode(previous_N: torch.Tensor | None, current_N: torch.Tensor) -> Encoded:
     if previous_N is None:
         return _encode_whole(patterns(current_N), len(current_N))
     position_C = changed_positions(previous_N, current_N)
     num_changed = len(position_C)
     if num_changed == 0:
-        return EncodedBlock("unchanged", 0, zlib.crc32(b""), ())
+        return "unchanged", 0, zlib.crc32(b""), []
     if num_changed <= LARGEST_SPARSE_FRACTION * len(current_N):
         old_C, new_C = patterns(previous_N[position_C]), patterns(current_N[position_C])
         return _encode_sparse(position_C.cpu().numpy(), old_C, new_C)
     old_N, new_N = patterns(previous_N), patterns(current_N)
     dense = _encode_dense(old_N, new_N, num_changed)
-    if dense.num_bytes <= SURELY_DENSE_FRACTION * new_N.nbytes:
+    if _num_bytes(dense) <= SURELY_DENSE_FRACTION * new_N.nbytes:
         return dense
-    return min(dense, _encode_whole(new_N, num_changed), key=lambda block: block.num_bytes)
+    return min(dense, _encode_whole(new_N, num_changed), key=_num_bytes)
 
 
 def decode_block(block: EncodedBlock, old_N: Patterns) -> tuple[Positions | slice, Patterns]:
@@ -122,11 +135,15 @@ def decode_changes(block: EncodedBlock, old_N: Patterns) -> tuple[Positions, Pat
     return position_C, new[position_C]
 
 
-def _encode_sparse(position_C: Positions, old_C: Patterns, new_C: Patterns) -> EncodedBlock:
+def _num_bytes(encoded: Encoded) -> int:
+    return sum(map(len, encoded[3]))
+
+
+def _encode_sparse(position_C: Positions, old_C: Patterns, new_C: Patterns) -> Encoded:
     order_C = size_order(old_C)
     moves = _pack_moves(old_C[order_C], new_C[order_C])
     streams = [compress(pack_gaps(position_C)), *moves]
-    return EncodedBlock("sparse", len(position_C), zlib.crc32(new_C.data), tuple(streams))
+    return "sparse", len(position_C), zlib.crc32(new_C.data), streams
 
 
 def _decode_sparse(block: EncodedBlock, old_N: Patterns) -> tuple[Positions, Patterns]:
@@ -143,9 +160,8 @@ def _decode_sparse(block: EncodedBlock, old_N: Patterns) -> tuple[Positions, Pat
     return position_C, _checked(block, old_C + move_C)
 
 
-def _encode_dense(old_N: Patterns, new_N: Patterns, num_changed: int) -> EncodedBlock:
-    moves = _pack_moves(old_N, new_N)
-    return EncodedBlock("dense", num_changed, zlib.crc32(new_N.data), tuple(moves))
+def _encode_dense(old_N: Patterns, new_N: Patterns, num_changed: int) -> Encoded:
+    return "dense", num_changed, zlib.crc32(new_N.data), _pack_moves(old_N, new_N)
 
 
 def _decode_dense(block: EncodedBlock, old_N: Patterns) -> Patterns:
@@ -153,9 +169,8 @@ def _decode_dense(block: EncodedBlock, old_N: Patterns) -> Patterns:
     return _checked(block, old_N + _unpack_moves(block.streams, len(old_N)))
 
 
-def _encode_whole(new_N: Patterns, num_changed: int) -> EncodedBlock:
-    streams = tuple(map(compress, pack_planes(new_N)))
-    return EncodedBlock("whole", num_changed, zlib.crc32(new_N.data), streams)
+def _encode_whole(new_N: Patterns, num_changed: int) -> Encoded:
+    return "whole", num_changed, zlib.crc32(new_N.data), list(map(compress, pack_planes(new_N)))
 
 
 def _decode_whole(block: EncodedBlock, num_elements: int, width_bytes: int) -> Patterns:

@@ -15,8 +15,8 @@ from relex.checkpoints import TensorFile
 from relex.errors import CheckpointError, WindowError
 from relex.storage import Readable
 from relex.window.codec.block import EncodedBlock, decode_block, decode_changes
-from relex.window.codec.patterns import elements, patterns
-from relex.window.codec.snapshot import Snapshot, Span, check_neighbours
+from relex.window.codec.patterns import checksum, elements, patterns
+from relex.window.codec.snapshot import Snapshot, Span, block_spans, check_neighbours
 from relex.window.codec.table import unpack_table
 
 
@@ -79,8 +79,8 @@ class DeltaFile:
             payload = self._file.read(name, offsets[first], offsets[end])
         data = BytesIO(payload.numpy().data)
         return [
-            (span, EncodedBlock(kind, num_changed, crc32, tuple(map(data.read, stream_bytes))))
-            for span, (kind, num_changed, crc32, stream_bytes) in zip(
+            (span, EncodedBlock(kind, num_changed, crc32, total, tuple(map(data.read, sizes))))
+            for span, (kind, num_changed, crc32, total, sizes) in zip(
                 spans, self._table.tensors[name].blocks[first:end], strict=True
             )
         ]
@@ -119,6 +119,23 @@ class DeltaFile:
         patterns_N[position_C] = value_C
         return Changes(torch.from_numpy(position_C), elements(value_C, elements_N.dtype))
 
+    def check(self, name: str, start: int, elements_N: torch.Tensor) -> None:
+        """Compare elements that `decode` made with the checksums of those that were encoded.
+
+        Decoding checks what a step changes; this also what it left as it was. Once at the end of a
+        replay is enough, for nothing that went wrong before mends itself without an error.
+
+        Raises WindowError, naming file and tensor, when they differ.
+        """
+        block = self.block_elements
+        entries = self._table.tensors[name].blocks[start // block :]
+        for (first, last), entry in zip(block_spans(len(elements_N), block), entries, strict=False):
+            if checksum(elements_N[first:last]) != entry[3]:
+                raise WindowError(
+                    f"{self.where}: {name}: does not follow from the steps before, one of them is "
+                    "not the one that it was encoded against; give the right one, or train again"
+                )
+
     @contextmanager
     def _named(self, name: str) -> Iterator[None]:
         """Turn an error about the bytes of `name` into one that says where they are."""
@@ -154,6 +171,7 @@ class DeltaSnapshot:
         first, last = start // block * block, min(-(-stop // block) * block, info.num_elements)
         elements_N = self._read_previous(name, first, last)
         self._delta.decode(name, first, elements_N)
+        self._delta.check(name, first, elements_N)
         return elements_N[start - first : stop - first]
 
     def _read_previous(self, name: str, start: int, stop: int) -> torch.Tensor:

@@ -25,7 +25,10 @@ class Snapshot(Protocol):
 
 
 class TensorsAtHand:
-    """The snapshot of a model whose tensors are in memory, on any device."""
+    """The snapshot of a model whose tensors are in memory, on any device.
+
+    They are not copied: who trains on with them hands a copy to whatever reads the snapshot later.
+    """
 
     def __init__(self, tensors: Mapping[str, torch.Tensor]) -> None:
         self._tensors = tensors

@@ -19,8 +19,8 @@ from relex.window.codec.block import EncodedBlock, Kind
 FORMAT = "relex-delta-1"
 LARGEST_BLOCK_ELEMENTS = 1 << 24
 
-BlockEntry = tuple[Kind, NonNegativeInt, NonNegativeInt, tuple[NonNegativeInt, ...]]
-"""Kind, number of changes, crc32, and the bytes of each stream."""
+BlockEntry = tuple[Kind, NonNegativeInt, NonNegativeInt, NonNegativeInt, tuple[NonNegativeInt, ...]]
+"""Kind, number of changes, crc32, checksum, and the bytes of each stream."""
 
 
 class TensorTable(Strict):
@@ -40,12 +40,12 @@ class TensorTable(Strict):
 
     @property
     def num_changed(self) -> int:
-        return sum(num_changed for _, num_changed, _, _ in self.blocks)
+        return sum(num_changed for _, num_changed, *_ in self.blocks)
 
     @property
     def block_offsets(self) -> list[int]:
         """Where each block begins in the tensor's entry, and where the last one ends."""
-        return list(accumulate((sum(block[3]) for block in self.blocks), initial=0))
+        return list(accumulate((sum(sizes) for *_, sizes in self.blocks), initial=0))
 
 
 class DeltaTable(Strict):
@@ -63,7 +63,8 @@ class DeltaTable(Strict):
 
 
 def block_entry(block: EncodedBlock) -> BlockEntry:
-    return (block.kind, block.num_changed, block.crc32, tuple(map(len, block.streams)))
+    stream_bytes = tuple(map(len, block.streams))
+    return (block.kind, block.num_changed, block.crc32, block.checksum, stream_bytes)
 
 
 def tensor_table(info: TensorInfo, blocks: list[BlockEntry]) -> TensorTable:
@@ -83,8 +84,11 @@ def unpack_table(where: str, metadata: object, payloads: Mapping[str, TensorInfo
     try:
         table = DeltaTable.model_validate_json(text)
     except ValidationError as error:
-        reason = " ".join(str(error).split())
-        raise WindowError(f"{where}: its table cannot be understood: {reason}") from error
+        first = error.errors(include_url=False)[0]
+        raise WindowError(
+            f"{where}: its table cannot be understood: {'.'.join(map(str, first['loc']))}: "
+            f"{first['msg']}; another version of relex may have written it"
+        ) from error
     if list(table.tensors) != list(payloads):
         raise WindowError(f"{where}: its table and its entries name different tensors")
     for name, tensor in table.tensors.items():

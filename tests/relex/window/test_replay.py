@@ -1,5 +1,7 @@
 """Windows replay to what was appended, whatever the precision and wherever the anchors are."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ from relex.extrapolation import fit_factors
 from relex.storage import open_store
 from relex.window import check_window, open_window, open_writer
 from relex.window.codec import TensorsAtHand
+from relex.window.layout import read_window_manifest, step_key, write_window_manifest
 
 STEPS = (1, 2, 4, 5, 9)
 
@@ -52,6 +55,36 @@ def test_elements_that_never_change_are_not_read(tmp_path, base, fill, snapshot)
     assert position_M.tolist() == [1, 2]
     assert torch.equal(value_SM[1], window.read(2, "a.weight")[[1, 2]])
     assert len(window.read_moved((1, 2), "b.weight", 0, 7)[0]) == 0
+
+
+@pytest.mark.parametrize("read", ["read", "read_rows", "read_moved"])
+@pytest.mark.parametrize("anchor_every_steps", [100, 3], ids=["to the end", "to an anchor"])
+def test_a_step_exchanged_for_another_valid_one_is_an_error_and_never_drift(
+    tmp_path, base, read, anchor_every_steps
+):
+    """Where later steps change nothing, only the checksums of what they leave can tell."""
+    stores = [open_store(str(tmp_path / name)) for name in ("window", "other")]
+    manifests = []
+    for store, position in zip(stores, (0, 1), strict=True):
+        writer = open_writer(store, base, "bfloat16", (1, 2, 3), anchor_every_steps)
+        weights = {name: base.read_tensor(name) for name in base.tensors}
+        for step in (1, 2, 3):
+            weights = {name: tensor.clone() for name, tensor in weights.items()}
+            weights["a.weight"].view(-1)[position if step == 1 else 10 + step] += 1
+            writer.append(step, TensorsAtHand(weights))
+        manifests.append(read_window_manifest(store))
+    key = step_key(1)
+    stores[0].put(key, stores[1].get(key))
+    files = {**manifests[0].files, key: manifests[1].files[key]}
+    write_window_manifest(stores[0], replace(manifests[0], files=files))
+    window = open_window(stores[0].uri, base=base)
+    arguments = {
+        "read": (2, "a.weight"),
+        "read_rows": ((1, 2, 3), "a.weight", 0, torch.empty(3, 15, dtype=torch.bfloat16)),
+        "read_moved": ((1, 2, 3), "a.weight", 0, 15),
+    }[read]
+    with pytest.raises(WindowError, match=r"a\.weight: does not follow from the steps before"):
+        getattr(window, read)(*arguments)
 
 
 def test_float32_windows_are_read_by_rows(window):

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
+import torch
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
 from relex.errors import WindowError
-from relex.window.codec.patterns import joined_moves, split_moves
+from relex.window.codec.patterns import checksum, joined_moves, split_moves
 from relex.window.codec.streams import (
     compress,
     decompress,
@@ -76,6 +77,28 @@ def test_moves_between_any_patterns_are_exact(width_bytes, data) -> None:
     values = st.lists(st.integers(0, 2 ** (8 * width_bytes) - 1), min_size=3, max_size=3)
     old, new = (np.array(data.draw(values), f"<u{width_bytes}") for _ in range(2))
     assert (old + joined_moves(*split_moves(old, new))).tolist() == new.tolist()
+
+
+@given(st.binary(min_size=1, max_size=100), st.data())
+def test_a_checksum_tells_elements_apart_that_differ_in_two_places(data, draw) -> None:
+    """Two, because one move up and one down outweigh each other in a plain sum."""
+    before = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+    after = before.clone()
+    first, second = (draw.draw(st.integers(0, len(data) - 1)) for _ in range(2))
+    after[first] += 1
+    after[second] -= 1
+    assert (checksum(before) == checksum(after)) == (first == second)
+
+
+def test_a_checksum_is_that_of_the_formula_in_any_dtype() -> None:
+    data = bytes(range(1, 60)) + bytes(5)
+    words = [int.from_bytes(data[at : at + 8], "little") for at in range(0, 64, 8)]
+    factors = [place * 0x1E3779B97F4A7C15 % 2**64 for place in range(1, 9)]
+    signed = [factor - 2**64 if factor >= 2**63 else factor for factor in factors]
+    odd = [(factor ^ factor >> 29) | 1 for factor in signed]
+    expected = sum(word * factor for word, factor in zip(words, odd, strict=True)) % 2**64
+    whole = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+    assert checksum(whole[:59]) == checksum(whole.view(torch.bfloat16)) == expected
 
 
 def test_neighbouring_numbers_are_one_apart() -> None:

@@ -100,6 +100,17 @@ def test_another_previous_snapshot_names_file_and_tensor(path) -> None:
         DeltaSnapshot(delta, other).read("a.weight")
 
 
+def test_a_previous_snapshot_that_differs_where_nothing_changed_is_an_error_too(path) -> None:
+    delta = DeltaFile(FolderStore(path.parent), path.name)
+    other = {name: tensor.clone() for name, tensor in BEFORE.items()}
+    other["a.weight"][1] += 1
+    delta.decode("a.weight", 0, other["a.weight"].clone())  # what the step changes fits
+    with pytest.raises(
+        WindowError, match=r"step: a\.weight: does not follow from the steps before"
+    ):
+        DeltaSnapshot(delta, TensorsAtHand(other)).read("a.weight")
+
+
 @pytest.mark.parametrize("decode", ["decode", "decode_changes"])
 def test_what_cannot_be_decoded_leaves_the_elements_as_they_were(delta_of, small_blocks, decode):
     """So what arrived damaged can be read again, and no half of a step is taken for a snapshot."""
@@ -157,17 +168,17 @@ def set_negative_changes(table) -> None:
 
 
 def set_longer_streams(table) -> None:
-    table["tensors"]["a.weight"]["blocks"][0][3][0] += 1
+    table["tensors"]["a.weight"]["blocks"][0][4][0] += 1
 
 
 def shift_a_stream(table) -> None:
-    table["tensors"]["a.weight"]["blocks"][0][3][0] += 1
-    table["tensors"]["a.weight"]["blocks"][0][3][1] -= 1
+    table["tensors"]["a.weight"]["blocks"][0][4][0] += 1
+    table["tensors"]["a.weight"]["blocks"][0][4][1] -= 1
 
 
 def join_streams(table) -> None:
-    first, second, *others = table["tensors"]["a.weight"]["blocks"][0][3]
-    table["tensors"]["a.weight"]["blocks"][0][3] = [first + second, *others]
+    first, second, *others = table["tensors"]["a.weight"]["blocks"][0][4]
+    table["tensors"]["a.weight"]["blocks"][0][4] = [first + second, *others]
 
 
 def set_huge_blocks(table) -> None:

@@ -3,6 +3,7 @@
 import http.client
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,26 @@ Kind = Literal[
     "response flipped",
     "response lost",
 ]
+
+
+FAULTS = pytest.StashKey[Counter[str]]()
+
+
+@pytest.fixture
+def count_faults(request) -> Callable[[str, int], None]:
+    """Adds to the faults that the session's summary states."""
+
+    def count(kind: str, number: int) -> None:
+        request.config.stash.setdefault(FAULTS, Counter())[kind] += number
+
+    return count
+
+
+def pytest_terminal_summary(terminalreporter, config) -> None:
+    if faults := config.stash.get(FAULTS, None):
+        terminalreporter.section(f"{faults.total()} faults survived by windows")
+        for kind, number in faults.items():
+            terminalreporter.line(f"{number:4d}  {kind}")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """A writer that is killed at any phase leaves a window of the acknowledged steps."""
 
-import signal
+import json
 import subprocess
 import sys
 
@@ -12,46 +12,66 @@ from relex.window import check_window, open_window, open_writer
 
 STEPS = (1, 2, 3)
 
-# Kills itself before or after one call of the store, or at one write of the delta file, and says
-# which steps were acknowledged before.
-WRITER = """
-import os, signal, sys
+# For each line "PHASE NUMBER" forks a writer that kills itself at that call of the phase, and says
+# which steps it had acknowledged before, and whether it was killed at all.
+WRITERS = """
+import json, os, shutil, signal, sys
 from pathlib import Path
+import botocore.client
+import relex.window.codec.delta_writer
 from relex.checkpoints import Checkpoint, TensorFileWriter
 from relex.storage import S3Connection, open_store
 from relex.window import open_writer
 
-uri, connection, root, phase, number = sys.argv[1:]
-number = int(number)
+connection, root = S3Connection.model_validate_json(sys.argv[1]), Path(sys.argv[2])
+CALLS = {
+    "encoding": [(relex.window.codec.delta_writer, "encode_block"), (TensorFileWriter, "append")],
+    "inside": [
+        (botocore.client.BaseClient, "_make_api_call"), (shutil, "copyfile"), (os, "fsync"),
+        (os, "replace"), (Path, "replace"),
+    ],
+}
 
-def counted(owner, name):
+def killed_at(number, owner, name, after):
     inner = getattr(owner, name)
-    def call(*arguments):
-        global number
-        number -= 1
-        if number == -1 and phase == "before":
+    def call(*arguments, **options):
+        global num_calls
+        num_calls += 1
+        here = num_calls == number
+        if here and not after:
             os.kill(os.getpid(), signal.SIGKILL)
-        result = inner(*arguments)
-        if number == -1 and phase == "after":
+        result = inner(*arguments, **options)
+        if here:
             os.kill(os.getpid(), signal.SIGKILL)
         return result
     setattr(owner, name, call)
 
-store = open_store(uri, S3Connection.model_validate_json(connection))
-if phase == "encoding":
-    phase = "before"
-    counted(TensorFileWriter, "append")
-else:
-    for name in ("put", "put_file", "get", "read", "size", "list", "delete"):
-        counted(store, name)
-folder = Path(root)
-writer = open_writer(store, Checkpoint(folder / "base"), "float32", (1, 2, 3))
-writer.drop_after(2)
-for step in writer.missing_steps:
-    writer.append(step, Checkpoint(folder / "checkpoints" / f"step_{step}"))
-    print(step, flush=True)
-writer.finish()
-print("finished", flush=True)
+def write(uri, phase, number, say):
+    store = open_store(uri, connection)
+    names = ("put", "put_file", "get", "read", "size", "list", "delete")
+    for owner, name in CALLS.get(phase, [(store, name) for name in names]):
+        killed_at(number, owner, name, after=phase == "after")
+    writer = open_writer(store, Checkpoint(root / "base"), "float32", (1, 2, 3))
+    writer.drop_after(2)
+    for step in writer.missing_steps:
+        writer.append(step, Checkpoint(root / "checkpoints" / f"step_{step}"))
+        os.write(say, f"{step} ".encode())
+    writer.finish()
+
+for line in sys.stdin:
+    uri, phase, number = json.loads(line)
+    num_calls = 0
+    hear, say = os.pipe()
+    child = os.fork()
+    if child == 0:
+        write(uri, phase, number, say)
+        os._exit(0)
+    os.close(say)
+    with os.fdopen(hear) as pipe:
+        acknowledged = [int(step) for step in pipe.read().split()]
+    status = os.waitpid(child, 0)[1]
+    print(json.dumps([os.waitstatus_to_exitcode(status) == -signal.SIGKILL, acknowledged]))
+    sys.stdout.flush()
 """
 
 
@@ -59,20 +79,10 @@ print("finished", flush=True)
 def killed_at(store, request, tmp_path, base, checkpoints, tensors, snapshot):
     """Runs the writer, killed at a call; returns False when it ended before. Checks the rest."""
     connection = request.getfixturevalue("s3").connection if "s3://" in store.uri else None
-    text = connection.model_dump_json() if connection else "{}"
     checkpoints({f"step_{step}": tensors(step) for step in STEPS})
+    text = connection.model_dump_json() if connection else "{}"
 
-    def run(phase: str, number: int) -> bool:
-        uri = f"{store.uri}/{phase}-{number}"
-        writer = subprocess.run(
-            [sys.executable, "-c", WRITER, uri, text, str(tmp_path), phase, str(number)],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        if "finished" in writer.stdout:
-            return False
-        assert writer.returncode == -signal.SIGKILL
-        acknowledged = [int(line) for line in writer.stdout.split()]
+    def continue_and_check(uri: str, acknowledged: list[int]) -> None:
         continued = open_writer(open_store(uri, connection), base, "float32", STEPS)
         assert list(continued.steps)[: len(acknowledged)] == acknowledged
         assert len(continued.steps) <= len(acknowledged) + 1
@@ -85,17 +95,36 @@ def killed_at(store, request, tmp_path, base, checkpoints, tensors, snapshot):
         window = open_window(uri, connection, base)
         for step in STEPS:
             assert torch.equal(window.read(step, "a.weight"), snapshot(step).read("a.weight"))
-        return True
 
-    return run
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITERS, text, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as writers:
+
+        def run(phase: str, number: int) -> bool:
+            assert writers.stdin is not None and writers.stdout is not None
+            uri = f"{store.uri}/{phase}-{number}"
+            writers.stdin.write(json.dumps([uri, phase, number]) + "\n")
+            writers.stdin.flush()
+            was_killed, acknowledged = json.loads(writers.stdout.readline())
+            if was_killed:
+                continue_and_check(uri, acknowledged)
+            else:
+                assert acknowledged == list(STEPS)
+            return was_killed
+
+        yield run
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("phase", "every"), [("before", 3), ("after", 3), ("encoding", 2)])
-def test_the_acknowledged_steps_survive_a_kill_at_any_call(killed_at, phase, every, capsys):
+@pytest.mark.parametrize("phase", ["before", "after", "inside", "encoding"])
+def test_the_acknowledged_steps_survive_a_kill_at_every_call(killed_at, phase, count_faults):
+    """Before and after every call of the store, before every request to S3 or change on the disk,
+    and before every block that is encoded or written."""
     num_kills = 0
-    while killed_at(phase, every * num_kills):
+    while killed_at(phase, num_kills + 1):
         num_kills += 1
-    assert num_kills >= 3
-    with capsys.disabled():
-        print(f"\nkilled {phase}: {num_kills} times")
+    assert num_kills >= 12
+    count_faults(f"killed {phase}", num_kills)

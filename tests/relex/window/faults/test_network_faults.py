@@ -98,41 +98,38 @@ def test_reading_survives_a_fault(proxied, read, kind):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_writing_survives_a_fault_of_a_request_anywhere(proxied, run, kind, capsys):
+def test_writing_survives_a_fault_of_a_request_anywhere(proxied, run, kind, count_faults):
     proxy, _ = proxied
     broken = broken_requests(run("unbroken"), kind)
     for number in broken:
         proxy.break_request(number, kind, byte=7 * number)
         run(f"window-{number}")
     assert proxy.num_faults == len(broken)
-    with capsys.disabled():
-        print(f"\n{kind}: {proxy.num_faults} faults while writing")
+    count_faults(f"{kind}, while writing", proxy.num_faults)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_reading_survives_a_fault_of_a_request_anywhere(proxied, read, kind, capsys):
+def test_reading_survives_a_fault_of_a_request_anywhere(proxied, read, kind, count_faults):
     proxy, _ = proxied
     broken = broken_requests(read(), kind)
     for number in broken:
         proxy.break_request(number, kind, byte=7 * number)
         read()
     assert proxy.num_faults == len(broken)
-    with capsys.disabled():
-        print(f"\n{kind}: {proxy.num_faults} faults while reading")
+    count_faults(f"{kind}, while reading", proxy.num_faults)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["request truncated", "response truncated"])
-def test_connections_may_drop_at_every_kth_byte(proxied, run, kind, capsys):
+def test_connections_may_drop_at_every_kth_byte(proxied, run, kind, count_faults):
     """The upload of step 1's file, and what reads it back."""
     proxy, _ = proxied
     number = _number_of_upload(proxy, run) + (kind == "response truncated") * 2
     for byte in range(0, 1200, 60 * EVERY):
         proxy.break_request(number, kind, byte)
         run(f"window-{byte}")
-    with capsys.disabled():
-        print(f"\n{kind}: {proxy.num_faults} faults at every {60 * EVERY}th byte")
+    count_faults(f"{kind}, at every {60 * EVERY}th byte", proxy.num_faults)
 
 
 def _number_of_upload(proxy, run) -> int:
