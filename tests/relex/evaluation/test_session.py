@@ -151,7 +151,7 @@ def test_a_grader_that_does_not_exist_is_refused_at_once(
 ) -> None:
     recipe = toy_recipe(grader="no_such_module:f")
     with pytest.raises(RewardError, match="no_such_module"):
-        EvaluationSession(recipe, source, {}, tmp_path, lambda *_: None, print)
+        EvaluationSession(recipe, source, {"validation": []}, tmp_path, lambda *_: None, print)
 
 
 def test_a_question_without_room_is_refused_at_once(

@@ -64,11 +64,17 @@ def answer(
     process = EngineProcess(config, requests[:16], print)
     try:
         return [
-            process.generate(each, requests, ANSWER_TOKENS, lambda num_done: None).completions
+            process.generate(
+                each, requests, recipe.exam("validation").sampling, _ignore
+            ).completions
             for each in candidates
         ]
     finally:
         process.close()
+
+
+def _ignore(num_done: int) -> None:
+    pass
 
 
 def plain_vllm(model: Path, draws: list[Draw], folder: Path) -> list[str]:
