@@ -20,7 +20,7 @@ AnswerPart = Literal["all", "boxed", "after_hashes"]
 BOXED_TEMPLATE = (
     "{question}\nPlease reason step by step, and put your final answer within \\boxed{}."
 )
-UNPINNED = "no pinned commit was found in public code; main may change"
+UNPINNED = "not pinned: no commit was found, and main may change"
 
 
 class NamedBenchmark(Strict):
