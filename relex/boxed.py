@@ -4,6 +4,7 @@ import re
 
 # An escaped character (which may be a brace), the start of a box, or a brace.
 TOKENS = re.compile(r"\\boxed\s*\{|\\.|[{}]", re.DOTALL)
+BOX_WITHOUT_BRACES = re.compile(r"\\boxed\s+([^\s${}][^${}]*)")
 
 
 def boxed_spans(text: str) -> list[tuple[int, int]]:
@@ -29,3 +30,15 @@ def last_box(text: str) -> str | None:
         return None
     start, end = spans[-1]
     return text[start:end].strip()
+
+
+def box_of_solution(text: str) -> str | None:
+    r"""The answer of a worked solution written by a person: its last box, or None without one.
+
+    MATH has, beside `\boxed{}`, some `\fbox{}` and `\boxed 7` up to the next dollar sign.
+    """
+    box = last_box(text.replace(r"\fbox", r"\boxed"))
+    if box is not None:
+        return box
+    bare = BOX_WITHOUT_BRACES.findall(text)
+    return bare[-1].strip() if bare else None

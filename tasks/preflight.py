@@ -47,6 +47,9 @@ def _check_problems(run: Run) -> None:
     names = {run.recipe.exam(name).grader for name in run.benchmark_names}
     graders = {name: build_reward(RewardTerm(reward=name)) for name in sorted(names)}
     check_reward_contract([*rewards, *graders.values()], run.problems[TRAIN])
+    for term, reward in zip(run.recipe.rewards, rewards, strict=True):
+        if term.reward == "math_equality":
+            _check_golds(run, TRAIN, reward)
     for name in run.benchmark_names:
         _check_golds(run, name, graders[run.recipe.exam(name).grader])
     draw_all(
@@ -58,11 +61,11 @@ def _check_problems(run: Run) -> None:
     say(f"reward     {terms}")
 
 
-def _check_golds(run: Run, benchmark: str, grader: CheckedReward) -> None:
-    doubtful = check_golds(benchmark, run.problems[benchmark], grader)
+def _check_golds(run: Run, name: str, grader: CheckedReward) -> None:
+    doubtful = check_golds(name, run.problems[name], grader)
     if doubtful:
         say(
-            f"           {benchmark}: {grader.name} takes only the same text for "
+            f"           {name}: {grader.name} takes only the same text for "
             f"{len(doubtful)} gold answer(s): {listed_golds(doubtful)}"
         )
 

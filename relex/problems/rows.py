@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from relex.boxed import last_box
+from relex.boxed import box_of_solution
 from relex.config import ProblemSource
 from relex.errors import ProblemError
 from relex.problems.problem import Problem
@@ -47,7 +47,7 @@ def _answer(row: Row, source: ProblemSource) -> str:
     if source.answer_part == "all":
         return text
     if source.answer_part == "boxed":
-        part, sign = last_box(text), r"\boxed{}"
+        part, sign = box_of_solution(text), r"\boxed{}"
     else:
         part, sign = text.rpartition(HASHES)[2].strip() if HASHES in text else None, HASHES
     if not part:

@@ -245,6 +245,9 @@ def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path, content: bytes | N
     ("part", "column", "answer"),
     [
         ("boxed", r"so \boxed{3}, no: $\boxed{\frac{1}{2}}$.", r"\frac{1}{2}"),
+        ("boxed", r"so $\fbox{7}$", "7"),
+        ("boxed", r"that is $\boxed 7$ or so", "7"),
+        ("boxed", r"that is $\boxed \frac12$.", r"\frac12"),
         ("after_hashes", "2+2 = <<2+2=4>>4\n#### 4", "4"),
         ("all", r"\boxed{7}", r"\boxed{7}"),
     ],
