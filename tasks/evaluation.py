@@ -81,7 +81,7 @@ class Evaluation:
             "base": self._run.base_digest,
             "candidate": sha256_json(candidate.model_dump(mode="json")),
             "problems": problems_digest(self._run.problems[benchmark]),
-            "grader": grader_version(recipe.evaluation.grader),
+            "grader": grader_version(recipe.exam(benchmark).grader),
         }
 
     def _open_session(self) -> EvaluationSession:

@@ -10,7 +10,14 @@ from relex.config import RewardTerm, dump_recipe
 from relex.errors import ResourceError
 from relex.evaluation import draw_all
 from relex.problems import check_disjoint
-from relex.rewards import build_reward, build_rewards, check_reward_contract
+from relex.rewards import (
+    CheckedReward,
+    build_reward,
+    build_rewards,
+    check_golds,
+    check_reward_contract,
+    listed_golds,
+)
 from relex.storage import check_writable
 from relex.training import check_training, estimate_window_bytes, estimate_work_bytes
 from tasks.progress import say
@@ -37,8 +44,14 @@ def validate(run: Run) -> None:
 def _check_problems(run: Run) -> None:
     check_disjoint(run.problems)
     rewards = build_rewards(run.recipe.rewards)
-    grader = build_reward(RewardTerm(reward=run.recipe.evaluation.grader))
-    check_reward_contract([*rewards, grader], run.problems[TRAIN])
+    names = {run.recipe.exam(name).grader for name in run.benchmark_names}
+    graders = {name: build_reward(RewardTerm(reward=name)) for name in sorted(names)}
+    check_reward_contract([*rewards, *graders.values()], run.problems[TRAIN])
+    for term, reward in zip(run.recipe.rewards, rewards, strict=True):
+        if term.reward == "math_equality":
+            _check_golds(run, TRAIN, reward)
+    for name in run.benchmark_names:
+        _check_golds(run, name, graders[run.recipe.exam(name).grader])
     draw_all(
         run.recipe, run.base_folder, {name: run.problems[name] for name in run.benchmark_names}
     )
@@ -46,6 +59,15 @@ def _check_problems(run: Run) -> None:
     say(f"problems   {counts}; no question is in two of them")
     terms = " + ".join(f"{term.weight:g} x {term.reward}" for term in run.recipe.rewards)
     say(f"reward     {terms}")
+
+
+def _check_golds(run: Run, name: str, grader: CheckedReward) -> None:
+    doubtful = check_golds(name, run.problems[name], grader)
+    if doubtful:
+        say(
+            f"           {name}: {grader.name} takes only the same text for "
+            f"{len(doubtful)} gold answer(s): {listed_golds(doubtful)}"
+        )
 
 
 def _check_storage(run: Run) -> None:

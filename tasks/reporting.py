@@ -27,7 +27,7 @@ from relex.report import (
 from relex.rewards import grader_version
 from relex.selection import Decision
 from tasks.progress import say
-from tasks.run import Run
+from tasks.run import VALIDATION, Run
 from tasks.training import read_curve
 from tasks.versions import installed_versions
 
@@ -56,7 +56,7 @@ def summarise(run: Run, decision: Decision, benchmarks: Sequence[BenchmarkResult
         training=read_curve(run),
         seconds_by_stage=run.seconds,
         links=_links(run),
-        versions={**installed_versions(), "grader": grader_version(run.recipe.evaluation.grader)},
+        versions={**installed_versions(), **_graders(run)},
     )
 
 
@@ -75,6 +75,14 @@ def report(run: Run, factors: Factors, summary: RunSummary) -> None:
     create_link_artifact(run.tracker.link, "MLflow run", key="mlflow-run")
     create_markdown_artifact(f"Model: `{run.uri}/model`", key="model")
     say(f"report in {folder / HTML_FILE}")
+
+
+def _graders(run: Run) -> dict[str, str]:
+    """The grader of the choice, and those of the test benchmarks that have another."""
+    graders = {name: grader_version(run.recipe.exam(name).grader) for name in run.benchmark_names}
+    of_choice = graders.pop(VALIDATION)
+    others = {f"grader of {name}": its for name, its in graders.items() if its != of_choice}
+    return {"grader": of_choice, **others}
 
 
 def _links(run: Run) -> tuple[Link, ...]:

@@ -14,10 +14,11 @@ from relex.candidates.candidate import BASE, Candidate
 from relex.candidates.weights import WeightSource
 from relex.checkpoints import locate_base
 from relex.cli.progress import progress_bar
-from relex.config import ProblemSource, Recipe, load_recipe
+from relex.config import ProblemSource, Recipe, RewardTerm, load_recipe
 from relex.errors import InputError
 from relex.evaluation import EvaluationSession, Score
 from relex.problems import load_problems
+from relex.rewards import build_reward, check_golds, listed_golds
 from relex.storage.connection import connection_of
 
 KEY = re.compile(r"(observed|extrapolated)-(\d+)")
@@ -40,6 +41,10 @@ def evaluate(
     chosen = load_recipe(recipe)
     candidates = [parse_candidate(key) for key in candidate or [BASE.key]]
     problems = load_problems(_problem_source(chosen, benchmark))
+    grader = build_reward(RewardTerm(reward=chosen.exam(benchmark).grader))
+    doubtful = check_golds(benchmark, problems, grader)
+    if doubtful:
+        typer.echo(f"{grader.name} takes only the same text for {listed_golds(doubtful)}", err=True)
     source = WeightSource(
         base=str(locate_base(chosen.base)),
         window=window,

@@ -11,7 +11,7 @@ from relex.atomic import write_atomic
 from relex.cli.evaluate import parse_candidate
 from relex.config import load_recipe
 from relex.errors import InputError
-from relex.evaluation import ANSWERS_FILE, correct_matrix, read_answers
+from relex.evaluation import ANSWERS_FILE, SCORE_FILE, Score, correct_matrix, read_answers
 from relex.selection import Decision, Measured, decide
 from relex.selection.wording import show_accuracy, show_difference
 
@@ -24,7 +24,8 @@ def select(
 ) -> None:
     """Choose between the candidates that were measured, and say why."""
     chosen = load_recipe(recipe)
-    decision = decide(read_measured(scores, benchmark), chosen.selection, chosen.seed)
+    decided = decide(read_measured(scores, benchmark), chosen.selection, chosen.seed)
+    decision = decided.model_copy(update={"grader": read_grader(scores, benchmark)})
     write_atomic(out, decision.model_dump_json(indent=1).encode())
     Console().print(_table(decision))
     typer.echo(decision.reason)
@@ -41,6 +42,18 @@ def read_measured(scores: Path, benchmark: str) -> list[Measured]:
         Measured(parse_candidate(path.parts[-3]), correct_matrix(read_answers(path)))
         for path in paths
     ]
+
+
+def read_grader(scores: Path, benchmark: str) -> str:
+    """What graded all candidates below `scores`; raises InputError when it was not the same."""
+    paths = sorted(scores.glob(f"*/{benchmark}/{SCORE_FILE}"))
+    graders = {Score.model_validate_json(path.read_bytes()).grader for path in paths}
+    if len(graders) != 1:
+        raise InputError(
+            f"{scores}: the answers to {benchmark} were graded by {', '.join(sorted(graders))}, "
+            "which cannot be compared; measure all candidates with one grader"
+        )
+    return graders.pop()
 
 
 def _table(decision: Decision) -> Table:

@@ -1,5 +1,7 @@
 """Strict, frozen configs; every field is documented with its unit."""
 
+from relex.config.benchmarks import BENCHMARKS, NamedBenchmark, named_benchmark
+from relex.config.exam import Exam, Sampling
 from relex.config.extrapolation import Convention, ExtrapolationConfig, PredictionOptions
 from relex.config.load import check_recipe, dump_recipe, load_recipe, parse_recipe
 from relex.config.problems import Benchmark, ProblemsConfig, ProblemSource, PromptConfig
@@ -15,17 +17,21 @@ from relex.config.rewards import RewardTerm
 from relex.config.training import TrainingConfig
 
 __all__ = [
+    "BENCHMARKS",
     "BaseConfig",
     "Benchmark",
     "Convention",
     "EvaluationConfig",
+    "Exam",
     "ExtrapolationConfig",
+    "NamedBenchmark",
     "PredictionOptions",
     "ProblemSource",
     "ProblemsConfig",
     "PromptConfig",
     "Recipe",
     "RewardTerm",
+    "Sampling",
     "SelectionConfig",
     "StorageConfig",
     "TrackingConfig",
@@ -33,5 +39,6 @@ __all__ = [
     "check_recipe",
     "dump_recipe",
     "load_recipe",
+    "named_benchmark",
     "parse_recipe",
 ]

@@ -1,10 +1,13 @@
 """Where problems come from and how they become prompts."""
 
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from relex.config.benchmarks import AnswerPart, NamedBenchmark, named_benchmark
 from relex.config.strict import Strict
+
+StopString = Annotated[str, Field(min_length=1)]
 
 
 class PromptConfig(Strict):
@@ -29,13 +32,18 @@ class PromptConfig(Strict):
 
 
 class ProblemSource(Strict):
-    """A set of questions with known answers."""
+    """A set of questions with known answers.
 
-    kind: Literal["toy", "jsonl", "hub"]
-    """`toy`: additions made from a seed; `jsonl`: a local file; `hub`: a Hugging Face dataset."""
+    A recipe may write the name of a benchmark in its place, or `{kind: benchmark, name: ...}` with
+    other fields beside it; the table's row is put in when the recipe is read.
+    """
+
+    kind: Literal["toy", "jsonl", "parquet", "hub"]
+    """`toy`: additions made from a seed; `jsonl`, `parquet`: a local file; `hub`: a Hugging Face
+    dataset."""
 
     path: str = ""
-    """The JSONL file, or the dataset's repository on the Hub. Empty for `toy`."""
+    """The file, or the dataset's repository on the Hub. Empty for `toy`."""
 
     config: str = ""
     """Name of the configuration of a Hub dataset that has several."""
@@ -52,6 +60,13 @@ class ProblemSource(Strict):
     answer_column: str = "answer"
     """Column that holds the gold answer."""
 
+    answer_part: AnswerPart = "all"
+    """What of that column is the answer: `all`; `boxed`, the last box of a worked solution;
+    `after_hashes`, what follows the last `####`, as in GSM8K."""
+
+    without: tuple[str, ...] = ()
+    """Named benchmarks whose questions are left out, before the shuffle."""
+
     skip: int = Field(default=0, ge=0)
     """Problems to leave out at the front, after the shuffle."""
 
@@ -61,8 +76,19 @@ class ProblemSource(Strict):
     shuffle_seed: int = Field(default=0, ge=0)
     """Seed of the shuffle before `skip` and `limit`, and of the toy's split."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _put_in_row(cls, value: Any) -> Any:
+        row = row_of(value)
+        if row is None:
+            return value
+        stated = {} if isinstance(value, str) else value
+        return row.source | {key: stated[key] for key in stated.keys() - {"kind", "name"}}
+
     @model_validator(mode="after")
     def _check(self) -> Self:
+        for name in self.without:
+            row_of(name)
         if self.kind == "toy":
             if self.path:
                 raise ValueError("path: a toy source is made from a seed; remove path")
@@ -74,13 +100,48 @@ class ProblemSource(Strict):
 
 
 class Benchmark(Strict):
-    """A named problem source to measure on."""
+    """A named problem source to measure on, and how, where that differs from `evaluation`.
+
+    A recipe may write the name of a benchmark of the table in its place. What an entry does not say
+    comes from the table when its source is named there, and otherwise from `evaluation`.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_]*$")
     """Name in tables, files and metrics: lower case, digits and underscores."""
 
     source: ProblemSource
     """Its problems."""
+
+    prompt: PromptConfig | None = None
+    """How its questions become prompts."""
+
+    samples_per_question: int | None = Field(default=None, ge=1)
+    """Answers drawn for every question and candidate."""
+
+    temperature: float | None = Field(default=None, ge=0)
+    """Sampling temperature; 0 is greedy."""
+
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    """Nucleus of the sampling."""
+
+    grader: str | None = None
+    """The reward whose value 1.0 means correct."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _put_in_row(cls, value: Any) -> Any:
+        stated = {"source": value} if isinstance(value, str) else value
+        row = row_of(stated.get("source")) if isinstance(stated, dict) else None
+        return stated if row is None else {"name": row.name} | row.manner | stated
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.temperature == 0 and (self.samples_per_question or 1) > 1:
+            raise ValueError(
+                f"samples_per_question: {self.samples_per_question} greedy answers are the same "
+                "answer; set a temperature above 0, or draw one"
+            )
+        return self
 
 
 class ProblemsConfig(Strict):
@@ -96,7 +157,19 @@ class ProblemsConfig(Strict):
     """Questions on which the chosen candidate is measured once. The first one is the headline."""
 
     prompt: PromptConfig = PromptConfig()
-    """How a question becomes a prompt."""
+    """How a question becomes a prompt. Left out, it is the template of the benchmark that `train`
+    or an entry of `test` names, and the bare question for other sources."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _put_in_templates(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or "prompt" in value:
+            return value
+        tests = value.get("test")
+        filled = _with_template(value, "train")
+        if isinstance(tests, list | tuple):
+            filled["test"] = [_with_template(entry, "source") for entry in tests]
+        return filled
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -105,3 +178,23 @@ class ProblemsConfig(Strict):
         if twice:
             raise ValueError(f"test: benchmark names must differ, found twice: {', '.join(twice)}")
         return self
+
+
+def row_of(source: Any) -> NamedBenchmark | None:
+    """The table's row when a source, as the recipe writes it, names a benchmark."""
+    if isinstance(source, str):
+        return named_benchmark(source)
+    if isinstance(source, dict) and source.get("kind") == "benchmark":
+        return named_benchmark(str(source.get("name", "")))
+    return None
+
+
+def _with_template(entry: Any, source: str) -> Any:
+    """The entry with the prompt of the benchmark that its field `source` names."""
+    stated = {source: entry} if isinstance(entry, str) else entry
+    try:
+        row = row_of(stated.get(source)) if isinstance(stated, dict) else None
+    except ValueError:
+        # The source itself refuses the name, and its place is told.
+        row = None
+    return stated if row is None else {"prompt": {"template": row.template}} | stated

@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from relex.config.exam import Exam, Sampling
 from relex.config.extrapolation import ExtrapolationConfig
 from relex.config.problems import ProblemsConfig
 from relex.config.rewards import RewardTerm
@@ -30,7 +31,7 @@ class BaseConfig(Strict):
     """Run Python code that comes with the model. Off unless you have read that code."""
 
 
-class EvaluationConfig(Strict):
+class EvaluationConfig(Sampling):
     """How candidates answer questions and how the answers are graded."""
 
     engine: Literal["auto", "vllm", "transformers"] = "auto"
@@ -42,17 +43,9 @@ class EvaluationConfig(Strict):
     samples_per_question: int = Field(default=4, ge=1)
     """Answers drawn for every question and candidate."""
 
-    temperature: float = Field(default=1.0, ge=0)
-    """Sampling temperature; 0 is greedy."""
-
-    top_p: float = Field(default=1.0, gt=0, le=1)
-    """Nucleus of the sampling."""
-
-    max_completion_tokens: int = Field(default=2048, ge=1)
-    """Longest answer. Longer ones are cut and counted as truncated."""
-
     max_context_tokens: int = Field(default=4096, ge=2)
-    """Prompt plus answer never exceed this."""
+    """Prompt plus answer never exceed this. Every answer may have `max_completion_tokens`, so a
+    longer prompt than the rest is refused, not given a shorter answer."""
 
     observed_steps: tuple[int, ...] = ()
     """Steps of the window to measure beside the last one, which is always measured."""
@@ -169,6 +162,19 @@ class Recipe(Strict):
     def observed_steps(self) -> tuple[int, ...]:
         """Observed candidates, ascending; the last step of the window is always among them."""
         return tuple(sorted({*self.evaluation.observed_steps, self.training.steps}))
+
+    def exam(self, benchmark: str) -> Exam:
+        """How `validation` or a test benchmark is asked and graded: by its own fields, and by
+        `evaluation` where it has none."""
+        entries = {entry.name: entry for entry in self.problems.test}
+        own = entries[benchmark].model_dump(exclude_none=True) if benchmark in entries else {}
+        stated = self.evaluation.model_dump() | own
+        return Exam(
+            prompt=stated.get("prompt", self.problems.prompt),
+            samples_per_question=stated["samples_per_question"],
+            sampling=Sampling(**{field: stated[field] for field in Sampling.model_fields}),
+            grader=stated["grader"],
+        )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

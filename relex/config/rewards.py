@@ -9,7 +9,8 @@ class RewardTerm(Strict):
     """One term of the weighted sum."""
 
     reward: str = Field(min_length=1)
-    """A built-in (`exact_match`, `math_equality`, `format`) or your own as `module:function`."""
+    """A built-in (`exact_match`, `math_equality`, `published_equality`, `format`) or your own as
+    `module:function`."""
 
     weight: float = 1.0
     """Factor of this term in the sum."""

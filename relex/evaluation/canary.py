@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from relex.candidates.candidate import BASE
+from relex.config import Sampling
 from relex.errors import EngineError
 from relex.evaluation.engine import Completion, Engine, Request
 
-CANARY_TOKENS = 16
+CANARY_SAMPLING = Sampling(max_completion_tokens=16)
 
 
 class Canary:
@@ -30,4 +31,4 @@ class Canary:
 
     def _answer(self) -> list[Completion]:
         self._engine.swap(BASE)
-        return self._engine.generate(self._requests, CANARY_TOKENS, lambda num_done: None)
+        return self._engine.generate(self._requests, CANARY_SAMPLING, lambda num_done: None)

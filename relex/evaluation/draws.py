@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from relex.config import EvaluationConfig, PromptConfig, Recipe
+from relex.config import PromptConfig, Recipe
 from relex.errors import ProblemError
 from relex.evaluation.context import check_context
 from relex.evaluation.engine import Request
@@ -45,26 +45,35 @@ def draw_all(
     check_context(base, recipe.evaluation.max_context_tokens)
     trusted = recipe.base.trust_remote_code
     tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=trusted)
-    return {name: build_draws(problems, recipe, tokenizer) for name, problems in benchmarks.items()}
+    return {
+        name: build_draws(problems, recipe, tokenizer, name)
+        for name, problems in benchmarks.items()
+    }
 
 
-def build_draws(problems: Sequence[Problem], recipe: Recipe, tokenizer: Any) -> list[Draw]:
+def build_draws(
+    problems: Sequence[Problem], recipe: Recipe, tokenizer: Any, benchmark: str = "validation"
+) -> list[Draw]:
     """QxK draws, question by question.
 
     Every answer may have `max_completion_tokens`, so that no question has a smaller budget than
     another: a prompt that leaves less room in the context is refused. Raises ProblemError naming
-    the question.
+    the longest such question, and the context that would hold it.
     """
-    draws: list[Draw] = []
-    for problem in problems:
-        prompt = render_prompt(problem.question, recipe.problems.prompt, tokenizer)
-        token_ids = _tokenize(prompt, recipe.problems.prompt, tokenizer)
-        _check_length(problem, len(token_ids), recipe.evaluation)
-        for sample in range(recipe.evaluation.samples_per_question):
-            seed = request_seed(recipe.seed, problem.id, sample)
-            request = Request(prompt_token_ids=token_ids, seed=seed)
-            draws.append(Draw(problem, sample, prompt, request))
-    return draws
+    exam = recipe.exam(benchmark)
+    prompts = [render_prompt(problem.question, exam.prompt, tokenizer) for problem in problems]
+    token_ids = [_tokenize(prompt, exam.prompt, tokenizer) for prompt in prompts]
+    _check_lengths(benchmark, problems, [len(ids) for ids in token_ids], recipe)
+    return [
+        Draw(
+            problem,
+            sample,
+            prompt,
+            Request(prompt_token_ids=ids, seed=request_seed(recipe.seed, problem.id, sample)),
+        )
+        for problem, prompt, ids in zip(problems, prompts, token_ids, strict=True)
+        for sample in range(exam.samples_per_question)
+    ]
 
 
 def request_seed(run_seed: int, question_id: str, sample: int) -> int:
@@ -81,12 +90,21 @@ def _tokenize(prompt: str, config: PromptConfig, tokenizer: Any) -> tuple[int, .
     return tuple(tokenizer(prompt, add_special_tokens=not config.chat)["input_ids"])
 
 
-def _check_length(problem: Problem, num_tokens: int, config: EvaluationConfig) -> None:
-    needed = num_tokens + config.max_completion_tokens
-    if num_tokens == 0 or needed > config.max_context_tokens:
-        raise ProblemError(
-            f"question {problem.question[:SHOWN_CHARACTERS]!r}: its prompt has {num_tokens} tokens "
-            f"and the answer may have {config.max_completion_tokens}, together {needed}; "
-            f"evaluation.max_context_tokens is {config.max_context_tokens}: raise it, lower "
-            "max_completion_tokens, or leave the question out"
-        )
+def _check_lengths(
+    benchmark: str, problems: Sequence[Problem], num_tokens: Sequence[int], recipe: Recipe
+) -> None:
+    answer, context = (
+        recipe.evaluation.max_completion_tokens,
+        recipe.evaluation.max_context_tokens,
+    )
+    faulty = [n for n, count in enumerate(num_tokens) if not 0 < count <= context - answer]
+    if not faulty:
+        return
+    worst = max(faulty, key=lambda n: num_tokens[n])
+    raise ProblemError(
+        f"{benchmark}: {len(faulty)} of {len(problems)} prompt(s) do not fit, the longest of them "
+        f"{problems[worst].question[:SHOWN_CHARACTERS]!r}: its prompt has {num_tokens[worst]} "
+        f"tokens and the answer may have {answer}, together {num_tokens[worst] + answer}; "
+        f"evaluation.max_context_tokens is {context}: raise it, lower max_completion_tokens, or "
+        "leave these questions out"
+    )

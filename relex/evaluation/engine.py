@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 
 from relex.candidates.candidate import Candidate
 from relex.candidates.weights import WeightSource
+from relex.config.exam import Sampling
 from relex.config.recipe import EvaluationConfig
 from relex.config.strict import Strict
 
@@ -27,13 +28,14 @@ class Completion(Strict):
     """What the model wrote."""
 
     text: str
-    """The completion without special tokens."""
+    """The completion without special tokens, up to the first stop string."""
 
     num_tokens: int
     """Generated tokens, with the one that ended the text."""
 
     finish_reason: Literal["stop", "length"]
-    """`stop`: the model ended its text; `length`: it was cut at the token limit."""
+    """`stop`: the model ended its text or wrote a stop string; `length`: it was cut at the token
+    limit."""
 
 
 class EngineConfig(Strict):
@@ -43,7 +45,7 @@ class EngineConfig(Strict):
     """Where the weights of candidates come from."""
 
     evaluation: EvaluationConfig
-    """Which engine, and how it samples."""
+    """Which engine, in how much memory, for how long texts."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where it runs; `auto` takes the GPU where there is one."""
@@ -67,9 +69,9 @@ class Engine(Protocol):
         ...
 
     def generate(
-        self, requests: Sequence[Request], max_tokens: int, on_progress: OnProgress
+        self, requests: Sequence[Request], sampling: Sampling, on_progress: OnProgress
     ) -> list[Completion]:
-        """One completion per request, in order, each of at most `max_tokens` tokens."""
+        """One completion per request, in order, drawn as `sampling` says."""
         ...
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from relex.candidates.candidate import Candidate
 from relex.children import Child, Event
+from relex.config import Sampling
 from relex.evaluation.engine import Completion, EngineConfig, OnProgress, Request
 from relex.evaluation.exchange import CANARY_FILE, COMPLETIONS_FILE, REQUESTS_FILE
 from relex.evaluation.jsonl import read_jsonl, write_jsonl
@@ -46,7 +47,7 @@ class EngineProcess:
         self,
         candidate: Candidate,
         requests: Sequence[Request],
-        max_tokens: int,
+        sampling: Sampling,
         on_progress: OnProgress,
     ) -> Generated:
         """One completion per request, in order.
@@ -56,7 +57,11 @@ class EngineProcess:
         """
         child = self._child or self._start()
         write_jsonl(self._folder / REQUESTS_FILE, requests)
-        child.send(command="generate", candidate=candidate.model_dump(), max_tokens=max_tokens)
+        child.send(
+            command="generate",
+            candidate=candidate.model_dump(),
+            sampling=sampling.model_dump(),
+        )
         event = _wait(child, "generated", on_progress)
         child.send(command="canary")
         _wait(child, "sane", on_progress)

@@ -3,7 +3,7 @@
 Grading starts processes of its own, which is only safe in a process that does not touch the GPU.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -17,7 +17,7 @@ from relex.evaluation.engine_process import EngineProcess
 from relex.evaluation.results import ANSWERS_FILE, SCORE_FILE, Score, write_answers
 from relex.evaluation.scoring import grade, summarise
 from relex.problems import Problem
-from relex.rewards import build_reward, grader_version
+from relex.rewards import Reward, build_reward, grader_version
 
 CANARY_REQUESTS = 16
 
@@ -42,8 +42,8 @@ class EvaluationSession:
         Raises RecipeError for a context that the base cannot read, ProblemError for a prompt that
         does not fit in it, RewardError for an unknown grader.
         """
-        self._config, self._work, self._on_progress = recipe.evaluation, work, on_progress
-        self._grader = build_reward(RewardTerm(reward=recipe.evaluation.grader))
+        self._recipe, self._work, self._on_progress = recipe, work, on_progress
+        self._graders = _graders(recipe, benchmarks)
         self._draws = draw_all(recipe, Path(source.base), benchmarks)
         config = EngineConfig(
             source=source,
@@ -66,17 +66,23 @@ class EvaluationSession:
         Raises EngineError when the engine's answers cannot be trusted, StageError when its process
         dies, RewardError when the grader fails.
         """
-        draws = self._draws[benchmark]
+        draws, exam = self._draws[benchmark], self._recipe.exam(benchmark)
         generated = self._engine.generate(
             candidate,
             [draw.request for draw in draws],
-            self._config.max_completion_tokens,
+            exam.sampling,
             lambda num_done: self._on_progress(candidate, benchmark, num_done, len(draws)),
         )
-        answers = grade(draws, generated.completions, self._grader)
-        grader = grader_version(self._config.grader)
+        answers = grade(draws, generated.completions, self._graders[exam.grader])
+        grader = grader_version(exam.grader)
         score = summarise(candidate, benchmark, grader, answers, generated)
         folder = self._work / candidate.key / benchmark
         write_answers(folder / ANSWERS_FILE, answers)
         write_atomic(folder / SCORE_FILE, score.model_dump_json(indent=1).encode())
         return score
+
+
+def _graders(recipe: Recipe, benchmarks: Iterable[str]) -> dict[str, Reward]:
+    """Each grader once, however many benchmarks use it, with its processes."""
+    names = {recipe.exam(benchmark).grader for benchmark in benchmarks}
+    return {name: build_reward(RewardTerm(reward=name)) for name in names}

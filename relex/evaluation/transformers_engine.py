@@ -15,10 +15,12 @@ from transformers import (
 
 from relex.candidates.candidate import Candidate
 from relex.checkpoints import Checkpoint
+from relex.config import Sampling
 from relex.device import Device
 from relex.errors import EngineError
 from relex.evaluation.engine import Completion, EngineConfig, OnProgress, Request
 from relex.evaluation.sampler import SeededSampler
+from relex.evaluation.stop_strings import StopStrings
 from relex.evaluation.weights import base_dtype, candidate_weights
 
 TOKENS_PER_BATCH = 1 << 16
@@ -34,7 +36,8 @@ class TransformersEngine:
     def __init__(self, config: EngineConfig, device: Device) -> None:
         """Load the base. Raises EngineError when transformers renames its weights."""
         self.name = f"transformers {transformers.__version__}"
-        self._source, self._sampling, self._device = config.source, config.evaluation, device
+        self._source, self._device = config.source, device
+        self._max_context_tokens = config.evaluation.max_context_tokens
         base = Checkpoint(Path(config.source.base))
         arguments = {"trust_remote_code": config.trust_remote_code}
         self._tokenizer = AutoTokenizer.from_pretrained(base.folder, **arguments)
@@ -51,51 +54,60 @@ class TransformersEngine:
             self._weights[name].copy_(tensor)
 
     def generate(
-        self, requests: Sequence[Request], max_tokens: int, on_progress: OnProgress
+        self, requests: Sequence[Request], sampling: Sampling, on_progress: OnProgress
     ) -> list[Completion]:
         completions: dict[int, Completion] = {}
         for rows in self._batches(requests):
             batch = [requests[row] for row in rows]
-            completions.update(zip(rows, self._answer(batch, max_tokens), strict=True))
+            completions.update(zip(rows, self._answer(batch, sampling), strict=True))
             on_progress(len(completions))
         return [completions[row] for row in range(len(requests))]
 
     def _batches(self, requests: Sequence[Request]) -> Iterator[list[int]]:
         """Row numbers in groups of similar prompt length, which need little padding."""
-        size = max(1, TOKENS_PER_BATCH // self._sampling.max_context_tokens)
+        size = max(1, TOKENS_PER_BATCH // self._max_context_tokens)
         rows = sorted(range(len(requests)), key=lambda row: len(requests[row].prompt_token_ids))
         for start in range(0, len(rows), size):
             yield rows[start : start + size]
 
     @torch.no_grad()
-    def _answer(self, batch: Sequence[Request], max_tokens: int) -> list[Completion]:
+    def _answer(self, batch: Sequence[Request], sampling: Sampling) -> list[Completion]:
         ids, mask = _pad_left([request.prompt_token_ids for request in batch])
         seeds = [request.seed for request in batch]
-        sampler = SeededSampler(seeds, self._sampling.temperature, self._sampling.top_p)
+        sampler = SeededSampler(seeds, sampling.temperature, sampling.top_p)
         output = self._model.generate(
             input_ids=ids.to(self._device),
             attention_mask=mask.to(self._device),
-            generation_config=self._generation_config(max_tokens),
+            generation_config=self._generation_config(sampling),
             logits_processor=LogitsProcessorList([sampler]),
+            stopping_criteria=self._stopping_criteria(sampling.stop, ids.shape[1]),
         )
-        return [self._completion(row) for row in output[:, ids.shape[1] :].tolist()]
+        return [self._completion(row, sampling.stop) for row in output[:, ids.shape[1] :].tolist()]
 
-    def _generation_config(self, max_tokens: int) -> GenerationConfig:
+    def _stopping_criteria(self, stop: Sequence[str], num_prompt_tokens: int) -> list[StopStrings]:
+        return [StopStrings(self._tokenizer, stop, num_prompt_tokens)] if stop else []
+
+    def _generation_config(self, sampling: Sampling) -> GenerationConfig:
         """Greedy over the sampler's scores; nothing is taken from the checkpoint's defaults."""
         return GenerationConfig(
             do_sample=False,
-            max_new_tokens=max_tokens,
+            max_new_tokens=sampling.max_completion_tokens,
             eos_token_id=self._stop_ids,
             pad_token_id=self._stop_ids[0],
         )
 
-    def _completion(self, token_ids: list[int]) -> Completion:
+    def _completion(self, token_ids: list[int], stop: Sequence[str]) -> Completion:
         ends = [i for i, token in enumerate(token_ids) if token in self._stop_ids]
         written = token_ids[: ends[0] + 1] if ends else token_ids
+        text = str(self._tokenizer.decode(written, skip_special_tokens=True))
+        found = [text.index(string) for string in stop if string in text]
+        if found and ends:
+            # The row was padded with the end token after its stop string.
+            written = written[:-1]
         return Completion(
-            text=self._tokenizer.decode(written, skip_special_tokens=True),
+            text=text[: min(found, default=None)],
             num_tokens=len(written),
-            finish_reason="stop" if ends else "length",
+            finish_reason="stop" if ends or found else "length",
         )
 
 

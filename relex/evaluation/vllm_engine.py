@@ -7,6 +7,7 @@ from typing import Any
 
 from relex.candidates.candidate import Candidate
 from relex.checkpoints import Checkpoint
+from relex.config import Sampling
 from relex.device import Device
 from relex.errors import EngineError, RelexError
 from relex.evaluation.engine import Completion, EngineConfig, OnProgress, Request
@@ -35,7 +36,6 @@ class VllmEngine:
 
         self.name = f"vllm {vllm.__version__}"
         self._source = config.source
-        self._sampling = config.evaluation
         self._new_params = vllm.SamplingParams
         try:
             self._llm = vllm.LLM(**_arguments(config, device))
@@ -56,10 +56,10 @@ class VllmEngine:
             )
 
     def generate(
-        self, requests: Sequence[Request], max_tokens: int, on_progress: OnProgress
+        self, requests: Sequence[Request], sampling: Sampling, on_progress: OnProgress
     ) -> list[Completion]:
         prompts = [{"prompt_token_ids": list(request.prompt_token_ids)} for request in requests]
-        params = [self._params(request, max_tokens) for request in requests]
+        params = [self._params(request, sampling) for request in requests]
         self._llm.enqueue(prompts, params, use_tqdm=False)
         outputs: list[Any] = []
         while self._llm.llm_engine.has_unfinished_requests():
@@ -70,11 +70,12 @@ class VllmEngine:
         outputs.sort(key=lambda output: int(output.request_id))
         return [_completion(output.outputs[0]) for output in outputs]
 
-    def _params(self, request: Request, max_tokens: int) -> Any:
+    def _params(self, request: Request, sampling: Sampling) -> Any:
         return self._new_params(
-            temperature=self._sampling.temperature,
-            top_p=self._sampling.top_p,
-            max_tokens=max_tokens,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            max_tokens=sampling.max_completion_tokens,
+            stop=list(sampling.stop),
             seed=request.seed,
         )
 

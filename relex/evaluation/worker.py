@@ -12,6 +12,7 @@ from typing import Any
 
 from relex.candidates.candidate import BASE, Candidate
 from relex.children import child_main, emit
+from relex.config import Sampling
 from relex.evaluation.canary import Canary
 from relex.evaluation.choose import build_engine
 from relex.evaluation.engine import Engine, EngineConfig, Request, Stopwatch
@@ -30,18 +31,18 @@ class Worker:
     def run(self, command: dict[str, Any]) -> None:
         if command["command"] == "generate":
             candidate = Candidate.model_validate(command["candidate"])
-            self._generate(candidate, command["max_tokens"])
+            self._generate(candidate, Sampling.model_validate(command["sampling"]))
         else:
             self._canary.check()
             self._loaded = BASE
             emit("sane")
 
-    def _generate(self, candidate: Candidate, max_tokens: int) -> None:
+    def _generate(self, candidate: Candidate, sampling: Sampling) -> None:
         requests = read_jsonl(self._folder / REQUESTS_FILE, Request)
         with Stopwatch() as swap:
             self._load(candidate)
         with Stopwatch() as generation:
-            completions = self._engine.generate(requests, max_tokens, _emit_progress)
+            completions = self._engine.generate(requests, sampling, _emit_progress)
         write_jsonl(self._folder / COMPLETIONS_FILE, completions)
         emit("generated", swap_seconds=swap.seconds, generation_seconds=generation.seconds)
 

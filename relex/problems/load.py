@@ -5,17 +5,18 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import cast
 
-from relex.config import ProblemSource
+from relex.config import ProblemSource, named_benchmark
 from relex.errors import ProblemError
 from relex.problems.hub import hub_rows
 from relex.problems.jsonl import jsonl_rows
+from relex.problems.parquet import parquet_rows
 from relex.problems.problem import Problem
 from relex.problems.rows import Row, problems_in
 from relex.toy.problems import Split, addition_pairs, question
 
 
 def load_problems(source: ProblemSource) -> list[Problem]:
-    """The problems of a source after shuffle, `skip` and `limit`; the same list every time.
+    """The problems of a source after `without`, shuffle, `skip` and `limit`; always the same list.
 
     Raises ProblemError for whatever cannot be read or used, and when nothing is left.
     """
@@ -37,8 +38,20 @@ def _toy_problems(source: ProblemSource) -> list[Problem]:
 
 
 def _shuffled_problems(source: ProblemSource) -> list[Problem]:
-    rows: Iterable[Row]
-    rows = jsonl_rows(Path(source.path)) if source.kind == "jsonl" else hub_rows(source)
-    problems = problems_in(rows, source)
+    problems = problems_in(_rows(source), source)
+    left_out = {
+        problem.content_digest
+        for name in source.without
+        for problem in load_problems(ProblemSource(**named_benchmark(name).source))
+    }
+    problems = [problem for problem in problems if problem.content_digest not in left_out]
     random.Random(source.shuffle_seed).shuffle(problems)
     return problems
+
+
+def _rows(source: ProblemSource) -> Iterable[Row]:
+    if source.kind == "jsonl":
+        return jsonl_rows(Path(source.path))
+    if source.kind == "parquet":
+        return parquet_rows(Path(source.path))
+    return hub_rows(source)

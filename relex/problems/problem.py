@@ -1,5 +1,7 @@
 """A question with its known answer, and the identity of a set of them."""
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,6 +9,10 @@ from functools import cached_property
 from relex.digests import sha256_bytes, sha256_json
 
 ID_CHARACTERS = 16
+# LaTeX that changes how mathematics looks and not what it says.
+LOOKS = re.compile(r"\\(?:left|right|displaystyle|quad|qquad)(?![a-zA-Z])|\\[,;:!()\[\] ]|[$~]")
+FRACTION = re.compile(r"\\[dtc]frac(?![a-zA-Z])")
+SPACE_BESIDE_A_SIGN = re.compile(r"(?<=[^\w]) | (?=[^\w])")
 
 
 @dataclass(frozen=True)
@@ -19,10 +25,30 @@ class Problem:
     @cached_property
     def id(self) -> str:
         """First 16 hex digits of the sha256 of the question; runs of white space count as one."""
-        normalised = " ".join(self.question.split())
-        return sha256_bytes(normalised.encode("utf-8", "surrogatepass"))[:ID_CHARACTERS]
+        return _digest(" ".join(self.question.split()))
+
+    @cached_property
+    def content_digest(self) -> str:
+        """As `id`, but of the question as `comparable_text`: the same for two printings of it."""
+        return _digest(comparable_text(self.question))
+
+
+def comparable_text(question: str) -> str:
+    r"""What is left of a question when everything is gone that only changes how it looks.
+
+    In this order: Unicode NFKC and case folding; no math delimiters (`$`, `\(`, `\[`), no LaTeX
+    spacing and sizing (`\,`, `\left`, `\quad`, `~`); `\dfrac`, `\tfrac` and `\cfrac` are `\frac`;
+    runs of white space are one space, which stays between two words or numbers only.
+    """
+    text = unicodedata.normalize("NFKC", question).casefold()
+    text = FRACTION.sub(r"\\frac", LOOKS.sub(" ", text))
+    return SPACE_BESIDE_A_SIGN.sub("", " ".join(text.split()))
 
 
 def problems_digest(problems: Sequence[Problem]) -> str:
     """sha256 of the questions and answers in their order."""
     return sha256_json([[problem.question, problem.answer] for problem in problems])
+
+
+def _digest(text: str) -> str:
+    return sha256_bytes(text.encode("utf-8", "surrogatepass"))[:ID_CHARACTERS]

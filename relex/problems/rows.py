@@ -4,9 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from relex.boxed import box_of_solution
 from relex.config import ProblemSource
 from relex.errors import ProblemError
 from relex.problems.problem import Problem
+
+HASHES = "####"
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ def problems_in(rows: Iterable[Row], source: ProblemSource) -> list[Problem]:
     for row in rows:
         problem = Problem(
             question=_text(row, source.question_column, "question_column"),
-            answer=_text(row, source.answer_column, "answer_column"),
+            answer=_answer(row, source),
         )
         first_row, first = kept.setdefault(problem.id, (row, problem))
         if first.answer.strip() != problem.answer.strip():
@@ -36,6 +39,23 @@ def problems_in(rows: Iterable[Row], source: ProblemSource) -> list[Problem]:
                 f"({problem.answer!r}, there {first.answer!r}); remove one of them"
             )
     return [problem for _, problem in kept.values()]
+
+
+def _answer(row: Row, source: ProblemSource) -> str:
+    """The part of the answer column that is the answer; raises ProblemError when it is missing."""
+    text = _text(row, source.answer_column, "answer_column")
+    if source.answer_part == "all":
+        return text
+    if source.answer_part == "boxed":
+        part, sign = box_of_solution(text), r"\boxed{}"
+    else:
+        part, sign = text.rpartition(HASHES)[2].strip() if HASHES in text else None, HASHES
+    if not part:
+        raise ProblemError(
+            f"{row.where}: column {source.answer_column!r} has no answer in {sign}; "
+            "set answer_part to what the column holds, or leave the row out"
+        )
+    return part
 
 
 def _text(row: Row, column: str, field: str) -> str:

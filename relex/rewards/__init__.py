@@ -1,6 +1,7 @@
 """What a completion is worth: built-in rewards, the user's own, and the contract of both."""
 
 from relex.rewards.contract import CheckedReward, Reward
+from relex.rewards.golds import check_golds, listed_golds
 from relex.rewards.preflight import check_reward_contract
 from relex.rewards.registry import build_reward, build_rewards, grader_version
 from relex.rewards.weighted_sum import weighted_sum
@@ -10,7 +11,9 @@ __all__ = [
     "Reward",
     "build_reward",
     "build_rewards",
+    "check_golds",
     "check_reward_contract",
     "grader_version",
+    "listed_golds",
     "weighted_sum",
 ]

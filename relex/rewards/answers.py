@@ -1,10 +1,8 @@
 """The answer in a completion: linear in its length, whatever a model wrote."""
 
-import re
+from relex.boxed import last_box
 
 THOUGHT_START, THOUGHT_END = "<think>", "</think>"
-# An escaped character (which may be a brace), the start of a box, or a brace.
-TOKENS = re.compile(r"\\boxed\s*\{|\\.|[{}]", re.DOTALL)
 
 
 def final_text(completion: str) -> str:
@@ -13,27 +11,6 @@ def final_text(completion: str) -> str:
     return "" if THOUGHT_START in text else text
 
 
-def boxed_spans(text: str) -> list[tuple[int, int]]:
-    r"""Start and end of the content of every balanced `\boxed{}`, in the order of their starts."""
-    spans = []
-    open_braces: list[int | None] = []
-    for token in TOKENS.finditer(text):
-        if token.group().startswith(r"\boxed"):
-            open_braces.append(token.end())
-        elif token.group() == "{":
-            open_braces.append(None)
-        elif token.group() == "}" and open_braces:
-            start = open_braces.pop()
-            if start is not None:
-                spans.append((start, token.start()))
-    return sorted(spans)
-
-
 def last_boxed(completion: str) -> str | None:
     r"""The content of the last balanced `\boxed{}` of the final text, or None without one."""
-    text = final_text(completion)
-    spans = boxed_spans(text)
-    if not spans:
-        return None
-    start, end = spans[-1]
-    return text[start:end].strip()
+    return last_box(final_text(completion))

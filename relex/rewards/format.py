@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import regex
 
+from relex.boxed import boxed_spans
 from relex.errors import RewardError
-from relex.rewards.answers import boxed_spans, final_text
+from relex.rewards.answers import final_text
 
 MATCH_TIMEOUT_SECONDS = 1.0
 

@@ -27,8 +27,8 @@ EQUAL_LINE = "1\n"
 class GradingWorker:
     """One process, started when it is first needed and again after it died."""
 
-    def __init__(self, timeout_seconds: float) -> None:
-        self._timeout_seconds = timeout_seconds
+    def __init__(self, timeout_seconds: float, tolerance: float = 0.0) -> None:
+        self._limits = (timeout_seconds, tolerance)
         self._process: subprocess.Popen[str] | None = None
 
     def equal(self, gold: str, answer: str) -> bool:
@@ -53,7 +53,7 @@ class GradingWorker:
     def _ask(self, gold: str, answer: str) -> str:
         """The reply line; empty when the process died."""
         if self._process is None:
-            self._process = _start_process(self._timeout_seconds)
+            self._process = _start_process(*self._limits)
         assert self._process.stdin is not None and self._process.stdout is not None
         try:
             self._process.stdin.write(json.dumps([gold, answer]) + "\n")
@@ -66,10 +66,11 @@ class GradingWorker:
 class GradingPool:
     """Workers that share the pairs of a batch; safe to use from any number of threads."""
 
-    def __init__(self, timeout_seconds: float) -> None:
-        num_workers = min(MAX_WORKERS, os.cpu_count() or 1)
-        workers = [GradingWorker(timeout_seconds) for _ in range(num_workers)]
-        self._num_workers = num_workers
+    def __init__(self, timeout_seconds: float, tolerance: float = 0.0) -> None:
+        """`tolerance`: relative difference up to which two numbers are equal; 0 leaves that to
+        math-verify."""
+        self.num_workers = min(MAX_WORKERS, os.cpu_count() or 1)
+        workers = [GradingWorker(timeout_seconds, tolerance) for _ in range(self.num_workers)]
         # Last in, first out: a small batch starts no more processes than it needs.
         self._idle: LifoQueue[GradingWorker] = LifoQueue()
         for worker in workers:
@@ -79,10 +80,11 @@ class GradingPool:
 
     def equal(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
         """One verdict for each pair of gold and answer, both as text with math in it."""
-        with ThreadPoolExecutor(self._num_workers) as threads:
-            return list(threads.map(self._equal, pairs))
+        with ThreadPoolExecutor(self.num_workers) as threads:
+            return list(threads.map(self.equal_pair, pairs))
 
-    def _equal(self, pair: tuple[str, str]) -> bool:
+    def equal_pair(self, pair: tuple[str, str]) -> bool:
+        """The verdict on one pair; it waits for a worker that is free."""
         worker = self._idle.get()
         try:
             return worker.equal(*pair)
@@ -90,9 +92,9 @@ class GradingPool:
             self._idle.put(worker)
 
 
-def _start_process(timeout_seconds: float) -> subprocess.Popen[str]:
+def _start_process(timeout_seconds: float, tolerance: float) -> subprocess.Popen[str]:
     # -P: relex/rewards must not come before the standard library on its path.
-    command = [sys.executable, "-P", str(WORKER_FILE), str(timeout_seconds)]
+    command = [sys.executable, "-P", str(WORKER_FILE), str(timeout_seconds), str(tolerance)]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="ascii"
     )

@@ -5,8 +5,8 @@ The kernel keeps its limits, because text written by a model can hold Python ins
 operation for hours: a timer ends the process when a pair takes too long, and memory is capped. The
 process ends with its parent, because then its input ends.
 
-Run as a file, `python grading_worker.py SECONDS`: without the rest of relex it starts in half the
-time, and it is started anew after every pair that took too long.
+Run as a file, `python grading_worker.py SECONDS RELATIVE_TOLERANCE`: without the rest of relex it
+starts in half the time, and it is started anew after every pair that took too long.
 """
 
 import json
@@ -16,6 +16,7 @@ import resource
 import signal
 import sys
 from functools import lru_cache
+from math import isclose
 from typing import Any
 
 from math_verify import parse, verify
@@ -31,13 +32,25 @@ def parsed(text: str) -> Any:
     return parse(text, parsing_timeout=None)
 
 
-def equal(gold: str, answer: str) -> bool:
-    """Whether math-verify takes `answer` for `gold`; whatever it raises means no."""
+def equal(gold: str, answer: str, tolerance: float) -> bool:
+    """Whether math-verify takes `answer` for `gold`; whatever it raises means no.
+
+    With a relative tolerance, two numbers that differ by no more are equal too.
+    """
     try:
         # The order matters: verify is not symmetric.
-        return bool(verify(parsed(gold), parsed(answer), timeout_seconds=None))
+        if verify(parsed(gold), parsed(answer), timeout_seconds=None):
+            return True
+        return tolerance > 0 and isclose(
+            number(parsed(gold)), number(parsed(answer)), rel_tol=tolerance
+        )
     except Exception:
         return False
+
+
+def number(expressions: Any) -> float:
+    """The value of the first expression; raises where it has none."""
+    return float(expressions[0].evalf())
 
 
 def limit_resources() -> None:
@@ -48,21 +61,22 @@ def limit_resources() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
 
 
-def main(timeout_seconds: float) -> None:
+def main(timeout_seconds: float, tolerance: float) -> None:
     # math-verify and sympy may print: what they print must not look like a verdict.
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     logging.disable(logging.CRITICAL)
     limit_resources()
-    print(int(equal(*TRUE_PAIR)), file=replies, flush=True)
+    print(int(equal(*TRUE_PAIR, tolerance)), file=replies, flush=True)
     # From here on, what would be printed could be a model's text; it belongs in no log.
     os.dup2(sys.stdout.fileno(), sys.stderr.fileno())
     for line in sys.stdin:
         signal.setitimer(signal.ITIMER_REAL, timeout_seconds)
-        verdict = equal(*json.loads(line))
+        gold, answer = json.loads(line)
+        verdict = equal(gold, answer, tolerance)
         signal.setitimer(signal.ITIMER_REAL, 0)
         print(int(verdict), file=replies, flush=True)
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]))
+    main(float(sys.argv[1]), float(sys.argv[2]))

@@ -1,12 +1,14 @@
 r"""1 where the last boxed answer is mathematically equal to the gold answer.
 
-Four rules of our own stand before math-verify: only text after the thought counts; of several
+Five rules of our own stand before math-verify: only text after the thought counts; of several
 `\boxed{}` only the last balanced one counts (math-verify merges them into a set); both sides are in
-math mode, without which math-verify finds nothing in `(1,2)`; a choice letter is compared as a
-letter. No box is no answer.
+math mode, without which math-verify finds nothing in `(1,2)`; two plain numbers are compared here,
+and numbers written as in a program become LaTeX (`relex.rewards.notation`); a choice letter is
+compared as a letter. No box is no answer.
 
-Known of math-verify 0.9: 50 % equals 0.5 and also 50; 0.333333 equals 1/3 but 0.333 does not. A
-gold answer that it cannot parse is equal only to the same text.
+Known of math-verify 0.9: 50 % equals 0.5 and also 50; 0.333333 equals 1/3 but 0.333 does not; an
+index is passed over, so that 52 equals 52_8. A gold answer that it cannot parse is equal only to
+the same text: `verify_golds` finds those.
 """
 
 import re
@@ -15,6 +17,7 @@ from collections.abc import Sequence
 from relex.errors import RewardError
 from relex.rewards.answers import last_boxed
 from relex.rewards.grading_pool import GradingPool
+from relex.rewards.notation import equal_numbers, in_latex, plain_number
 
 TIMEOUT_SECONDS = 5.0
 LONGEST_ANSWER_CHARACTERS = 10_000
@@ -49,6 +52,14 @@ class MathEquality:
         verdicts.update(zip(unclear, self._pool.equal(in_math_mode), strict=True))
         return [float(verdicts[pair] or False) for pair in pairs]
 
+    def verify_golds(self, answers: Sequence[str]) -> list[bool]:
+        """Whether each gold answer equals itself mathematically, not only as text."""
+        golds = [gold_text(answer) for answer in answers]
+        different = list(dict.fromkeys(golds))
+        in_math_mode = [(math_mode(gold), math_mode(gold)) for gold in different]
+        verdicts = dict(zip(different, self._pool.equal(in_math_mode), strict=True))
+        return [verdicts[gold] or GOLD_LETTER.fullmatch(gold) is not None for gold in golds]
+
 
 def gold_text(answer: str) -> str:
     """The gold answer, taken out of its box if it has one."""
@@ -66,10 +77,13 @@ def equal_at_sight(gold: str, answer: str) -> bool | None:
     gold_letter, answer_letter = GOLD_LETTER.fullmatch(gold), ANSWER_LETTER.fullmatch(answer)
     if gold_letter and answer_letter:
         return gold_letter[1] == answer_letter[1]
+    gold_number, answer_number = plain_number(gold), plain_number(answer)
+    if gold_number is not None and answer_number is not None:
+        return equal_numbers(gold_number, answer_number)
     return None
 
 
 def math_mode(text: str) -> str:
-    """The text between dollar signs, on one line, unless it marks its math itself."""
-    line = " ".join(text.split())
+    """The text in LaTeX, between dollar signs, on one line, unless it marks its math itself."""
+    line = in_latex(" ".join(text.split()))
     return line if MATH_DELIMITER.search(line) else f"${line}$"

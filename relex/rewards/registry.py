@@ -17,12 +17,17 @@ from relex.rewards.contract import CheckedReward
 from relex.rewards.exact_match import ExactMatch
 from relex.rewards.format import Format
 from relex.rewards.math_equality import MathEquality
+from relex.rewards.published_equality import PublishedEquality
 
 BUILT_INS: dict[str, Callable[..., Callable[..., Any]]] = {
     "exact_match": ExactMatch,
     "math_equality": MathEquality,
+    "published_equality": PublishedEquality,
     "format": Format,
 }
+# Raised whenever a rule of ours changes, so that scores by other rules are not compared.
+RULES = {"exact_match": 1, "math_equality": 2, "published_equality": 1, "format": 1}
+ON_MATH_VERIFY = ("math_equality", "published_equality")
 BATCH = ("prompts", "completions", "answers")
 DIGEST_CHARACTERS = 6
 
@@ -57,13 +62,13 @@ def build_rewards(terms: Sequence[RewardTerm]) -> list[CheckedReward]:
 def grader_version(name: str) -> str:
     """What belongs to every score: the grader, and what decides its verdicts.
 
-    For math_equality that is the version of math-verify, for a function of the user's the digest of
-    its source file. Raises RewardError when it does not exist or import.
+    For a built-in that is the version of its rules, and of math-verify where it judges; for a
+    function of the user's the digest of its source file. Raises RewardError when it does not exist
+    or import.
     """
-    if name == "math_equality":
-        return f"{name}/math-verify-{version('math-verify')}"
     if name in BUILT_INS:
-        return f"{name}/1"
+        judge = f"+math-verify-{version('math-verify')}" if name in ON_MATH_VERIFY else ""
+        return f"{name}/{RULES[name]}{judge}"
     _imported(name)
     file = getattr(sys.modules[name.partition(":")[0]], "__file__", None)
     if file is None:

@@ -57,6 +57,9 @@ class Decision(Strict):
     samples_per_question: int
     """Answers per question."""
 
+    grader: str = ""
+    """Name and version of what graded the answers; empty where it was not told."""
+
     @property
     def num_targets(self) -> int:
         """Extrapolated candidates that were compared."""

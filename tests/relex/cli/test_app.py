@@ -17,6 +17,7 @@ import pytest
 from safetensors.torch import load_file
 
 from relex.cli.app import main
+from relex.config import BENCHMARKS
 from relex.extrapolation import Diagnostics, diagnose, open_factors
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "tied"
@@ -223,3 +224,13 @@ def test_a_full_disk_leaves_no_folder(command, factors, tmp_path: Path) -> None:
     assert "cannot be written: File too large; free some space" in error
     assert error.count("\n") == 1
     assert list(out.parent.iterdir()) == []
+
+
+def test_benchmarks_lists_every_row_of_the_table(
+    relex: Relex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    result = relex("benchmarks")
+    assert result.exit_code == 0
+    assert all(f"{row.name} " in result.out for row in BENCHMARKS)
+    assert all(len(line) <= 100 for line in result.out.splitlines())

@@ -51,7 +51,7 @@ def test_draws_go_question_by_question(toy_recipe: MakeRecipe, tokenizer: object
 def test_the_request_holds_the_tokens_of_the_rendered_prompt(
     toy_recipe: MakeRecipe, tokenizer: object
 ) -> None:
-    recipe = toy_recipe().model_dump()
+    recipe = toy_recipe().model_dump(mode="json")
     recipe["problems"]["prompt"]["template"] = "12+{question}"
     [draw, *_] = build_draws([Problem("3=", "15")], check_recipe(recipe, "test"), tokenizer)
     assert draw.prompt == "12+3="
@@ -69,3 +69,43 @@ def test_a_prompt_that_leaves_too_little_room_is_refused_by_name(
 def test_a_prompt_that_just_fits_is_taken(toy_recipe: MakeRecipe, tokenizer: object) -> None:
     recipe = toy_recipe(max_completion_tokens=58, samples_per_question=1)
     assert len(build_draws([Problem("12+13=", "25")], recipe, tokenizer)) == 1
+
+
+def test_the_refusal_names_the_longest_question_and_counts(
+    toy_recipe: MakeRecipe, tokenizer: object
+) -> None:
+    recipe = toy_recipe(max_completion_tokens=59)
+    problems = [Problem(text, "0") for text in ("1+1=", "1+11=", "12+13=", "12+123=")]
+    with pytest.raises(
+        ProblemError, match=r"validation: 2 of 4 prompt.* '12\+123=': its prompt has 7 tokens"
+    ):
+        build_draws(problems, recipe, tokenizer)
+
+
+def test_a_test_benchmark_is_drawn_with_its_own_prompt_and_samples(
+    toy_recipe: MakeRecipe, tokenizer: object
+) -> None:
+    given = toy_recipe(samples_per_question=4).model_dump(mode="json")
+    given["problems"]["test"][0] |= {
+        "prompt": {"template": "1{question}"},
+        "samples_per_question": 2,
+    }
+    recipe = check_recipe(given, "test")
+    problems = [Problem("3+4=", "7")]
+    own = build_draws(problems, recipe, tokenizer, "additions")
+    validation = build_draws(problems, recipe, tokenizer)
+    assert [draw.prompt for draw in own] == ["13+4="] * 2
+    assert [draw.prompt for draw in validation] == ["3+4="] * 4
+    # The same question and sample has the same seed wherever it is asked.
+    assert [draw.request.seed for draw in own] == [draw.request.seed for draw in validation[:2]]
+
+
+def test_a_chat_prompt_is_tokenized_without_a_second_start_token(toy_recipe: MakeRecipe) -> None:
+    chatty = AutoTokenizer.from_pretrained(TOY_BASE)
+    chatty.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}="
+    given = toy_recipe(samples_per_question=1).model_dump(mode="json")
+    given["problems"]["prompt"] |= {"chat": True, "system": "1+"}
+    [draw] = build_draws([Problem("2", "3")], check_recipe(given, "test"), chatty)
+    assert draw.prompt == "1+2="
+    expected = chatty("1+2=", add_special_tokens=False)["input_ids"]
+    assert list(draw.request.prompt_token_ids) == expected

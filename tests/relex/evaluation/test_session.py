@@ -10,7 +10,7 @@ import pytest
 
 from relex.candidates.candidate import BASE, Candidate
 from relex.candidates.weights import WeightSource
-from relex.config import ProblemSource, Recipe
+from relex.config import ProblemSource, Recipe, check_recipe
 from relex.errors import ProblemError, RewardError, StageError
 from relex.evaluation import Answer, EvaluationSession, Score, correct_matrix, read_answers
 from relex.problems import Problem, load_problems
@@ -151,7 +151,7 @@ def test_a_grader_that_does_not_exist_is_refused_at_once(
 ) -> None:
     recipe = toy_recipe(grader="no_such_module:f")
     with pytest.raises(RewardError, match="no_such_module"):
-        EvaluationSession(recipe, source, {}, tmp_path, lambda *_: None, print)
+        EvaluationSession(recipe, source, {"validation": []}, tmp_path, lambda *_: None, print)
 
 
 def test_a_question_without_room_is_refused_at_once(
@@ -160,3 +160,26 @@ def test_a_question_without_room_is_refused_at_once(
     sets = {"validation": [Problem("1" * 60, "1")]}
     with pytest.raises(ProblemError, match=r"1111.* its prompt has 60 tokens"):
         EvaluationSession(toy_recipe(), source, sets, tmp_path, lambda *_: None, print)
+
+
+def test_each_benchmark_is_sampled_and_graded_in_its_own_way(
+    toy_recipe: MakeRecipe, source: WeightSource, tmp_path: Path
+) -> None:
+    given = toy_recipe(engine="transformers", samples_per_question=2).model_dump(mode="json")
+    given["problems"]["test"][0] |= {
+        "samples_per_question": 1,
+        "temperature": 0.0,
+        "grader": "published_equality",
+    }
+    sets = {"validation": PROBLEMS[:20], "additions": PROBLEMS[:20]}
+    with EvaluationSession(
+        check_recipe(given, "test"), source, sets, tmp_path, lambda *_: None, print
+    ) as session:
+        validation = session.measure(BASE, "validation")
+        additions = session.measure(BASE, "additions")
+    assert (validation.samples_per_question, additions.samples_per_question) == (2, 1)
+    assert validation.grader == "exact_match/1"
+    assert additions.grader.startswith("published_equality/1+math-verify-")
+    assert additions.accuracy == 1.0  # greedy answers of the toy are right
+    kept = json.loads((tmp_path / "base/additions/score.json").read_text())
+    assert kept["grader"] == additions.grader

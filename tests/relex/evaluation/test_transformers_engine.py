@@ -7,7 +7,7 @@ import pytest
 from relex.candidates.candidate import BASE, Candidate
 from relex.candidates.weights import WeightSource
 from relex.checkpoints import TOY_BASE
-from relex.config import Recipe
+from relex.config import Recipe, Sampling
 from relex.errors import EngineError
 from relex.evaluation import transformers_engine
 from relex.evaluation.draws import Draw, build_draws
@@ -15,7 +15,7 @@ from relex.evaluation.engine import Completion, EngineConfig, Request
 from relex.evaluation.transformers_engine import TransformersEngine
 from relex.problems import Problem
 
-MAX_TOKENS = 8
+SAMPLING = Sampling(max_completion_tokens=8)
 MakeEngine = Callable[..., TransformersEngine]
 
 
@@ -48,10 +48,13 @@ def requests(draws: list[Draw]) -> list[Request]:
 
 
 def answers(
-    engine: TransformersEngine, candidate: Candidate, requests: Sequence[Request]
+    engine: TransformersEngine,
+    candidate: Candidate,
+    requests: Sequence[Request],
+    sampling: Sampling = SAMPLING,
 ) -> list[Completion]:
     engine.swap(candidate)
-    return engine.generate(requests, MAX_TOKENS, lambda num_done: None)
+    return engine.generate(requests, sampling, lambda num_done: None)
 
 
 def test_the_base_of_the_toy_is_right_half_of_the_time(
@@ -63,9 +66,10 @@ def test_the_base_of_the_toy_is_right_half_of_the_time(
 
 
 def test_greedy_answers_of_the_toy_are_right(
-    make_engine: MakeEngine, draws: list[Draw], requests: list[Request]
+    engine: TransformersEngine, draws: list[Draw], requests: list[Request]
 ) -> None:
-    completions = answers(make_engine(temperature=0), BASE, requests[:100])
+    greedy = SAMPLING.model_copy(update={"temperature": 0.0})
+    completions = answers(engine, BASE, requests[:100], greedy)
     expected = [draw.problem.answer for draw in draws[:100]]
     assert [completion.text for completion in completions] == expected
 
@@ -79,7 +83,7 @@ def test_a_swapped_candidate_answers_like_a_fresh_engine_with_its_weights(
 ) -> None:
     swapped = answers(engine, noisy_candidate, requests[:300])
     fresh = make_engine(snapshots / "checkpoint-2").generate(
-        requests[:300], MAX_TOKENS, lambda _: None
+        requests[:300], SAMPLING, lambda _: None
     )
     assert swapped == fresh
     assert swapped != answers(engine, BASE, requests[:300])
@@ -105,9 +109,24 @@ def test_an_answer_does_not_depend_on_the_other_requests(
 def test_an_answer_at_the_token_limit_is_marked(
     engine: TransformersEngine, requests: list[Request]
 ) -> None:
-    engine.swap(BASE)
-    completions = engine.generate(requests[:50], 1, lambda num_done: None)
+    completions = answers(engine, BASE, requests[:50], Sampling(max_completion_tokens=1))
     assert {(each.finish_reason, each.num_tokens) for each in completions} == {("length", 1)}
+
+
+@pytest.mark.parametrize("stop", [("2",), ("so ", "1"), ("zz",)])
+def test_a_stop_string_cuts_what_would_have_been_written(
+    engine: TransformersEngine, requests: list[Request], stop: tuple[str, ...]
+) -> None:
+    whole = answers(engine, BASE, requests[:200])
+    stopped = answers(engine, BASE, requests[:200], SAMPLING.model_copy(update={"stop": stop}))
+    for before, after in zip(whole, stopped, strict=True):
+        cuts = [before.text.index(string) for string in stop if string in before.text]
+        if cuts:
+            assert after.text == before.text[: min(cuts)]
+            assert after.finish_reason == "stop"
+            assert after.num_tokens <= before.num_tokens
+        else:
+            assert after == before
 
 
 def test_progress_counts_to_the_number_of_requests(
@@ -115,7 +134,7 @@ def test_progress_counts_to_the_number_of_requests(
 ) -> None:
     monkeypatch.setattr(transformers_engine, "TOKENS_PER_BATCH", 20 * 64)
     seen: list[int] = []
-    engine.generate(requests[:50], MAX_TOKENS, seen.append)
+    engine.generate(requests[:50], SAMPLING, seen.append)
     assert seen == [20, 40, 50]
 
 

@@ -64,11 +64,17 @@ def answer(
     process = EngineProcess(config, requests[:16], print)
     try:
         return [
-            process.generate(each, requests, ANSWER_TOKENS, lambda num_done: None).completions
+            process.generate(
+                each, requests, recipe.exam("validation").sampling, _ignore
+            ).completions
             for each in candidates
         ]
     finally:
         process.close()
+
+
+def _ignore(num_done: int) -> None:
+    pass
 
 
 def plain_vllm(model: Path, draws: list[Draw], folder: Path) -> list[str]:
@@ -116,3 +122,14 @@ def test_both_engines_sample_from_the_same_distribution(
     )
     standard_error = (2 * 0.25 / len(draws)) ** 0.5
     assert by_vllm == pytest.approx(by_transformers, abs=3 * standard_error)
+
+
+def test_a_stop_string_cuts_what_would_have_been_written(
+    toy_recipe: Callable[..., Recipe], source: WeightSource, draws: list[Draw]
+) -> None:
+    [whole] = answer(toy_recipe(engine="vllm"), source, [BASE], draws[:400])
+    [stopped] = answer(toy_recipe(engine="vllm", stop=("so ", "1")), source, [BASE], draws[:400])
+    for before, after in zip(whole, stopped, strict=True):
+        cuts = [before.text.index(string) for string in ("so ", "1") if string in before.text]
+        assert after.text == before.text[: min(cuts, default=None)]
+        assert after.finish_reason == ("stop" if cuts else before.finish_reason)

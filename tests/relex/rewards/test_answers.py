@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from relex.rewards.answers import boxed_spans, final_text, last_boxed
+from relex.boxed import boxed_spans
+from relex.rewards.answers import final_text, last_boxed
 
 
 @pytest.mark.parametrize(

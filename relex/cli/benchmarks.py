@@ -1,0 +1,33 @@
+"""`relex benchmarks`: the table that recipes may name rows of."""
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Column, Table
+
+from relex.config import BENCHMARKS, NamedBenchmark
+
+COMMIT_CHARACTERS = 7
+
+
+def benchmarks() -> None:
+    """List the benchmarks that a recipe may name."""
+    name = Column("name", no_wrap=True)
+    dataset = Column("dataset and commit", overflow="fold")
+    table = Table(name, "MATH", "questions", dataset, "answers", box=SIMPLE_HEAD, pad_edge=False)
+    for row in BENCHMARKS:
+        commit = row.revision[:COMMIT_CHARACTERS]
+        cells = (str(row.num_questions), f"{row.path} {commit}", _answers(row))
+        table.add_row(row.name, row.domain, *cells)
+    console = Console()
+    console.print(table)
+    for row in BENCHMARKS:
+        if row.note:
+            console.print(f"{row.name}: {row.note}")
+    console.print("8 at 0.7/0.8: eight answers at temperature 0.7 and nucleus 0.8.")
+    console.print(f"Graded by {', '.join(sorted({row.grader for row in BENCHMARKS}))}.")
+
+
+def _answers(row: NamedBenchmark) -> str:
+    if row.temperature == 0:
+        return "greedy"
+    return f"{row.samples_per_question} at {row.temperature:g}/{row.top_p:g}"

@@ -1,0 +1,38 @@
+"""How the questions of one benchmark are asked and the answers graded."""
+
+from pydantic import Field
+
+from relex.config.problems import PromptConfig, StopString
+from relex.config.strict import Strict
+
+
+class Sampling(Strict):
+    """How an answer is drawn."""
+
+    temperature: float = Field(default=1.0, ge=0)
+    """Sampling temperature; 0 is greedy."""
+
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    """Nucleus of the sampling."""
+
+    max_completion_tokens: int = Field(default=2048, ge=1)
+    """Longest answer. Longer ones are cut and counted as truncated."""
+
+    stop: tuple[StopString, ...] = ()
+    """Texts that end an answer; what follows and the text itself are not part of it."""
+
+
+class Exam(Strict):
+    """The same for every candidate, so that candidates differ in their weights alone."""
+
+    prompt: PromptConfig
+    """How a question becomes a prompt."""
+
+    samples_per_question: int
+    """Answers drawn for every question."""
+
+    sampling: Sampling
+    """How each is drawn."""
+
+    grader: str
+    """The reward whose value 1.0 means correct."""

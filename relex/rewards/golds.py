@@ -1,0 +1,54 @@
+"""Gold answers that their own grader does not understand."""
+
+from collections.abc import Sequence
+
+from relex.errors import ProblemError
+from relex.problems import Problem
+from relex.rewards.contract import CheckedReward
+from relex.rewards.exact_match import ExactMatch
+from relex.rewards.math_equality import MathEquality
+from relex.rewards.published_equality import PublishedEquality
+
+LARGEST_FRACTION = 0.01
+NUM_EXAMPLES = 10
+CORRECT = 1.0
+
+
+def check_golds(name: str, problems: Sequence[Problem], grader: CheckedReward) -> list[Problem]:
+    """The problems of the set `name` whose gold answer is not right when it is the answer.
+
+    math_equality is asked whether it understands the gold, because the same text is right without;
+    the other graders of ours must give 1.0 to the gold answer, bare or in a box. A function of the
+    user's is not asked: it may want more of a completion than the answer.
+
+    Raises ProblemError, with up to 10 of them, when they are more than 1 % of the set.
+    """
+    verdicts = _verdicts([problem.answer for problem in problems], grader)
+    wrong = [problem for problem, right in zip(problems, verdicts, strict=True) if not right]
+    if len(wrong) > LARGEST_FRACTION * len(problems):
+        raise ProblemError(
+            f"{name}: {grader.name} does not take {len(wrong)} of {len(problems)} gold answers for "
+            f"themselves, for example {listed_golds(wrong)}; correct them, or choose another "
+            "grader, answer_column or answer_part"
+        )
+    return wrong
+
+
+def listed_golds(problems: Sequence[Problem]) -> str:
+    """The gold answers, for a message; 10 at most."""
+    more = ", ..." if len(problems) > NUM_EXAMPLES else ""
+    return ", ".join(repr(problem.answer[:80]) for problem in problems[:NUM_EXAMPLES]) + more
+
+
+def _verdicts(golds: Sequence[str], grader: CheckedReward) -> list[bool]:
+    if isinstance(grader.function, MathEquality):
+        return grader.function.verify_golds(golds)
+    if not isinstance(grader.function, ExactMatch | PublishedEquality):
+        return [True] * len(golds)
+    bare = _values(golds, golds, grader)
+    boxed = _values([rf"\boxed{{{gold}}}" for gold in golds], golds, grader)
+    return [CORRECT in values for values in zip(bare, boxed, strict=True)]
+
+
+def _values(completions: Sequence[str], golds: Sequence[str], grader: CheckedReward) -> list[float]:
+    return grader(prompts=[""] * len(golds), completions=completions, answers=golds)

@@ -1,0 +1,66 @@
+"""`relex select` on scores, and the graders behind them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from relex.candidates.candidate import BASE, Candidate
+from relex.cli.select import select
+from relex.errors import InputError
+from relex.evaluation import ANSWERS_FILE, SCORE_FILE, Answer, Score
+from relex.evaluation.results import write_answers
+
+RECIPE = Path(__file__).parents[3] / "deployments/recipes/toy.yaml"
+CANDIDATES = [BASE, Candidate(kind="observed", step=30), Candidate(kind="extrapolated", step=60)]
+
+
+def measured(folder: Path, candidate: Candidate, grader: str, accuracy: float) -> None:
+    """A candidate that answers that share of 20 questions."""
+    target = folder / candidate.key / "validation"
+    target.mkdir(parents=True)
+    answers = [
+        Answer(
+            question_id=f"q{number:02}",
+            sample=0,
+            seed=number,
+            text="7",
+            finish_reason="stop",
+            num_tokens=1,
+            value=float(number < 20 * accuracy),
+            correct=number < 20 * accuracy,
+        )
+        for number in range(20)
+    ]
+    write_answers(target / ANSWERS_FILE, answers)
+    score = Score(
+        candidate=candidate,
+        benchmark="validation",
+        grader=grader,
+        engine="none",
+        num_questions=20,
+        samples_per_question=1,
+        accuracy=accuracy,
+        truncated_fraction=0,
+        mean_completion_tokens=1,
+        generation_seconds=0,
+        swap_seconds=0,
+    )
+    (target / SCORE_FILE).write_text(score.model_dump_json())
+
+
+def test_the_decision_names_the_grader(tmp_path: Path) -> None:
+    for candidate, accuracy in zip(CANDIDATES, (0.2, 0.3, 0.9), strict=True):
+        measured(tmp_path / "scores", candidate, "exact_match/1", accuracy)
+    select(RECIPE, tmp_path / "scores", tmp_path / "decision.json")
+    decision = json.loads((tmp_path / "decision.json").read_text())
+    assert decision["grader"] == "exact_match/1"
+    assert decision["chosen"]["step"] == 60
+
+
+def test_scores_by_different_graders_are_not_compared(tmp_path: Path) -> None:
+    for candidate, grader in zip(CANDIDATES, ("exact_match/1",) * 2 + ("mine/123",), strict=True):
+        measured(tmp_path / "scores", candidate, grader, 0.5)
+    with pytest.raises(InputError, match="graded by exact_match/1, mine/123, which cannot be"):
+        select(RECIPE, tmp_path / "scores", tmp_path / "decision.json")
+    assert not (tmp_path / "decision.json").exists()
