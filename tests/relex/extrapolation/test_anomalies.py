@@ -100,7 +100,7 @@ def test_small_batches_and_rounded_snapshots_are_no_anomaly(seed) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("batch", [2, 16])
+@pytest.mark.parametrize("batch", [2, 16, 64])
 @pytest.mark.parametrize("reset", [10, 15, 27])
 def test_a_reset_optimizer_is_named_with_its_step(seed, batch, reset) -> None:
     found = anomalies(train(seed, reset=reset, batch=batch), range(NUM_STEPS))
