@@ -20,10 +20,11 @@ from relex.extrapolation.factors import (
     TensorFit,
     open_factors,
 )
-from relex.extrapolation.fit import OnProgress, fit_factors, fit_inputs
+from relex.extrapolation.fit import fit_factors, fit_inputs
 from relex.extrapolation.forecast import ForecastSkill, HeldOut
 from relex.extrapolation.line_fit import Line
 from relex.extrapolation.parts import merge_factors
+from relex.extrapolation.piece_fit import OnProgress
 from relex.extrapolation.predict import (
     predict_displacement,
     predict_tensors,

@@ -19,7 +19,7 @@ from relex.extrapolation.anomalies import Anomaly, find_anomalies
 from relex.extrapolation.checks import check_beyond
 from relex.extrapolation.direction import half_cosine, persistence
 from relex.extrapolation.factors import FactorsTable, TensorFit
-from relex.extrapolation.fit import describe_tensor
+from relex.extrapolation.fit_table import describe_tensor
 from relex.extrapolation.forecast import (
     ForecastSkill,
     HeldOut,

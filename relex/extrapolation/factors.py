@@ -3,7 +3,8 @@
 N elements of one tensor, R directions.
 
 `factors.safetensors` holds per tensor its directions (N x R, float32; columns of zeros where the
-tensor has fewer than R), `factors.json` everything else, and `manifest.json` is written last.
+tensor has fewer than R), `factors.json` everything else, and `manifest.json` is written last. The
+directions of adapters are products of two thin matrices, in `products.safetensors`.
 """
 
 from dataclasses import dataclass
@@ -19,9 +20,11 @@ from relex.errors import CheckpointError, FactorsError
 from relex.extrapolation.line_fit import Line
 from relex.manifest import read_manifest
 from relex.storage.folder import FolderStore
+from relex.window.low_rank import LowRank
 
 KIND = "factors"
 DIRECTIONS_FILE = "factors.safetensors"
+PRODUCTS_FILE = "products.safetensors"
 TABLE_FILE = "factors.json"
 
 
@@ -49,6 +52,9 @@ class TensorFit(Strict):
 
     gram: tuple[tuple[float, ...], ...]
     """Inner products of the displacements: row s holds those of step s with steps 0 to s."""
+
+    widths: tuple[int, ...] = ()
+    """Where the directions are kept as products: the columns of the left factor of each."""
 
 
 class FactorsTable(Strict):
@@ -96,6 +102,8 @@ class Factors:
     folder: Path
     table: FactorsTable
     file: TensorFile
+    products_file: TensorFile | None
+    """Of a window of adapters."""
 
     @property
     def last_step(self) -> int:
@@ -103,9 +111,24 @@ class Factors:
 
     def read_directions(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
         """Elements [start, stop) of all directions of `name`: N x R, float32."""
+        if self.table.tensors[name].widths:
+            products = self.read_products(name)
+            stop = (
+                len(products[0].left_MK) * products[0].right_KN.shape[1] if stop is None else stop
+            )
+            return torch.stack([product.read(start, stop) for product in products], dim=1)
         num_elements, rank = self.file.tensors[name].shape
         stop = num_elements if stop is None else stop
         return self.file.read(name, start * rank, stop * rank).reshape(-1, rank)
+
+    def read_products(self, name: str) -> list[LowRank]:
+        """The directions of an adapted tensor."""
+        assert self.products_file is not None
+        widths = list(self.table.tensors[name].widths)
+        left_MK = self.products_file.read_tensor(f"{name}.left")
+        right_KN = self.products_file.read_tensor(f"{name}.right")
+        pairs = zip(torch.split(left_MK, widths, 1), torch.split(right_KN, widths), strict=True)
+        return [LowRank(left, right) for left, right in pairs]
 
 
 def directions_schema(num_elements: dict[str, int], rank: int) -> dict[str, TensorInfo]:
@@ -121,11 +144,14 @@ def open_factors(folder: Path) -> Factors:
     """
     _check_sizes(folder)
     table = _read_table(folder / TABLE_FILE)
+    store = FolderStore(folder)
     try:
-        file = TensorFile(FolderStore(folder), DIRECTIONS_FILE)
+        file = TensorFile(store, DIRECTIONS_FILE)
+        has_products = store.size(PRODUCTS_FILE) is not None
+        products_file = TensorFile(store, PRODUCTS_FILE) if has_products else None
     except CheckpointError as error:
         raise FactorsError(f"{error}") from error
-    return Factors(folder, table, file)
+    return Factors(folder, table, file, products_file)
 
 
 def _check_sizes(folder: Path) -> None:
@@ -133,7 +159,7 @@ def _check_sizes(folder: Path) -> None:
     manifest = read_manifest(store, KIND)
     if manifest is None:
         raise FactorsError(f"{folder}: has no manifest, so it holds no finished factors; fit again")
-    for name in (TABLE_FILE, DIRECTIONS_FILE):
+    for name in {TABLE_FILE, DIRECTIONS_FILE, *manifest.files}:
         expected = manifest.files[name].size_bytes if name in manifest.files else None
         found = store.size(name)
         if found != expected or found is None:

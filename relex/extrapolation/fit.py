@@ -1,47 +1,33 @@
-"""Fits the factors of a window in one pass and bounded memory.
+"""Fits the factors of a window in one pass and bounded memory."""
 
-S steps, N elements of one piece of a tensor, R directions.
-"""
-
-import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from relex.atomic import new_folder
-from relex.checkpoints import Checkpoint, Fill, TensorFileWriter, fill_checkpoint
+from relex.checkpoints import Checkpoint, Fill, fill_checkpoint
 from relex.config.extrapolation import Convention
 from relex.device import resolve_devices
-from relex.errors import FactorsError, WindowError
+from relex.errors import FactorsError
 from relex.extrapolation.checks import check_beyond, check_window_of_base, choose_steps
-from relex.extrapolation.displacements import Piece, PieceReader, Span
+from relex.extrapolation.displacements import PieceReader
 from relex.extrapolation.factors import (
-    DIRECTIONS_FILE,
     KIND,
     TABLE_FILE,
-    DirectionFit,
     Factors,
     FactorsTable,
     TensorFit,
-    directions_schema,
     open_factors,
 )
-from relex.extrapolation.gram import piece_gram
-from relex.extrapolation.line_fit import fit_line
 from relex.extrapolation.parts import Part, tensors_of_part
-from relex.extrapolation.piece_threads import PieceThreads, Work
-from relex.extrapolation.predict import add_displacement, predict_coefficients
-from relex.extrapolation.scratch import Scratch
-from relex.extrapolation.subspace import Subspace, leading_subspace, piece_directions
+from relex.extrapolation.piece_fit import OnProgress, fit_pieces
+from relex.extrapolation.piece_threads import PieceThreads
+from relex.extrapolation.predict import write_predictions
+from relex.extrapolation.product_fit import fit_products
 from relex.manifest import describe_folder, write_manifest
 from relex.storage.folder import FolderStore
-from relex.window import Window
-
-OnProgress = Callable[[int, int], None]
-"""Called with the elements done so far and the elements in all."""
+from relex.window import AdapterFolder, Window
 
 
 def ignore_progress(num_done: int, num_total: int) -> None:
@@ -113,125 +99,50 @@ def fit_factors(
         part=part,
         tensors={},
     )
+    # A window of adapters is small: reading its factors again costs nothing.
+    later = predictions if isinstance(window, AdapterFolder) else {}
     with ExitStack() as stack:
         partial = stack.enter_context(new_folder(out))
         checkpoints = {
             target: stack.enter_context(fill_checkpoint(folder, base))
             for target, folder in predictions.items()
+            if not later
         }
-        threads = PieceThreads(reader, devices, memory_bytes)
-        fitter = _Fitter(reader, table, checkpoints)
-        table = fitter.fit_into(partial / DIRECTIONS_FILE, threads, on_progress)
+        fits = _fit_all(
+            reader,
+            table,
+            partial,
+            PieceThreads(reader, devices, memory_bytes),
+            checkpoints,
+            on_progress,
+        )
+        table = table.model_copy(update={"tensors": fits})
         folder = FolderStore(partial)
         folder.put(TABLE_FILE, table.model_dump_json(indent=1).encode())
         inputs = fit_inputs(window, base, chosen, rank, convention, part)
         write_manifest(folder, describe_folder(partial, KIND, inputs))
-    return open_factors(out)
+    factors = open_factors(out)
+    if later:
+        write_predictions(factors, base, later)
+    return factors
 
 
-class _Fitter:
-    """What is done with every piece of a tensor, and what is kept of it."""
-
-    def __init__(
-        self, reader: PieceReader, table: FactorsTable, checkpoints: Mapping[int, Fill]
-    ) -> None:
-        self._reader, self._table, self._checkpoints = reader, table, checkpoints
-        self._fits: dict[str, TensorFit] = {}
-
-    def fit_into(self, path: Path, threads: PieceThreads, on_progress: OnProgress) -> FactorsTable:
-        """Write the directions of every tensor to `path`; returns the table with the rest."""
-        infos = self._reader.base.tensors
-        names = tensors_of_part(self._reader.base, self._table.part)
-        num_elements = {n: infos[n].num_elements for n in names if infos[n].dtype.is_floating_point}
-        schema = directions_schema(num_elements, self._table.rank)
-        with TensorFileWriter(path, schema, {}) as writer, threads:
-            self._writer = writer
-            self._copy_buffers(infos.keys() - num_elements.keys())
-            progress = _Progress(
-                on_progress, sum(n * threads.num_reads(n) for n in num_elements.values())
-            )
-            threads.run(num_elements, Work(_gram, self._outputs_of, progress.advance))
-        return self._table.model_copy(update={"tensors": self._fits})
-
-    def _copy_buffers(self, names: Collection[str]) -> None:
-        for name in names:
-            for fill in self._checkpoints.values():
-                fill(name, 0, self._reader.base.read(name))
-
-    def _outputs_of(
-        self, name: str, grams: Sequence[torch.Tensor]
-    ) -> Callable[[Piece, Span, Scratch], None]:
-        """Fit the tensor; returns what writes the directions and predictions of a piece."""
-        num_steps = len(self._table.steps)
-        gram_SS = sum(grams, torch.zeros(num_steps, num_steps, dtype=torch.float64))
-        self._check_finite(name, gram_SS)
-        subspace = leading_subspace(gram_SS, self._table.rank)
-        self._fits[name] = describe_tensor(self._table.positions, subspace, gram_SS)
-        table = self._table.model_copy(update={"tensors": {name: self._fits[name]}})
-        dtype = self._reader.base.tensors[name].dtype
-        moves = [
-            (fill, predict_coefficients(table, name, step))
-            for step, fill in self._checkpoints.items()
-        ]
-
-        def outputs(piece: Piece, span: Span, scratch: Scratch) -> None:
-            direction_RN = piece_directions(piece, subspace, scratch)
-            for fill, coefficient_R in moves:
-                moved_N = add_displacement(
-                    piece.base_N, direction_RN, coefficient_R, dtype, table.convention, scratch
-                )
-                fill(name, span[0], scratch.to_host("moved", moved_N))
-            direction_NR = scratch.to_host("directions", self._padded(direction_RN))
-            self._writer.put(name, span[0] * table.rank, direction_NR)
-
-        return outputs
-
-    def _padded(self, direction_RN: torch.Tensor) -> torch.Tensor:
-        """As they are written: N x R, with columns of zeros for the directions that are absent."""
-        num_absent = self._table.rank - len(direction_RN)
-        if num_absent:
-            direction_RN = torch.nn.functional.pad(direction_RN, (0, 0, 0, num_absent))
-        return direction_RN.T.contiguous()
-
-    def _check_finite(self, name: str, gram_SS: torch.Tensor) -> None:
-        """A displacement that is not finite makes the sum of its squares so."""
-        for step, square in zip(self._table.steps, gram_SS.diagonal().tolist(), strict=True):
-            if not math.isfinite(square):
-                raise WindowError(
-                    f"{self._reader.window.where}: step {step}: {name} has values that are not "
-                    "finite; leave the step out or train again"
-                )
-
-
-def _gram(piece: Piece, scratch: Scratch) -> torch.Tensor:
-    return piece_gram(piece, scratch).cpu()
-
-
-class _Progress:
-    """Counts the elements that were read."""
-
-    def __init__(self, on_progress: OnProgress, num_total: int) -> None:
-        self._on_progress, self._num_done, self._num_total = on_progress, 0, num_total
-
-    def advance(self, num_elements: int) -> None:
-        self._num_done += num_elements
-        self._on_progress(self._num_done, self._num_total)
-
-
-def describe_tensor(
-    positions: Sequence[int], subspace: Subspace, gram_SS: torch.Tensor
-) -> TensorFit:
-    """Coefficients and lines of a tensor's directions, and the Gram matrix they come from."""
-    fits = [
-        DirectionFit(
-            sigma=float(sigma),
-            coefficients=tuple(coefficient_S.tolist()),
-            line=fit_line(positions, coefficient_S),
-        )
-        for sigma, coefficient_S in zip(subspace.sigma_R, subspace.coefficient_SR.T, strict=True)
-    ]
-    return TensorFit(
-        squared_norm=subspace.squared_norm,
-        directions=tuple(fits),
-        gram=tuple(tuple(row_S[: row + 1]) for row, row_S in enumerate(gram_SS.tolist())),
-    )
+def _fit_all(
+    reader: PieceReader,
+    table: FactorsTable,
+    folder: Path,
+    threads: PieceThreads,
+    checkpoints: Mapping[int, Fill],
+    on_progress: OnProgress,
+) -> dict[str, TensorFit]:
+    """Fit every floating-point tensor of the table's part; writes directions into `folder`."""
+    infos, window = reader.base.tensors, reader.window
+    names = tensors_of_part(reader.base, table.part)
+    names = [name for name in names if infos[name].dtype.is_floating_point]
+    fits: dict[str, TensorFit] = {}
+    dense = names
+    if isinstance(window, AdapterFolder):
+        fits = fit_products(window, names, table, folder, on_progress)
+        dense = [name for name in names if name in window.saved]
+    fits |= fit_pieces(reader, dense, table, folder, threads, checkpoints, on_progress)
+    return {name: fits[name] for name in names}

@@ -1,7 +1,9 @@
 """Windows: the snapshots that the line is fitted on."""
 
+from relex.window.adapter_folder import AdapterFolder
 from relex.window.check import check_window
 from relex.window.layout import Precision, WindowFacts, WindowManifest, read_window_manifest
+from relex.window.low_rank import LowRank, joined
 from relex.window.open import open_stored_window, open_window
 from relex.window.pack import pack
 from relex.window.remove import apply_retention, orphans, remove_orphans, remove_window, window_keys
@@ -12,6 +14,8 @@ from relex.window.window import SparseWindow, Window
 from relex.window.writer import WindowWriter, open_writer
 
 __all__ = [
+    "AdapterFolder",
+    "LowRank",
     "Precision",
     "Source",
     "SparseWindow",
@@ -22,6 +26,7 @@ __all__ = [
     "WindowWriter",
     "apply_retention",
     "check_window",
+    "joined",
     "open_source",
     "open_stored_window",
     "open_window",

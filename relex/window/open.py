@@ -5,6 +5,7 @@ from pathlib import Path
 from relex.checkpoints import Checkpoint
 from relex.errors import WindowError
 from relex.storage import S3Connection, open_store
+from relex.window.adapter_folder import AdapterFolder, is_adapter_folder
 from relex.window.checkpoint_folder import CheckpointFolder
 from relex.window.layout import read_window_manifest
 from relex.window.stored import StoredWindow
@@ -14,13 +15,20 @@ from relex.window.window import Window
 def open_window(
     uri: str, connection: S3Connection | None = None, base: Checkpoint | None = None
 ) -> Window:
-    """A window that relex wrote (a folder or `s3://`), or a local folder of checkpoints.
+    """A window that relex wrote (a folder or `s3://`), or a folder of checkpoints or adapters.
 
-    The weights of a window that relex wrote can only be read with its `base`. Checks sizes,
-    headers, and that all steps hold the same tensors. Raises WindowError, CheckpointError or
-    StorageError when there is nothing usable.
+    The weights of a window that relex wrote, and of adapters, can only be read with their `base`.
+    Checks sizes, headers, and that all steps hold the same tensors. Raises WindowError,
+    CheckpointError or StorageError when there is nothing usable.
     """
-    return _stored_window(uri, connection, base) or CheckpointFolder(Path(uri))
+    stored = _stored_window(uri, connection, base)
+    if stored is not None:
+        return stored
+    if not is_adapter_folder(Path(uri)):
+        return CheckpointFolder(Path(uri))
+    if base is None:
+        raise WindowError(f"{uri}: holds LoRA adapters; give the base that they belong to")
+    return AdapterFolder(Path(uri), base)
 
 
 def open_stored_window(

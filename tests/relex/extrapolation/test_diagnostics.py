@@ -20,7 +20,7 @@ from relex.extrapolation import (
     hold_out_last,
     quality,
 )
-from relex.extrapolation.fit import describe_tensor
+from relex.extrapolation.fit_table import describe_tensor
 from relex.extrapolation.movement import movement_of
 from relex.extrapolation.subspace import leading_subspace
 

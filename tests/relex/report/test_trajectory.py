@@ -13,7 +13,7 @@ from rich.console import Console
 
 from relex.errors import InputError
 from relex.extrapolation import Factors, FactorsTable, diagnose
-from relex.extrapolation.fit import describe_tensor
+from relex.extrapolation.fit_table import describe_tensor
 from relex.extrapolation.subspace import leading_subspace
 from relex.report import concerns, tensor_table, verdict, write_trajectory_pictures
 from relex.report.heat_map import heat_map_picture, layer_grid, outside_grid

@@ -1,0 +1,82 @@
+"""Fits a window of adapters, tensor by tensor, and keeps the directions as products.
+
+`products.safetensors` holds per adapted tensor the products of all its directions side by side:
+`<name>.left` (M x K) and `<name>.right` (K x N), float32.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import astuple
+from pathlib import Path
+from typing import IO
+
+import torch
+
+from relex.checkpoints import TensorFileWriter, TensorInfo
+from relex.extrapolation.factors import PRODUCTS_FILE, FactorsTable, TensorFit
+from relex.extrapolation.fit_table import describe_tensor
+from relex.extrapolation.products import directions, stack
+from relex.extrapolation.subspace import leading_subspace
+from relex.window import AdapterFolder
+from relex.window.adapter_config import CONFIG_FILE
+
+
+def fit_products(
+    window: AdapterFolder,
+    names: Sequence[str],
+    table: FactorsTable,
+    folder: Path,
+    on_progress: Callable[[int, int], None],
+) -> dict[str, TensorFit]:
+    """Fit the adapted tensors among `names`, and write their products to `folder`.
+
+    Those that no adapter touches are there too, without directions. Memory is that of one tensor's
+    adapters at all steps. Raises WindowError when an adapter is not finite, StorageError when the
+    disk refuses.
+    """
+    adapted = [name for name in names if name in window.adapted]
+    still_SS = torch.zeros(len(table.steps), len(table.steps), dtype=torch.float64)
+    still = describe_tensor(table.positions, leading_subspace(still_SS, 1), still_SS)
+    fits = dict.fromkeys(names, still)
+    schema: dict[str, TensorInfo] = {}
+    # The file begins with sizes that are known only at its end.
+    with tempfile.TemporaryFile(dir=folder) as spool:
+        for num_done, name in enumerate(adapted, start=1):
+            fits[name] = _fit(window, name, table, schema, spool)
+            on_progress(num_done, len(adapted))
+        spool.seek(0)
+        with TensorFileWriter(folder / PRODUCTS_FILE, schema, _metadata(window)) as writer:
+            for name, info in schema.items():
+                data = torch.frombuffer(bytearray(spool.read(info.num_bytes)), dtype=info.dtype)
+                writer.append(name, data)
+    shutil.copyfile(window.newest_config, folder / CONFIG_FILE)
+    return fits
+
+
+def _fit(
+    window: AdapterFolder,
+    name: str,
+    table: FactorsTable,
+    schema: dict[str, TensorInfo],
+    spool: IO[bytes],
+) -> TensorFit:
+    stacked = stack([window.product(step, name) for step in table.steps])
+    gram_SS = stacked.gram()
+    subspace = leading_subspace(gram_SS, table.rank)
+    found = directions(stacked, subspace)
+    fit = describe_tensor(table.positions, subspace, gram_SS)
+    if found:
+        left_MK = torch.cat([product.left_MK for product in found], dim=1)
+        right_KN = torch.cat([product.right_KN for product in found])
+        for side, tensor in (("left", left_MK), ("right", right_KN)):
+            schema[f"{name}.{side}"] = TensorInfo(tuple(tensor.shape), tensor.dtype)
+            spool.write(tensor.numpy().tobytes())
+    return fit.model_copy(update={"widths": tuple(len(p.right_KN) for p in found)})
+
+
+def _metadata(window: AdapterFolder) -> dict[str, str]:
+    """What an adapter like those of the window is written from."""
+    adapted = {name: astuple(adapted) for name, adapted in window.adapted.items()}
+    return {"adapted": json.dumps(adapted), "saved": json.dumps(window.saved)}
