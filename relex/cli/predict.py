@@ -12,7 +12,13 @@ from relex.cli.progress import progress_bar
 from relex.config import PredictionOptions
 from relex.device import resolve_device
 from relex.errors import InputError
-from relex.extrapolation import baseline_tensors, open_factors, write_predictions
+from relex.extrapolation import (
+    Factors,
+    baseline_tensors,
+    open_factors,
+    write_adapter,
+    write_predictions,
+)
 from relex.window import open_window
 
 
@@ -53,6 +59,13 @@ def predict(
             "step, the line through the last two snapshots, or the line of every weight by itself."
         ),
     ] = "no",
+    adapter_rank: Annotated[
+        int | None,
+        typer.Option(
+            help="Of factors of LoRA adapters: write an adapter of this rank, not a checkpoint.",
+            min=1,
+        ),
+    ] = None,
     window: Annotated[
         str, typer.Option(help="The window that was fitted, for what is taken from it.")
     ] = "",
@@ -75,6 +88,9 @@ def predict(
     folders = {one: out if len(step) == 1 else out / f"step_{one}" for one in step}
     checkpoint = Checkpoint(base)
     opened_window = open_window(window, base=checkpoint) if window else None
+    if adapter_rank is not None:
+        _write_adapters(open_factors(factors), checkpoint, folders, adapter_rank, options)
+        return
     with progress_bar("predict") as on_progress:
         if baseline == "no":
             write_predictions(
@@ -95,3 +111,19 @@ def predict(
                 on_progress(num_done, len(folders))
     for one, folder in folders.items():
         typer.echo(f"{folder}: step {one}")
+
+
+def _write_adapters(
+    factors: Factors,
+    base: Checkpoint,
+    folders: dict[int, Path],
+    rank: int,
+    options: PredictionOptions,
+) -> None:
+    for step, folder in folders.items():
+        found = write_adapter(factors, base, step, folder, rank, options)
+        worst = max(found.error_of, key=lambda name: found.error_of[name])
+        typer.echo(
+            f"{folder}: step {step}, an adapter of rank {rank}; compressing costs "
+            f"{found.error:.2%} of the displacement, at most {found.error_of[worst]:.2%} ({worst})"
+        )

@@ -1,5 +1,6 @@
 """Rank-r extrapolation of a window: fit factors once, predict any number of targets."""
 
+from relex.extrapolation.adapter_writer import Compression, write_adapter
 from relex.extrapolation.anomalies import Anomaly
 from relex.extrapolation.baselines import Baseline, baseline_tensors
 from relex.extrapolation.diagnostics import (
@@ -35,6 +36,7 @@ __all__ = [
     "KIND",
     "Anomaly",
     "Baseline",
+    "Compression",
     "Diagnosis",
     "Diagnostics",
     "DirectionFit",
@@ -58,5 +60,6 @@ __all__ = [
     "predict_tensors",
     "quality",
     "random_walk_gram",
+    "write_adapter",
     "write_predictions",
 ]

@@ -7,7 +7,7 @@ tensor has fewer than R), `factors.json` everything else, and `manifest.json` is
 directions of adapters are products of two thin matrices, in `products.safetensors`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -95,7 +95,7 @@ class FactorsTable(Strict):
         return self.steps.index(step)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Factors:
     """Opened factors; directions stay on disk until they are read."""
 
@@ -104,6 +104,9 @@ class Factors:
     file: TensorFile
     products_file: TensorFile | None
     """Of a window of adapters."""
+
+    _last_read: tuple[str, list[LowRank]] = field(default=("", []), init=False, repr=False)
+    """Products of the tensor that was read last, for it is read in many pieces."""
 
     @property
     def last_step(self) -> int:
@@ -123,6 +126,11 @@ class Factors:
 
     def read_products(self, name: str) -> list[LowRank]:
         """The directions of an adapted tensor."""
+        if self._last_read[0] != name:
+            self._last_read = name, self._read_products(name)
+        return self._last_read[1]
+
+    def _read_products(self, name: str) -> list[LowRank]:
         assert self.products_file is not None
         widths = list(self.table.tensors[name].widths)
         left_MK = self.products_file.read_tensor(f"{name}.left")

@@ -1,17 +1,19 @@
 """A fit shared by several processes: each takes a part of the tensors, and the parts are joined."""
 
+import shutil
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
 from relex.atomic import new_folder
-from relex.checkpoints import Checkpoint, TensorFileWriter
+from relex.checkpoints import Checkpoint, TensorFile, TensorFileWriter
 from relex.digests import sha256_json
 from relex.errors import FactorsError
 from relex.extrapolation.displacements import PIECE_ELEMENTS, spans
 from relex.extrapolation.factors import (
     DIRECTIONS_FILE,
     KIND,
+    PRODUCTS_FILE,
     TABLE_FILE,
     Factors,
     FactorsTable,
@@ -19,6 +21,7 @@ from relex.extrapolation.factors import (
 )
 from relex.manifest import describe_folder, read_manifest, write_manifest
 from relex.storage.folder import FolderStore
+from relex.window.adapter_config import CONFIG_FILE
 
 Part = tuple[int, int]
 """Number of the part, from 1 on, and number of all parts."""
@@ -51,12 +54,11 @@ def merge_factors(folders: Sequence[Path], out: Path) -> Factors:
     parts = sorted((open_factors(folder) for folder in folders), key=_part_of)
     _check_complete(parts)
     with new_folder(out) as partial:
-        schema = dict(chain.from_iterable(part.file.tensors.items() for part in parts))
-        with TensorFileWriter(partial / DIRECTIONS_FILE, schema, {}) as writer:
-            for part in parts:
-                for name, info in part.file.tensors.items():
-                    for span in spans(0, info.num_elements, PIECE_ELEMENTS):
-                        writer.append(name, part.file.read(name, *span))
+        _join([part.file for part in parts], partial / DIRECTIONS_FILE)
+        products = [part.products_file for part in parts if part.products_file is not None]
+        if products:
+            _join(products, partial / PRODUCTS_FILE)
+            shutil.copyfile(parts[0].folder / CONFIG_FILE, partial / CONFIG_FILE)
         table = _common(parts[0].table).model_copy(
             update={"tensors": dict(chain.from_iterable(p.table.tensors.items() for p in parts))}
         )
@@ -64,6 +66,16 @@ def merge_factors(folders: Sequence[Path], out: Path) -> Factors:
         folder.put(TABLE_FILE, table.model_dump_json(indent=1).encode())
         write_manifest(folder, describe_folder(partial, KIND, _joint_inputs(parts)))
     return open_factors(out)
+
+
+def _join(files: Sequence[TensorFile], path: Path) -> None:
+    """All tensors of the files in one, piece by piece; their metadata are the same."""
+    schema = dict(chain.from_iterable(file.tensors.items() for file in files))
+    with TensorFileWriter(path, schema, files[0].metadata) as writer:
+        for file in files:
+            for name, info in file.tensors.items():
+                for span in spans(0, info.num_elements, PIECE_ELEMENTS):
+                    writer.append(name, file.read(name, *span))
 
 
 def _part_of(factors: Factors) -> Part:

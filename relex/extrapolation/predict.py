@@ -45,6 +45,13 @@ def predict_tensors(
     return ((name, predictor.tensor(name)) for name in base.tensors)
 
 
+def predict_tensor(
+    factors: Factors, base: Checkpoint, name: str, step: int, options: PredictionOptions = THE_LINE
+) -> torch.Tensor:
+    """One tensor as `predict_tensors` gives it; raises as that does."""
+    return _Predictor(factors, base, [step], options, None, "cpu").tensor(name)
+
+
 def write_predictions(
     factors: Factors,
     base: Checkpoint,

@@ -15,6 +15,7 @@ from typing import IO
 import torch
 
 from relex.checkpoints import TensorFileWriter, TensorInfo
+from relex.errors import FactorsError
 from relex.extrapolation.factors import PRODUCTS_FILE, FactorsTable, TensorFit
 from relex.extrapolation.fit_table import describe_tensor
 from relex.extrapolation.products import directions, stack
@@ -33,9 +34,12 @@ def fit_products(
     """Fit the adapted tensors among `names`, and write their products to `folder`.
 
     Those that no adapter touches are there too, without directions. Memory is that of one tensor's
-    adapters at all steps. Raises WindowError when an adapter is not finite, StorageError when the
-    disk refuses.
+    adapters at all steps. Raises FactorsError for the published convention, which rounds weights
+    that are never made here, WindowError when an adapter is not finite, StorageError when the disk
+    refuses.
     """
+    if table.convention == "published":
+        raise FactorsError(f"{window.where}: the published code cannot fit adapters; merge them")
     adapted = [name for name in names if name in window.adapted]
     still_SS = torch.zeros(len(table.steps), len(table.steps), dtype=torch.float64)
     still = describe_tensor(table.positions, leading_subspace(still_SS, 1), still_SS)

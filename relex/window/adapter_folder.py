@@ -66,7 +66,7 @@ class AdapterFolder:
         self.steps = tuple(self._folder_of)
         self._config = self._common_config()
         self._file_of = {step: _open(path) for step, path in self._folder_of.items()}
-        found = same_tensors(self.where, {s: file.tensors for s, file in self._file_of.items()})
+        found = same_tensors(self.where, {s: _trained(file) for s, file in self._file_of.items()})
         self.adapted = self._pair(found)
         self.saved = self._find_saved(found)
         self.tensors = {name: self._info(name, info) for name, info in base.tensors.items()}
@@ -189,6 +189,11 @@ def _factors(found: Collection[str]) -> Iterator[tuple[str, re.Match[str]]]:
         match = FACTOR.fullmatch(key)
         if match is not None:
             yield key, match
+
+
+def _trained(file: TensorFile) -> dict[str, TensorInfo]:
+    """Without the copies of base weights that PEFT saves beside adapters of embeddings."""
+    return {key: info for key, info in file.tensors.items() if ".base_layer." not in key}
 
 
 def _open(folder: Path) -> TensorFile:

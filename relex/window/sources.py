@@ -13,6 +13,7 @@ from relex.checkpoints import Checkpoint, TensorFile, TensorInfo
 from relex.errors import WindowError
 from relex.storage import S3Connection, Store, open_store
 from relex.storage.block_cache import BlockCache
+from relex.window.adapter_folder import is_adapter_folder
 from relex.window.checkpoint_folder import NESTED, STEP_NAME, step_folders
 from relex.window.codec import Snapshot
 
@@ -57,6 +58,10 @@ class FolderSource:
     def __init__(self, folder: Path) -> None:
         self.where = str(folder)
         self._folders = dict(sorted(step_folders(folder).items()))
+        if is_adapter_folder(folder):
+            raise WindowError(
+                f"{folder}: holds LoRA adapters, which are small as they are; fit the folder itself"
+            )
         self.steps = tuple(self._folders)
 
     def open(self, step: int) -> Snapshot:
