@@ -112,6 +112,15 @@ def test_a_question_that_is_there_twice_is_kept_once(tmp_path: Path) -> None:
     assert load_problems(jsonl(path)) == [Problem("1 + 1", "2")]
 
 
+def test_a_question_whose_answers_differ_in_looks_only_is_kept_once(tmp_path: Path) -> None:
+    rows = [
+        {"question": "q", "answer": r"\dfrac{1}{2}"},
+        {"question": "q", "answer": r"$\frac{1}{2}$"},
+    ]
+    path = write_rows(tmp_path / "p.jsonl", rows)
+    assert load_problems(jsonl(path)) == [Problem("q", r"\dfrac{1}{2}")]
+
+
 def test_a_question_with_two_answers_is_refused_with_both_lines(tmp_path: Path) -> None:
     rows = [{"question": "1+1", "answer": "2"}, {"question": "1+1", "answer": "3"}]
     path = write_rows(tmp_path / "p.jsonl", rows)
