@@ -166,7 +166,12 @@ def _record(run: Run, score: Score) -> None:
     candidate = score.candidate
     if run.tracker.has_finished(candidate.label):
         return
-    params = {**run.params, "kind": candidate.kind, "step": candidate.step}
+    params = {
+        **run.params,
+        "kind": candidate.kind,
+        "step": candidate.step,
+        "grader": score.grader,
+    }
     values = {
         "validation_accuracy": score.accuracy,
         "truncated_fraction": score.truncated_fraction,

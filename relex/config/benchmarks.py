@@ -188,9 +188,9 @@ BENCHMARKS = (
 )
 
 
-def named_benchmark(name: str) -> NamedBenchmark:
-    """The row of that name. Raises ValueError, which becomes the recipe's error, without one."""
+def named_benchmark(name: str, field: str = "name") -> NamedBenchmark:
+    """The row of that name. Raises ValueError, which becomes the recipe's error at `field`."""
     rows = {row.name: row for row in BENCHMARKS}
     if name not in rows:
-        raise ValueError(f"name: no benchmark is named {name!r}; there are {', '.join(rows)}")
+        raise ValueError(f"{field}: no benchmark is named {name!r}; there are {', '.join(rows)}")
     return rows[name]

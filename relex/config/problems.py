@@ -88,10 +88,11 @@ class ProblemSource(Strict):
     @model_validator(mode="after")
     def _check(self) -> Self:
         for name in self.without:
-            row_of(name)
+            named_benchmark(name, "without")
         if self.kind == "toy":
-            if self.path:
-                raise ValueError("path: a toy source is made from a seed; remove path")
+            if self.path or self.without:
+                field = "path" if self.path else "without"
+                raise ValueError(f"{field}: a toy source is made from a seed; remove {field}")
             if self.split not in ("train", "validation", "test"):
                 raise ValueError(f"split: toy has train, validation and test, not {self.split!r}")
         elif not self.path:
@@ -166,7 +167,7 @@ class ProblemsConfig(Strict):
         if not isinstance(value, dict) or "prompt" in value:
             return value
         tests = value.get("test")
-        filled = _with_template(value, "train")
+        filled = {**_with_template(value, "train")}
         if isinstance(tests, list | tuple):
             filled["test"] = [_with_template(entry, "source") for entry in tests]
         return filled

@@ -93,10 +93,8 @@ def _tokenize(prompt: str, config: PromptConfig, tokenizer: Any) -> tuple[int, .
 def _check_lengths(
     benchmark: str, problems: Sequence[Problem], num_tokens: Sequence[int], recipe: Recipe
 ) -> None:
-    answer, context = (
-        recipe.evaluation.max_completion_tokens,
-        recipe.evaluation.max_context_tokens,
-    )
+    answer = recipe.evaluation.max_completion_tokens
+    context = recipe.evaluation.max_context_tokens
     faulty = [n for n, count in enumerate(num_tokens) if not 0 < count <= context - answer]
     if not faulty:
         return

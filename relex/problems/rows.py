@@ -7,7 +7,7 @@ from typing import Any
 from relex.boxed import box_of_solution
 from relex.config import ProblemSource
 from relex.errors import ProblemError
-from relex.problems.problem import Problem
+from relex.problems.problem import Problem, comparable_text
 
 HASHES = "####"
 
@@ -21,7 +21,8 @@ class Row:
 
 
 def problems_in(rows: Iterable[Row], source: ProblemSource) -> list[Problem]:
-    """One problem per row; of rows with the same question and answer only the first is kept.
+    """One problem per row; of rows with the same question and answer only the first is kept, where
+    answers that differ in their looks only (`comparable_text`) are the same.
 
     Raises ProblemError for a missing column, a value that is no text or number, an empty question
     or answer, and a question that is there twice with different answers.
@@ -33,7 +34,7 @@ def problems_in(rows: Iterable[Row], source: ProblemSource) -> list[Problem]:
             answer=_answer(row, source),
         )
         first_row, first = kept.setdefault(problem.id, (row, problem))
-        if first.answer.strip() != problem.answer.strip():
+        if comparable_text(first.answer) != comparable_text(problem.answer):
             raise ProblemError(
                 f"{row.where}: the same question as in {first_row.where} has another answer "
                 f"({problem.answer!r}, there {first.answer!r}); remove one of them"

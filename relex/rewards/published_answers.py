@@ -2,7 +2,8 @@ r"""How the paper's published scripts cut an answer out of a text, in words of o
 
 The answer follows the last `boxed`, else the last "he answer is", else it is the last number. Only
 its first line counts. Units, degrees, currency, percent signs and what only changes the looks are
-taken off; a short `x=` in front too; fractions are written as `\frac{}{}`.
+taken off; a short `x=` in front too; fractions are written as `\frac{}{}`. A matrix keeps its
+rows, which it loses there.
 """
 
 import re
@@ -25,6 +26,7 @@ REMOVED = (
     "and",
     "\\mathbf",
 )
+MBOX = re.compile(r"\\mbox\{[^{}]*\}")
 UNIT_AT_END = re.compile(r"(?<=.)\\text\{[^{}]*\}$")
 ZERO_DECIMALS = re.compile(r"(?<=\d)\.0+(?=\D|$)")
 SHORT_NAME = re.compile(r"^[^=]{1,2}=(?=[^=]+$)")
@@ -45,6 +47,7 @@ def normal_form(answer: str) -> str:
     text = UNIT_AT_END.sub("", text.rstrip(". "))
     for what in REMOVED:
         text = text.replace(what, "")
+    text = MBOX.sub("", text.replace("infinity", "\\infty"))
     text = re.sub(r"(^|[ {])\.(?=\d)", r"\g<1>0.", text)
     if "j" in text and "i" not in text:
         text = text.replace("j", "i")

@@ -5,9 +5,10 @@ relative 1e-4, and also when one is a hundred times the other (percent); bracket
 count when the rest is the same text; tuples, intervals and matrices are compared by their entries;
 equations by the difference of their sides, up to its sign; the rest as expressions.
 
-It differs in three points. Expressions are compared by math-verify instead of sympy's parsers. The
-gold answer is always brought to the normal form, there only that of MATH. Anything may be written
-in a completion: what cannot be read or takes too long is wrong.
+It differs in four points. Expressions are compared by math-verify instead of sympy's parsers. The
+gold answer is always brought to the normal form, there only that of MATH. 2516_8 is a number in
+base 8, not the 25168 that Python reads. Anything may be written in a completion: what cannot be
+read or takes too long is wrong.
 """
 
 import re

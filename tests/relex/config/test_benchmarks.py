@@ -26,7 +26,6 @@ TOY = yaml.safe_load((ROOT / "deployments/recipes/toy.yaml").read_text())
 PAGE = (ROOT / "docs/benchmarks.md").read_text()
 BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 COMMIT = re.compile(r"[0-9a-f]{40}")
-TOY_TRAIN = {"kind": "toy", "split": "train"}
 
 
 def recipe_with(
@@ -131,8 +130,12 @@ def test_a_recipe_with_named_benchmarks_survives_a_round_trip() -> None:
         ({"source": {"kind": "benchmark", "name": "gsm8k", "limt": 1}}, "limt: unknown key"),
         ({"source": "gsm8k", "samples_per_question": 4}, "4 greedy answers are the same answer"),
         (
-            {"name": "own", "source": {"kind": "toy", "split": "test", "without": ["nothing"]}},
-            "no benchmark is named 'nothing'",
+            {"name": "own", "source": {"kind": "jsonl", "path": "x", "without": ["nothing"]}},
+            "problems.test.0.source.without: no benchmark is named 'nothing'",
+        ),
+        (
+            {"name": "own", "source": {"kind": "toy", "split": "test", "without": ["gsm8k"]}},
+            "problems.test.0.source.without: a toy source is made from a seed; remove without",
         ),
     ],
 )
@@ -157,3 +160,9 @@ def test_the_page_shows_every_kind_of_source() -> None:
     assert len(BLOCKS) == 4
     for kind in ("benchmark", "jsonl", "parquet", "hub"):
         assert any(f"kind: {kind}" in block for block in BLOCKS)
+
+
+def test_reading_a_recipe_leaves_what_was_given_as_it_was() -> None:
+    given = {**TOY, "problems": {**TOY["problems"], "test": ["gsm8k"]}}
+    check_recipe(given, "recipe")
+    assert given["problems"]["test"] == ["gsm8k"]

@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import pyarrow
 import pytest
-from pyarrow import parquet
 
 from relex.config import NamedBenchmark, ProblemSource
 from relex.errors import ProblemError
@@ -110,6 +108,15 @@ def test_a_question_that_is_there_twice_is_kept_once(tmp_path: Path) -> None:
     rows = [{"question": "1 + 1", "answer": "2"}, {"question": " 1  +\n1", "answer": "2 "}]
     path = write_rows(tmp_path / "p.jsonl", rows)
     assert load_problems(jsonl(path)) == [Problem("1 + 1", "2")]
+
+
+def test_a_question_whose_answers_differ_in_looks_only_is_kept_once(tmp_path: Path) -> None:
+    rows = [
+        {"question": "q", "answer": r"\dfrac{1}{2}"},
+        {"question": "q", "answer": r"$\frac{1}{2}$"},
+    ]
+    path = write_rows(tmp_path / "p.jsonl", rows)
+    assert load_problems(jsonl(path)) == [Problem("q", r"\dfrac{1}{2}")]
 
 
 def test_a_question_with_two_answers_is_refused_with_both_lines(tmp_path: Path) -> None:
@@ -215,57 +222,6 @@ def test_the_only_answer_of_a_list_is_the_answer(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "olympiad.jsonl", [{"question": "a", "answer": ["1"]}])
     source = ProblemSource(kind="jsonl", path=str(path))
     assert load_problems(source) == [Problem("a", "1")]
-
-
-def test_a_parquet_file_is_read_like_a_jsonl_file(tmp_path: Path) -> None:
-    parquet.write_table(pyarrow.Table.from_pylist(numbered(20)), tmp_path / "p.parquet")
-    source = ProblemSource(kind="parquet", path=str(tmp_path / "p.parquet"))
-    assert load_problems(source) == load_problems(
-        jsonl(write_rows(tmp_path / "p.jsonl", numbered(20)))
-    )
-
-
-def test_a_fault_in_a_parquet_file_is_named_with_its_row(tmp_path: Path) -> None:
-    rows = [{"question": "a", "answer": "1"}, {"question": "b", "answer": None}]
-    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "p.parquet")
-    with pytest.raises(ProblemError, match=r"p\.parquet, row 1: column 'answer' holds NoneType"):
-        load_problems(ProblemSource(kind="parquet", path=str(tmp_path / "p.parquet")))
-
-
-@pytest.mark.parametrize("content", [None, b"", b"PAR1 but no parquet PAR1"])
-def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path, content: bytes | None) -> None:
-    path = tmp_path / "p.parquet"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(ProblemError, match=r"p\.parquet: cannot be read .*; give a Parquet file"):
-        load_problems(ProblemSource(kind="parquet", path=str(path)))
-
-
-@pytest.mark.parametrize(
-    ("part", "column", "answer"),
-    [
-        ("boxed", r"so \boxed{3}, no: $\boxed{\frac{1}{2}}$.", r"\frac{1}{2}"),
-        ("boxed", r"so $\fbox{7}$", "7"),
-        ("boxed", r"that is $\boxed 7$ or so", "7"),
-        ("boxed", r"that is $\boxed \frac12$.", r"\frac12"),
-        ("after_hashes", "2+2 = <<2+2=4>>4\n#### 4", "4"),
-        ("all", r"\boxed{7}", r"\boxed{7}"),
-    ],
-)
-def test_the_answer_is_a_part_of_its_column(
-    tmp_path: Path, part: str, column: str, answer: str
-) -> None:
-    path = write_rows(tmp_path / "p.jsonl", [{"question": "q", "answer": column}])
-    assert load_problems(jsonl(path, answer_part=part)) == [Problem("q", answer)]
-
-
-@pytest.mark.parametrize(
-    ("part", "column"), [("boxed", "7"), ("boxed", r"\boxed{}"), ("after_hashes", "7 ####")]
-)
-def test_a_column_without_that_part_is_refused(tmp_path: Path, part: str, column: str) -> None:
-    path = write_rows(tmp_path / "p.jsonl", [{"question": "q", "answer": column}])
-    with pytest.raises(ProblemError, match=r"p\.jsonl:1: column 'answer' has no answer in .*set "):
-        load_problems(jsonl(path, answer_part=part))
 
 
 def test_the_questions_of_a_named_benchmark_can_be_left_out(

@@ -92,6 +92,8 @@ def test_the_answer_is_found_where_the_published_scripts_look(text: str, answer:
         ("3/4", r"\frac{3}{4}"),
         (r"\$ .5", "0.5"),
         ("1+2j", "1+2i"),
+        (r"864 \mbox{ inches}^2", "864^2"),
+        ("(0, infinity)", r"(0,\infty)"),
     ],
 )
 def test_what_does_not_count_is_taken_off(answer: str, normal: str) -> None:
