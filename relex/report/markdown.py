@@ -4,6 +4,7 @@ from relex.extrapolation import Diagnostics
 from relex.report.summary import RunSummary
 from relex.report.table import candidate_rows, markdown_table
 from relex.report.trajectory import concerns, overall_rows, verdict
+from relex.selection.decision import Decision
 
 ACCURACY_PICTURE = "accuracy.png"
 COEFFICIENT_PICTURE = "coefficients.png"
@@ -43,12 +44,25 @@ def _how(summary: RunSummary) -> str:
     return (
         f"Every candidate answered the same {decision.num_questions} validation questions "
         f"{decision.samples_per_question} times, with the same seeds. Intervals are "
-        f"{decision.confidence:.0%} bootstrap intervals over the questions. A target replaces the "
-        "last observed step only if a one-sided paired permutation test over the questions says "
-        f"that it is better ({decision.num_resamples:,} resamples, p-value multiplied by the "
-        f"{decision.num_targets} targets). The chosen candidate, the last observed step and the "
+        f"{decision.confidence:.0%} bootstrap intervals over the questions. Another candidate "
+        f"replaces the last observed step only if {_test_words(decision)} says that it is better"
+        f"{_gain_words(decision)}, at a p-value corrected for all {decision.num_rivals} candidates "
+        "that were compared (Holm). The chosen candidate, the last observed step and the "
         "base were then measured once on the test questions, which played no part in the choice."
     )
+
+
+def _test_words(decision: Decision) -> str:
+    if decision.samples_per_question == 1 and decision.require_gain == 0:
+        return "the exact McNemar test"
+    return (
+        "a one-sided paired permutation test over the questions "
+        f"({decision.num_resamples:,} resamples)"
+    )
+
+
+def _gain_words(decision: Decision) -> str:
+    return f" by more than {decision.require_gain:g}" if decision.require_gain else ""
 
 
 def _trajectory(diagnostics: Diagnostics) -> str:

@@ -1,8 +1,10 @@
 """The choice between what was trained and what was extrapolated."""
 
-from relex.selection.decide import Measured, decide, finalists
+from relex.selection.decide import decide, finalists
 from relex.selection.decision import CandidateResult, Decision
+from relex.selection.holm import holm
 from relex.selection.intervals import Interval, bootstrap_interval
+from relex.selection.measured import Measured
 from relex.selection.paired import PairedTest, paired_test
 
 __all__ = [
@@ -14,5 +16,6 @@ __all__ = [
     "bootstrap_interval",
     "decide",
     "finalists",
+    "holm",
     "paired_test",
 ]

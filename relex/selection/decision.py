@@ -14,6 +14,9 @@ class CandidateResult(Strict):
     candidate: Candidate
     """The candidate."""
 
+    num_questions: int
+    """Questions that it answered."""
+
     accuracy: float = Field(ge=0, le=1)
     """Share of correct answers."""
 
@@ -23,36 +26,40 @@ class CandidateResult(Strict):
     to_last_observed: PairedTest | None
     """Comparison with the last observed step; None for that step itself."""
 
+    corrected_p_value: float | None
+    """The p-value of that comparison, corrected for all rivals (Holm); None for what is no
+    rival."""
+
 
 class Decision(Strict):
     """The choice with everything that explains it."""
 
     results: tuple[CandidateResult, ...]
-    """All candidates: base, observed steps ascending, targets ascending."""
+    """All candidates: base, observed steps ascending, then the others by kind and step."""
 
     last_observed: Candidate
-    """The last step that was trained: what a target has to beat."""
+    """The last step that was trained: what a rival has to beat."""
 
-    best_extrapolated: Candidate | None
-    """The target with the highest validation accuracy; None when no target was measured."""
-
-    corrected_p_value: float | None
-    """p-value of the best target times the number of targets, at most 1 (Bonferroni)."""
+    best: Candidate | None
+    """The most accurate rival that answered all questions; None when there is none."""
 
     chosen: Candidate
-    """The candidate to publish: the best target or the last observed step."""
+    """The candidate to publish."""
 
     reason: str
-    """One sentence that explains the choice, with its numbers."""
+    """Why, in a sentence or two, with the numbers."""
 
     confidence: float
-    """Confidence of the intervals and of the test."""
+    """Confidence of the intervals, and of all tests together."""
+
+    require_gain: float
+    """The least worthwhile gain in accuracy."""
 
     num_resamples: int
     """Bootstrap and permutation resamples."""
 
     num_questions: int
-    """Validation questions that every candidate answered."""
+    """Validation questions that the last observed step answered."""
 
     samples_per_question: int
     """Answers per question."""
@@ -61,9 +68,9 @@ class Decision(Strict):
     """Name and version of what graded the answers; empty where it was not told."""
 
     @property
-    def num_targets(self) -> int:
-        """Extrapolated candidates that were compared."""
-        return sum(result.candidate.kind == "extrapolated" for result in self.results)
+    def num_rivals(self) -> int:
+        """Candidates that were compared with the last observed step to replace it."""
+        return sum(result.corrected_p_value is not None for result in self.results)
 
     def result(self, candidate: Candidate) -> CandidateResult:
         """The result of a candidate that was measured."""
