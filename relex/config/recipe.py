@@ -157,7 +157,7 @@ class Recipe(Strict):
     def exam(self, benchmark: str) -> Exam:
         """How `validation` or a test benchmark is asked and graded: by its own fields, and by
         `evaluation` where it has none."""
-        entries = {entry.name: entry for entry in self.problems.test}
+        entries = {entry.name: entry for entry in self.problems.benchmarks}
         own = entries[benchmark].model_dump(exclude_none=True) if benchmark in entries else {}
         stated = self.evaluation.model_dump() | own
         return Exam(

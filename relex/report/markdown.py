@@ -1,8 +1,9 @@
 """The report in Markdown: the choice first, then the numbers, then how and with what."""
 
 from relex.extrapolation import Diagnostics
+from relex.report.answer_tables import answer_rows, flag_lines, group_rows
 from relex.report.summary import RunSummary
-from relex.report.table import candidate_rows, markdown_table
+from relex.report.table import FLAG_MARK, candidate_rows, markdown_table
 from relex.report.trajectory import concerns, overall_rows, verdict
 from relex.selection.decision import Decision
 
@@ -28,6 +29,8 @@ def report_markdown(summary: RunSummary, diagnostics: Diagnostics) -> str:
         f"![Accuracy over the optimizer step]({ACCURACY_PICTURE})",
         "## How it was decided",
         _how(summary),
+        "## What the answers tell",
+        _answers(summary),
         "## The trajectory",
         _trajectory(diagnostics),
         f"![Coefficients over the optimizer step]({COEFFICIENT_PICTURE})",
@@ -63,6 +66,21 @@ def _test_words(decision: Decision) -> str:
 
 def _gain_words(decision: Decision) -> str:
     return f" by more than {decision.require_gain:g}" if decision.require_gain else ""
+
+
+def _answers(summary: RunSummary) -> str:
+    """Red flags first, then the numbers behind them, then accuracy by group."""
+    last = summary.decision.last_observed
+    groups = group_rows(summary)
+    parts = [
+        "\n".join(f"- {FLAG_MARK} **{line}**" for line in flag_lines(summary)),
+        f"Of answers to one question with one seed: `+` were repaired, `-` were broken, against "
+        f"{last.label} and against the base. Pass at k is the chance that one of k answers is "
+        "right.",
+        markdown_table(answer_rows(summary)),
+        markdown_table(groups) if groups else "",
+    ]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _trajectory(diagnostics: Diagnostics) -> str:

@@ -4,7 +4,7 @@ from relex.selection.decide import decide, finalists
 from relex.selection.decision import CandidateResult, Decision
 from relex.selection.holm import holm
 from relex.selection.intervals import Interval, bootstrap_interval
-from relex.selection.measured import Measured
+from relex.selection.measured import Measured, measured_from
 from relex.selection.paired import PairedTest, paired_test
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "decide",
     "finalists",
     "holm",
+    "measured_from",
     "paired_test",
 ]

@@ -4,8 +4,11 @@ from pydantic import Field
 
 from relex.candidates.candidate import Candidate
 from relex.config.strict import Strict
+from relex.selection.facts import GroupAccuracy, PassAt
+from relex.selection.habits import Habits
 from relex.selection.intervals import Interval
 from relex.selection.paired import PairedTest
+from relex.selection.red_flags import GuardResult, RedFlag
 
 
 class CandidateResult(Strict):
@@ -29,6 +32,24 @@ class CandidateResult(Strict):
     corrected_p_value: float | None
     """The p-value of that comparison, corrected for all rivals (Holm); None for what is no
     rival."""
+
+    to_base: PairedTest | None
+    """Comparison with the base; None for the base itself, or where it was not measured."""
+
+    pass_at: tuple[PassAt, ...]
+    """Pass at 1, 2, 4 and so on, up to the samples per question."""
+
+    by_group: tuple[GroupAccuracy, ...]
+    """Accuracy by group; empty where the questions have none."""
+
+    habits: Habits | None
+    """How it answers; None where that was not told."""
+
+    guards: tuple[GuardResult, ...]
+    """Benchmarks of the regression guard that it was measured on."""
+
+    flags: tuple[RedFlag, ...]
+    """What stops it from being promoted; always empty for what is no rival."""
 
 
 class Decision(Strict):

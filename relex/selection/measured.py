@@ -1,13 +1,16 @@
 """A candidate with its graded answers, as the decision takes it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from relex.candidates.candidate import Candidate
+from relex.config import RewardTerm
 from relex.errors import InputError
+from relex.evaluation.results import Answer, correct_matrix
+from relex.selection.habits import Habits, habits_of
 
 KIND_ORDER = ("base", "observed", "denoised", "extrapolated", "scaled", "secant", "line")
 
@@ -17,11 +20,33 @@ class Measured:
     """A candidate with its graded answers to the validation questions.
 
     Rows of `correct_QK` (bool) are the first questions of one fixed order, the same for all
-    candidates. A search may stop early on a poor candidate, which then has fewer rows.
+    candidates. A search may stop early on a poor candidate, which then has fewer rows. Without
+    `habits` there are no red flags about them. `group_Q` names each row's group, or is empty.
     """
 
     candidate: Candidate
     correct_QK: npt.NDArray[np.bool_]
+    habits: Habits | None = None
+    group_Q: tuple[str, ...] = ()
+
+
+def measured_from(
+    candidate: Candidate,
+    answers: Sequence[Answer],
+    rewards: Sequence[RewardTerm],
+    group_of: Mapping[str, str],
+) -> Measured:
+    """From graded answers; `rewards` are the recipe's terms, `group_of` groups by question id.
+
+    Rows are in the order of the question ids. Raises StageError when answers are missing.
+    """
+    ids = sorted({answer.question_id for answer in answers})
+    return Measured(
+        candidate,
+        correct_matrix(answers),
+        habits_of(answers, rewards),
+        tuple(group_of.get(question_id, "") for question_id in ids),
+    )
 
 
 def in_order(measured: Sequence[Measured]) -> list[Measured]:

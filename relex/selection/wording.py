@@ -23,6 +23,11 @@ def show_difference(test: PairedTest) -> str:
     return f"{test.difference:+z.3f} {show_interval(test.interval)}"
 
 
+def show_changes(test: PairedTest) -> str:
+    """Repairs and regressions: `+120 / -30`."""
+    return f"+{test.repairs} / -{test.regressions}"
+
+
 def explain_no_rival(last: CandidateResult, num_rivals: int) -> str:
     """Why the last observed step is kept when nothing can take its place."""
     why = "no other candidate answered all questions" if num_rivals else "nothing else was measured"
@@ -50,23 +55,50 @@ def explain_chosen(
 
 
 def explain_kept(
-    last: CandidateResult, best: CandidateResult, num_rivals: int, config: SelectionConfig
+    last: CandidateResult,
+    ranked: Sequence[CandidateResult],
+    num_rivals: int,
+    config: SelectionConfig,
 ) -> str:
     """Why the last observed step is kept although rivals were measured."""
-    test = best.to_last_observed
-    assert test is not None
+    best, others = ranked[0], ranked[1:]
     reached = show_accuracy(best.accuracy, best.interval)
     opening = (
         f"{_kept(last)} with {_accuracy(last)}: {show_rank(num_rivals)}, {best.candidate.label},"
     )
+    stopped = [_passed_over(result) for result in others if passes(result, config)]
+    return " ".join([f"{opening} {_shortfall(best, reached, num_rivals, config)}", *stopped])
+
+
+def _shortfall(
+    best: CandidateResult, reached: str, num_rivals: int, config: SelectionConfig
+) -> str:
+    """What the best candidate lacks."""
+    test = best.to_last_observed
+    assert test is not None
+    if passes(best, config):
+        return f"reaches {reached}, but {show_flags(best)}."
     if test.difference < 0:
-        return f"{opening} reaches only {reached}."
+        return f"reaches only {reached}."
     if test.difference == 0:
-        return f"{opening} reaches the same and no more."
+        return "reaches the same and no more."
     return (
-        f"{opening} reaches {reached}, but a difference of {show_difference(test)} is not more "
-        f"than {_least(config)} ({_chance(best, num_rivals, config)})."
+        f"reaches {reached}, but a difference of {show_difference(test)} is not more than "
+        f"{_least(config)} ({_chance(best, num_rivals, config)})."
     )
+
+
+def passes(result: CandidateResult, config: SelectionConfig) -> bool:
+    """Whether the corrected test says that it is better than the last observed step."""
+    return result.corrected_p_value is not None and (
+        result.corrected_p_value <= 1 - config.confidence
+    )
+
+
+def show_flags(result: CandidateResult) -> str:
+    """`raises a red flag: 12% of its answers end in a loop, before 1%`."""
+    flags = "a red flag" if len(result.flags) == 1 else "red flags"
+    return f"raises {flags}: {'; '.join(flag.words for flag in result.flags)}"
 
 
 def show_rank(num_rivals: int) -> str:
@@ -90,7 +122,8 @@ def _least(config: SelectionConfig) -> str:
 def _passed_over(result: CandidateResult) -> str:
     """Why a more accurate candidate is not the chosen one."""
     reached = show_accuracy(result.accuracy, result.interval)
-    return f"{_opened(result)} reaches {reached}, which can be chance."
+    why = f"but {show_flags(result)}" if result.flags else "which can be chance"
+    return f"{_opened(result)} reaches {reached}, {why}."
 
 
 def _kept(last: CandidateResult) -> str:

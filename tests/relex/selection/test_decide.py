@@ -38,9 +38,9 @@ def test_a_target_that_is_clearly_better_is_chosen():
     assert decision.chosen == decision.best == extrapolated(120)
     assert decision.reason == (
         "k = 120, the best of 3 candidates, is chosen: its validation accuracy 0.738 "
-        "[0.717, 0.759] is 0.147 [0.116, 0.178] above the 0.591 [0.566, 0.616] of step 30, the last "
-        "step trained, which is more than chance explains (p = 0.0015, corrected for 3 comparisons; "
-        "the limit is 0.05)."
+        "[0.717, 0.759] is 0.147 [0.116, 0.178] above the 0.591 [0.566, 0.616] of step 30, the "
+        "last step trained, which is more than chance explains (p = 0.0015, corrected for "
+        "3 comparisons; the limit is 0.05)."
     )
 
 
