@@ -140,6 +140,8 @@ def measure_guards(
 ) -> dict[str, list[Measured]]:
     """These candidates on every benchmark of the regression guard; what is stored is read."""
     names = [benchmark.name for benchmark in run.recipe.problems.guard]
+    if not names:
+        return {}
     guards: dict[str, list[Measured]] = {name: [] for name in names}
     num_pairs = len(names) * len(candidates)
     with run.timed("guard"), evaluation.showing("guard", "Guarding the choice", num_pairs):

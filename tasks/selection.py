@@ -1,13 +1,13 @@
 """The choice, made once and kept."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from relex.candidates import Candidate
 from relex.rewards import grader_version
-from relex.selection import CandidateResult, Decision, Measured, decide
+from relex.selection import CandidateResult, Decision, Measured, decide_guarded
 from tasks.evaluation import Evaluation, measure_guards
 from tasks.progress import say
 from tasks.run import VALIDATION, Run
@@ -17,17 +17,10 @@ DECISION_FILE = "decision.json"
 
 @task(task_run_name="choose", cache_policy=NO_CACHE)
 def choose(run: Run, evaluation: Evaluation, measured: Sequence[Measured]) -> Decision:
-    """Compare the candidates on validation, guard the choice, and keep the decision.
-
-    What would be chosen answers the guard benchmarks first; when it loses there, the next one does.
-    """
+    """Compare the candidates on validation, guard the choice, and keep the decision."""
     recipe = run.recipe
-    decided = decide(measured, recipe.selection, recipe.seed)
-    guarded: list[Candidate] = []
-    while recipe.problems.guard and decided.chosen not in [decided.last_observed, *guarded]:
-        guarded.append(decided.chosen)
-        guards = measure_guards(run, evaluation, [decided.last_observed, *guarded])
-        decided = decide(measured, recipe.selection, recipe.seed, guards)
+    measure = partial(measure_guards, run, evaluation)
+    decided = decide_guarded(measured, recipe.selection, recipe.seed, measure)
     grader = grader_version(recipe.exam(VALIDATION).grader)
     decision = decided.model_copy(update={"grader": grader})
     run.store.put(DECISION_FILE, decision.model_dump_json(indent=1).encode())

@@ -2,6 +2,7 @@
 
 from relex.selection.decide import decide, finalists
 from relex.selection.decision import CandidateResult, Decision
+from relex.selection.guard import decide_guarded
 from relex.selection.holm import holm
 from relex.selection.intervals import Interval, bootstrap_interval
 from relex.selection.measured import Measured, measured_from
@@ -15,6 +16,7 @@ __all__ = [
     "PairedTest",
     "bootstrap_interval",
     "decide",
+    "decide_guarded",
     "finalists",
     "holm",
     "measured_from",

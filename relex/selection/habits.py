@@ -1,8 +1,8 @@
 """How a candidate answers, whether or not it is right.
 
 An answer ends in a loop when its last 20 characters stand at least 4 times, without overlap, in its
-last 1,000. That finds every exact loop of up to 250 characters, also where the token limit cut it;
-a loop whose turns differ, such as one that counts, is not found.
+last 1,000. That finds every exact loop of up to 245 characters, also where the token limit cut it.
+A loop whose turns differ, such as one that counts, is found only when they end alike.
 """
 
 from collections.abc import Sequence
