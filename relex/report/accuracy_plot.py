@@ -43,8 +43,7 @@ def _title(summary: RunSummary) -> str:
     decision = summary.decision
     chosen = decision.result(decision.chosen)
     if decision.chosen == decision.last_observed:
-        verdict = "nothing is clearly better than" if decision.num_rivals else "the last of"
-        return f"{decision.chosen.label.capitalize()} is kept: {verdict} what was trained"
+        return f"{decision.chosen.label.capitalize()} is kept: {_why_kept(decision)}"
     last = decision.result(decision.last_observed)
     how = (
         f"Extrapolating {summary.last_step} trained steps to {decision.chosen.label}"
@@ -52,6 +51,13 @@ def _title(summary: RunSummary) -> str:
         else f"Going back to {decision.chosen.label}"
     )
     return f"{how} lifts accuracy from {last.accuracy:.3f} to {chosen.accuracy:.3f}"
+
+
+def _why_kept(decision: Decision) -> str:
+    if any(result.flags and result.passes(decision.confidence) for result in decision.results):
+        return "what is more accurate raises red flags"
+    better = "nothing is clearly better than" if decision.num_rivals else "it is the last of"
+    return f"{better} what was trained"
 
 
 def _set_limits(axes: Axes, summary: RunSummary) -> None:

@@ -46,12 +46,14 @@ def _how(summary: RunSummary) -> str:
     decision = summary.decision
     return (
         f"Every candidate answered the same {decision.num_questions} validation questions "
-        f"{decision.samples_per_question} times, with the same seeds. Intervals are "
+        f"{decision.samples_per_question} times, with the same seeds{_fewer_words(decision)}. "
+        "Intervals are "
         f"{decision.confidence:.0%} bootstrap intervals over the questions. Another candidate "
         f"replaces the last observed step only if {_test_words(decision)} says that it is better"
         f"{_gain_words(decision)}, at a p-value corrected for all {decision.num_rivals} candidates "
-        "that were compared (Holm). The chosen candidate, the last observed step and the "
-        "base were then measured once on the test questions, which played no part in the choice."
+        "that were compared (Holm), and only if it raises no red flag. The chosen candidate, the "
+        "last observed step and the base were then measured once on the test questions, which "
+        "played no part in the choice."
     )
 
 
@@ -62,6 +64,11 @@ def _test_words(decision: Decision) -> str:
         "a one-sided paired permutation test over the questions "
         f"({decision.num_resamples:,} resamples)"
     )
+
+
+def _fewer_words(decision: Decision) -> str:
+    fewer = any(r.num_questions < decision.num_questions for r in decision.results)
+    return "; those with a smaller number answered the first of them only" if fewer else ""
 
 
 def _gain_words(decision: Decision) -> str:

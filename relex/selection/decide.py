@@ -31,7 +31,6 @@ from relex.selection.wording import (
     explain_chosen,
     explain_kept,
     explain_no_rival,
-    passes,
     show_rank,
 )
 
@@ -160,7 +159,7 @@ def _choose(
     if not ranked:
         return last.candidate, explain_no_rival(last, num_rivals)
     for result in ranked:
-        if passes(result, config) and not result.flags:
+        if result.passes(config.confidence) and not result.flags:
             return result.candidate, explain_chosen(last, ranked, result, num_rivals, config)
     return last.candidate, explain_kept(last, ranked, num_rivals, config)
 

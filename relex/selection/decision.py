@@ -51,6 +51,10 @@ class CandidateResult(Strict):
     flags: tuple[RedFlag, ...]
     """What stops it from being promoted; always empty for what is no rival."""
 
+    def passes(self, confidence: float) -> bool:
+        """Whether the corrected test says that it is better than the last observed step."""
+        return self.corrected_p_value is not None and self.corrected_p_value <= 1 - confidence
+
 
 class Decision(Strict):
     """The choice with everything that explains it."""

@@ -66,7 +66,7 @@ def explain_kept(
     opening = (
         f"{_kept(last)} with {_accuracy(last)}: {show_rank(num_rivals)}, {best.candidate.label},"
     )
-    stopped = [_passed_over(result) for result in others if passes(result, config)]
+    stopped = [_passed_over(result) for result in others if result.passes(config.confidence)]
     return " ".join([f"{opening} {_shortfall(best, reached, num_rivals, config)}", *stopped])
 
 
@@ -76,7 +76,7 @@ def _shortfall(
     """What the best candidate lacks."""
     test = best.to_last_observed
     assert test is not None
-    if passes(best, config):
+    if best.passes(config.confidence):
         return f"reaches {reached}, but {show_flags(best)}."
     if test.difference < 0:
         return f"reaches only {reached}."
@@ -85,13 +85,6 @@ def _shortfall(
     return (
         f"reaches {reached}, but a difference of {show_difference(test)} is not more than "
         f"{_least(config)} ({_chance(best, num_rivals, config)})."
-    )
-
-
-def passes(result: CandidateResult, config: SelectionConfig) -> bool:
-    """Whether the corrected test says that it is better than the last observed step."""
-    return result.corrected_p_value is not None and (
-        result.corrected_p_value <= 1 - config.confidence
     )
 
 

@@ -73,6 +73,18 @@ def build_summary() -> Callable[[dict[int, float]], RunSummary]:
 
 
 @pytest.fixture(scope="session")
+def measured_for() -> Callable[[dict[int, float]], list[Measured]]:
+    """Candidates of such a run, before the choice."""
+    return measured_of
+
+
+@pytest.fixture(scope="session")
+def summarise() -> Callable[[list[Measured]], RunSummary]:
+    """A summary from measured candidates."""
+    return summarised
+
+
+@pytest.fixture(scope="session")
 def summary(build_summary) -> RunSummary:
     """A run in which k = 120 is chosen."""
     return build_summary(RISING)

@@ -6,6 +6,7 @@ from rich.console import Console
 
 from relex.report import candidate_rows, markdown_table, rich_table
 from relex.report.answer_tables import answer_rows, flag_lines, group_rows
+from relex.selection import Measured
 
 
 def test_every_candidate_has_a_row_in_the_order_of_its_steps(summary):
@@ -79,3 +80,13 @@ def test_a_flag_is_told_with_its_numbers(flagged):
     assert flag_lines(flagged) == [
         "k = 120: 30% of its answers are cut at the token limit, before 1%"
     ]
+
+
+def test_a_candidate_that_answered_fewer_questions_says_so(measured_for, summarise):
+    first, *others = measured_for({60: 0.68, 120: 0.74})[::-1]
+    fewer = Measured(first.candidate, first.correct_QK[:20])
+    cells = {
+        row["candidate"]: row["validation"] for row in candidate_rows(summarise([*others, fewer]))
+    }
+    assert cells["k = 120"].endswith("] on 20")
+    assert cells["k = 60"].endswith("]")
