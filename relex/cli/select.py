@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -75,16 +76,19 @@ def read_grader(scores: Path, benchmark: str) -> str:
 
 
 def _table(decision: Decision) -> Table:
-    last = decision.last_observed.label
-    table = Table("candidate", "accuracy", f"against {last}", "repairs", "red flags", "chosen")
+    """A table that fits a terminal of 80 columns."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for title in ("candidate", "accuracy", "gain", "repairs", ""):
+        table.add_column(title, no_wrap=True)
     for result in decision.results:
-        difference = result.to_last_observed
+        test, is_chosen = result.to_last_observed, result.candidate == decision.chosen
+        flags = ", ".join(flag.rule for flag in result.flags)
         table.add_row(
             result.candidate.label,
             show_accuracy(result.accuracy, result.interval),
-            show_difference(difference) if difference else "-",
-            show_changes(difference) if difference else "-",
-            ", ".join(flag.rule for flag in result.flags),
-            "★" if result.candidate == decision.chosen else "",
+            show_difference(test) if test else "-",
+            show_changes(test) if test else "-",
+            "★" if is_chosen else f"⚑ {flags}" if flags else "",
+            style="bold green" if is_chosen else None,
         )
     return table

@@ -28,6 +28,7 @@ def accuracy_picture(summary: RunSummary) -> bytes:
     _draw_window(axes, summary)
     _draw_validation(axes, decision)
     _draw_tests(axes, summary)
+    _mark_flagged(axes, decision)
     _mark_chosen(axes, decision)
     figure.legend(
         *axes.get_legend_handles_labels(),
@@ -152,6 +153,23 @@ def _draw_tests(axes: Axes, summary: RunSummary) -> None:
     left, right = axes.get_xlim()
     offset_steps = TEST_OFFSET_FRACTION * (right - left)
     _draw_points(axes, results, style.GREEN, style.GREEN, f"test ({headline})", "D", offset_steps)
+
+
+def _mark_flagged(axes: Axes, decision: Decision) -> None:
+    """A cross on every candidate that a red flag stops."""
+    flagged = [result for result in decision.results if result.flags]
+    if flagged:
+        axes.plot(
+            [result.candidate.step for result in flagged],
+            [result.accuracy for result in flagged],
+            marker="x",
+            markersize=13,
+            markeredgewidth=2.5,
+            color=style.BLACK,
+            linestyle="none",
+            zorder=4,
+            label="red flag",
+        )
 
 
 def _mark_chosen(axes: Axes, decision: Decision) -> None:
