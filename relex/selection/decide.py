@@ -89,7 +89,8 @@ def _results(
     results = []
     for m in ordered:
         guarded = _guard_results(m.candidate, last.candidate, guards, config, seed)
-        test, is_rival = to_last.get(m.candidate), m.candidate in corrected
+        test = to_last.get(m.candidate)
+        can_be_chosen = m.candidate in corrected and len(m.correct_QK) == len(last.correct_QK)
         results.append(
             CandidateResult(
                 candidate=m.candidate,
@@ -104,7 +105,7 @@ def _results(
                 habits=m.habits,
                 guards=guarded,
                 flags=red_flags(m.habits, last.habits, test, guarded, config)
-                if is_rival and test
+                if can_be_chosen and test
                 else (),
             )
         )

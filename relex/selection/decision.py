@@ -49,7 +49,8 @@ class CandidateResult(Strict):
     """Benchmarks of the regression guard that it was measured on."""
 
     flags: tuple[RedFlag, ...]
-    """What stops it from being promoted; always empty for what is no rival."""
+    """What stops it from being promoted; always empty for what cannot be chosen: no rival, or one
+    that did not answer all questions."""
 
     def passes(self, confidence: float) -> bool:
         """Whether the corrected test says that it is better than the last observed step."""

@@ -74,13 +74,19 @@ def last_observed(ordered: Sequence[Measured]) -> Measured:
 
 
 def check_answers(ordered: Sequence[Measured], last: Measured) -> None:
-    """Raises InputError unless the answers are bool matrices that `last` can be compared with."""
+    """Raises InputError unless the answers are bool matrices that `last` can be compared with, and
+    every question has its group where there are groups."""
     for m in ordered:
         label, correct_QK = m.candidate.label, m.correct_QK
         if correct_QK.dtype != np.bool_ or correct_QK.ndim != 2 or correct_QK.size == 0:
             raise InputError(
                 f"selection: {label}: expected a bool matrix of questions x samples, found "
                 f"{correct_QK.dtype} of shape {correct_QK.shape}"
+            )
+        if m.group_Q and len(m.group_Q) != len(correct_QK):
+            raise InputError(
+                f"selection: {label}: found {len(m.group_Q)} groups for {len(correct_QK)} "
+                "questions; give one per question, or none"
             )
     num_questions, num_samples = last.correct_QK.shape
     for m in ordered:

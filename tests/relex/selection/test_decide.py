@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -211,6 +213,25 @@ def test_a_rival_that_does_not_gain_enough_is_chosen_in_at_most_5_percent_of_stu
     assert wrong >= 0.01
 
 
+@pytest.mark.slow
+def test_a_search_that_drops_poor_rivals_early_does_not_raise_the_level():
+    rng = np.random.default_rng(0)
+    config = SelectionConfig(num_resamples=1000)
+
+    def is_wrong(seed):
+        share_Q1 = rng.random((100, 1))
+        last, *rivals = (
+            Measured(candidate, rng.random((100, 4)) < share_Q1)
+            for candidate in (observed(30), *map(extrapolated, (40, 60, 80, 100)))
+        )
+        reached = last.correct_QK[:30].mean()
+        kept = [m if m.correct_QK[:30].mean() >= reached else first(m, 30) for m in rivals]
+        return decide([last, *kept], config, seed).chosen != observed(30)
+
+    wrong = np.mean([is_wrong(seed) for seed in range(NUM_STUDIES)])
+    assert wrong <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / NUM_STUDIES)
+
+
 def test_results_are_in_one_order_whatever_the_order_of_measuring():
     candidates = [BASE, observed(10), observed(30), extrapolated(60), extrapolated(90)]
     measured = [answered(candidate, 0.5) for candidate in candidates]
@@ -268,6 +289,13 @@ def test_answers_to_other_questions_are_named():
 def test_a_last_observed_step_that_did_not_answer_all_questions_is_refused():
     measured = [answered(observed(30), 0.5, shape=(399, 4)), answered(extrapolated(60), 0.5)]
     assert "measure step 30 on all questions" in refusal(measured)
+
+
+def test_groups_that_do_not_match_the_questions_are_named():
+    grouped = replace(answered(observed(30), 0.5), group_Q=("easy",) * 3)
+    assert refusal([grouped]) == (
+        "selection: step 30: found 3 groups for 400 questions; give one per question, or none"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """What stops a more accurate candidate, and what then happens."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -99,6 +101,12 @@ def test_a_gain_that_only_the_format_reward_sees_is_told():
 def test_without_habits_there_are_no_flags():
     bare = Measured(FAR, answered(FAR, 0.9).correct_QK)
     assert choice(bare).chosen == FAR
+
+
+def test_habits_on_some_of_the_questions_are_not_compared():
+    whole = answered(FAR, 0.9, truncated_fraction=0.9)
+    fewer = replace(whole, correct_QK=whole.correct_QK[:50])
+    assert choice(answered(NEAR, 0.7), fewer).result(FAR).flags == ()
 
 
 def test_a_threshold_of_the_recipe_is_the_one_that_counts():
