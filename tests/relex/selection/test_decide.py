@@ -188,7 +188,7 @@ def test_a_p_value_that_passes_alone_does_not_pass_among_many_targets():
     assert p_among_many == pytest.approx(9 * p_alone)
 
 
-NUM_STUDIES = 1500
+NUM_STUDIES = 800
 
 
 @pytest.mark.slow

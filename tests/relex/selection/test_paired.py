@@ -100,7 +100,7 @@ def test_the_interval_of_the_difference_covers_the_truth_in_about_95_percent_of_
 @pytest.mark.parametrize(("num_questions", "num_samples"), [(100, 1), (200, 1), (100, 16)])
 def test_the_interval_of_the_difference_covers_any_gain(num_questions, num_samples, gain):
     rng = np.random.default_rng(0)
-    pairs = [draw_pair(rng, num_questions, num_samples, gain) for _ in range(1500)]
+    pairs = [draw_pair(rng, num_questions, num_samples, gain) for _ in range(1000)]
     tests = [paired_test(*pair, CONFIG, seed) for seed, pair in enumerate(pairs)]
     covered = np.mean([test.interval.low <= gain <= test.interval.high for test in tests])
     assert 0.925 <= covered <= 0.975
