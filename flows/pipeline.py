@@ -36,7 +36,7 @@ def run_stages(run: Run) -> RunSummary:
         factors = fit(run)
         with open_evaluation(run, factors) as evaluation:
             measured = measure_candidates(run, evaluation)
-            decision = choose(run, measured)
+            decision = choose(run, evaluation, measured)
             tested = measure_finalists(run, evaluation, decision)
         publish(run, factors, decision)
         summary = summarise(run, decision, tested)

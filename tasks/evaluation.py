@@ -1,6 +1,6 @@
 """Candidates are measured: on validation to choose, on test to report."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -15,14 +15,13 @@ from relex.evaluation import (
     SCORE_FILE,
     EvaluationSession,
     Score,
-    correct_matrix,
     read_answers,
 )
 from relex.manifest import fetch_folder, finished_manifest, publish_folder
-from relex.problems import problems_digest
+from relex.problems import groups_of, problems_digest
 from relex.report import BenchmarkResult
 from relex.rewards import grader_version
-from relex.selection import Decision, Measured, bootstrap_interval, finalists
+from relex.selection import Decision, Measured, bootstrap_interval, finalists, measured_from
 from tasks.progress import StageProgress, say, stage_progress
 from tasks.run import VALIDATION, Run
 
@@ -58,7 +57,8 @@ class Evaluation:
         score = Score.model_validate_json((folder / SCORE_FILE).read_bytes())
         say(f"measured {candidate.label} on {benchmark}: {score.accuracy:.3f}")
         answers = read_answers(folder / ANSWERS_FILE)
-        return score, Measured(candidate, correct_matrix(answers))
+        groups = groups_of(self._run.problems[benchmark])
+        return score, measured_from(candidate, answers, self._run.recipe.rewards, groups)
 
     @contextmanager
     def showing(self, key: str, title: str, num_pairs: int) -> Iterator[None]:
@@ -135,6 +135,23 @@ def measure_candidates(run: Run, evaluation: Evaluation) -> list[Measured]:
     return measured
 
 
+def measure_guards(
+    run: Run, evaluation: Evaluation, candidates: Sequence[Candidate]
+) -> dict[str, list[Measured]]:
+    """These candidates on every benchmark of the regression guard; what is stored is read."""
+    names = [benchmark.name for benchmark in run.recipe.problems.guard]
+    if not names:
+        return {}
+    guards: dict[str, list[Measured]] = {name: [] for name in names}
+    num_pairs = len(names) * len(candidates)
+    with run.timed("guard"), evaluation.showing("guard", "Guarding the choice", num_pairs):
+        for name in names:
+            for candidate in candidates:
+                guards[name].append(evaluation.measure(candidate, name)[1])
+                evaluation.advance()
+    return guards
+
+
 @task(task_run_name="measure finalists", cache_policy=NO_CACHE)
 def measure_finalists(
     run: Run, evaluation: Evaluation, decision: Decision
@@ -164,7 +181,7 @@ def measure_finalists(
 def _record(run: Run, score: Score) -> None:
     """A child run per candidate, so that MLflow's compare view draws accuracy over the step."""
     candidate = score.candidate
-    if run.tracker.has_finished(candidate.label):
+    if run.tracker.finished_child(candidate.label) is not None:
         return
     params = {
         **run.params,

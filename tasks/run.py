@@ -45,15 +45,15 @@ class Run:
 
     @property
     def benchmark_names(self) -> list[str]:
-        """What candidates are measured on: validation first, then the test benchmarks."""
-        return [VALIDATION, *(benchmark.name for benchmark in self.recipe.problems.test)]
+        """What candidates are measured on: validation first, then test, then guard."""
+        return [VALIDATION, *(benchmark.name for benchmark in self.recipe.problems.benchmarks)]
 
     @cached_property
     def problems(self) -> dict[str, list[Problem]]:
-        """All problems by use: train, validation, and each test benchmark by name."""
+        """All problems by use: train, validation, and each benchmark by name."""
         config = self.recipe.problems
         sources = {TRAIN: config.train, VALIDATION: config.validation}
-        sources |= {benchmark.name: benchmark.source for benchmark in config.test}
+        sources |= {benchmark.name: benchmark.source for benchmark in config.benchmarks}
         return {name: load_problems(source) for name, source in sources.items()}
 
     @property

@@ -73,14 +73,15 @@ class Tracker:
                 tags=[RunTag(name, value) for name, value in tags.items()],
             )
 
-    def has_finished(self, name: str) -> bool:
-        """Whether a child with this name ended well in an earlier attempt."""
+    def finished_child(self, name: str) -> str | None:
+        """The id of the child with this name that ended well, in this attempt or an earlier one."""
         query = (
             f"tags.`{PARENT_TAG}` = '{self.parent}' and attributes.run_name = '{name}' "
             "and attributes.status = 'FINISHED'"
         )
         with _errors(self.uri):
-            return bool(self._client.search_runs([self._experiment], query, max_results=1))
+            found = self._client.search_runs([self._experiment], query, max_results=1)
+        return str(found[0].info.run_id) if found else None
 
     @contextmanager
     def child(self, name: str, kind: str, params: Mapping[str, Any]) -> Iterator[str]:

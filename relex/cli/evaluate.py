@@ -40,7 +40,7 @@ def evaluate(
     """Measure candidates on one benchmark: answers and a score for each."""
     chosen = load_recipe(recipe)
     candidates = [parse_candidate(key) for key in candidate or [BASE.key]]
-    problems = load_problems(_problem_source(chosen, benchmark))
+    problems = load_problems(problem_source(chosen, benchmark))
     grader = build_reward(RewardTerm(reward=chosen.exam(benchmark).grader))
     doubtful = check_golds(benchmark, problems, grader)
     if doubtful:
@@ -79,8 +79,9 @@ def parse_candidate(key: str) -> Candidate:
     return Candidate.model_validate({"kind": match[1], "step": int(match[2])})
 
 
-def _problem_source(recipe: Recipe, benchmark: str) -> ProblemSource:
-    sources = {test.name: test.source for test in recipe.problems.test}
+def problem_source(recipe: Recipe, benchmark: str) -> ProblemSource:
+    """Where a benchmark of the recipe comes from. Raises InputError when it has none so named."""
+    sources = {entry.name: entry.source for entry in recipe.problems.benchmarks}
     sources["validation"] = recipe.problems.validation
     if benchmark not in sources:
         raise InputError(f"--benchmark {benchmark}: the recipe has {', '.join(sorted(sources))}")

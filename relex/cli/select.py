@@ -4,16 +4,18 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from relex.atomic import write_atomic
-from relex.cli.evaluate import parse_candidate
-from relex.config import load_recipe
+from relex.cli.evaluate import parse_candidate, problem_source
+from relex.config import Recipe, load_recipe
 from relex.errors import InputError
-from relex.evaluation import ANSWERS_FILE, SCORE_FILE, Score, correct_matrix, read_answers
-from relex.selection import Decision, Measured, decide
-from relex.selection.wording import show_accuracy, show_difference
+from relex.evaluation import ANSWERS_FILE, SCORE_FILE, Score, read_answers
+from relex.problems import groups_of, load_problems
+from relex.selection import Decision, Measured, decide, measured_from
+from relex.selection.wording import show_accuracy, show_changes
 
 
 def select(
@@ -24,24 +26,41 @@ def select(
 ) -> None:
     """Choose between the candidates that were measured, and say why."""
     chosen = load_recipe(recipe)
-    decided = decide(read_measured(scores, benchmark), chosen.selection, chosen.seed)
+    measured = read_measured(chosen, scores, benchmark)
+    guards = {
+        guard.name: read_measured(chosen, scores, guard.name)
+        for guard in chosen.problems.guard
+        if _answer_files(scores, guard.name)
+    }
+    decided = decide(measured, chosen.selection, chosen.seed, guards)
     decision = decided.model_copy(update={"grader": read_grader(scores, benchmark)})
     write_atomic(out, decision.model_dump_json(indent=1).encode())
     Console().print(_table(decision))
     typer.echo(decision.reason)
 
 
-def read_measured(scores: Path, benchmark: str) -> list[Measured]:
+def read_measured(recipe: Recipe, scores: Path, benchmark: str) -> list[Measured]:
     """Graded answers of every candidate below `scores`; raises InputError where there are none."""
-    paths = sorted(scores.glob(f"*/{benchmark}/{ANSWERS_FILE}"))
+    paths = _answer_files(scores, benchmark)
     if not paths:
         raise InputError(
             f"{scores}: holds no answers to {benchmark}; make them with relex evaluate --out"
         )
+    groups = _groups(recipe, benchmark)
     return [
-        Measured(parse_candidate(path.parts[-3]), correct_matrix(read_answers(path)))
+        measured_from(parse_candidate(path.parts[-3]), read_answers(path), recipe.rewards, groups)
         for path in paths
     ]
+
+
+def _answer_files(scores: Path, benchmark: str) -> list[Path]:
+    return sorted(scores.glob(f"*/{benchmark}/{ANSWERS_FILE}"))
+
+
+def _groups(recipe: Recipe, benchmark: str) -> dict[str, str]:
+    """Groups by question; the questions are read only where they have groups."""
+    source = problem_source(recipe, benchmark)
+    return groups_of(load_problems(source)) if source.group_column else {}
 
 
 def read_grader(scores: Path, benchmark: str) -> str:
@@ -57,13 +76,21 @@ def read_grader(scores: Path, benchmark: str) -> str:
 
 
 def _table(decision: Decision) -> Table:
-    table = Table("candidate", "accuracy", f"against {decision.last_observed.label}", "chosen")
+    """A table that fits a terminal of 80 columns; `p` is corrected, as the choice takes it."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for title in ("candidate", "accuracy", "gain", "p", "repairs", ""):
+        table.add_column(title, no_wrap=True)
     for result in decision.results:
-        difference = result.to_last_observed
+        test, p_value = result.to_last_observed, result.corrected_p_value
+        is_chosen = result.candidate == decision.chosen
+        flags = ", ".join(flag.rule for flag in result.flags)
         table.add_row(
             result.candidate.label,
             show_accuracy(result.accuracy, result.interval),
-            show_difference(difference) if difference else "-",
-            "★" if result.candidate == decision.chosen else "",
+            f"{test.difference:+z.3f}" if test else "-",
+            "-" if p_value is None else f"{p_value:.2g}",
+            show_changes(test) if test else "-",
+            "★" if is_chosen else f"⚑ {flags}" if flags else "",
+            style="bold green" if is_chosen else None,
         )
     return table

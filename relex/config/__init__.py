@@ -9,11 +9,11 @@ from relex.config.recipe import (
     BaseConfig,
     EvaluationConfig,
     Recipe,
-    SelectionConfig,
     StorageConfig,
     TrackingConfig,
 )
 from relex.config.rewards import RewardTerm
+from relex.config.selection import SelectionConfig
 from relex.config.training import TrainingConfig
 
 __all__ = [

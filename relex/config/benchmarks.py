@@ -56,6 +56,9 @@ class NamedBenchmark(Strict):
     answer_part: AnswerPart = "all"
     """What of that column is the answer."""
 
+    group_column: str = ""
+    """Column with the difficulty or the subject of a question."""
+
     template: str = BOXED_TEMPLATE
     """Prompt, where the recipe has none."""
 
@@ -86,6 +89,7 @@ class NamedBenchmark(Strict):
             "question_column": self.question_column,
             "answer_column": self.answer_column,
             "answer_part": self.answer_part,
+            "group_column": self.group_column,
         }
 
     @property
@@ -106,6 +110,7 @@ MATH: dict[str, Any] = {
     "revision": "0530c78699ea5e8eb5530600900e1f328b48acad",
     "answer_column": "solution",
     "answer_part": "boxed",
+    "group_column": "level",
 }
 
 BENCHMARKS = (
@@ -123,6 +128,7 @@ BENCHMARKS = (
         domain="in",
         num_questions=500,
         path="HuggingFaceH4/MATH-500",
+        group_column="level",
         revision="6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be",
         **GREEDY,
     ),

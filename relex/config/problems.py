@@ -64,6 +64,9 @@ class ProblemSource(Strict):
     """What of that column is the answer: `all`; `boxed`, the last box of a worked solution;
     `after_hashes`, what follows the last `####`, as in GSM8K."""
 
+    group_column: str = ""
+    """Column with a difficulty or a subject, by which accuracy is told; empty has none."""
+
     without: tuple[str, ...] = ()
     """Named benchmarks whose questions are left out, before the shuffle."""
 
@@ -93,6 +96,8 @@ class ProblemSource(Strict):
             if self.path or self.without:
                 field = "path" if self.path else "without"
                 raise ValueError(f"{field}: a toy source is made from a seed; remove {field}")
+            if self.group_column:
+                raise ValueError("group_column: a toy source has no columns; remove it")
             if self.split not in ("train", "validation", "test"):
                 raise ValueError(f"split: toy has train, validation and test, not {self.split!r}")
         elif not self.path:
@@ -157,6 +162,10 @@ class ProblemsConfig(Strict):
     test: tuple[Benchmark, ...] = Field(min_length=1)
     """Questions on which the chosen candidate is measured once. The first one is the headline."""
 
+    guard: tuple[Benchmark, ...] = ()
+    """Secondary questions of the regression guard: what would be chosen, and the last observed
+    step, answer them before the choice is final. See `selection.largest_loss`."""
+
     prompt: PromptConfig = PromptConfig()
     """How a question becomes a prompt. Left out, it is the template of the benchmark that `train`
     or an entry of `test` names, and the bare question for other sources."""
@@ -166,15 +175,20 @@ class ProblemsConfig(Strict):
     def _put_in_templates(cls, value: Any) -> Any:
         if not isinstance(value, dict) or "prompt" in value:
             return value
-        tests = value.get("test")
         filled = {**_with_template(value, "train")}
-        if isinstance(tests, list | tuple):
-            filled["test"] = [_with_template(entry, "source") for entry in tests]
+        for use in ("test", "guard"):
+            if isinstance(value.get(use), list | tuple):
+                filled[use] = [_with_template(entry, "source") for entry in value[use]]
         return filled
+
+    @property
+    def benchmarks(self) -> tuple[Benchmark, ...]:
+        """Those of the test and those of the guard."""
+        return (*self.test, *self.guard)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        names = ["validation", *(benchmark.name for benchmark in self.test)]
+        names = ["validation", *(benchmark.name for benchmark in self.benchmarks)]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"test: benchmark names must differ, found twice: {', '.join(twice)}")

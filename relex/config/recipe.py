@@ -8,6 +8,7 @@ from relex.config.exam import Exam, Sampling
 from relex.config.extrapolation import ExtrapolationConfig
 from relex.config.problems import ProblemsConfig
 from relex.config.rewards import RewardTerm
+from relex.config.selection import SelectionConfig
 from relex.config.strict import Strict
 from relex.config.training import TrainingConfig
 from relex.digests import sha256_json
@@ -61,16 +62,6 @@ class EvaluationConfig(Sampling):
                 f"max_completion_tokens: {self.max_completion_tokens}"
             )
         return self
-
-
-class SelectionConfig(Strict):
-    """When an extrapolated candidate may replace the last observed step."""
-
-    confidence: float = Field(default=0.95, gt=0.5, lt=1)
-    """Confidence of the intervals and of the paired test."""
-
-    num_resamples: int = Field(default=10_000, ge=1000)
-    """Bootstrap and permutation resamples."""
 
 
 class StorageConfig(Strict):
@@ -166,7 +157,7 @@ class Recipe(Strict):
     def exam(self, benchmark: str) -> Exam:
         """How `validation` or a test benchmark is asked and graded: by its own fields, and by
         `evaluation` where it has none."""
-        entries = {entry.name: entry for entry in self.problems.test}
+        entries = {entry.name: entry for entry in self.problems.benchmarks}
         own = entries[benchmark].model_dump(exclude_none=True) if benchmark in entries else {}
         stated = self.evaluation.model_dump() | own
         return Exam(

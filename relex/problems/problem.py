@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,10 +17,11 @@ SPACE_BESIDE_A_SIGN = re.compile(r"(?<=[^\w]) | (?=[^\w])")
 
 @dataclass(frozen=True)
 class Problem:
-    """A question as text without prompt, and its gold answer as text."""
+    """A question as text without prompt, its gold answer as text, and its group if it has one."""
 
     question: str
     answer: str
+    group: str = ""
 
     @cached_property
     def id(self) -> str:
@@ -43,6 +44,11 @@ def comparable_text(question: str) -> str:
     text = unicodedata.normalize("NFKC", question).casefold()
     text = FRACTION.sub(r"\\frac", LOOKS.sub(" ", text))
     return SPACE_BESIDE_A_SIGN.sub("", " ".join(text.split()))
+
+
+def groups_of(problems: Iterable[Problem]) -> dict[str, str]:
+    """The group of each question by its id; only of those that have one."""
+    return {problem.id: problem.group for problem in problems if problem.group}
 
 
 def problems_digest(problems: Sequence[Problem]) -> str:

@@ -32,6 +32,7 @@ def problems_in(rows: Iterable[Row], source: ProblemSource) -> list[Problem]:
         problem = Problem(
             question=_text(row, source.question_column, "question_column"),
             answer=_answer(row, source),
+            group=_text(row, source.group_column, "group_column") if source.group_column else "",
         )
         first_row, first = kept.setdefault(problem.id, (row, problem))
         if comparable_text(first.answer) != comparable_text(problem.answer):

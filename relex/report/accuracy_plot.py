@@ -5,6 +5,7 @@ from functools import partial
 
 from matplotlib.axes import Axes
 
+from relex.candidates.candidate import Candidate
 from relex.report import style
 from relex.report.summary import BenchmarkResult, RunSummary
 from relex.selection.decision import CandidateResult, Decision
@@ -13,6 +14,8 @@ from relex.selection.wording import show_accuracy
 HEIGHT_INCHES = 5.2
 HEADROOM_FRACTION = 0.25
 TEST_OFFSET_FRACTION = 0.012
+TRAINED = ("base", "observed")
+BEYOND = ("extrapolated", "scaled", "secant", "line")
 
 
 def accuracy_picture(summary: RunSummary) -> bytes:
@@ -25,6 +28,7 @@ def accuracy_picture(summary: RunSummary) -> bytes:
     _draw_window(axes, summary)
     _draw_validation(axes, decision)
     _draw_tests(axes, summary)
+    _mark_flagged(axes, decision)
     _mark_chosen(axes, decision)
     figure.legend(
         *axes.get_legend_handles_labels(),
@@ -40,13 +44,21 @@ def _title(summary: RunSummary) -> str:
     decision = summary.decision
     chosen = decision.result(decision.chosen)
     if decision.chosen == decision.last_observed:
-        verdict = "no target is better than" if decision.num_targets else "the last of"
-        return f"{decision.chosen.label.capitalize()} is kept: {verdict} what was trained"
+        return f"{decision.chosen.label.capitalize()} is kept: {_why_kept(decision)}"
     last = decision.result(decision.last_observed)
-    return (
-        f"Extrapolating {summary.last_step} trained steps to {decision.chosen.label} "
-        f"lifts accuracy from {last.accuracy:.3f} to {chosen.accuracy:.3f}"
+    how = (
+        f"Extrapolating {summary.last_step} trained steps to {decision.chosen.label}"
+        if decision.chosen.kind in BEYOND
+        else f"Going back to {decision.chosen.label}"
     )
+    return f"{how} lifts accuracy from {last.accuracy:.3f} to {chosen.accuracy:.3f}"
+
+
+def _why_kept(decision: Decision) -> str:
+    if any(result.flags and result.passes(decision.confidence) for result in decision.results):
+        return "what is more accurate raises red flags"
+    better = "nothing is clearly better than" if decision.num_rivals else "it is the last of"
+    return f"{better} what was trained"
 
 
 def _set_limits(axes: Axes, summary: RunSummary) -> None:
@@ -68,20 +80,28 @@ def _draw_window(axes: Axes, summary: RunSummary) -> None:
     words = partial(axes.text, fontsize=style.TEXT_POINTS, color=style.GREY, va="bottom")
     above = axes.get_xaxis_transform()
     words(0, 1.01, f"window: trained to step {summary.last_step}", transform=above)
-    if summary.decision.num_targets:
+    if any(result.candidate.kind in BEYOND for result in summary.decision.results):
         words(1, 1.01, "extrapolated", transform=axes.transAxes, ha="right")
 
 
 def _draw_validation(axes: Axes, decision: Decision) -> None:
     last = decision.result(decision.last_observed)
-    trained = [r for r in decision.results if r.candidate.kind != "extrapolated"]
-    targets = [r for r in decision.results if r.candidate.kind == "extrapolated"]
     axes.axhline(last.accuracy, color=style.GREY, linewidth=1, linestyle=":", zorder=1)
+    trained = [r for r in decision.results if r.candidate.kind in TRAINED]
+    on_line = [r for r in decision.results if _is_on_line(r.candidate)]
+    others = [r for r in decision.results if r not in trained and r not in on_line]
     _draw_line(axes, trained, style.BLUE, "-")
     _draw_points(axes, trained, style.BLUE, style.BLUE, "trained (validation)")
-    if targets:
-        _draw_line(axes, [last, *targets], style.VERMILLION, "--")
-        _draw_points(axes, targets, style.VERMILLION, "white", "extrapolated (validation)")
+    if on_line:
+        _draw_line(axes, [last, *on_line], style.VERMILLION, "--")
+        _draw_points(axes, on_line, style.VERMILLION, "white", "extrapolated (validation)")
+    if others:
+        _draw_points(axes, others, style.GREY, "white", "other candidates (validation)", "s")
+
+
+def _is_on_line(candidate: Candidate) -> bool:
+    """Whether it is a point of the one curve that the paper's method gives."""
+    return candidate == Candidate(kind="extrapolated", step=candidate.step)
 
 
 def _draw_line(axes: Axes, results: Sequence[CandidateResult], color: str, line_style: str) -> None:
@@ -133,6 +153,23 @@ def _draw_tests(axes: Axes, summary: RunSummary) -> None:
     left, right = axes.get_xlim()
     offset_steps = TEST_OFFSET_FRACTION * (right - left)
     _draw_points(axes, results, style.GREEN, style.GREEN, f"test ({headline})", "D", offset_steps)
+
+
+def _mark_flagged(axes: Axes, decision: Decision) -> None:
+    """A cross on every candidate that a red flag stops."""
+    flagged = [result for result in decision.results if result.flags]
+    if flagged:
+        axes.plot(
+            [result.candidate.step for result in flagged],
+            [result.accuracy for result in flagged],
+            marker="x",
+            markersize=13,
+            markeredgewidth=2.5,
+            color=style.BLACK,
+            linestyle="none",
+            zorder=4,
+            label="red flag",
+        )
 
 
 def _mark_chosen(axes: Axes, decision: Decision) -> None:

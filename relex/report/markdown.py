@@ -1,9 +1,11 @@
 """The report in Markdown: the choice first, then the numbers, then how and with what."""
 
 from relex.extrapolation import Diagnostics
+from relex.report.answer_tables import answer_rows, flag_lines, group_rows
 from relex.report.summary import RunSummary
-from relex.report.table import candidate_rows, markdown_table
+from relex.report.table import FLAG_MARK, candidate_rows, markdown_table
 from relex.report.trajectory import concerns, overall_rows, verdict
+from relex.selection.decision import Decision
 
 ACCURACY_PICTURE = "accuracy.png"
 COEFFICIENT_PICTURE = "coefficients.png"
@@ -27,6 +29,8 @@ def report_markdown(summary: RunSummary, diagnostics: Diagnostics) -> str:
         f"![Accuracy over the optimizer step]({ACCURACY_PICTURE})",
         "## How it was decided",
         _how(summary),
+        "## What the answers tell",
+        _answers(summary),
         "## The trajectory",
         _trajectory(diagnostics),
         f"![Coefficients over the optimizer step]({COEFFICIENT_PICTURE})",
@@ -42,13 +46,48 @@ def _how(summary: RunSummary) -> str:
     decision = summary.decision
     return (
         f"Every candidate answered the same {decision.num_questions} validation questions "
-        f"{decision.samples_per_question} times, with the same seeds. Intervals are "
-        f"{decision.confidence:.0%} bootstrap intervals over the questions. A target replaces the "
-        "last observed step only if a one-sided paired permutation test over the questions says "
-        f"that it is better ({decision.num_resamples:,} resamples, p-value multiplied by the "
-        f"{decision.num_targets} targets). The chosen candidate, the last observed step and the "
-        "base were then measured once on the test questions, which played no part in the choice."
+        f"{decision.samples_per_question} times, with the same seeds{_fewer_words(decision)}. "
+        "Intervals are "
+        f"{decision.confidence:.0%} bootstrap intervals over the questions. Another candidate "
+        f"replaces the last observed step only if {_test_words(decision)} says that it is better"
+        f"{_gain_words(decision)}, at a p-value corrected for all {decision.num_rivals} candidates "
+        "that were compared (Holm), and only if it raises no red flag. The chosen candidate, the "
+        "last observed step and the base were then measured once on the test questions, which "
+        "played no part in the choice."
     )
+
+
+def _test_words(decision: Decision) -> str:
+    if decision.samples_per_question == 1 and decision.require_gain == 0:
+        return "the exact McNemar test"
+    return (
+        "a one-sided paired permutation test over the questions "
+        f"({decision.num_resamples:,} resamples)"
+    )
+
+
+def _fewer_words(decision: Decision) -> str:
+    fewer = any(r.num_questions < decision.num_questions for r in decision.results)
+    return "; those with a smaller number answered the first of them only" if fewer else ""
+
+
+def _gain_words(decision: Decision) -> str:
+    return f" by more than {decision.require_gain:g}" if decision.require_gain else ""
+
+
+def _answers(summary: RunSummary) -> str:
+    """Red flags first, then the numbers behind them, then accuracy by group."""
+    last = summary.decision.last_observed
+    groups = group_rows(summary)
+    parts = [
+        "\n".join(f"- {FLAG_MARK} **{line}**" for line in flag_lines(summary)),
+        f"Of answers to one question with one seed: `+` were repaired, `-` were broken, against "
+        f"{last.label} and against the base. Pass at k is the chance that one of k answers is "
+        "right.",
+        markdown_table(answer_rows(summary)),
+        markdown_table(groups) if groups else "",
+    ]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _trajectory(diagnostics: Diagnostics) -> str:

@@ -6,12 +6,13 @@ from rich import box
 from rich.table import Table
 
 from relex.report.summary import RunSummary
-from relex.selection.decision import CandidateResult
+from relex.selection.decision import CandidateResult, Decision
 from relex.selection.wording import show_accuracy, show_difference
 
 CANDIDATE, STEPS, VALIDATION = "candidate", "steps trained", "validation"
 AGAINST, CHOSEN = "against", "chosen"
 CHOSEN_MARK = "★"
+FLAG_MARK = "⚑"
 NOT_MEASURED = "-"
 
 Row = dict[str, str]
@@ -29,14 +30,28 @@ def _row(summary: RunSummary, result: CandidateResult) -> Row:
     return {
         CANDIDATE: candidate.label,
         STEPS: str(min(candidate.step, summary.last_step)),
-        VALIDATION: show_accuracy(result.accuracy, result.interval),
+        VALIDATION: _validation_cell(summary.decision, result),
         f"{AGAINST} {last.label}": show_difference(difference) if difference else NOT_MEASURED,
         **{
             f"test ({name})": _benchmark_cell(summary, name, result)
             for name in summary.benchmark_names
         },
-        CHOSEN: CHOSEN_MARK if candidate == summary.decision.chosen else "",
+        CHOSEN: chosen_cell(summary.decision, result),
     }
+
+
+def _validation_cell(decision: Decision, result: CandidateResult) -> str:
+    """`0.738 [0.712, 0.764]`, and on how many questions where these are not all."""
+    fewer = result.num_questions < decision.num_questions
+    accuracy = show_accuracy(result.accuracy, result.interval)
+    return f"{accuracy} on {result.num_questions}" if fewer else accuracy
+
+
+def chosen_cell(decision: Decision, result: CandidateResult) -> str:
+    """A star for the chosen candidate, a flag for one that a red flag stops."""
+    if result.candidate == decision.chosen:
+        return CHOSEN_MARK
+    return FLAG_MARK if result.flags else ""
 
 
 def _benchmark_cell(summary: RunSummary, benchmark: str, result: CandidateResult) -> str:
@@ -63,5 +78,5 @@ def rich_table(rows: Sequence[Row]) -> Table:
         table.add_column("steps" if title == STEPS else title, no_wrap=True)
     for row in rows:
         cells = [row[title] for title in titles]
-        table.add_row(*cells, style="bold green" if row[CHOSEN] else None)
+        table.add_row(*cells, style="bold green" if row[CHOSEN] == CHOSEN_MARK else None)
     return table

@@ -1,8 +1,11 @@
 """The choice between what was trained and what was extrapolated."""
 
-from relex.selection.decide import Measured, decide, finalists
+from relex.selection.decide import decide, finalists
 from relex.selection.decision import CandidateResult, Decision
+from relex.selection.guard import decide_guarded
+from relex.selection.holm import holm
 from relex.selection.intervals import Interval, bootstrap_interval
+from relex.selection.measured import Measured, measured_from
 from relex.selection.paired import PairedTest, paired_test
 
 __all__ = [
@@ -13,6 +16,9 @@ __all__ = [
     "PairedTest",
     "bootstrap_interval",
     "decide",
+    "decide_guarded",
     "finalists",
+    "holm",
+    "measured_from",
     "paired_test",
 ]

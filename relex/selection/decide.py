@@ -1,79 +1,76 @@
 """The rule that chooses what is published.
 
-The best target is the extrapolated candidate with the highest validation accuracy (of equals, the
-nearer one). It is chosen only if a one-sided paired test against the last observed step says that
-it is better. Picking the best of m targets gives chance m tries, so its p-value is multiplied by m
-(Bonferroni, which for the best one is Holm's first step). Otherwise the last observed step is
-kept: never anything worse than was trained.
+The last observed step is what was trained, and stays unless something is better. Its rivals are all
+other candidates but the base: earlier observed steps, denoised ones, and all that lies beyond the
+window. Each is compared with it on the questions that both answered, by a one-sided paired test
+whose hypothesis is that the rival gains no more than `require_gain`. Every rival that was measured
+is a try that chance had, also one that answered few questions before a search dropped it, so the
+p-values are corrected for all of them (Holm).
+
+Of the rivals that answered all questions, pass at the recipe's confidence, and raise no red flag
+(`red_flags`), the most accurate is chosen (of equals, the one of the earlier step). When there is
+none, the last observed step is kept: never anything worse than was trained.
 
 Q questions, K samples per question.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Mapping, Sequence
 
 from relex.candidates.candidate import BASE, Candidate
 from relex.config import SelectionConfig
 from relex.errors import InputError
 from relex.selection.decision import CandidateResult, Decision
+from relex.selection.facts import accuracy_by_group, pass_at_each
+from relex.selection.holm import holm
 from relex.selection.intervals import bootstrap_interval
-from relex.selection.paired import paired_test
+from relex.selection.measured import Measured, check_answers, in_order, last_observed
+from relex.selection.paired import PairedTest, is_exact, paired_test
+from relex.selection.red_flags import GuardResult, red_flags
 from relex.selection.wording import (
     explain_chosen,
     explain_kept,
-    explain_no_target,
-    show_chance,
+    explain_no_rival,
     show_rank,
 )
 
-KIND_ORDER = {"base": 0, "observed": 1, "extrapolated": 2}
+Guards = Mapping[str, Sequence[Measured]]
+"""Measured candidates by benchmark of the regression guard."""
 
 
-@dataclass(frozen=True)
-class Measured:
-    """A candidate with its graded answers to the validation questions.
-
-    `correct_QK` is bool; the rows of all candidates are the same questions in the same order.
-    """
-
-    candidate: Candidate
-    correct_QK: npt.NDArray[np.bool_]
-
-
-def decide(measured: Sequence[Measured], config: SelectionConfig, seed: int) -> Decision:
+def decide(
+    measured: Sequence[Measured], config: SelectionConfig, seed: int, guards: Guards | None = None
+) -> Decision:
     """Compare every candidate with the last observed step and choose.
 
+    `guards` may hold any of the candidates; who chooses for good has the chosen and the last
+    observed step among them.
+
     Raises InputError when no observed step was measured, a candidate is listed twice, the answers
-    do not match, or `config.num_resamples` is too small for any target to be chosen.
+    do not match, or `config.num_resamples` is too small for any rival to be chosen.
     """
-    ordered = sorted(measured, key=lambda m: (KIND_ORDER[m.candidate.kind], m.candidate.step))
-    last = _last_observed(ordered)
-    targets = [m for m in ordered if m.candidate.kind == "extrapolated"]
-    _check_answers(ordered, last)
-    _check_resamples(len(targets), config)
-    results = {m.candidate: _result(m, last, config, seed) for m in ordered}
-    best = max(
-        (results[m.candidate] for m in targets),
-        key=lambda result: (result.accuracy, -result.candidate.step),
-        default=None,
-    )
-    chosen, corrected_p_value, reason = _choose(results[last.candidate], best, len(targets), config)
-    num_questions, samples_per_question = last.correct_QK.shape
+    ordered = in_order(measured)
+    last = last_observed(ordered)
+    check_answers(ordered, last)
+    num_questions, num_samples = last.correct_QK.shape
+    results = _results(ordered, last, guards or {}, config, seed)
+    ranked = _ranked(results, num_questions)
+    num_rivals = sum(result.corrected_p_value is not None for result in results)
+    if not is_exact(num_samples, config):
+        _check_resamples(num_rivals, config)
+    of_last = next(result for result in results if result.candidate == last.candidate)
+    chosen, reason = _choose(of_last, ranked, num_rivals, config)
     return Decision(
-        results=tuple(results.values()),
+        results=results,
         last_observed=last.candidate,
-        best_extrapolated=best.candidate if best else None,
-        corrected_p_value=corrected_p_value,
+        best=ranked[0].candidate if ranked else None,
         chosen=chosen,
         reason=reason,
         confidence=config.confidence,
+        require_gain=config.require_gain,
         num_resamples=config.num_resamples,
         num_questions=num_questions,
-        samples_per_question=samples_per_question,
+        samples_per_question=num_samples,
     )
 
 
@@ -82,77 +79,99 @@ def finalists(decision: Decision) -> tuple[Candidate, ...]:
     return tuple(dict.fromkeys((decision.chosen, decision.last_observed, BASE)))
 
 
-def _result(
-    measured: Measured, last: Measured, config: SelectionConfig, seed: int
-) -> CandidateResult:
-    correct_QK = measured.correct_QK
-    return CandidateResult(
-        candidate=measured.candidate,
-        accuracy=float(correct_QK.mean()),
-        interval=bootstrap_interval(correct_QK, config, seed),
-        to_last_observed=(
-            None if measured is last else paired_test(correct_QK, last.correct_QK, config, seed)
-        ),
+def _results(
+    ordered: Sequence[Measured], last: Measured, guards: Guards, config: SelectionConfig, seed: int
+) -> tuple[CandidateResult, ...]:
+    to_last = _tests(ordered, last.candidate, config, seed)
+    to_base = _tests(ordered, BASE, config, seed)
+    rivals = [candidate for candidate in to_last if candidate.kind != "base"]
+    corrected = dict(zip(rivals, holm([to_last[rival].p_value for rival in rivals]), strict=True))
+    results = []
+    for m in ordered:
+        guarded = _guard_results(m.candidate, last.candidate, guards, config, seed)
+        test = to_last.get(m.candidate)
+        can_be_chosen = m.candidate in corrected and len(m.correct_QK) == len(last.correct_QK)
+        results.append(
+            CandidateResult(
+                candidate=m.candidate,
+                num_questions=len(m.correct_QK),
+                accuracy=float(m.correct_QK.mean()),
+                interval=bootstrap_interval(m.correct_QK, config, seed),
+                to_last_observed=test,
+                corrected_p_value=corrected.get(m.candidate),
+                to_base=to_base.get(m.candidate),
+                pass_at=pass_at_each(m.correct_QK, config, seed),
+                by_group=accuracy_by_group(m.correct_QK, m.group_Q, config, seed),
+                habits=m.habits,
+                guards=guarded,
+                flags=red_flags(m.habits, last.habits, test, guarded, config)
+                if can_be_chosen and test
+                else (),
+            )
+        )
+    return tuple(results)
+
+
+def _tests(
+    measured: Sequence[Measured], reference: Candidate, config: SelectionConfig, seed: int
+) -> dict[Candidate, PairedTest]:
+    """All others against `reference`; empty when it was not measured."""
+    return {
+        m.candidate: paired_test(m.correct_QK, of_reference.correct_QK, config, seed)
+        for of_reference in measured
+        if of_reference.candidate == reference
+        for m in measured
+        if m is not of_reference
+    }
+
+
+def _guard_results(
+    candidate: Candidate, last: Candidate, guards: Guards, config: SelectionConfig, seed: int
+) -> tuple[GuardResult, ...]:
+    return tuple(
+        GuardResult(
+            benchmark=benchmark,
+            accuracy=float(m.correct_QK.mean()),
+            to_last_observed=_tests(measured, last, config, seed).get(candidate),
+        )
+        for benchmark, measured in guards.items()
+        for m in measured
+        if m.candidate == candidate
     )
 
 
+def _ranked(results: Sequence[CandidateResult], num_questions: int) -> list[CandidateResult]:
+    """Rivals that answered all questions, the most accurate first."""
+    complete = [
+        result
+        for result in results
+        if result.corrected_p_value is not None and result.num_questions == num_questions
+    ]
+    return sorted(complete, key=lambda result: (-result.accuracy, result.candidate.step))
+
+
 def _choose(
-    last: CandidateResult, best: CandidateResult | None, num_targets: int, config: SelectionConfig
-) -> tuple[Candidate, float | None, str]:
-    """The chosen candidate, the corrected p-value and the reason."""
-    if best is None or best.to_last_observed is None:
-        return last.candidate, None, explain_no_target(last)
-    corrected_p_value = min(1.0, num_targets * best.to_last_observed.p_value)
-    chance = show_chance(corrected_p_value, num_targets, config.confidence)
-    rank = show_rank(num_targets)
-    if corrected_p_value <= 1 - config.confidence:
-        return best.candidate, corrected_p_value, explain_chosen(last, best, chance, rank)
-    return last.candidate, corrected_p_value, explain_kept(last, best, chance, rank)
+    last: CandidateResult,
+    ranked: Sequence[CandidateResult],
+    num_rivals: int,
+    config: SelectionConfig,
+) -> tuple[Candidate, str]:
+    """The chosen candidate and the reason."""
+    if not ranked:
+        return last.candidate, explain_no_rival(last, num_rivals)
+    for result in ranked:
+        if result.passes(config.confidence) and not result.flags:
+            return result.candidate, explain_chosen(last, ranked, result, num_rivals, config)
+    return last.candidate, explain_kept(last, ranked, num_rivals, config)
 
 
-def _last_observed(ordered: Sequence[Measured]) -> Measured:
-    candidates = [m.candidate for m in ordered]
-    twice = [c.label for c in candidates if candidates.count(c) > 1]
-    if twice:
-        raise InputError(f"selection: {twice[0]} is listed twice; give every candidate once")
-    observed = [m for m in ordered if m.candidate.kind == "observed"]
-    if not observed:
-        found = ", ".join(c.label for c in candidates) or "no candidate at all"
-        raise InputError(
-            f"selection: found {found}, but no observed step, which is what a target has to beat; "
-            "measure the last step of the window too"
-        )
-    return observed[-1]
-
-
-def _check_answers(ordered: Sequence[Measured], last: Measured) -> None:
-    expected = last.correct_QK.shape
-    for m in ordered:
-        label, correct_QK = m.candidate.label, m.correct_QK
-        if correct_QK.dtype != np.bool_ or correct_QK.ndim != 2 or correct_QK.size == 0:
-            raise InputError(
-                f"selection: {label}: expected a bool matrix of questions x samples, found "
-                f"{correct_QK.dtype} of shape {correct_QK.shape}"
-            )
-        if correct_QK.shape != expected:
-            raise InputError(
-                f"selection: {label}: answered {_shape_words(correct_QK.shape)}, but "
-                f"{last.candidate.label} answered {_shape_words(expected)}; "
-                "measure both on the same questions"
-            )
-
-
-def _shape_words(shape: tuple[int, ...]) -> str:
-    return " questions x ".join(map(str, shape)) + " samples"
-
-
-def _check_resamples(num_targets: int, config: SelectionConfig) -> None:
+def _check_resamples(num_rivals: int, config: SelectionConfig) -> None:
     """The smallest p-value that resampling can give must be able to pass the corrected test."""
     limit = 1 - config.confidence
-    needed = math.ceil(num_targets / limit) - 1
+    needed = math.ceil(num_rivals / limit) - 1
     if config.num_resamples < needed:
         raise InputError(
             f"selection.num_resamples: {config.num_resamples} resamples cannot give the p-value of "
-            f"{limit / num_targets:.2g} that confidence {config.confidence:g} asks of "
-            f"{show_rank(num_targets)}; use at least {needed}"
+            f"{limit / num_rivals:.2g} that confidence {config.confidence:g} asks of "
+            f"{show_rank(num_rivals)}; use at least {needed}"
         )

@@ -4,8 +4,11 @@ from pydantic import Field
 
 from relex.candidates.candidate import Candidate
 from relex.config.strict import Strict
+from relex.selection.facts import GroupAccuracy, PassAt
+from relex.selection.habits import Habits
 from relex.selection.intervals import Interval
 from relex.selection.paired import PairedTest
+from relex.selection.red_flags import GuardResult, RedFlag
 
 
 class CandidateResult(Strict):
@@ -13,6 +16,9 @@ class CandidateResult(Strict):
 
     candidate: Candidate
     """The candidate."""
+
+    num_questions: int
+    """Questions that it answered."""
 
     accuracy: float = Field(ge=0, le=1)
     """Share of correct answers."""
@@ -23,36 +29,63 @@ class CandidateResult(Strict):
     to_last_observed: PairedTest | None
     """Comparison with the last observed step; None for that step itself."""
 
+    corrected_p_value: float | None
+    """The p-value of that comparison, corrected for all rivals (Holm); None for what is no
+    rival."""
+
+    to_base: PairedTest | None
+    """Comparison with the base; None for the base itself, or where it was not measured."""
+
+    pass_at: tuple[PassAt, ...]
+    """Pass at 1, 2, 4 and so on, up to the samples per question."""
+
+    by_group: tuple[GroupAccuracy, ...]
+    """Accuracy by group; empty where the questions have none."""
+
+    habits: Habits | None
+    """How it answers; None where that was not told."""
+
+    guards: tuple[GuardResult, ...]
+    """Benchmarks of the regression guard that it was measured on."""
+
+    flags: tuple[RedFlag, ...]
+    """What stops it from being promoted; always empty for what cannot be chosen: no rival, or one
+    that did not answer all questions."""
+
+    def passes(self, confidence: float) -> bool:
+        """Whether the corrected test says that it is better than the last observed step."""
+        return self.corrected_p_value is not None and self.corrected_p_value <= 1 - confidence
+
 
 class Decision(Strict):
     """The choice with everything that explains it."""
 
     results: tuple[CandidateResult, ...]
-    """All candidates: base, observed steps ascending, targets ascending."""
+    """All candidates: base, observed steps ascending, then the others by kind and step."""
 
     last_observed: Candidate
-    """The last step that was trained: what a target has to beat."""
+    """The last step that was trained: what a rival has to beat."""
 
-    best_extrapolated: Candidate | None
-    """The target with the highest validation accuracy; None when no target was measured."""
-
-    corrected_p_value: float | None
-    """p-value of the best target times the number of targets, at most 1 (Bonferroni)."""
+    best: Candidate | None
+    """The most accurate rival that answered all questions; None when there is none."""
 
     chosen: Candidate
-    """The candidate to publish: the best target or the last observed step."""
+    """The candidate to publish."""
 
     reason: str
-    """One sentence that explains the choice, with its numbers."""
+    """Why, in a sentence or two, with the numbers."""
 
     confidence: float
-    """Confidence of the intervals and of the test."""
+    """Confidence of the intervals, and of all tests together."""
+
+    require_gain: float
+    """The least worthwhile gain in accuracy."""
 
     num_resamples: int
     """Bootstrap and permutation resamples."""
 
     num_questions: int
-    """Validation questions that every candidate answered."""
+    """Validation questions that the last observed step answered."""
 
     samples_per_question: int
     """Answers per question."""
@@ -61,9 +94,9 @@ class Decision(Strict):
     """Name and version of what graded the answers; empty where it was not told."""
 
     @property
-    def num_targets(self) -> int:
-        """Extrapolated candidates that were compared."""
-        return sum(result.candidate.kind == "extrapolated" for result in self.results)
+    def num_rivals(self) -> int:
+        """Candidates that were compared with the last observed step to replace it."""
+        return sum(result.corrected_p_value is not None for result in self.results)
 
     def result(self, candidate: Candidate) -> CandidateResult:
         """The result of a candidate that was measured."""

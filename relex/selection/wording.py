@@ -1,5 +1,8 @@
 """Numbers and choices in words, the same in the terminal, the report and every table."""
 
+from collections.abc import Sequence
+
+from relex.config import SelectionConfig
 from relex.selection.decision import CandidateResult
 from relex.selection.intervals import Interval
 from relex.selection.paired import PairedTest
@@ -20,50 +23,110 @@ def show_difference(test: PairedTest) -> str:
     return f"{test.difference:+z.3f} {show_interval(test.interval)}"
 
 
-def explain_no_target(last: CandidateResult) -> str:
-    """Why the last observed step is kept when there is nothing to compare it with."""
-    return f"{_kept(last)} with {_accuracy(last)}: no target was measured."
+def show_changes(test: PairedTest) -> str:
+    """Repairs and regressions: `+120 / -30`."""
+    return f"+{test.repairs} / -{test.regressions}"
 
 
-def explain_chosen(last: CandidateResult, best: CandidateResult, chance: str, rank: str) -> str:
-    """Why the best target is chosen; `chance` and `rank` from the functions below."""
-    assert best.to_last_observed is not None
-    gain = show_accuracy(best.to_last_observed.difference, best.to_last_observed.interval)
-    return (
-        f"{best.candidate.label}, {rank}, is chosen: its {_accuracy(best)} is {gain} above the "
+def explain_no_rival(last: CandidateResult, num_rivals: int) -> str:
+    """Why the last observed step is kept when nothing can take its place."""
+    why = "no other candidate answered all questions" if num_rivals else "nothing else was measured"
+    return f"{_kept(last)} with {_accuracy(last)}: {why}."
+
+
+def explain_chosen(
+    last: CandidateResult,
+    ranked: Sequence[CandidateResult],
+    chosen: CandidateResult,
+    num_rivals: int,
+    config: SelectionConfig,
+) -> str:
+    """Why a rival is chosen, and why not those that are more accurate and stand before it."""
+    assert chosen.to_last_observed is not None
+    gain = show_accuracy(chosen.to_last_observed.difference, chosen.to_last_observed.interval)
+    before = ranked[: ranked.index(chosen)]
+    rank = f", {show_rank(num_rivals)}," if not before else ""
+    sentence = (
+        f"{_opened(chosen)}{rank} is chosen: its {_accuracy(chosen)} is {gain} above the "
         f"{show_accuracy(last.accuracy, last.interval)} of {last.candidate.label}, the last step "
-        f"trained, which is more than chance explains ({chance})."
+        f"trained, which is more than {_least(config)} ({_chance(chosen, num_rivals, config)})."
     )
+    return " ".join([sentence, *(_passed_over(result) for result in before)])
 
 
-def explain_kept(last: CandidateResult, best: CandidateResult, chance: str, rank: str) -> str:
-    """Why the last observed step is kept although a target was measured."""
-    assert best.to_last_observed is not None
+def explain_kept(
+    last: CandidateResult,
+    ranked: Sequence[CandidateResult],
+    num_rivals: int,
+    config: SelectionConfig,
+) -> str:
+    """Why the last observed step is kept although rivals were measured."""
+    best, others = ranked[0], ranked[1:]
     reached = show_accuracy(best.accuracy, best.interval)
-    opening = f"{_kept(last)} with {_accuracy(last)}: {rank}, {best.candidate.label},"
-    if best.to_last_observed.difference < 0:
-        return f"{opening} reaches only {reached}."
-    if best.to_last_observed.difference == 0:
-        return f"{opening} reaches the same and no more."
+    opening = (
+        f"{_kept(last)} with {_accuracy(last)}: {show_rank(num_rivals)}, {best.candidate.label},"
+    )
+    stopped = [_passed_over(result) for result in others if result.passes(config.confidence)]
+    return " ".join([f"{opening} {_shortfall(best, reached, num_rivals, config)}", *stopped])
+
+
+def _shortfall(
+    best: CandidateResult, reached: str, num_rivals: int, config: SelectionConfig
+) -> str:
+    """What the best candidate lacks."""
+    test = best.to_last_observed
+    assert test is not None
+    if best.passes(config.confidence):
+        return f"reaches {reached}, but {show_flags(best)}."
+    if test.difference < 0:
+        return f"reaches only {reached}."
+    if test.difference == 0:
+        return "reaches the same and no more."
     return (
-        f"{opening} reaches {reached}, but a difference of "
-        f"{show_difference(best.to_last_observed)} can be chance ({chance})."
+        f"reaches {reached}, but a difference of {show_difference(test)} is not more than "
+        f"{_least(config)} ({_chance(best, num_rivals, config)})."
     )
 
 
-def show_rank(num_targets: int) -> str:
-    """What makes the best target the best."""
-    return "the only target" if num_targets == 1 else f"the best of {num_targets} targets"
+def show_flags(result: CandidateResult) -> str:
+    """`raises a red flag: 12% of its answers end in a loop, before 1%`."""
+    flags = "a red flag" if len(result.flags) == 1 else "red flags"
+    return f"raises {flags}: {'; '.join(flag.words for flag in result.flags)}"
 
 
-def show_chance(corrected_p_value: float, num_targets: int, confidence: float) -> str:
+def show_rank(num_rivals: int) -> str:
+    """What makes the best candidate the best."""
+    return "the only other candidate" if num_rivals == 1 else f"the best of {num_rivals} candidates"
+
+
+def _chance(result: CandidateResult, num_rivals: int, config: SelectionConfig) -> str:
     """The corrected p-value beside the limit that it has to reach."""
-    corrected = f", corrected for {num_targets} targets" if num_targets > 1 else ""
-    return f"p = {corrected_p_value:.2g}{corrected}; the limit is {1 - confidence:.2g}"
+    corrected = f", corrected for {num_rivals} comparisons" if num_rivals > 1 else ""
+    limit = 1 - config.confidence
+    return f"p = {result.corrected_p_value:.2g}{corrected}; the limit is {limit:.2g}"
+
+
+def _least(config: SelectionConfig) -> str:
+    """What a gain has to exceed."""
+    required = f"the required {config.require_gain:g} and " if config.require_gain else ""
+    return f"{required}chance explains"
+
+
+def _passed_over(result: CandidateResult) -> str:
+    """Why a more accurate candidate is not the chosen one."""
+    reached = show_accuracy(result.accuracy, result.interval)
+    why = f"but {show_flags(result)}" if result.flags else "which can be chance"
+    return f"{_opened(result)} reaches {reached}, {why}."
 
 
 def _kept(last: CandidateResult) -> str:
     return f"Step {last.candidate.step}, the last step trained, is kept"
+
+
+def _opened(result: CandidateResult) -> str:
+    """The label at the start of a sentence; `k = 60` keeps its small letter."""
+    label = result.candidate.label
+    return label if label.startswith("k =") else label[0].upper() + label[1:]
 
 
 def _accuracy(result: CandidateResult) -> str:

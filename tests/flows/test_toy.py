@@ -157,6 +157,9 @@ def test_mlflow_shows_the_runs_over_http(toy):
         link = f"{address}/get-artifact?path=report/accuracy.png&run_uuid={parent.info.run_id}"
         with urllib.request.urlopen(link) as answer:
             picture = answer.read()
+    (target,) = [run for run in runs if run.info.run_name == "k = 120"]
+    facts = {"pass_at_1", "pass_at_16", "repairs", "regressions", "repairs_of_base", "red_flags"}
+    assert facts <= target.data.metrics.keys()
     kinds = [run.data.tags["relex.kind"] for run in runs]
     assert sorted(set(kinds)) == ["candidate", "pipeline", "training"]
     assert kinds.count("candidate") == 12

@@ -76,10 +76,10 @@ def test_a_child_that_breaks_ends_failed_and_is_not_taken_for_finished(tracker, 
     with pytest.raises(ZeroDivisionError), tracker.child("k = 60", "candidate", {}) as child:
         raise ZeroDivisionError
     assert client.get_run(child).info.status == "FAILED"
-    assert not tracker.has_finished("k = 60")
+    assert tracker.finished_child("k = 60") is None
     with tracker.child("k = 60", "candidate", {}):
         pass
-    assert tracker.has_finished("k = 60")
+    assert tracker.finished_child("k = 60") is not None
 
 
 def test_nothing_is_left_active(tracker):

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from relex.candidates.candidate import BASE, Candidate
 from relex.cli.select import select
@@ -15,9 +16,15 @@ RECIPE = Path(__file__).parents[3] / "deployments/recipes/toy.yaml"
 CANDIDATES = [BASE, Candidate(kind="observed", step=30), Candidate(kind="extrapolated", step=60)]
 
 
-def measured(folder: Path, candidate: Candidate, grader: str, accuracy: float) -> None:
+def measured(
+    folder: Path,
+    candidate: Candidate,
+    grader: str,
+    accuracy: float,
+    benchmark: str = "validation",
+) -> None:
     """A candidate that answers that share of 20 questions."""
-    target = folder / candidate.key / "validation"
+    target = folder / candidate.key / benchmark
     target.mkdir(parents=True)
     answers = [
         Answer(
@@ -35,7 +42,7 @@ def measured(folder: Path, candidate: Candidate, grader: str, accuracy: float) -
     write_answers(target / ANSWERS_FILE, answers)
     score = Score(
         candidate=candidate,
-        benchmark="validation",
+        benchmark=benchmark,
         grader=grader,
         engine="none",
         num_questions=20,
@@ -64,3 +71,21 @@ def test_scores_by_different_graders_are_not_compared(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="graded by exact_match/1, mine/123, which cannot be"):
         select(RECIPE, tmp_path / "scores", tmp_path / "decision.json")
     assert not (tmp_path / "decision.json").exists()
+
+
+def test_scores_on_a_guard_benchmark_of_the_recipe_count(tmp_path: Path) -> None:
+    recipe = yaml.safe_load(RECIPE.read_text())
+    recipe["problems"]["guard"] = [
+        {"name": "other", "source": {"kind": "jsonl", "path": "other.jsonl"}}
+    ]
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    for candidate, accuracy, other in zip(
+        CANDIDATES, (0.2, 0.3, 0.9), (0.8, 0.8, 0.1), strict=True
+    ):
+        measured(tmp_path / "scores", candidate, "exact_match/1", accuracy)
+        measured(tmp_path / "scores", candidate, "exact_match/1", other, "other")
+    select(path, tmp_path / "scores", tmp_path / "decision.json")
+    decision = json.loads((tmp_path / "decision.json").read_text())
+    assert decision["chosen"]["step"] == 30
+    assert "accuracy on other falls from 0.800 to 0.100" in decision["reason"]

@@ -166,3 +166,16 @@ def test_reading_a_recipe_leaves_what_was_given_as_it_was() -> None:
     given = {**TOY, "problems": {**TOY["problems"], "test": ["gsm8k"]}}
     check_recipe(given, "recipe")
     assert given["problems"]["test"] == ["gsm8k"]
+
+
+def test_a_guard_benchmark_has_an_exam_of_its_own() -> None:
+    guard = {"name": "other", "source": TOY_TRAIN, "samples_per_question": 2}
+    recipe = recipe_with(TOY["problems"]["test"], guard=[guard, "gsm8k"])
+    assert recipe.exam("other").samples_per_question == 2
+    assert recipe.exam("gsm8k").prompt.template == BOXED_TEMPLATE
+    assert [entry.name for entry in recipe.problems.benchmarks] == ["toy", "other", "gsm8k"]
+
+
+def test_a_guard_benchmark_is_no_test_benchmark_too() -> None:
+    with pytest.raises(RecipeError, match="names must differ, found twice: toy"):
+        recipe_with(TOY["problems"]["test"], guard=TOY["problems"]["test"])

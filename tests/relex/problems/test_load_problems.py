@@ -10,7 +10,7 @@ import pytest
 
 from relex.config import NamedBenchmark, ProblemSource
 from relex.errors import ProblemError
-from relex.problems import Problem, load, load_problems, problems_digest
+from relex.problems import Problem, groups_of, load, load_problems, problems_digest
 
 NUM_TOY_QUESTIONS = 961
 
@@ -259,3 +259,27 @@ def test_skip_and_limit_cut_after_questions_are_left_out(
     ]
     assert [len(part) for part in parts] == [3, 4]
     assert not set(parts[0]) & set(parts[1])
+
+
+def test_a_group_is_read_where_the_source_names_its_column(tmp_path: Path) -> None:
+    rows = [row | {"level": level} for row, level in zip(numbered(2), (3, "hard"), strict=True)]
+    path = write_rows(tmp_path / "problems.jsonl", rows)
+    grouped = load_problems(jsonl(path, group_column="level"))
+    assert {problem.answer: problem.group for problem in grouped} == {"0": "3", "1": "hard"}
+    assert sorted(groups_of(grouped).values()) == ["3", "hard"]
+    assert groups_of(load_problems(jsonl(path))) == {}
+
+
+def test_groups_do_not_change_the_digest_of_the_problems(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "problems.jsonl", [row | {"level": 1} for row in numbered(3)])
+    with_groups, without = (
+        load_problems(jsonl(path, group_column="level")),
+        load_problems(jsonl(path)),
+    )
+    assert problems_digest(with_groups) == problems_digest(without)
+
+
+def test_a_missing_group_column_is_named(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "problems.jsonl", numbered(1))
+    with pytest.raises(ProblemError, match="set group_column to one of them"):
+        load_problems(jsonl(path, group_column="level"))

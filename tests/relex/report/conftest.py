@@ -1,6 +1,7 @@
 """A finished run with the shape of the toy's."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from relex.candidates import BASE, Candidate
 from relex.config import SelectionConfig
 from relex.report import BenchmarkResult, Link, RunSummary, TrainingStep
 from relex.selection import Measured, bootstrap_interval, decide, finalists
+from relex.selection.habits import Habits
 
 CONFIG = SelectionConfig(num_resamples=1000)
 OBSERVED = {10: 0.53, 30: 0.59}
@@ -24,9 +26,18 @@ def answered(candidate: Candidate, accuracy: float) -> Measured:
 
 
 def summary_of(targets: dict[int, float]) -> RunSummary:
+    return summarised(measured_of(targets))
+
+
+def measured_of(targets: dict[int, float]) -> list[Measured]:
     measured = [answered(BASE, 0.51)]
     measured += [answered(Candidate(kind="observed", step=s), a) for s, a in OBSERVED.items()]
-    measured += [answered(Candidate(kind="extrapolated", step=k), a) for k, a in targets.items()]
+    return measured + [
+        answered(Candidate(kind="extrapolated", step=k), a) for k, a in targets.items()
+    ]
+
+
+def summarised(measured: list[Measured]) -> RunSummary:
     decision = decide(measured, CONFIG, seed=0)
     graded = {m.candidate: m.correct_QK for m in measured}
     return RunSummary(
@@ -62,6 +73,39 @@ def build_summary() -> Callable[[dict[int, float]], RunSummary]:
 
 
 @pytest.fixture(scope="session")
+def measured_for() -> Callable[[dict[int, float]], list[Measured]]:
+    """Candidates of such a run, before the choice."""
+    return measured_of
+
+
+@pytest.fixture(scope="session")
+def summarise() -> Callable[[list[Measured]], RunSummary]:
+    """A summary from measured candidates."""
+    return summarised
+
+
+@pytest.fixture(scope="session")
 def summary(build_summary) -> RunSummary:
     """A run in which k = 120 is chosen."""
     return build_summary(RISING)
+
+
+@pytest.fixture(scope="session")
+def flagged() -> RunSummary:
+    """A run in which k = 120 is the best but cut at the token limit, so that k = 60 is chosen."""
+    usual = Habits(
+        truncated_fraction=0.01, repeating_fraction=0.0, correct_tokens=120, format_value=None
+    )
+    groups = ("easy", "hard") * 50
+    return summarised(
+        [
+            replace(
+                m,
+                group_Q=groups,
+                habits=usual.model_copy(
+                    update={"truncated_fraction": 0.3 if m.candidate.step == 120 else 0.01}
+                ),
+            )
+            for m in measured_of(RISING)
+        ]
+    )

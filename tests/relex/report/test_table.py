@@ -5,6 +5,8 @@ from io import StringIO
 from rich.console import Console
 
 from relex.report import candidate_rows, markdown_table, rich_table
+from relex.report.answer_tables import answer_rows, flag_lines, group_rows
+from relex.selection import Measured
 
 
 def test_every_candidate_has_a_row_in_the_order_of_its_steps(summary):
@@ -39,3 +41,52 @@ def test_the_terminal_table_fits_eighty_columns_without_breaking_a_cell(summary)
     lines = [line for line in console.export_text().splitlines() if line.strip()]
     assert len(lines) == 2 + 6
     assert any("0.740 [0." in line and "★" in line for line in lines)
+
+
+def test_a_candidate_that_a_red_flag_stops_is_marked_and_not_chosen(flagged):
+    cells = {row["candidate"]: row["chosen"] for row in candidate_rows(flagged)}
+    assert (cells["k = 120"], cells["k = 60"]) == ("⚑", "★")
+
+
+def test_the_answers_of_every_candidate_have_a_row(flagged):
+    rows = {row["candidate"]: row for row in answer_rows(flagged)}
+    assert list(rows) == ["base", "step 10", "step 30", "k = 60", "k = 120", "k = 300"]
+    assert rows["step 30"]["against step 30"] == "-"
+    assert rows["k = 120"]["cut"] == "30.0%"
+    test = flagged.decision.result(flagged.decision.chosen).to_last_observed
+    assert rows["k = 60"]["against step 30"] == f"+{test.repairs} / -{test.regressions}"
+    assert list(rows["base"])[1:] == [
+        "pass at 4",
+        "against step 30",
+        "against base",
+        "cut",
+        "in a loop",
+        "tokens if right",
+        "chosen",
+    ]
+
+
+def test_groups_are_told_for_the_base_the_last_observed_and_the_chosen(flagged):
+    rows = group_rows(flagged)
+    assert [(row["group"], row["questions"]) for row in rows] == [("easy", "50"), ("hard", "50")]
+    assert list(rows[0])[2:] == ["base", "step 30", "k = 60"]
+
+
+def test_without_groups_there_is_no_table_of_them(summary):
+    assert group_rows(summary) == []
+
+
+def test_a_flag_is_told_with_its_numbers(flagged):
+    assert flag_lines(flagged) == [
+        "k = 120: 30% of its answers are cut at the token limit, before 1%"
+    ]
+
+
+def test_a_candidate_that_answered_fewer_questions_says_so(measured_for, summarise):
+    first, *others = measured_for({60: 0.68, 120: 0.74})[::-1]
+    fewer = Measured(first.candidate, first.correct_QK[:20])
+    cells = {
+        row["candidate"]: row["validation"] for row in candidate_rows(summarise([*others, fewer]))
+    }
+    assert cells["k = 120"].endswith("] on 20")
+    assert cells["k = 60"].endswith("]")

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from relex.candidates.candidate import BASE, Candidate
-from relex.config import SelectionConfig
+from relex.config import PredictionOptions, SelectionConfig
 from relex.errors import InputError
 from relex.selection import Decision, Measured, decide, finalists
 
@@ -35,12 +37,12 @@ def test_a_target_that_is_clearly_better_is_chosen():
         answered(extrapolated(300), 0.129),
     ]
     decision = decide(measured, CONFIG, seed=0)
-    assert decision.chosen == decision.best_extrapolated == extrapolated(120)
+    assert decision.chosen == decision.best == extrapolated(120)
     assert decision.reason == (
-        "k = 120, the best of 3 targets, is chosen: its validation accuracy 0.738 [0.717, 0.759] "
-        "is 0.147 [0.116, 0.178] above the 0.591 [0.566, 0.616] of step 30, the last step trained, "
-        "which is more than chance explains (p = 0.0015, corrected for 3 targets; "
-        "the limit is 0.05)."
+        "k = 120, the best of 3 candidates, is chosen: its validation accuracy 0.738 "
+        "[0.717, 0.759] is 0.147 [0.116, 0.178] above the 0.591 [0.566, 0.616] of step 30, the "
+        "last step trained, which is more than chance explains (p = 0.0015, corrected for "
+        "3 comparisons; the limit is 0.05)."
     )
 
 
@@ -54,7 +56,7 @@ def test_the_last_observed_step_is_kept_when_every_target_is_worse():
     assert decision.chosen == observed(30)
     assert decision.reason == (
         "Step 30, the last step trained, is kept with validation accuracy 0.847 [0.828, 0.866]: "
-        "the best of 2 targets, k = 60, reaches only 0.481 [0.458, 0.505]."
+        "the best of 2 candidates, k = 60, reaches only 0.481 [0.458, 0.505]."
     )
 
 
@@ -62,32 +64,116 @@ def test_a_gain_that_can_be_chance_does_not_replace_the_last_observed_step():
     measured = [answered(observed(30), 0.6), answered(extrapolated(60), 0.61)]
     decision = decide(measured, CONFIG, seed=0)
     assert decision.chosen == observed(30)
-    assert "the only target, k = 60, reaches 0.610" in decision.reason
-    assert "but a difference of +0.010 [-0.024, 0.043] can be chance (p = 0.2" in decision.reason
+    assert "the only other candidate, k = 60, reaches 0.610" in decision.reason
+    assert (
+        "but a difference of +0.010 [-0.024, 0.043] is not more than chance explains (p = 0.2"
+        in decision.reason
+    )
 
 
 def test_identical_answers_keep_the_last_observed_step():
     last = answered(observed(30), 0.6)
     decision = decide([last, Measured(extrapolated(60), last.correct_QK.copy())], CONFIG, seed=0)
     assert decision.chosen == observed(30)
-    assert decision.reason.endswith("the only target, k = 60, reaches the same and no more.")
+    assert decision.reason.endswith(
+        "the only other candidate, k = 60, reaches the same and no more."
+    )
 
 
-def test_without_targets_the_last_observed_step_is_kept():
+def test_without_rivals_the_last_observed_step_is_kept():
     decision = decide([answered(BASE, 0.5), answered(observed(30), 0.6)], CONFIG, seed=0)
-    assert (decision.chosen, decision.best_extrapolated) == (observed(30), None)
-    assert decision.reason.endswith("0.600 [0.576, 0.625]: no target was measured.")
+    assert (decision.chosen, decision.best) == (observed(30), None)
+    assert decision.reason.endswith("0.600 [0.576, 0.625]: nothing else was measured.")
 
 
-def test_the_reference_is_the_last_observed_step_even_if_an_earlier_one_was_better():
-    measured = [answered(observed(10), 0.9), answered(observed(30), 0.5)]
-    assert decide(measured, CONFIG, seed=0).last_observed == observed(30)
+def test_an_earlier_observed_step_that_is_clearly_better_is_chosen():
+    decision = decide([answered(observed(10), 0.9), answered(observed(30), 0.5)], CONFIG, seed=0)
+    assert (decision.last_observed, decision.chosen) == (observed(30), observed(10))
+    assert decision.reason.startswith("Step 10, the only other candidate, is chosen")
+
+
+def test_an_earlier_observed_step_whose_gain_can_be_chance_is_not_chosen():
+    decision = decide([answered(observed(10), 0.61), answered(observed(30), 0.6)], CONFIG, seed=0)
+    assert decision.chosen == observed(30)
+
+
+RIVALS = [
+    observed(10),
+    Candidate(kind="denoised", step=30, options=PredictionOptions(denoise="fitted")),
+    extrapolated(60),
+    Candidate(kind="extrapolated", step=60, options=PredictionOptions(shrinkage=0.5)),
+    *(Candidate(kind=kind, step=60) for kind in ("scaled", "secant", "line")),
+]
+
+
+@pytest.mark.parametrize("better", RIVALS, ids=lambda candidate: candidate.key)
+def test_a_candidate_of_any_kind_can_be_chosen(better):
+    measured = [answered(BASE, 0.5), answered(observed(30), 0.6)]
+    measured += [answered(rival, 0.9 if rival == better else 0.55) for rival in RIVALS]
+    decision = decide(measured, CONFIG, seed=0)
+    assert (decision.chosen, decision.num_rivals) == (better, len(RIVALS))
+
+
+def test_the_base_is_no_rival_however_good_it_is():
+    decision = decide([answered(BASE, 0.9), answered(observed(30), 0.5)], CONFIG, seed=0)
+    assert (decision.chosen, decision.num_rivals) == (observed(30), 0)
+
+
+def test_a_gain_below_the_required_one_is_no_reason_to_change():
+    measured = [answered(observed(30), 0.6), answered(extrapolated(60), 0.7)]
+    chosen = {
+        gain: decide(
+            measured, SelectionConfig(num_resamples=2000, require_gain=gain), 0
+        ).chosen.step
+        for gain in (0.0, 0.05, 0.09, 0.15)
+    }
+    assert chosen == {0.0: 60, 0.05: 60, 0.09: 30, 0.15: 30}
+
+
+def test_the_required_gain_stands_in_the_reason():
+    measured = [answered(observed(30), 0.6), answered(extrapolated(60), 0.7)]
+    decision = decide(measured, SelectionConfig(num_resamples=2000, require_gain=0.09), seed=0)
+    assert "is not more than the required 0.09 and chance explains" in decision.reason
+
+
+def first(measured, num_questions):
+    return Measured(measured.candidate, measured.correct_QK[:num_questions])
+
+
+def test_a_candidate_that_answered_only_some_questions_counts_but_cannot_be_chosen():
+    last, good = answered(observed(30), 0.5), answered(extrapolated(60), 0.6)
+    dropped = first(answered(extrapolated(90), 0.9), 100)
+    alone = decide([last, good], CONFIG, seed=0)
+    decision = decide([last, good, dropped], CONFIG, seed=0)
+    assert (decision.chosen, decision.best, decision.num_rivals) == (good.candidate,) * 2 + (2,)
+    test = decision.result(extrapolated(90)).to_last_observed
+    alone_p_value, p_value = (d.result(good.candidate).corrected_p_value for d in (alone, decision))
+    assert test.num_questions == decision.result(extrapolated(90)).num_questions == 100
+    assert test.difference == pytest.approx(
+        dropped.correct_QK.mean() - last.correct_QK[:100].mean()
+    )
+    assert p_value >= alone_p_value
+
+
+def test_when_no_rival_answered_all_questions_the_last_observed_step_is_kept():
+    dropped = first(answered(extrapolated(90), 0.9), 100)
+    decision = decide([answered(observed(30), 0.5), dropped], CONFIG, seed=0)
+    assert (decision.chosen, decision.best) == (observed(30), None)
+    assert decision.reason.endswith("no other candidate answered all questions.")
+
+
+def test_with_single_samples_the_p_value_is_exact_at_any_confidence():
+    last = Measured(observed(30), np.arange(100)[:, None] < 50)
+    better = Measured(extrapolated(60), np.arange(100)[:, None] < 80)
+    decision = decide([last, better], SelectionConfig(num_resamples=1000, confidence=0.999999), 0)
+    assert decision.chosen == extrapolated(60)
+    assert decision.result(extrapolated(60)).corrected_p_value == pytest.approx(0.5**30)
 
 
 def test_of_equally_good_targets_the_nearer_one_is_best():
     near = answered(extrapolated(60), 0.8)
     measured = [Measured(extrapolated(90), near.correct_QK), near, answered(observed(30), 0.5)]
-    assert decide(measured, CONFIG, seed=0).best_extrapolated == extrapolated(60)
+    assert decide(measured, CONFIG, seed=0).best == extrapolated(60)
 
 
 def test_a_p_value_that_passes_alone_does_not_pass_among_many_targets():
@@ -96,20 +182,54 @@ def test_a_p_value_that_passes_alone_does_not_pass_among_many_targets():
     alone = decide([last, lucky], CONFIG, seed=0)
     among_many = decide([last, lucky, *others], CONFIG, seed=0)
     assert (alone.chosen, among_many.chosen) == (extrapolated(60), observed(30))
-    assert among_many.corrected_p_value == pytest.approx(9 * alone.corrected_p_value)
+    p_alone, p_among_many = (
+        d.result(extrapolated(60)).corrected_p_value for d in (alone, among_many)
+    )
+    assert p_among_many == pytest.approx(9 * p_alone)
 
 
-def test_targets_that_are_no_better_are_chosen_in_at_most_5_percent_of_studies():
+NUM_STUDIES = 800
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("num_samples", "gain"), [(1, 0.0), (4, 0.0), (4, 0.05), (1, 0.05)])
+def test_a_rival_that_does_not_gain_enough_is_chosen_in_at_most_5_percent_of_studies(
+    num_samples, gain
+):
+    """All rivals gain exactly what is required, the most that the hypothesis allows."""
+    rng = np.random.default_rng(0)
+    config = SelectionConfig(num_resamples=1000, require_gain=gain)
+    rivals = [observed(10), *map(extrapolated, (40, 60, 80))]
+
+    def is_wrong(seed):
+        share_Q1 = rng.uniform(0, 1 - gain, size=(100, 1))
+        shape = (100, num_samples)
+        measured = [Measured(rival, rng.random(shape) < share_Q1 + gain) for rival in rivals]
+        last = Measured(observed(30), rng.random(shape) < share_Q1)
+        return decide([last, *measured], config, seed).chosen != observed(30)
+
+    wrong = np.mean([is_wrong(seed) for seed in range(NUM_STUDIES)])
+    assert wrong <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / NUM_STUDIES)
+    assert wrong >= 0.01
+
+
+@pytest.mark.slow
+def test_a_search_that_drops_poor_rivals_early_does_not_raise_the_level():
     rng = np.random.default_rng(0)
     config = SelectionConfig(num_resamples=1000)
 
-    def study(seed):
-        share_Q1 = rng.random((60, 1))
-        candidates = [observed(30), *map(extrapolated, (40, 60, 80, 100))]
-        answers = [Measured(c, rng.random((60, 2)) < share_Q1) for c in candidates]
-        return decide(answers, config, seed).chosen.kind == "extrapolated"
+    def is_wrong(seed):
+        share_Q1 = rng.random((100, 1))
+        last, *rivals = (
+            Measured(candidate, rng.random((100, 4)) < share_Q1)
+            for candidate in (observed(30), *map(extrapolated, (40, 60, 80, 100)))
+        )
+        reached = last.correct_QK[:30].mean()
+        kept = [m if m.correct_QK[:30].mean() >= reached else first(m, 30) for m in rivals]
+        return decide([last, *kept], config, seed).chosen != observed(30)
 
-    assert np.mean([study(seed) for seed in range(400)]) <= 0.07
+    wrong = np.mean([is_wrong(seed) for seed in range(NUM_STUDIES)])
+    assert wrong <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / NUM_STUDIES)
 
 
 def test_results_are_in_one_order_whatever_the_order_of_measuring():
@@ -143,8 +263,8 @@ def refusal(measured, config=CONFIG):
 
 def test_a_missing_reference_is_said():
     assert refusal([answered(BASE, 0.5), answered(extrapolated(60), 0.7)]) == (
-        "selection: found base, k = 60, but no observed step, which is what a target has to beat; "
-        "measure the last step of the window too"
+        "selection: found base, k = 60, but no observed step, which is what a candidate has to "
+        "beat; measure the last step of the window too"
     )
 
 
@@ -159,10 +279,22 @@ def test_a_candidate_listed_twice_is_named():
 
 
 def test_answers_to_other_questions_are_named():
-    measured = [answered(observed(30), 0.5), answered(extrapolated(60), 0.5, shape=(399, 4))]
+    measured = [answered(observed(30), 0.5), answered(extrapolated(60), 0.5, shape=(400, 3))]
     assert refusal(measured) == (
-        "selection: k = 60: answered 399 questions x 4 samples, but step 30 answered "
-        "400 questions x 4 samples; measure both on the same questions"
+        "selection: k = 60: answered 400 questions x 3 samples, but step 30 answered "
+        "400 questions x 4 samples; measure step 30 on all questions, and all with the same samples"
+    )
+
+
+def test_a_last_observed_step_that_did_not_answer_all_questions_is_refused():
+    measured = [answered(observed(30), 0.5, shape=(399, 4)), answered(extrapolated(60), 0.5)]
+    assert "measure step 30 on all questions" in refusal(measured)
+
+
+def test_groups_that_do_not_match_the_questions_are_named():
+    grouped = replace(answered(observed(30), 0.5), group_Q=("easy",) * 3)
+    assert refusal([grouped]) == (
+        "selection: step 30: found 3 groups for 400 questions; give one per question, or none"
     )
 
 
@@ -186,5 +318,5 @@ def test_too_few_resamples_for_the_confidence_are_refused():
     config = SelectionConfig(num_resamples=1000, confidence=0.9985)
     assert refusal(measured, config) == (
         "selection.num_resamples: 1000 resamples cannot give the p-value of 0.00075 that "
-        "confidence 0.9985 asks of the best of 2 targets; use at least 1333"
+        "confidence 0.9985 asks of the best of 2 candidates; use at least 1333"
     )

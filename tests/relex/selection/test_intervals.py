@@ -28,17 +28,28 @@ def test_the_interval_agrees_with_the_bootstrap_of_scipy():
     assert (ours.low, ours.high) == pytest.approx(theirs, abs=0.003)
 
 
+def coverage(num_questions, num_samples, accuracy, num_studies):
+    rng = np.random.default_rng(0)
+    answers = [draw_answers(rng, accuracy, num_questions, num_samples) for _ in range(num_studies)]
+    intervals = [bootstrap_interval(correct, CONFIG, seed) for seed, correct in enumerate(answers)]
+    return np.mean([interval.low <= accuracy <= interval.high for interval in intervals])
+
+
 @pytest.mark.parametrize(("num_questions", "num_samples"), [(30, 1), (200, 4)])
 def test_an_interval_of_95_percent_covers_the_truth_in_about_95_percent_of_studies(
     num_questions, num_samples
 ):
-    rng = np.random.default_rng(0)
-    intervals = [
-        bootstrap_interval(draw_answers(rng, 0.3, num_questions, num_samples), CONFIG, seed)
-        for seed in range(800)
-    ]
-    covered = np.mean([interval.low <= 0.3 <= interval.high for interval in intervals])
-    assert 0.92 <= covered <= 0.98
+    assert 0.92 <= coverage(num_questions, num_samples, 0.3, 800) <= 0.98
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("accuracy", [0.1, 0.3, 0.5, 0.9])
+@pytest.mark.parametrize("num_samples", [1, 4, 16])
+@pytest.mark.parametrize("num_questions", [100, 400])
+def test_intervals_cover_the_truth_at_any_accuracy_and_number_of_answers(
+    num_questions, num_samples, accuracy
+):
+    assert 0.925 <= coverage(num_questions, num_samples, accuracy, 2000) <= 0.975
 
 
 def test_more_samples_of_the_same_questions_do_not_pretend_to_be_more_questions():

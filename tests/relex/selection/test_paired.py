@@ -32,12 +32,54 @@ def test_the_p_value_agrees_with_the_exact_permutation_test_of_scipy():
     assert ours.p_value == pytest.approx(exact.pvalue, abs=0.01)
 
 
-def test_with_single_samples_it_is_the_exact_mcnemar_test():
-    candidate_QK = np.array([[True]] * 14 + [[False]] * 6 + [[True]] * 30)
-    reference_QK = np.array([[False]] * 14 + [[True]] * 6 + [[True]] * 30)
-    mcnemar = stats.binomtest(14, 20, alternative="greater").pvalue
-    ours = paired_test(candidate_QK, reference_QK, SelectionConfig(num_resamples=50_000), seed=0)
-    assert ours.p_value == pytest.approx(mcnemar, abs=0.005)
+@pytest.mark.parametrize(("num_repairs", "num_regressions"), [(14, 6), (3, 3), (0, 5), (9, 0)])
+def test_with_single_samples_it_is_the_exact_mcnemar_test(num_repairs, num_regressions):
+    candidate_QK = np.array([[True]] * num_repairs + [[False]] * num_regressions + [[True]] * 30)
+    reference_QK = np.array([[False]] * num_repairs + [[True]] * num_regressions + [[True]] * 30)
+    discordant = num_repairs + num_regressions
+    mcnemar = stats.binomtest(num_repairs, discordant, alternative="greater").pvalue
+    ours = paired_test(candidate_QK, reference_QK, CONFIG, seed=0)
+    assert ours.p_value == pytest.approx(mcnemar, rel=1e-12)
+    assert (ours.repairs, ours.regressions) == (num_repairs, num_regressions)
+
+
+def test_with_a_required_gain_the_p_value_agrees_with_scipy_on_the_shifted_differences():
+    candidate_QK, reference_QK = draw_pair(np.random.default_rng(6), 12, 4, gain=0.2)
+    exact = stats.permutation_test(
+        (candidate_QK.mean(axis=1) - reference_QK.mean(axis=1) - 0.1,),
+        np.sum,
+        permutation_type="samples",
+        alternative="greater",
+        n_resamples=np.inf,
+    )
+    config = SelectionConfig(num_resamples=50_000, require_gain=0.1)
+    ours = paired_test(candidate_QK, reference_QK, config, seed=0)
+    assert 0.001 < exact.pvalue < 0.9
+    assert ours.p_value == pytest.approx(exact.pvalue, abs=0.01)
+
+
+def test_with_a_required_gain_and_many_questions_it_agrees_with_the_t_test():
+    candidate_QK, reference_QK = draw_pair(np.random.default_rng(2), 500, 2, gain=0.1)
+    difference_Q = candidate_QK.mean(axis=1) - reference_QK.mean(axis=1)
+    t_test = stats.ttest_1samp(difference_Q, 0.04, alternative="greater")
+    config = SelectionConfig(num_resamples=50_000, require_gain=0.04)
+    ours = paired_test(candidate_QK, reference_QK, config, seed=0)
+    assert 0.001 < t_test.pvalue < 0.5
+    assert ours.p_value == pytest.approx(t_test.pvalue, abs=0.01)
+
+
+def test_repairs_less_regressions_are_the_difference():
+    candidate_QK, reference_QK = draw_pair(np.random.default_rng(0), 50, 4, gain=0.1)
+    test = paired_test(candidate_QK, reference_QK, CONFIG, seed=0)
+    assert test.repairs == np.sum(candidate_QK > reference_QK)
+    assert (test.repairs - test.regressions) / 200 == pytest.approx(test.difference)
+
+
+def test_only_questions_that_both_answered_are_compared():
+    candidate_QK, reference_QK = draw_pair(np.random.default_rng(0), 50, 4, gain=0.1)
+    assert paired_test(candidate_QK[:20], reference_QK, CONFIG, seed=0) == paired_test(
+        candidate_QK[:20], reference_QK[:20], CONFIG, seed=0
+    )
 
 
 def test_equal_candidates_are_called_better_in_about_5_percent_of_studies():
@@ -51,6 +93,17 @@ def test_the_interval_of_the_difference_covers_the_truth_in_about_95_percent_of_
     tests = [paired_test(*draw_pair(rng, 100, 4, 0.1), CONFIG, seed) for seed in range(800)]
     covered = np.mean([test.interval.low <= 0.1 <= test.interval.high for test in tests])
     assert 0.92 <= covered <= 0.98
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gain", [0.0, 0.1, 0.3])
+@pytest.mark.parametrize(("num_questions", "num_samples"), [(100, 1), (200, 1), (100, 16)])
+def test_the_interval_of_the_difference_covers_any_gain(num_questions, num_samples, gain):
+    rng = np.random.default_rng(0)
+    pairs = [draw_pair(rng, num_questions, num_samples, gain) for _ in range(1000)]
+    tests = [paired_test(*pair, CONFIG, seed) for seed, pair in enumerate(pairs)]
+    covered = np.mean([test.interval.low <= gain <= test.interval.high for test in tests])
+    assert 0.925 <= covered <= 0.975
 
 
 def test_identical_answers_are_no_difference_at_all():
