@@ -102,7 +102,7 @@ class Factors:
     folder: Path
     table: FactorsTable
     file: TensorFile
-    products_file: TensorFile | None
+    products_file: TensorFile | None = None
     """Of a window of adapters."""
 
     _last_read: tuple[str, list[LowRank]] = field(default=("", []), init=False, repr=False)

@@ -26,6 +26,7 @@ TOY = yaml.safe_load((ROOT / "deployments/recipes/toy.yaml").read_text())
 PAGE = (ROOT / "docs/benchmarks.md").read_text()
 BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 COMMIT = re.compile(r"[0-9a-f]{40}")
+TOY_TRAIN = {"kind": "toy", "split": "train"}
 
 
 def recipe_with(
