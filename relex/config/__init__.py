@@ -14,6 +14,7 @@ from relex.config.recipe import (
     TrackingConfig,
 )
 from relex.config.rewards import RewardTerm
+from relex.config.search import SearchConfig
 from relex.config.training import TrainingConfig
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Recipe",
     "RewardTerm",
     "Sampling",
+    "SearchConfig",
     "SelectionConfig",
     "StorageConfig",
     "TrackingConfig",
