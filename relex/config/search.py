@@ -41,14 +41,15 @@ class SearchConfig(Strict):
 
     budget_fraction: float = Field(default=0.35, gt=0, le=1)
     """Largest share of the tokens of the full grid: every target that the search could reach, on
-    all questions."""
+    all questions. Only the best rival answers all questions even when answers were longer than
+    expected and this is used up."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         fractions = self.question_fractions
         if not fractions or list(fractions) != sorted(set(fractions)):
             raise ValueError(f"question_fractions: {fractions} must ascend; list each share once")
-        if not (0 < fractions[0] and fractions[-1] < 1):
+        if not (fractions[0] > 0 and fractions[-1] < 1):
             raise ValueError(f"question_fractions: {fractions} must lie between 0 and 1")
         if self.num_finalists > self.num_survivors:
             raise ValueError(

@@ -1,6 +1,7 @@
 """The report in Markdown: the choice first, then the numbers, then how and with what."""
 
 from relex.extrapolation import Diagnostics
+from relex.report.search import SEARCH_TITLE, search_markdown
 from relex.report.summary import RunSummary
 from relex.report.table import candidate_rows, markdown_table
 from relex.report.trajectory import concerns, overall_rows, verdict
@@ -27,6 +28,7 @@ def report_markdown(summary: RunSummary, diagnostics: Diagnostics) -> str:
         f"![Accuracy over the optimizer step]({ACCURACY_PICTURE})",
         "## How it was decided",
         _how(summary),
+        *([SEARCH_TITLE, search_markdown(summary.search)] if summary.search else []),
         "## The trajectory",
         _trajectory(diagnostics),
         f"![Coefficients over the optimizer step]({COEFFICIENT_PICTURE})",

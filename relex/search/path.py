@@ -23,7 +23,7 @@ class Trial(Strict):
     """What it was tried for."""
 
     end: str
-    """Why it answered no more questions."""
+    """Why it answered no more questions; empty where it answered all."""
 
 
 class SearchPath(Strict):

@@ -116,21 +116,26 @@ class _Search:
 
     def _halve(self) -> str:
         """The better ones answer more questions; returns why the search ended."""
-        config = self._config
-        widths = [config.num_survivors] * (len(self._rungs) - 2) + [config.num_finalists]
-        for num_questions, width in zip(self._rungs[1:], widths, strict=True):
-            self._rivals = self._better(width)
+        for num_questions in self._rungs[1:]:
+            is_last = num_questions == self._num_questions
+            self._rivals = self._better(
+                self._config.num_finalists if is_last else self._config.num_survivors
+            )
             if not self._rivals:
-                return "nothing tried can still be better than the last observed step"
-            for candidate in list(self._rivals):
-                if not self._afford(candidate, num_questions):
-                    self._rivals.remove(candidate)
-                    self._trials.end(candidate, "the budget was used")
-                    continue
-                self._trials.measure(candidate, num_questions, "")
+                return f"nothing that was tried can still be better than {self._last.label}"
+            reserve = self._reserve(num_questions)
+            best, *rest = self._rivals
+            self._trials.measure(best, num_questions)
+            self._rivals = [best]
+            for candidate in rest:
+                if self._afford(candidate, num_questions, reserve):
+                    self._trials.measure(candidate, num_questions)
+                    self._rivals.append(candidate)
+                else:
+                    self._trials.end(candidate, "no tokens left")
         if self._is_broke:
-            return "the token budget was used"
-        return "the finalists answered all questions"
+            return "the best answered all questions; the token budget allowed no more"
+        return "the best answered all questions"
 
     def _better(self, width: int) -> list[Candidate]:
         """The best rivals, best first, without those that cannot matter any more."""
@@ -163,17 +168,17 @@ class _Search:
         """On the first questions, unless it is known or costs what a finalist will need."""
         if candidate in self._trials:
             return True
-        if not self._afford(candidate, self._rungs[0], reserve=self._reserve()):
+        if not self._afford(candidate, self._rungs[0], self._reserve(self._rungs[0])):
             return False
         self._trials.measure(candidate, self._rungs[0], why)
         self._rivals.append(candidate)
         return True
 
-    def _reserve(self) -> float:
-        """Tokens that the finalists will need."""
-        return self._config.num_finalists * self._cost(self._num_questions - self._rungs[0])
+    def _reserve(self, num_questions: int) -> float:
+        """Tokens that finalists need which have answered this many."""
+        return self._config.num_finalists * self._cost(self._num_questions - num_questions)
 
-    def _afford(self, candidate: Candidate, num_questions: int, reserve: float = 0.0) -> bool:
+    def _afford(self, candidate: Candidate, num_questions: int, reserve: float) -> bool:
         cost = self._cost(num_questions - self._trials.num_answered(candidate))
         budget = self._config.budget_fraction * self._grid_tokens
         affordable = self._trials.num_tokens + cost + reserve <= budget

@@ -40,7 +40,7 @@ class Trials:
         self._why: dict[Candidate, str] = {}
         self._end: dict[Candidate, str] = {}
 
-    def measure(self, candidate: Candidate, num_questions: int, why: str) -> None:
+    def measure(self, candidate: Candidate, num_questions: int, why: str = "") -> None:
         """Let the candidate answer the first questions; `why` is kept of the first time."""
         self._graded[candidate] = self._measure(candidate, num_questions)
         self._why.setdefault(candidate, why)
