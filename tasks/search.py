@@ -17,6 +17,7 @@ from tasks.run import VALIDATION, Run
 
 LEAST_SKILL = 0.1
 LEAST_COSINE = 0.5
+MOST_PARTS_PER_TARGET = 2
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ def search_candidates(run: Run, evaluation: Evaluation) -> Compared:
     *earlier, last_step = recipe.observed_steps
     config = recipe.extrapolation.search
     book = PartBook(evaluation)
-    num_steps = len(full_grid(last_step, config))
-    with run.timed("validation"), evaluation.showing("validation", "Searching", num_steps):
+    num_parts = MOST_PARTS_PER_TARGET * len(full_grid(last_step, config))
+    with run.timed("validation"), evaluation.showing("validation", "Searching", num_parts):
         found = search(
             book.measure,
             last_step,
