@@ -138,27 +138,40 @@ class _Search:
         return "the best answered all questions"
 
     def _better(self, width: int) -> list[Candidate]:
-        """The best rivals, best first, without those that cannot matter any more."""
-        errors, trials = self._config.num_errors, self._trials
-        ranked = self._ranked(self._rivals)
+        """The best rivals, best first, without those that cannot matter any more.
+
+        The best extrapolated one stays beside better baselines, so that the report can say what
+        the method gives on this window.
+        """
         kept: list[Candidate] = []
-        for candidate in ranked:
-            if trials.compare(candidate, self._last).is_clearly_below(0.0, errors):
-                trials.end(candidate, f"clearly below {self._last.label}")
+        for candidate in self._ranked(self._rivals):
+            to_last = self._trials.compare(candidate, self._last)
+            if to_last.is_clearly_below(0.0, self._config.num_errors):
+                why = f"clearly below {self._last.label}"
+            elif _is_first_extrapolated(candidate, kept):
+                for displaced in kept[max(width - 1, 1) :]:
+                    self._trials.end(displaced, f"not among the best {width}")
+                kept = [*kept[: max(width - 1, 1)], candidate]
                 continue
-            if kept:
-                to_best = trials.compare(candidate, kept[0])
-                if to_best.is_clearly_below(0.0, errors):
-                    trials.end(candidate, f"clearly below {kept[0].label}")
-                    continue
-                if errors * to_best.error < self._config.precision:
-                    trials.end(candidate, f"as good as {kept[0].label}")
-                    continue
-            if len(kept) == width:
-                trials.end(candidate, f"not among the best {width}")
-                continue
-            kept.append(candidate)
+            else:
+                why = self._why_not(candidate, kept, width)
+            if why:
+                self._trials.end(candidate, why)
+            else:
+                kept.append(candidate)
         return kept
+
+    def _why_not(self, candidate: Candidate, kept: Sequence[Candidate], width: int) -> str:
+        """Why a rival need not be followed beside better ones; empty when it should be."""
+        if not kept:
+            return ""
+        best, config = kept[0], self._config
+        to_best = self._trials.compare(candidate, best)
+        if to_best.is_clearly_below(0.0, config.num_errors):
+            return f"clearly below {best.label}"
+        if config.num_errors * to_best.error < config.precision:
+            return f"as good as {best.label}"
+        return f"not among the best {width}" if len(kept) >= width else ""
 
     def _try_all(self, candidates: Sequence[Candidate], why: str) -> None:
         for candidate in candidates:
@@ -202,6 +215,10 @@ class _Search:
 
     def _is_below(self, candidate: Candidate | None) -> bool:
         return candidate is None or self._trials.compare(candidate, self._last).difference <= 0
+
+
+def _is_first_extrapolated(candidate: Candidate, kept: Sequence[Candidate]) -> bool:
+    return candidate.kind == "extrapolated" and all(c.kind != "extrapolated" for c in kept)
 
 
 def rungs(num_questions: int, config: SearchConfig) -> list[int]:

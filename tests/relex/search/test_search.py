@@ -51,6 +51,7 @@ class World:
         self.num_questions = num_questions
         self._ease_Q = rng.beta(1, 1, num_questions)
         self._common_QK = rng.standard_normal((num_questions, num_samples))
+        self.baseline_loss = 0.08
         self.asked: list[tuple[Candidate, int]] = []
 
     def measure(self, candidate: Candidate, num_questions: int) -> Graded:
@@ -69,7 +70,7 @@ class World:
 
     def truth(self, candidate: Candidate) -> float:
         step = min(candidate.step, LAST_STEP) if candidate.kind == "observed" else candidate.step
-        loss = 0.08 if candidate.kind in ("secant", "scaled") else 0.0
+        loss = self.baseline_loss if candidate.kind in ("secant", "scaled") else 0.0
         return max(self._accuracy(max(step * candidate.options.shrinkage, 1)) - loss, 0.01)
 
     def search(self, config: SearchConfig | None = None, cautious: bool = False) -> Found:
@@ -148,6 +149,13 @@ def test_other_ways_and_the_baselines_are_tried_at_the_best_target() -> None:
     options = {candidate.options for candidate in found.graded}
     assert {option.anchor for option in options} == {"base", "newest"}
     assert {option.shrinkage for option in options} == {1.0, 0.7}
+
+
+def test_a_baseline_that_wins_is_followed_and_the_best_target_stays_beside_it() -> None:
+    world = World(RISING, 200, 16)
+    world.baseline_loss = -0.1
+    kinds = {candidate.kind for candidate in finished(world.search())}
+    assert {"extrapolated"} < kinds
 
 
 def test_a_window_that_forecasts_badly_changes_the_order_and_leaves_nothing_out() -> None:
