@@ -67,6 +67,7 @@ class Evaluation:
         score, answers = self._answers(candidate, VALIDATION, questions)
         asked = f"questions {questions.start + 1} to {questions.stop} of {VALIDATION}"
         say(f"measured {candidate.label} on {asked}: {score.accuracy:.3f}")
+        self.advance()
         return score, answers
 
     def _answers(

@@ -1,5 +1,6 @@
 """`targets: auto`: candidates are measured where the search wants to know more."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from tasks.run import VALIDATION, Run
 LEAST_SKILL = 0.1
 LEAST_COSINE = 0.5
 MOST_PARTS_PER_TARGET = 2
+MeasurePart = Callable[[Candidate, range], tuple[Score, list[Answer]]]
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def search_candidates(run: Run, evaluation: Evaluation) -> Compared:
     recipe, num_questions = run.recipe, len(run.problems[VALIDATION])
     *earlier, last_step = recipe.observed_steps
     config = recipe.extrapolation.search
-    book = PartBook(evaluation)
+    book = PartBook(evaluation.measure_part)
     num_parts = MOST_PARTS_PER_TARGET * len(full_grid(last_step, config))
     with run.timed("validation"), evaluation.showing("validation", "Searching", num_parts):
         found = search(
@@ -65,8 +67,8 @@ def search_candidates(run: Run, evaluation: Evaluation) -> Compared:
 class PartBook:
     """The answers of candidates to the first questions, measured part by part."""
 
-    def __init__(self, evaluation: Evaluation) -> None:
-        self._evaluation = evaluation
+    def __init__(self, measure_part: MeasurePart) -> None:
+        self._measure_part = measure_part
         self._answers: dict[Candidate, list[Answer]] = {}
         self._scores: dict[Candidate, list[Score]] = {}
 
@@ -77,10 +79,9 @@ class PartBook:
         num_known = sum(score.num_questions for score in scores)
         if num_known < num_questions:
             part = range(num_known, num_questions)
-            score, new = self._evaluation.measure_part(candidate, part)
+            score, new = self._measure_part(candidate, part)
             scores.append(score)
             answers.extend(new)
-            self._evaluation.advance()
         correct_QK = correct_matrix(answers)[:num_questions]
         return Graded(correct_QK, sum(answer.num_tokens for answer in answers))
 
