@@ -100,7 +100,7 @@ def forecasts_badly(overall: Diagnosis) -> bool:
 
 
 def fully_measured(found: Found) -> list[Measured]:
-    """Those of whom `decide` can hear: all questions answered, and of a kind that it compares."""
+    """Those that `decide` can compare: all questions answered, and not a baseline."""
     return [
         Measured(candidate, np.asarray(graded.correct_QK))
         for candidate, graded in found.graded.items()
