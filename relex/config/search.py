@@ -28,8 +28,8 @@ class SearchConfig(Strict):
     """Candidates that answer more than the first questions."""
 
     num_finalists: int = Field(default=2, ge=1)
-    """Candidates that answer all questions beside the last observed step and the base, with the best
-    extrapolated one among them unless it is clearly worse than the last observed step."""
+    """Candidates that answer all questions beside the last observed step and the base; the best
+    extrapolated one is among them unless it is clearly worse than the last observed step."""
 
     num_errors: float = Field(default=1.64, gt=0)
     """Standard errors that make a difference clear; 1.64 is 95 % on one side."""
