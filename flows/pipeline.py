@@ -5,13 +5,14 @@ from prefect import flow
 from relex.config import Recipe
 from relex.extrapolation import open_factors
 from relex.report import RunSummary
-from tasks.evaluation import measure_candidates, measure_finalists, open_evaluation
+from tasks.evaluation import measure_finalists, open_evaluation
 from tasks.extrapolation import fit
 from tasks.preflight import validate
 from tasks.publishing import publish
 from tasks.reporting import finished_summary, report, summarise
 from tasks.retention import tidy
 from tasks.run import Run, open_run
+from tasks.search import measure_candidates
 from tasks.selection import choose
 from tasks.training import train
 
@@ -35,10 +36,10 @@ def run_stages(run: Run) -> RunSummary:
         train(run)
         factors = fit(run)
         with open_evaluation(run, factors) as evaluation:
-            measured = measure_candidates(run, evaluation)
-            decision = choose(run, evaluation, measured)
+            compared = measure_candidates(run, evaluation)
+            decision = choose(run, evaluation, compared.measured)
             tested = measure_finalists(run, evaluation, decision)
         publish(run, factors, decision)
-        summary = summarise(run, decision, tested)
+        summary = summarise(run, decision, tested, compared.search)
         report(run, open_factors(factors), summary)
     return summary

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 
 from prefect import task
@@ -13,12 +14,21 @@ from relex.digests import sha256_json
 from relex.evaluation import (
     ANSWERS_FILE,
     SCORE_FILE,
+    Answer,
     EvaluationSession,
     Score,
+    part_name,
     read_answers,
 )
-from relex.manifest import fetch_folder, finished_manifest, publish_folder
-from relex.problems import groups_of, problems_digest
+from relex.extrapolation import KIND as FACTORS_KIND
+from relex.manifest import (
+    Manifest,
+    fetch_folder,
+    finished_manifest,
+    publish_folder,
+    read_manifest,
+)
+from relex.problems import Problem, groups_of, problems_digest
 from relex.report import BenchmarkResult
 from relex.rewards import grader_version
 from relex.selection import Decision, Measured, bootstrap_interval, finalists, measured_from
@@ -32,6 +42,7 @@ class Evaluation:
     """Scores of candidates: those that are stored, and new ones from one engine."""
 
     def __init__(self, run: Run, factors: Path, stack: ExitStack) -> None:
+        self.factors = factors
         self._run, self._stack = run, stack
         self._folder = run.work / "scores"
         self._session: EvaluationSession | None = None
@@ -46,19 +57,41 @@ class Evaluation:
 
     def measure(self, candidate: Candidate, benchmark: str) -> tuple[Score, Measured]:
         """The candidate's score and graded answers; generated only when they are not stored."""
+        score, answers = self._answers(candidate, benchmark, None)
+        say(f"measured {candidate.label} on {benchmark}: {score.accuracy:.3f}")
+        return score, self.graded(candidate, benchmark, answers)
+
+    def graded(self, candidate: Candidate, benchmark: str, answers: Sequence[Answer]) -> Measured:
+        """Answers as the decision takes them."""
+        groups = groups_of(self._run.problems[benchmark])
+        return measured_from(candidate, answers, self._run.recipe.rewards, groups)
+
+    def measure_part(self, candidate: Candidate, questions: range) -> tuple[Score, list[Answer]]:
+        """As `measure`, for some validation questions, counted in the order of their ids."""
+        score, answers = self._answers(candidate, VALIDATION, questions)
+        asked = f"questions {questions.start + 1} to {questions.stop} of {VALIDATION}"
+        say(f"measured {candidate.label} on {asked}: {score.accuracy:.3f}")
+        self.advance()
+        return score, answers
+
+    def _answers(
+        self, candidate: Candidate, benchmark: str, questions: range | None
+    ) -> tuple[Score, list[Answer]]:
         folder = self._folder / candidate.key / benchmark
         store = self._run.store.child(f"scores/{benchmark}/{candidate.key}")
-        inputs = self._inputs(candidate, benchmark)
+        problems = self._run.problems[benchmark]
+        if questions is not None:
+            folder, store = folder / part_name(questions), store.child(part_name(questions))
+            in_order = sorted(problems, key=lambda problem: problem.id)
+            problems = in_order[questions.start : questions.stop]
+        inputs = self._inputs(candidate, benchmark, problems)
         if finished_manifest(store, KIND, inputs) is None:
-            self._open_session().measure(candidate, benchmark)
+            self._open_session().measure(candidate, benchmark, questions)
             publish_folder(store, folder, KIND, inputs)
         else:
             fetch_folder(store, folder, KIND)
         score = Score.model_validate_json((folder / SCORE_FILE).read_bytes())
-        say(f"measured {candidate.label} on {benchmark}: {score.accuracy:.3f}")
-        answers = read_answers(folder / ANSWERS_FILE)
-        groups = groups_of(self._run.problems[benchmark])
-        return score, measured_from(candidate, answers, self._run.recipe.rewards, groups)
+        return score, read_answers(folder / ANSWERS_FILE)
 
     @contextmanager
     def showing(self, key: str, title: str, num_pairs: int) -> Iterator[None]:
@@ -73,16 +106,44 @@ class Evaluation:
         assert self._progress is not None
         self._progress.update(self._num_done)
 
-    def _inputs(self, candidate: Candidate, benchmark: str) -> dict[str, str]:
-        """Digests of everything that the score depends on."""
+    def _inputs(
+        self, candidate: Candidate, benchmark: str, problems: Sequence[Problem]
+    ) -> dict[str, str]:
+        """Digests of everything that the score depends on: weights, questions, and sampling."""
         recipe = self._run.recipe
+        exam, how = recipe.exam(benchmark), recipe.evaluation
+        sampling = {
+            "exam": exam.model_dump(mode="json"),
+            "seed": recipe.seed,
+            "engine": how.engine,
+            "max_context_tokens": how.max_context_tokens,
+        }
         return {
-            "recipe": recipe.digest,
+            **self._weight_inputs(candidate),
+            "problems": problems_digest(problems),
+            "sampling": sha256_json(sampling),
+            "grader": grader_version(exam.grader),
+        }
+
+    def _weight_inputs(self, candidate: Candidate) -> dict[str, str]:
+        """What the weights depend on: not the window for the base, the factors for few."""
+        inputs = {
             "base": self._run.base_digest,
             "candidate": sha256_json(candidate.model_dump(mode="json")),
-            "problems": problems_digest(self._run.problems[benchmark]),
-            "grader": grader_version(recipe.exam(benchmark).grader),
         }
+        if candidate.kind != "base":
+            inputs["window"] = self._fitted.inputs["window"]
+        if candidate.kind in ("extrapolated", "denoised"):
+            files = {name: entry.sha256 for name, entry in self._fitted.files.items()}
+            inputs["factors"] = sha256_json(files)
+        return inputs
+
+    @cached_property
+    def _fitted(self) -> Manifest:
+        """The manifest of the stored factors, which names the window too."""
+        manifest = read_manifest(self._run.store.child("factors"), FACTORS_KIND)
+        assert manifest is not None, "factors are stored before anything is measured"
+        return manifest
 
     def _open_session(self) -> EvaluationSession:
         if self._session is None:
@@ -114,22 +175,22 @@ def open_evaluation(run: Run, factors: Path) -> Iterator[Evaluation]:
 
 
 def candidates_of(run: Run) -> list[Candidate]:
-    """What the recipe asks to compare."""
+    """What the recipe lists to compare."""
     observed = [Candidate(kind="observed", step=step) for step in run.recipe.observed_steps]
-    targets = sorted(run.recipe.extrapolation.targets)
+    targets = sorted(run.recipe.extrapolation.listed_targets)
     return [BASE, *observed, *(Candidate(kind="extrapolated", step=step) for step in targets)]
 
 
 @task(task_run_name="measure candidates", cache_policy=NO_CACHE)
-def measure_candidates(run: Run, evaluation: Evaluation) -> list[Measured]:
-    """Every candidate on the validation questions."""
+def measure_listed(run: Run, evaluation: Evaluation) -> list[Measured]:
+    """Every candidate that the recipe lists, on all validation questions."""
     candidates = candidates_of(run)
     title = f"Measuring {len(candidates)} candidates"
     measured = []
     with run.timed("validation"), evaluation.showing("validation", title, len(candidates)):
         for candidate in candidates:
             score, graded = evaluation.measure(candidate, VALIDATION)
-            _record(run, score)
+            record(run, score)
             measured.append(graded)
             evaluation.advance()
     return measured
@@ -178,7 +239,7 @@ def measure_finalists(
     return results
 
 
-def _record(run: Run, score: Score) -> None:
+def record(run: Run, score: Score) -> None:
     """A child run per candidate, so that MLflow's compare view draws accuracy over the step."""
     candidate = score.candidate
     if run.tracker.finished_child(candidate.label) is not None:

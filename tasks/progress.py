@@ -34,7 +34,8 @@ class StageProgress:
             self._bar = self._display.progress.add_task(title, total=total, note="")
 
     def update(self, done: int, note: str = "") -> None:
-        """Show that `done` of the units are finished."""
+        """Show that `done` of the units are finished; more than were expected count as all."""
+        done = min(done, self._total)
         if self._display is not None:
             self._display.progress.update(self._bar, completed=done, note=note)
         if done >= self._total or time.monotonic() - self._updated > SECONDS_BETWEEN_UPDATES:

@@ -25,6 +25,7 @@ from relex.report import (
     write_report,
 )
 from relex.rewards import grader_version
+from relex.search import SearchPath
 from relex.selection import Decision
 from tasks.progress import say
 from tasks.run import VALIDATION, Run
@@ -45,13 +46,19 @@ def finished_summary(run: Run) -> RunSummary | None:
     return RunSummary.model_validate_json((run.report_folder / SUMMARY_FILE).read_bytes())
 
 
-def summarise(run: Run, decision: Decision, benchmarks: Sequence[BenchmarkResult]) -> RunSummary:
+def summarise(
+    run: Run,
+    decision: Decision,
+    benchmarks: Sequence[BenchmarkResult],
+    search: SearchPath | None,
+) -> RunSummary:
     """Everything that the report tells."""
     return RunSummary(
         run_id=run.recipe.run_id,
         recipe_digest=run.recipe.digest,
         window_steps=run.recipe.training.kept_steps,
         decision=decision,
+        search=search,
         benchmarks=tuple(benchmarks),
         training=read_curve(run),
         seconds_by_stage=run.seconds,

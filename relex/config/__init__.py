@@ -13,6 +13,7 @@ from relex.config.recipe import (
     TrackingConfig,
 )
 from relex.config.rewards import RewardTerm
+from relex.config.search import SearchConfig
 from relex.config.selection import SelectionConfig
 from relex.config.training import TrainingConfig
 
@@ -32,6 +33,7 @@ __all__ = [
     "Recipe",
     "RewardTerm",
     "Sampling",
+    "SearchConfig",
     "SelectionConfig",
     "StorageConfig",
     "TrackingConfig",

@@ -1,9 +1,10 @@
 """How the trajectory is fitted, and how a candidate is made from the fit."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from relex.config.search import SearchConfig
 from relex.config.strict import Strict
 
 Convention = Literal["exact", "published"]
@@ -53,8 +54,12 @@ class PredictionOptions(Strict):
 class ExtrapolationConfig(Strict):
     """The fit and the steps to extrapolate to."""
 
-    targets: tuple[int, ...] = Field(min_length=1)
-    """Optimizer steps to extrapolate to, each beyond the window."""
+    targets: Literal["auto"] | Annotated[tuple[int, ...], Field(min_length=1)]
+    """`auto` searches for the best target; or optimizer steps, each beyond the window, which are
+    all measured on all questions."""
+
+    search: SearchConfig = SearchConfig()
+    """How `auto` searches."""
 
     rank: int = Field(default=1, ge=1)
     """Directions per tensor. The paper's finding is that one is enough."""
@@ -62,3 +67,14 @@ class ExtrapolationConfig(Strict):
     memory_bytes: int | None = Field(default=None, ge=1_000_000)
     """Memory that the fit may use for weights of the window, in bytes; by default 2 GB on the CPU,
     half of what is free on every GPU."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.targets != "auto" and self.search != SearchConfig():
+            raise ValueError("search: is for targets: auto; these targets are all measured")
+        return self
+
+    @property
+    def listed_targets(self) -> tuple[int, ...]:
+        """The targets of the recipe's list; none for `auto`."""
+        return () if self.targets == "auto" else self.targets

@@ -170,7 +170,7 @@ class Recipe(Strict):
     @model_validator(mode="after")
     def _check(self) -> Self:
         last = self.training.steps
-        targets = self.extrapolation.targets
+        targets = self.extrapolation.listed_targets
         inside = [target for target in targets if target <= last]
         if inside:
             raise ValueError(

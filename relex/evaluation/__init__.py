@@ -7,6 +7,8 @@ from relex.evaluation.results import (
     Answer,
     Score,
     correct_matrix,
+    join_scores,
+    part_name,
     read_answers,
     write_answers,
 )
@@ -20,6 +22,8 @@ __all__ = [
     "Score",
     "correct_matrix",
     "draw_all",
+    "join_scores",
+    "part_name",
     "read_answers",
     "write_answers",
 ]

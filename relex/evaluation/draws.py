@@ -76,6 +76,13 @@ def build_draws(
     ]
 
 
+def draws_of(draws: Sequence[Draw], questions: range) -> list[Draw]:
+    """The draws of some questions, counted in the order of their ids."""
+    ids = sorted({draw.problem.id for draw in draws})
+    wanted = {ids[number] for number in questions}
+    return [draw for draw in draws if draw.problem.id in wanted]
+
+
 def request_seed(run_seed: int, question_id: str, sample: int) -> int:
     """Seed of one answer: 63 bits of a sha256.
 

@@ -81,6 +81,31 @@ class Score(Strict):
     """Wall time of the change of weights; 0 when they were in place."""
 
 
+def part_name(questions: range) -> str:
+    """Folder of the answers to questions that follow each other: `questions-12-50`."""
+    return f"questions-{questions.start}-{questions.stop}"
+
+
+def join_scores(parts: Sequence[Score]) -> Score:
+    """The score of all questions from the scores of parts of them."""
+    num_questions = sum(part.num_questions for part in parts)
+
+    def mean(values: Iterable[float]) -> float:
+        pairs = zip(values, parts, strict=True)
+        return sum(value * part.num_questions for value, part in pairs) / num_questions
+
+    return parts[-1].model_copy(
+        update={
+            "num_questions": num_questions,
+            "accuracy": mean(part.accuracy for part in parts),
+            "truncated_fraction": mean(part.truncated_fraction for part in parts),
+            "mean_completion_tokens": mean(part.mean_completion_tokens for part in parts),
+            "generation_seconds": sum(part.generation_seconds for part in parts),
+            "swap_seconds": sum(part.swap_seconds for part in parts),
+        }
+    )
+
+
 def write_answers(path: Path, answers: Sequence[Answer]) -> None:
     """One JSON object per line; the file appears whole."""
     write_jsonl(path, answers)

@@ -11,10 +11,10 @@ from relex.atomic import write_atomic
 from relex.candidates.candidate import Candidate
 from relex.candidates.weights import WeightSource
 from relex.config import Recipe, RewardTerm
-from relex.evaluation.draws import draw_all
+from relex.evaluation.draws import draw_all, draws_of
 from relex.evaluation.engine import EngineConfig
 from relex.evaluation.engine_process import EngineProcess
-from relex.evaluation.results import ANSWERS_FILE, SCORE_FILE, Score, write_answers
+from relex.evaluation.results import ANSWERS_FILE, SCORE_FILE, Score, part_name, write_answers
 from relex.evaluation.scoring import grade, summarise
 from relex.problems import Problem
 from relex.rewards import Reward, build_reward, grader_version
@@ -60,13 +60,23 @@ class EvaluationSession:
     def __exit__(self, *_: object) -> None:
         self._engine.close()
 
-    def measure(self, candidate: Candidate, benchmark: str) -> Score:
+    def measure(
+        self, candidate: Candidate, benchmark: str, questions: range | None = None
+    ) -> Score:
         """Generate and grade; keep the answers and, last, the score.
+
+        With `questions` only those of the benchmark's questions in the order of their ids, which is
+        the same for all candidates and has nothing to do with what they ask; the folder is then
+        `work/<candidate>/<benchmark>/<part_name(questions)>/`.
 
         Raises EngineError when the engine's answers cannot be trusted, StageError when its process
         dies, RewardError when the grader fails.
         """
         draws, exam = self._draws[benchmark], self._recipe.exam(benchmark)
+        folder = self._work / candidate.key / benchmark
+        if questions is not None:
+            draws = draws_of(draws, questions)
+            folder /= part_name(questions)
         generated = self._engine.generate(
             candidate,
             [draw.request for draw in draws],
@@ -76,7 +86,6 @@ class EvaluationSession:
         answers = grade(draws, generated.completions, self._graders[exam.grader])
         grader = grader_version(exam.grader)
         score = summarise(candidate, benchmark, grader, answers, generated)
-        folder = self._work / candidate.key / benchmark
         write_answers(folder / ANSWERS_FILE, answers)
         write_atomic(folder / SCORE_FILE, score.model_dump_json(indent=1).encode())
         return score

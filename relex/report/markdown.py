@@ -2,6 +2,7 @@
 
 from relex.extrapolation import Diagnostics
 from relex.report.answer_tables import answer_rows, flag_lines, group_rows
+from relex.report.search import SEARCH_TITLE, search_markdown
 from relex.report.summary import RunSummary
 from relex.report.table import FLAG_MARK, candidate_rows, markdown_table
 from relex.report.trajectory import concerns, overall_rows, verdict
@@ -29,6 +30,7 @@ def report_markdown(summary: RunSummary, diagnostics: Diagnostics) -> str:
         f"![Accuracy over the optimizer step]({ACCURACY_PICTURE})",
         "## How it was decided",
         _how(summary),
+        *([SEARCH_TITLE, search_markdown(summary.search)] if summary.search else []),
         "## What the answers tell",
         _answers(summary),
         "## The trajectory",

@@ -4,6 +4,7 @@ from pydantic import Field
 
 from relex.candidates.candidate import Candidate
 from relex.config.strict import Strict
+from relex.search.path import SearchPath
 from relex.selection.decision import Decision
 from relex.selection.intervals import Interval
 
@@ -64,6 +65,9 @@ class RunSummary(Strict):
 
     decision: Decision
     """The choice on the validation questions."""
+
+    search: SearchPath | None = None
+    """How the candidates were found; None where the recipe listed them."""
 
     benchmarks: tuple[BenchmarkResult, ...]
     """Test results of the finalists; the first benchmark is the headline."""

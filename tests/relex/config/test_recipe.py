@@ -92,6 +92,11 @@ def test_the_last_step_is_always_observed() -> None:
         ("kind: toy, split: train", "kind: toy, path: x", "remove path"),
         ("- name: toy", "- name: validation", "benchmark names must differ"),
         ("max_context_tokens: 64", "max_context_tokens: 8", "leaves no room for a prompt"),
+        (
+            "targets: [60,",
+            "search: {precision: 0.02}\n  targets: [60,",
+            "search: is for targets: auto",
+        ),
         ("targets:", "rank: 31\n  targets:", "rank: 31 is above the number of snapshots, 30"),
         ("base:", "device: tpu\nbase:", "device: input should be 'auto', 'cpu' or 'cuda'"),
         ("base:", "storage: {uri: folder}\nbase:", "storage.uri: "),

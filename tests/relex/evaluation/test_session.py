@@ -12,7 +12,15 @@ from relex.candidates.candidate import BASE, Candidate
 from relex.candidates.weights import WeightSource
 from relex.config import ProblemSource, Recipe, check_recipe
 from relex.errors import ProblemError, RewardError, StageError
-from relex.evaluation import Answer, EvaluationSession, Score, correct_matrix, read_answers
+from relex.evaluation import (
+    Answer,
+    EvaluationSession,
+    Score,
+    correct_matrix,
+    join_scores,
+    part_name,
+    read_answers,
+)
 from relex.problems import Problem, load_problems
 
 WORKER = "relex.evaluation.worker"
@@ -144,6 +152,33 @@ def test_a_child_that_is_killed_is_an_error_with_its_name(session: EvaluationSes
     child.kill()
     with pytest.raises(StageError, match=f"{WORKER}.*: ended with status -9"):
         session.measure(BASE, "validation")
+
+
+def test_answers_to_parts_of_the_questions_are_those_to_all(
+    session: EvaluationSession, tmp_path: Path
+) -> None:
+    whole = session.measure(BASE, "validation")
+    folder = tmp_path / "base/validation"
+    answers = {(a.question_id, a.sample): a for a in read_answers(folder / "answers.jsonl")}
+    parts, joined = [], []
+    for questions in (range(6), range(6, 20)):
+        parts.append(session.measure(BASE, "validation", questions))
+        kept = read_answers(folder / part_name(questions) / "answers.jsonl")
+        assert parts[-1].num_questions == len(questions)
+        joined += kept
+    ids = [answer.question_id for answer in joined]
+    assert max(ids[: 6 * 4]) < min(ids[6 * 4 :])
+    assert {(a.question_id, a.sample): a.seed for a in joined} == {
+        drawn: answer.seed for drawn, answer in answers.items()
+    }
+    correct = correct_matrix(joined)
+    assert (correct[:6] == correct_matrix(joined[: 6 * 4])).all()
+    score = join_scores(parts)
+    assert score.num_questions == whole.num_questions
+    assert score.accuracy == pytest.approx(correct.mean())
+    assert score.mean_completion_tokens == pytest.approx(
+        sum(answer.num_tokens for answer in joined) / len(joined)
+    )
 
 
 def test_a_grader_that_does_not_exist_is_refused_at_once(

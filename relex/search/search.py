@@ -1,0 +1,231 @@
+"""The search for the best candidate beyond the window.
+
+Accuracy over the target rises and then collapses. So on a few questions the search goes outwards
+until it clearly falls, looks around the best target (nearer and farther by half a stride, shrunk,
+from the newest snapshot, and the baselines without directions), and lets the better candidates
+answer more questions, the best of these all (successive halving, Jamieson and Talwalkar 2016, with
+common questions and seeds). Candidates are compared question by question.
+
+The search depends on nothing but the measurements: whoever keeps them can replay it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from relex.candidates.candidate import BASE, Candidate
+from relex.config import PredictionOptions, SearchConfig
+from relex.search.grid import full_grid, near_targets, neighbours, way_outwards
+from relex.search.path import SearchPath
+from relex.search.trials import Graded, Measure, Trials
+
+SHRINKAGE = 0.7
+NUM_WORSE = 2
+
+
+@dataclass(frozen=True)
+class Found:
+    """All candidates that were measured, with the answers to the first questions, and the path."""
+
+    graded: dict[Candidate, Graded]
+    path: SearchPath
+
+
+def search(
+    measure: Measure,
+    last_step: int,
+    num_questions: int,
+    config: SearchConfig,
+    others: Sequence[Candidate] = (),
+    cautious: bool = False,
+) -> Found:
+    """Search beyond the last observed step.
+
+    `others` (earlier observed or denoised steps) take part from the first questions on. With
+    `cautious`, for windows that forecast badly, the nearest targets are tried first; nothing is
+    left out for it. The base and the last observed step answer all questions.
+    """
+    return _Search(measure, last_step, num_questions, config).run(others, cautious)
+
+
+class _Search:
+    def __init__(
+        self, measure: Measure, last_step: int, num_questions: int, config: SearchConfig
+    ) -> None:
+        self._trials = Trials(measure)
+        self._last_step, self._config = last_step, config
+        self._last = Candidate(kind="observed", step=last_step)
+        self._rungs = rungs(num_questions, config)
+        self._num_questions = num_questions
+        self._grid = full_grid(last_step, config)
+        self._rivals: list[Candidate] = []
+        self._is_broke = False
+
+    def run(self, others: Sequence[Candidate], cautious: bool) -> Found:
+        self._trials.measure(self._last, self._num_questions, "what has to be beaten")
+        self._trials.measure(BASE, self._num_questions, "where it began")
+        num_all = len(self._grid) + 2 + len(others)
+        self._grid_tokens = round(num_all * self._cost(self._num_questions))
+        if cautious:
+            self._try_all(
+                near_targets(self._last_step, self._config), "near, as it forecasts badly"
+            )
+        self._go_outwards()
+        if self._is_below(self._best_target()):
+            self._try_all(near_targets(self._last_step, self._config), "near")
+        self._look_around(self._best_target())
+        self._try_all(others, "trained")
+        stopped = self._halve()
+        path = SearchPath(
+            trials=self._trials.records(),
+            stopped=stopped,
+            num_questions=self._num_questions,
+            num_grid_targets=len(self._grid),
+            num_grid_tokens=self._grid_tokens,
+        )
+        return Found(self._trials.graded, path)
+
+    def _go_outwards(self) -> None:
+        """Try farther and farther targets until accuracy has clearly fallen."""
+        num_worse = 0
+        for candidate in way_outwards(self._last_step, self._config):
+            best = self._best_target() or self._last
+            if not self._try(candidate, "on the way outwards"):
+                return
+            errors = self._config.num_errors
+            to_last = self._trials.compare(candidate, self._last)
+            if to_last.is_clearly_below(-self._config.collapse, errors):
+                self._trials.end(candidate, "collapsed")
+                return
+            is_worse = self._trials.compare(candidate, best).is_clearly_below(0.0, errors)
+            num_worse = num_worse + 1 if is_worse else 0
+            if num_worse == NUM_WORSE:
+                return
+
+    def _look_around(self, best: Candidate | None) -> None:
+        """Half strides, other ways to reach the same target, and the baselines."""
+        if best is None:
+            return
+        self._try_all(neighbours(best.step, self._last_step, self._config), "around the best")
+        shrunk = PredictionOptions(shrinkage=SHRINKAGE)
+        newest = PredictionOptions(anchor="newest")
+        for options in (shrunk, newest):
+            again = Candidate(kind="extrapolated", step=best.step, options=options)
+            self._try(again, "around the best")
+        for kind in ("secant", "scaled"):
+            self._try(Candidate(kind=kind, step=best.step), "baseline")
+
+    def _halve(self) -> str:
+        """The better ones answer more questions; returns why the search ended."""
+        for num_questions in self._rungs[1:]:
+            is_last = num_questions == self._num_questions
+            self._rivals = self._better(
+                self._config.num_finalists if is_last else self._config.num_survivors
+            )
+            if not self._rivals:
+                return f"nothing that was tried can still be better than {self._last.label}"
+            reserve = self._reserve(num_questions)
+            best, *rest = self._rivals
+            self._trials.measure(best, num_questions)
+            self._rivals = [best]
+            for candidate in rest:
+                if self._afford(candidate, num_questions, reserve):
+                    self._trials.measure(candidate, num_questions)
+                    self._rivals.append(candidate)
+                else:
+                    self._trials.end(candidate, "no tokens left")
+        if self._is_broke:
+            return "the best answered all questions; the token budget allowed no more"
+        return "the best answered all questions"
+
+    def _better(self, width: int) -> list[Candidate]:
+        """The best rivals, best first, without those that cannot matter any more.
+
+        The best extrapolated one stays beside better baselines, so that the report can say what
+        the method gives on this window.
+        """
+        kept: list[Candidate] = []
+        for candidate in self._ranked(self._rivals):
+            to_last = self._trials.compare(candidate, self._last)
+            if to_last.is_clearly_below(0.0, self._config.num_errors):
+                why = f"clearly below {self._last.label}"
+            elif _is_first_extrapolated(candidate, kept):
+                for displaced in kept[max(width - 1, 1) :]:
+                    self._trials.end(displaced, f"not among the best {width}")
+                kept = [*kept[: max(width - 1, 1)], candidate]
+                continue
+            else:
+                why = self._why_not(candidate, kept, width)
+            if why:
+                self._trials.end(candidate, why)
+            else:
+                kept.append(candidate)
+        return kept
+
+    def _why_not(self, candidate: Candidate, kept: Sequence[Candidate], width: int) -> str:
+        """Why a rival need not be followed beside better ones; empty when it should be."""
+        if not kept:
+            return ""
+        best, config = kept[0], self._config
+        to_best = self._trials.compare(candidate, best)
+        if to_best.is_clearly_below(0.0, config.num_errors):
+            return f"clearly below {best.label}"
+        if config.num_errors * to_best.error < config.precision:
+            return f"as good as {best.label}"
+        return f"not among the best {width}" if len(kept) >= width else ""
+
+    def _try_all(self, candidates: Sequence[Candidate], why: str) -> None:
+        for candidate in candidates:
+            self._try(candidate, why)
+
+    def _try(self, candidate: Candidate, why: str) -> bool:
+        """On the first questions, unless it is known or costs what a finalist will need."""
+        if candidate in self._trials:
+            return True
+        if not self._afford(candidate, self._rungs[0], self._reserve(self._rungs[0])):
+            return False
+        self._trials.measure(candidate, self._rungs[0], why)
+        self._rivals.append(candidate)
+        return True
+
+    def _reserve(self, num_questions: int) -> float:
+        """Tokens that finalists need which have answered this many."""
+        return self._config.num_finalists * self._cost(self._num_questions - num_questions)
+
+    def _afford(self, candidate: Candidate, num_questions: int, reserve: float) -> bool:
+        cost = self._cost(num_questions - self._trials.num_answered(candidate))
+        budget = self._config.budget_fraction * self._grid_tokens
+        affordable = self._trials.num_tokens + cost + reserve <= budget
+        self._is_broke |= not affordable
+        return affordable
+
+    def _cost(self, num_questions: int) -> float:
+        return num_questions * self._trials.graded[self._last].tokens_per_question
+
+    def _ranked(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """The most accurate on common questions first; of equals, the one of the earlier step."""
+        fewest = min((self._trials.num_answered(each) for each in candidates), default=0)
+        return sorted(
+            candidates, key=lambda each: (-self._trials.accuracy(each, fewest), each.step)
+        )
+
+    def _best_target(self) -> Candidate | None:
+        plain = PredictionOptions()
+        targets = [r for r in self._rivals if r.kind == "extrapolated" and r.options == plain]
+        return self._ranked(targets)[0] if targets else None
+
+    def _is_below(self, candidate: Candidate | None) -> bool:
+        return candidate is None or self._trials.compare(candidate, self._last).difference <= 0
+
+
+def _is_first_extrapolated(candidate: Candidate, kept: Sequence[Candidate]) -> bool:
+    return candidate.kind == "extrapolated" and all(c.kind != "extrapolated" for c in kept)
+
+
+def rungs(num_questions: int, config: SearchConfig) -> list[int]:
+    """Numbers of questions, ascending and each at least twice the one before; the last is all."""
+    numbers: list[int] = []
+    for fraction in config.question_fractions:
+        number = max(config.min_questions, round(fraction * num_questions))
+        if 2 * number <= num_questions and (not numbers or number >= 2 * numbers[-1]):
+            numbers.append(number)
+    return [*numbers, num_questions]

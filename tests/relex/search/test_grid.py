@@ -1,0 +1,39 @@
+"""Where the search may look."""
+
+import pytest
+
+from relex.config import SearchConfig
+from relex.search import full_grid
+from relex.search.grid import near_targets, neighbours, way_outwards
+from relex.search.search import rungs
+
+CONFIG = SearchConfig()
+
+
+def test_the_grid_holds_the_way_outwards_and_all_its_neighbours() -> None:
+    grid = {candidate.step for candidate in full_grid(100, CONFIG)}
+    outwards = [candidate.step for candidate in way_outwards(100, CONFIG)]
+    assert outwards == [141, 200, 283, 400, 566, 800]
+    around = {c.step for step in outwards for c in neighbours(step, 100, CONFIG)}
+    assert set(outwards) <= grid
+    assert all(min(abs(step - known) for known in grid) <= 1 for step in around)
+
+
+@pytest.mark.parametrize("last_step", [1, 2, 7, 1000])
+def test_every_target_lies_beyond_the_window_and_is_listed_once(last_step: int) -> None:
+    for targets in (
+        way_outwards(last_step, CONFIG),
+        near_targets(last_step, CONFIG),
+        full_grid(last_step, CONFIG),
+    ):
+        steps = [candidate.step for candidate in targets]
+        assert steps == sorted(set(steps))
+        assert all(last_step < step <= CONFIG.farthest * last_step for step in steps)
+
+
+@pytest.mark.parametrize(
+    ("num_questions", "expected"),
+    [(1000, [62, 250, 1000]), (200, [20, 50, 200]), (100, [20, 100]), (30, [30])],
+)
+def test_rungs_at_least_double_up_to_all_questions(num_questions: int, expected: list[int]) -> None:
+    assert rungs(num_questions, CONFIG) == expected

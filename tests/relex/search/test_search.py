@@ -1,0 +1,212 @@
+"""The search on simulated accuracy curves: what it finds, what it leaves out, what it costs.
+
+Q questions, K samples per question.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from relex.candidates import BASE, Candidate
+from relex.config import SearchConfig
+from relex.digests import sha256_bytes
+from relex.search import Found, Graded, full_grid, search
+
+LAST_STEP = 30
+LAST = Candidate(kind="observed", step=LAST_STEP)
+TOKENS_PER_ANSWER = 10
+Curve = Callable[[float], float]
+
+
+def curve(points: dict[int, float]) -> Curve:
+    """Accuracy over the step, straight between the points on a logarithmic axis."""
+    steps = np.log(list(points))
+    return lambda step: float(np.interp(math.log(max(step, 1)), steps, list(points.values())))
+
+
+# The toy at two learning rates, and shapes that it does not have.
+RISING = curve({1: 0.506, 30: 0.591, 60: 0.677, 120: 0.738, 150: 0.697, 180: 0.582, 300: 0.129})
+HARMFUL = curve({1: 0.506, 30: 0.847, 45: 0.80, 60: 0.481, 90: 0.1, 120: 0.029})
+FLAT = curve({1: 0.5, 30: 0.6, 300: 0.6})
+FAR = curve({1: 0.4, 30: 0.5, 240: 0.75, 300: 0.7})
+TWO_PEAKS = curve({1: 0.5, 30: 0.6, 50: 0.66, 75: 0.6, 150: 0.7, 210: 0.6, 300: 0.1})
+CURVES = {"rising": RISING, "harmful": HARMFUL, "flat": FLAT, "far": FAR, "two peaks": TWO_PEAKS}
+
+
+class World:
+    """Candidates that answer with the accuracy of a curve.
+
+    Questions are as hard as Beta(1, 1) says; an answer is right where a normal deviate, which two
+    candidates share by half, is below the question's quantile.
+    """
+
+    def __init__(
+        self, accuracy: Curve, num_questions: int, num_samples: int, seed: int = 0
+    ) -> None:
+        self._accuracy, self._seed = accuracy, seed
+        rng = np.random.default_rng(seed)
+        self.num_questions = num_questions
+        self._ease_Q = rng.beta(1, 1, num_questions)
+        self._common_QK = rng.standard_normal((num_questions, num_samples))
+        self.baseline_loss = 0.08
+        self.asked: list[tuple[Candidate, int]] = []
+
+    def measure(self, candidate: Candidate, num_questions: int) -> Graded:
+        self.asked.append((candidate, num_questions))
+        correct_QK = self.correct_QK(candidate)[:num_questions]
+        return Graded(correct_QK, correct_QK.size * TOKENS_PER_ANSWER)
+
+    def correct_QK(self, candidate: Candidate) -> npt.NDArray[np.bool_]:
+        accuracy = self.truth(candidate)
+        power = 1 / accuracy - 1  # the mean of ease ** power is 1 / (1 + power)
+        own = int(sha256_bytes(candidate.key.encode())[:8], 16)
+        own_QK = np.random.default_rng([self._seed, own]).standard_normal(self._common_QK.shape)
+        deviate_QK = math.sqrt(0.5) * (self._common_QK + own_QK)
+        uniform_QK = np.vectorize(lambda x: (1 + math.erf(x / math.sqrt(2))) / 2)(deviate_QK)
+        return uniform_QK < self._ease_Q[:, None] ** power
+
+    def truth(self, candidate: Candidate) -> float:
+        step = min(candidate.step, LAST_STEP) if candidate.kind == "observed" else candidate.step
+        loss = self.baseline_loss if candidate.kind in ("secant", "scaled") else 0.0
+        return max(self._accuracy(max(step * candidate.options.shrinkage, 1)) - loss, 0.01)
+
+    def search(self, config: SearchConfig | None = None, cautious: bool = False) -> Found:
+        config = config or SearchConfig()
+        return search(self.measure, LAST_STEP, self.num_questions, config, (), cautious)
+
+
+def finished(found: Found) -> list[Candidate]:
+    """The rivals that answered all questions."""
+    num_questions = found.path.num_questions
+    graded = found.graded.items()
+    return [c for c, g in graded if len(g.correct_QK) == num_questions and c not in (BASE, LAST)]
+
+
+def chosen(world: World, rivals: list[Candidate]) -> Candidate:
+    """The most accurate that is better than the last observed step by two standard errors."""
+    last_Q = world.correct_QK(LAST).mean(axis=1)
+
+    def gain(rival: Candidate) -> float:
+        difference_Q = world.correct_QK(rival).mean(axis=1) - last_Q
+        return float(difference_Q.mean() - 2.5 * difference_Q.std() / math.sqrt(last_Q.size))
+
+    best = max(rivals, key=lambda rival: world.correct_QK(rival).mean(), default=LAST)
+    return best if best != LAST and gain(best) > 0 else LAST
+
+
+@pytest.mark.parametrize("shape", [(200, 16), (500, 4)])
+def test_the_search_costs_a_third_of_the_grid_and_loses_half_a_point(
+    shape: tuple[int, int],
+) -> None:
+    losses, fractions = [], []
+    for accuracy in CURVES.values():
+        for seed in range(4):
+            world = World(accuracy, *shape, seed=seed)
+            found = world.search()
+            of_grid = world.truth(chosen(world, full_grid(LAST_STEP, SearchConfig())))
+            losses.append(of_grid - world.truth(chosen(world, finished(found))))
+            fractions.append(found.path.token_fraction)
+    assert np.mean(losses) <= 0.005
+    assert max(fractions) <= 0.35
+
+
+def test_a_rising_curve_is_followed_to_its_top_and_not_beyond_the_collapse() -> None:
+    found = World(RISING, 200, 16).search()
+    assert all(90 <= candidate.step <= 150 for candidate in finished(found))
+    ends = {trial.candidate.step: trial.end for trial in found.path.trials}
+    assert ends[240] == "collapsed"
+
+
+def test_nothing_is_followed_where_extrapolation_is_harmful() -> None:
+    falling = curve({1: 0.5, 30: 0.8, 40: 0.6, 60: 0.3, 120: 0.02})
+    found = World(falling, 200, 16).search()
+    assert max(candidate.step for candidate in found.graded) <= 60
+    assert [c for c in finished(found) if c.step > 36] == []
+
+
+def test_nearer_targets_are_tried_where_the_first_is_worse_than_the_last_step() -> None:
+    found = World(HARMFUL, 200, 16).search()
+    assert {33, 36} <= {candidate.step for candidate in found.graded}
+
+
+def test_a_second_peak_is_found_behind_a_dip() -> None:
+    found = World(TWO_PEAKS, 500, 4).search()
+    assert any(candidate.step >= 120 for candidate in finished(found))
+
+
+def test_the_last_observed_step_and_the_base_answer_all_questions() -> None:
+    found = World(FLAT, 100, 1).search()
+    assert len(found.graded[LAST].correct_QK) == len(found.graded[BASE].correct_QK) == 100
+
+
+def test_other_ways_and_the_baselines_are_tried_at_the_best_target() -> None:
+    found = World(RISING, 200, 16).search()
+    kinds = {candidate.kind for candidate in found.graded}
+    assert kinds == {"base", "observed", "extrapolated", "secant", "scaled"}
+    options = {candidate.options for candidate in found.graded}
+    assert {option.anchor for option in options} == {"base", "newest"}
+    assert {option.shrinkage for option in options} == {1.0, 0.7}
+
+
+def test_a_baseline_that_wins_is_followed_and_the_best_target_stays_beside_it() -> None:
+    world = World(RISING, 200, 16)
+    world.baseline_loss = -0.1
+    kinds = {candidate.kind for candidate in finished(world.search())}
+    assert {"extrapolated"} < kinds
+
+
+def test_a_window_that_forecasts_badly_changes_the_order_and_leaves_nothing_out() -> None:
+    usual, careful = (World(RISING, 200, 16).search(cautious=c) for c in (False, True))
+    assert {33, 36} <= {candidate.step for candidate in careful.graded}
+    assert set(usual.graded) <= set(careful.graded)
+
+
+def test_measurements_that_are_kept_replay_the_same_search() -> None:
+    world = World(TWO_PEAKS, 200, 4)
+    kept: dict[tuple[Candidate, int], Graded] = {}
+
+    def remember(candidate: Candidate, num_questions: int) -> Graded:
+        if (candidate, num_questions) not in kept:
+            kept[candidate, num_questions] = world.measure(candidate, num_questions)
+        return kept[candidate, num_questions]
+
+    config = SearchConfig()
+    first = search(remember, LAST_STEP, 200, config)
+    num_asked = len(world.asked)
+    second = search(remember, LAST_STEP, 200, config)
+    assert second.path == first.path
+    assert len(world.asked) == num_asked
+
+
+def test_no_candidate_is_asked_for_fewer_questions_than_before() -> None:
+    world = World(RISING, 500, 4)
+    world.search()
+    by_candidate: dict[Candidate, list[int]] = {}
+    for candidate, number in world.asked:
+        by_candidate.setdefault(candidate, []).append(number)
+    assert all(numbers == sorted(set(numbers)) for numbers in by_candidate.values())
+
+
+@pytest.mark.parametrize("budget_fraction", [0.2, 0.25, 0.35])
+def test_the_budget_is_kept(budget_fraction: float) -> None:
+    for seed in range(5):
+        found = World(FAR, 200, 4, seed).search(SearchConfig(budget_fraction=budget_fraction))
+        assert found.path.token_fraction <= budget_fraction
+
+
+def test_few_questions_are_all_answered_by_whatever_is_tried() -> None:
+    found = World(RISING, 20, 4).search()
+    assert {len(graded.correct_QK) for graded in found.graded.values()} == {20}
+
+
+def test_the_path_tells_every_candidate_once_with_its_cost() -> None:
+    found = World(RISING, 200, 16).search()
+    trials = found.path.trials
+    assert [trial.candidate for trial in trials] == list(found.graded)
+    assert all(t.num_tokens == t.num_questions * 16 * TOKENS_PER_ANSWER for t in trials)
+    assert all(bool(trial.end) == (trial.num_questions < 200) for trial in trials)
+    grid = len(full_grid(LAST_STEP, SearchConfig()))
+    assert found.path.num_grid_tokens == (grid + 2) * 200 * 16 * TOKENS_PER_ANSWER
