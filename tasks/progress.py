@@ -27,7 +27,7 @@ class StageProgress:
     """Counts the units of one stage."""
 
     def __init__(self, title: str, total: int, artifact: UUID) -> None:
-        self._total, self._artifact = total, artifact
+        self._total, self._done, self._artifact = total, 0, artifact
         self._updated = time.monotonic()
         self._display = current_display()
         if self._display is not None:
@@ -35,12 +35,21 @@ class StageProgress:
 
     def update(self, done: int, note: str = "") -> None:
         """Show that `done` of the units are finished; more than were expected count as all."""
-        done = min(done, self._total)
+        self._done = done = min(done, self._total)
         if self._display is not None:
             self._display.progress.update(self._bar, completed=done, note=note)
         if done >= self._total or time.monotonic() - self._updated > SECONDS_BETWEEN_UPDATES:
             update_progress_artifact(self._artifact, 100 * done / self._total, note or None)
             self._updated = time.monotonic()
+
+    def finish(self) -> None:
+        """Show that the stage is done, though it took fewer units than were expected."""
+        if self._done == self._total:
+            return
+        if self._display is not None:
+            done = max(self._done, 1)
+            self._display.progress.update(self._bar, completed=done, total=done, note="")
+        update_progress_artifact(self._artifact, 100.0)
 
 
 @contextmanager
@@ -48,7 +57,9 @@ def stage_progress(key: str, title: str, total: int) -> Iterator[StageProgress]:
     """A progress artifact with `key`, and a bar on the terminal, for `total` units of work."""
     artifact = create_progress_artifact(0.0, key=key, description=title)
     assert isinstance(artifact, UUID)
-    yield StageProgress(title, total, artifact)
+    progress = StageProgress(title, total, artifact)
+    yield progress
+    progress.finish()
 
 
 def flush_logs() -> None:

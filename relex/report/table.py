@@ -41,10 +41,10 @@ def _row(summary: RunSummary, result: CandidateResult) -> Row:
 
 
 def _validation_cell(decision: Decision, result: CandidateResult) -> str:
-    """`0.738 [0.712, 0.764]`, and on how many questions where these are not all."""
-    fewer = result.num_questions < decision.num_questions
-    accuracy = show_accuracy(result.accuracy, result.interval)
-    return f"{accuracy} on {result.num_questions}" if fewer else accuracy
+    """`0.738 [0.712, 0.764]`, or `0.738 on 20` questions where these are not all."""
+    if result.num_questions < decision.num_questions:
+        return f"{result.accuracy:.3f} on {result.num_questions}"
+    return show_accuracy(result.accuracy, result.interval)
 
 
 def chosen_cell(decision: Decision, result: CandidateResult) -> str:
