@@ -22,8 +22,8 @@ from relex.window import SparseWindow, Window
 BLOCK_ELEMENTS = 1 << 9
 """Elements whose products are summed in float32 before float64 takes over."""
 
-CHUNK_ELEMENTS = 1 << 13
-"""Elements subtracted at once on a CPU, to stay in its cache; a GPU takes whole pieces."""
+CHUNK_BYTES = 3 << 19
+"""Displacements made at once on a CPU, to stay in its cache; a GPU takes whole pieces."""
 
 PIECE_ELEMENTS = 1 << 18
 
@@ -79,8 +79,10 @@ class Piece:
     def displacements(self, scratch: Scratch) -> Iterator[torch.Tensor]:
         """Chunk after chunk, S x M, float32; each lies where the one before it was."""
         num_steps, num_padded = self.snapshot_SM.shape
-        on_cpu = self.base_N.device.type == "cpu"
-        chunk_elements = min(CHUNK_ELEMENTS if on_cpu else num_padded, num_padded)
+        chunk_elements = num_padded
+        if self.base_N.device.type == "cpu":
+            num_blocks = CHUNK_BYTES // (num_steps * BLOCK_ELEMENTS * torch.float32.itemsize)
+            chunk_elements = min(max(num_blocks, 1) * BLOCK_ELEMENTS, num_padded)
         subtract = _SUBTRACT[self.convention]
         for first, last in spans(0, num_padded, chunk_elements):
             shape = (num_steps, last - first)
@@ -112,7 +114,7 @@ class PieceReader:
     ) -> None:
         self.window, self.base, self.steps = window, base, steps
         self._convention = convention
-        self._is_sparse = isinstance(window, SparseWindow) and window.is_sparse
+        self.is_sparse = isinstance(window, SparseWindow) and window.is_sparse
         widths = [
             info.dtype.itemsize for info in [*window.tensors.values(), *base.tensors.values()]
         ]
@@ -131,7 +133,7 @@ class PieceReader:
         self.base.read_into(name, span[0], rows.base_N)
         if not all_finite(rows.base_N):
             raise CheckpointError(f"{self.base.folder}: {name} has values that are not finite")
-        read = self._read_moved if self._is_sparse else self._read_all
+        read = self._read_moved if self.is_sparse else self._read_all
         piece = read(name, span, rows)
         return piece if on_cpu else _copied(piece, host, buffer)
 

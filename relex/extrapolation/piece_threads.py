@@ -99,9 +99,7 @@ class PieceThreads:
             )
             for device in devices
         ]
-        is_remote = reader.window.where.startswith("s3://")
-        least_threads = LEAST_REMOTE_THREADS if is_remote else LEAST_THREADS
-        self._num_threads = max(least_threads, os.cpu_count() or 1)
+        self._num_threads = _num_threads(reader)
         self._local = threading.local()
 
     def __enter__(self) -> Self:
@@ -239,6 +237,15 @@ class PieceThreads:
         with torch.cuda.stream(stream):
             yield scratch
             stream.synchronize()
+
+
+def _num_threads(reader: PieceReader) -> int:
+    num_cores = os.cpu_count() or 1
+    if reader.window.where.startswith("s3://"):
+        return max(LEAST_REMOTE_THREADS, num_cores)
+    # Deltas are decoded in many small steps, each of which needs the interpreter: a second thread
+    # only gets in the way of the first.
+    return 1 if reader.is_sparse else max(LEAST_THREADS, num_cores)
 
 
 def _num_buffers(device: torch.device, memory_bytes: int | None, buffer_bytes: int) -> int:
