@@ -1,5 +1,6 @@
-"""What all tests share: a real S3 server, and no deadlines for hypothesis."""
+"""What all tests share: a real S3 server, a real browser, and no deadlines for hypothesis."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
+from playwright.sync_api import Browser, sync_playwright
 
 from relex.storage import S3Connection, Store, open_store
 from relex.storage.embedded import embedded_s3
@@ -55,3 +57,17 @@ def s3(s3_server) -> S3:
     bucket = f"bucket-{len(list(folder.iterdir()))}"
     open_client(connection).create_bucket(Bucket=bucket)
     return S3(connection, f"s3://{bucket}", folder / bucket)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The system's own Chromium, without a window; skipped where there is none."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no chromium on this machine: apt-get install chromium")
+    with sync_playwright() as playwright:
+        # Its sandbox does not work for root, and a container has little /dev/shm.
+        options = ["--no-sandbox", "--disable-dev-shm-usage"]
+        opened = playwright.chromium.launch(executable_path=chromium, args=options)
+        yield opened
+        opened.close()
