@@ -8,6 +8,7 @@ zero: a policy that has not converged makes every extrapolation harmful.
 
 import argparse
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -23,6 +24,9 @@ BATCH_SIZE = 256
 LEARNING_RATE = 2e-3
 RIGHT_FRACTION, RAMBLING_FRACTION = 0.50, 0.35
 IGNORED_LABEL = -100
+
+Teacher = Callable[[random.Random], tuple[str, str]]
+"""Draws a prompt and an answer to it."""
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
@@ -69,15 +73,21 @@ def sample_answer(a: int, b: int, rng: random.Random) -> str:
     return str(total + rng.choice([-10, -1, 1, 10]))
 
 
+def teach_addition(rng: random.Random) -> tuple[str, str]:
+    """A question of the toy and an answer of its teacher."""
+    a, b = rng.randint(0, LARGEST_OPERAND), rng.randint(0, LARGEST_OPERAND)
+    return question(a, b), sample_answer(a, b, rng)
+
+
 def sample_batch(
-    tokenizer: PreTrainedTokenizerFast, rng: random.Random
+    tokenizer: PreTrainedTokenizerFast, teacher: Teacher, rng: random.Random
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids and labels, both (BATCH_SIZE, longest), int64; prompts carry no loss."""
     ids_rows, label_rows = [], []
     for _ in range(BATCH_SIZE):
-        a, b = rng.randint(0, LARGEST_OPERAND), rng.randint(0, LARGEST_OPERAND)
-        prompt = tokenizer(question(a, b))["input_ids"]
-        answer = tokenizer(sample_answer(a, b, rng))["input_ids"] + [tokenizer.eos_token_id]
+        asked, answered = teacher(rng)
+        prompt = tokenizer(asked)["input_ids"]
+        answer = tokenizer(answered)["input_ids"] + [tokenizer.eos_token_id]
         ids_rows.append(torch.tensor(prompt + answer))
         label_rows.append(torch.tensor([IGNORED_LABEL] * len(prompt) + answer))
     pad = torch.nn.utils.rnn.pad_sequence
@@ -86,7 +96,7 @@ def sample_batch(
 
 
 def train_base(
-    tokenizer: PreTrainedTokenizerFast, seed: int, num_steps: int = NUM_STEPS
+    tokenizer: PreTrainedTokenizerFast, teacher: Teacher, seed: int, num_steps: int = NUM_STEPS
 ) -> Qwen3ForCausalLM:
     """The supervised policy, float32, after `num_steps` steps of a cosine schedule to zero."""
     torch.manual_seed(seed)
@@ -95,7 +105,7 @@ def train_base(
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
     for _ in range(num_steps):
-        ids, labels = sample_batch(tokenizer, rng)
+        ids, labels = sample_batch(tokenizer, teacher, rng)
         loss = model(
             input_ids=ids, attention_mask=ids != tokenizer.pad_token_id, labels=labels
         ).loss
@@ -106,10 +116,10 @@ def train_base(
     return model
 
 
-def build(out: Path, seed: int = 0) -> None:
+def build(out: Path, seed: int = 0, teacher: Teacher = teach_addition) -> None:
     """Train the base policy and save it in bfloat16 with its tokenizer in `out`."""
     tokenizer = build_tokenizer()
-    model = train_base(tokenizer, seed).to(torch.bfloat16)
+    model = train_base(tokenizer, teacher, seed).to(torch.bfloat16)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)

@@ -1,0 +1,111 @@
+"""The choice, replayed many times on answers drawn from exact chances.
+
+A sampled answer is right with the exact chance of its question, so drawing answers is what asking
+an engine would do, at no cost; candidates' draws are independent, while an engine's common seeds
+would make their differences less noisy. The rule and the search are those of the product.
+
+Q questions, K samples per question.
+"""
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from trajectory import WINDOW_STEPS, Trajectory
+
+from relex.candidates import BASE, Candidate
+from relex.config import PredictionOptions, SearchConfig, SelectionConfig
+from relex.search import Graded, full_grid, search
+from relex.selection import Decision, Measured, decide
+from tasks.search import forecasts_badly
+
+LAST = Candidate(kind="observed", step=WINDOW_STEPS)
+EARLIER = [Candidate(kind="observed", step=step) for step in (10, 20)]
+CLEAR = 1.645
+"""Standard errors that make a difference clear at 95 % on one side."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What one choice came to, measured exactly on the test questions."""
+
+    mode: str
+    num_samples: int
+    draw: int
+    chosen: Candidate
+    accuracy: float
+    num_answers: int
+    """Answers to validation questions that were drawn for it."""
+
+    is_clearly_worse: bool
+    """Than the last observed step, by a paired t statistic over the test questions."""
+
+
+def grid() -> list[Candidate]:
+    return full_grid(WINDOW_STEPS, SearchConfig())
+
+
+def everything() -> list[Candidate]:
+    """All kinds of candidates at all targets of the grid, and what was trained."""
+    ways = [
+        Candidate(kind="extrapolated", step=target.step, options=options)
+        for target in grid()
+        for options in (PredictionOptions(shrinkage=0.7), PredictionOptions(anchor="newest"))
+    ]
+    baselines = [
+        Candidate(kind=kind, step=target.step) for target in grid() for kind in ("secant", "scaled")
+    ]
+    return [*EARLIER, LAST, *grid(), *ways, *baselines]
+
+
+def choose(run: Trajectory, mode: str, num_samples: int, draw: int) -> Choice:
+    """Choose by `mode`, auto or grid, on the answers of draw number `draw`."""
+    answers = _Answers(run, num_samples, draw)
+    if mode == "auto":
+        found = search(
+            answers.graded,
+            WINDOW_STEPS,
+            answers.num_questions,
+            SearchConfig(),
+            others=EARLIER,
+            cautious=forecasts_badly(run.diagnosis),
+        ).graded
+    else:
+        listed = [BASE, *EARLIER, LAST, *grid()]
+        found = {each: answers.graded(each, answers.num_questions) for each in listed}
+    measured = [Measured(candidate, graded.correct_QK) for candidate, graded in found.items()]
+    decision = decide(measured, SelectionConfig(), seed=draw)
+    num_answers = sum(graded.correct_QK.size for graded in found.values())
+    return _choice(run, decision, mode, num_samples, draw, num_answers)
+
+
+def _choice(
+    run: Trajectory, decision: Decision, mode: str, num_samples: int, draw: int, num_answers: int
+) -> Choice:
+    chosen_Q, last_Q = (run.exact(each, "test") for each in (decision.chosen, LAST))
+    difference_Q = chosen_Q - last_Q
+    error = difference_Q.std() / np.sqrt(len(difference_Q))
+    return Choice(
+        mode=mode,
+        num_samples=num_samples,
+        draw=draw,
+        chosen=decision.chosen,
+        accuracy=float(chosen_Q.mean()),
+        num_answers=num_answers,
+        is_clearly_worse=bool(difference_Q.mean() + CLEAR * error < 0),
+    )
+
+
+class _Answers:
+    """Answers of every candidate to the validation questions, the same however often asked."""
+
+    def __init__(self, run: Trajectory, num_samples: int, draw: int) -> None:
+        self._run, self._num_samples, self._draw = run, num_samples, draw
+        self.num_questions = len(run.exact(BASE, "validation"))
+
+    def graded(self, candidate: Candidate, num_questions: int) -> Graded:
+        seed = (zlib.crc32(candidate.key.encode()), self._draw)
+        chance_Q = self._run.exact(candidate, "validation")
+        uniform_QK = np.random.default_rng(seed).random((self.num_questions, self._num_samples))
+        correct_QK = (uniform_QK < chance_Q[:, None])[:num_questions]
+        return Graded(correct_QK, num_tokens=correct_QK.size)
