@@ -96,7 +96,7 @@ def sample_batch(
 
 
 def train_base(
-    tokenizer: PreTrainedTokenizerFast, teacher: Teacher, seed: int, num_steps: int = NUM_STEPS
+    tokenizer: PreTrainedTokenizerFast, teacher: Teacher, seed: int, num_steps: int
 ) -> Qwen3ForCausalLM:
     """The supervised policy, float32, after `num_steps` steps of a cosine schedule to zero."""
     torch.manual_seed(seed)
@@ -116,10 +116,12 @@ def train_base(
     return model
 
 
-def build(out: Path, seed: int = 0, teacher: Teacher = teach_addition) -> None:
+def build(
+    out: Path, seed: int = 0, teacher: Teacher = teach_addition, num_steps: int = NUM_STEPS
+) -> None:
     """Train the base policy and save it in bfloat16 with its tokenizer in `out`."""
     tokenizer = build_tokenizer()
-    model = train_base(tokenizer, teacher, seed).to(torch.bfloat16)
+    model = train_base(tokenizer, teacher, seed, num_steps).to(torch.bfloat16)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)

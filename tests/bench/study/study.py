@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from chain import build_chain
 from choice import Choice, choose
 from picture import study_picture
+from reversal import build_reversal
 from summary import RunResult, result_of
 from table import study_page
 from train import settings, train_missing
@@ -35,7 +35,7 @@ def main() -> None:
     arguments = parser.parse_args()
     root, out = arguments.root.resolve(), arguments.out
     if not arguments.as_is:
-        build_chain(root / "chain")
+        build_reversal(root / "reversal")
         train_missing(root)
     out.mkdir(parents=True, exist_ok=True)
     write_study([run for run in map_runs(root) if run.is_done], out)

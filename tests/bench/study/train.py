@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trajectory import CONTINUED_STEPS, Setting, Trajectory
 
-TASKS = ("addition", "chain")
+TASKS = ("addition", "reversal")
 NUM_SEEDS = 5
 
 

@@ -57,7 +57,7 @@ class Trajectory:
     def __init__(self, setting: Setting, root: Path) -> None:
         self.setting = setting
         self.folder = root / "runs" / setting.name
-        self.base = TOY_BASE if setting.task == "addition" else root / "chain" / "base"
+        self.base = TOY_BASE if setting.task == "addition" else root / "reversal" / "base"
         self._tables = root / "exact" / f"{setting.name}.json"
         self._exact: dict[str, dict[str, list[float]]] = (
             json.loads(self._tables.read_text()) if self._tables.exists() else {}
@@ -177,16 +177,16 @@ def study_recipe(setting: Setting, root: Path) -> dict:
     steps = CONTINUED_STEPS[setting.learning_rate]
     recipe |= {"name": "study", "seed": setting.seed, "extrapolation": {"targets": [10 * steps]}}
     recipe["training"] |= {"steps": steps, "learning_rate": setting.learning_rate}
-    if setting.task == "chain":
+    if setting.task == "reversal":
         files = {
-            split: {"kind": "jsonl", "path": str(root / "chain" / f"{split}.jsonl")}
+            split: {"kind": "jsonl", "path": str(root / "reversal" / f"{split}.jsonl")}
             for split in ("train", "validation", "test")
         }
-        recipe["base"] = {"path": str(root / "chain" / "base")}
+        recipe["base"] = {"path": str(root / "reversal" / "base")}
         recipe["problems"] = {
             "train": files["train"],
             "validation": files["validation"],
-            "test": [{"name": "chain", "source": files["test"]}],
+            "test": [{"name": "reversal", "source": files["test"]}],
         }
     return recipe
 
