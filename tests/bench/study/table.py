@@ -25,8 +25,8 @@ INTRODUCTION = """# A study of the choice
 seeds: {runs} runs of GRPO. Each is trained on beyond its window of 30 steps, so that one can see
 what more training would have given. `addition` is the toy of the README, where training mostly
 changes the choice of the first token. `reversal` asks for a number written backwards, where every
-token of an answer must be right. Both have one right answer per question, so accuracies are exact: the
-chance of the right answer from the model's probabilities, over 200 test questions, without the
+token of an answer must be right. Both have one right answer per question, so accuracies are exact:
+the chance of the right answer from the model's probabilities, over 200 test questions, without the
 noise of sampling. Choices are made as the product makes them, on sampled answers to 200 validation
 questions, {draws} times per run with new samples.
 
