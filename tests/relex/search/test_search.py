@@ -97,6 +97,7 @@ def chosen(world: World, rivals: list[Candidate]) -> Candidate:
     return best if best != LAST and gain(best) > 0 else LAST
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(200, 16), (500, 4)])
 def test_the_search_costs_a_third_of_the_grid_and_loses_half_a_point(
     shape: tuple[int, int],
