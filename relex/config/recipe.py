@@ -177,8 +177,11 @@ class Recipe(Strict):
                 f"extrapolation.targets: {inside[0]} is not beyond the window, which ends at step "
                 f"{last}; choose targets above {last}"
             )
-        if len(set(targets)) != len(targets):
-            raise ValueError("extrapolation.targets: a target is listed twice")
+        twice = sorted({target for target in targets if targets.count(target) > 1})
+        if twice:
+            raise ValueError(
+                f"extrapolation.targets: {twice[0]} is listed twice; list each target once"
+            )
         kept = self.training.kept_steps
         missing = [step for step in self.evaluation.observed_steps if step not in kept]
         if missing:
