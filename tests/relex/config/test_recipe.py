@@ -84,6 +84,11 @@ def test_the_last_step_is_always_observed() -> None:
         ("targets: [60,", "targets: [7,", "7 is not beyond the window"),
         ("targets: [60,", "targets: [75,", "extrapolation.targets: 75 is listed twice"),
         ("observed_steps: [10,", "observed_steps: [31,", "31 is not kept in the window"),
+        (
+            "observed_steps: [10,",
+            "denoised_steps: [0]\n  observed_steps: [10,",
+            "evaluation.denoised_steps: 0 is not kept in the window; choose from",
+        ),
         ("  steps: 30", "  steps: 30\n  snapshot_steps: [10, 20]", "the last step 30 must be kept"),
         ("  steps: 30", "  steps: 30\n  snapshot_steps: [0, 30]", "must lie in 1 to 30"),
         ("  steps: 30", "  steps: 30\n  snapshot_steps: [30]", "at least two snapshots"),
