@@ -9,7 +9,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from relex.candidates import BASE, Candidate, WeightSource
+from relex.candidates import BASE, Candidate, WeightSource, denoised
 from relex.digests import sha256_json
 from relex.evaluation import (
     ANSWERS_FILE,
@@ -176,9 +176,16 @@ def open_evaluation(run: Run, factors: Path) -> Iterator[Evaluation]:
 
 def candidates_of(run: Run) -> list[Candidate]:
     """What the recipe lists to compare."""
-    observed = [Candidate(kind="observed", step=step) for step in run.recipe.observed_steps]
-    targets = sorted(run.recipe.extrapolation.listed_targets)
-    return [BASE, *observed, *(Candidate(kind="extrapolated", step=step) for step in targets)]
+    recipe = run.recipe
+    return [
+        BASE,
+        *(Candidate(kind="observed", step=step) for step in recipe.observed_steps),
+        *(denoised(step) for step in sorted(set(recipe.evaluation.denoised_steps))),
+        *(
+            Candidate(kind="extrapolated", step=step)
+            for step in sorted(recipe.extrapolation.listed_targets)
+        ),
+    ]
 
 
 @task(task_run_name="measure candidates", cache_policy=NO_CACHE)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from relex.candidates import Candidate
+from relex.candidates import Candidate, denoised
 from relex.evaluation import Answer, Score, correct_matrix, join_scores
 from relex.extrapolation import Diagnosis, diagnose, open_factors
 from relex.search import Graded, SearchPath, full_grid, search
@@ -50,7 +50,10 @@ def search_candidates(run: Run, evaluation: Evaluation) -> Compared:
             last_step,
             num_questions,
             config,
-            others=[Candidate(kind="observed", step=step) for step in earlier],
+            others=[
+                *(Candidate(kind="observed", step=step) for step in earlier),
+                *(denoised(step) for step in recipe.evaluation.denoised_steps),
+            ],
             cautious=forecasts_badly(diagnose(open_factors(evaluation.factors).table).overall),
         )
     for candidate in found.graded:

@@ -74,3 +74,8 @@ class Candidate(Strict):
 
 
 BASE = Candidate(kind="base", step=0)
+
+
+def denoised(step: int) -> Candidate:
+    """A snapshot of the window as the fit has it: on the directions, at the line's coefficients."""
+    return Candidate(kind="denoised", step=step, options=PredictionOptions(denoise="fitted"))

@@ -188,8 +188,8 @@ BENCHMARKS = (
         domain="out",
         num_questions=272,
         path="math-ai/minervamath",
+        revision="ee46ddc498933b1977577953250ca5c66be64f96",
         question_column="question",
-        note=UNPINNED,
     ),
 )
 

@@ -1,8 +1,15 @@
 """How the trajectory is fitted, and how a candidate is made from the fit."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from relex.config.search import SearchConfig
 from relex.config.strict import Strict
@@ -67,6 +74,18 @@ class ExtrapolationConfig(Strict):
     memory_bytes: int | None = Field(default=None, ge=1_000_000)
     """Memory that the fit may use for weights of the window, in bytes; by default 2 GB on the CPU,
     half of what is free on every GPU."""
+
+    @field_validator("targets", mode="wrap")
+    @classmethod
+    def _check_targets(cls, value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+        """One message in place of one for `auto` and one for the list."""
+        try:
+            return read(value)
+        except ValidationError as error:
+            raise PydanticCustomError(
+                "targets",
+                "input should be auto, or a list of steps beyond the window such as [60, 120]",
+            ) from error
 
     @model_validator(mode="after")
     def _check(self) -> Self:

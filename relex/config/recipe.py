@@ -51,6 +51,10 @@ class EvaluationConfig(Sampling):
     observed_steps: tuple[int, ...] = ()
     """Steps of the window to measure beside the last one, which is always measured."""
 
+    denoised_steps: tuple[int, ...] = ()
+    """Steps of the window to measure denoised too: at the point of the fitted line. A search tries
+    the last step so by itself."""
+
     gpu_memory_fraction: float = Field(default=0.85, gt=0, lt=1)
     """Share of each GPU that vLLM takes."""
 
@@ -177,15 +181,19 @@ class Recipe(Strict):
                 f"extrapolation.targets: {inside[0]} is not beyond the window, which ends at step "
                 f"{last}; choose targets above {last}"
             )
-        if len(set(targets)) != len(targets):
-            raise ValueError("extrapolation.targets: a target is listed twice")
-        kept = self.training.kept_steps
-        missing = [step for step in self.evaluation.observed_steps if step not in kept]
-        if missing:
+        twice = sorted({target for target in targets if targets.count(target) > 1})
+        if twice:
             raise ValueError(
-                f"evaluation.observed_steps: {missing[0]} is not kept in the window; "
-                "choose from training.snapshot_steps"
+                f"extrapolation.targets: {twice[0]} is listed twice; list each target once"
             )
+        kept = self.training.kept_steps
+        for field in ("observed_steps", "denoised_steps"):
+            missing = [step for step in getattr(self.evaluation, field) if step not in kept]
+            if missing:
+                raise ValueError(
+                    f"evaluation.{field}: {missing[0]} is not kept in the window; "
+                    "choose from training.snapshot_steps"
+                )
         if self.extrapolation.rank > len(kept):
             raise ValueError(
                 f"extrapolation.rank: {self.extrapolation.rank} is above the number of snapshots, "

@@ -22,7 +22,8 @@ class SearchConfig(Strict):
     after them finalists answer all."""
 
     min_questions: int = Field(default=20, ge=1)
-    """Fewest questions that anything is judged by."""
+    """Fewest questions that anything is judged by. Where samples are few they are as many as make a
+    loss of `collapse` clear, but no more than half of all."""
 
     num_survivors: int = Field(default=4, ge=1)
     """Candidates that answer more than the first questions."""

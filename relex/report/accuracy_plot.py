@@ -46,12 +46,17 @@ def _title(summary: RunSummary) -> str:
     if decision.chosen == decision.last_observed:
         return f"{decision.chosen.label.capitalize()} is kept: {_why_kept(decision)}"
     last = decision.result(decision.last_observed)
-    how = (
-        f"Extrapolating {summary.last_step} trained steps to {decision.chosen.label}"
-        if decision.chosen.kind in BEYOND
-        else f"Going back to {decision.chosen.label}"
-    )
-    return f"{how} lifts accuracy from {last.accuracy:.3f} to {chosen.accuracy:.3f}"
+    return f"{_how(summary)} lifts accuracy from {last.accuracy:.3f} to {chosen.accuracy:.3f}"
+
+
+def _how(summary: RunSummary) -> str:
+    """What was done to reach the chosen candidate."""
+    chosen = summary.decision.chosen
+    if chosen.kind in BEYOND:
+        return f"Extrapolating {summary.last_step} trained steps to {chosen.label}"
+    if chosen.kind == "denoised":
+        return f"Denoising step {chosen.step}"
+    return f"Going back to {chosen.label}"
 
 
 def _why_kept(decision: Decision) -> str:

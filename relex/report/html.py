@@ -13,15 +13,20 @@ CHOSEN_ROW = re.compile(rf"<tr>(?=(?:(?!</tr>).)*{CHOSEN_MARK})", re.DOTALL)
 STYLE = """
 :root { color-scheme: light; }
 body { font: 16px/1.55 system-ui, sans-serif; color: #222; background: #fff;
-       max-width: 960px; margin: 2rem auto; padding: 0 1rem; }
+       max-width: 1120px; margin: 2rem auto; padding: 0 1rem; }
+p, ul { max-width: 860px; }
 h1 { font-size: 1.4rem; color: #6e6e6e; font-weight: 500; }
 h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-img { max-width: 100%; height: auto; margin: 1rem 0; }
-table { border-collapse: collapse; display: block; overflow-x: auto; font-size: 0.92rem; }
-th, td { padding: 0.35rem 0.8rem; border-bottom: 1px solid #e3e3e3; text-align: left;
+img { width: 900px; max-width: 100%; height: auto; margin: 1rem 0; }
+table { border-collapse: collapse; display: block; overflow-x: auto; font-size: 0.88rem;
+        margin-bottom: 1.2rem; }
+th, td { padding: 0.3rem 0.6rem; border-bottom: 1px solid #e3e3e3; text-align: left;
          white-space: nowrap; font-variant-numeric: tabular-nums; }
 th { color: #6e6e6e; font-weight: 500; }
+th:first-child, td:first-child { position: sticky; left: 0; background: #fff; }
 tr.chosen td { font-weight: 600; background: #fbf9dd; }
+@media (max-width: 600px) { body { font-size: 15px; }
+  table { font-size: 0.8rem; } th, td { padding: 0.3rem 0.4rem; } }
 code { background: #f4f4f4; padding: 0.1rem 0.3rem; border-radius: 3px; overflow-wrap: anywhere; }
 """
 PAGE = """<!doctype html>

@@ -2,19 +2,31 @@
 
 Accuracy over the target rises and then collapses. So on a few questions the search goes outwards
 until it clearly falls, looks around the best target (nearer and farther by half a stride, shrunk,
-from the newest snapshot, and the baselines without directions), and lets the better candidates
-answer more questions, the best of these all (successive halving, Jamieson and Talwalkar 2016, with
-common questions and seeds). Candidates are compared question by question.
+from the newest snapshot, and the baselines without directions), tries the last step denoised, and
+lets the better candidates answer more questions, the best of these all (successive halving,
+Jamieson and Talwalkar 2016, with common questions and seeds). Candidates are compared question by
+question.
+
+With few samples per question a few questions tell nothing. Then more are asked of fewer targets,
+which lie farther from each other.
 
 The search depends on nothing but the measurements: whoever keeps them can replay it.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from relex.candidates.candidate import BASE, Candidate
+from relex.candidates.candidate import BASE, Candidate, denoised
 from relex.config import PredictionOptions, SearchConfig
-from relex.search.grid import full_grid, near_targets, neighbours, way_outwards
+from relex.search.grid import (
+    STRIDE,
+    WIDE_STRIDE,
+    full_grid,
+    near_targets,
+    neighbours,
+    way_outwards,
+)
 from relex.search.path import SearchPath
 from relex.search.trials import Graded, Measure, Trials
 
@@ -54,7 +66,6 @@ class _Search:
         self._trials = Trials(measure)
         self._last_step, self._config = last_step, config
         self._last = Candidate(kind="observed", step=last_step)
-        self._rungs = rungs(num_questions, config)
         self._num_questions = num_questions
         self._grid = full_grid(last_step, config)
         self._rivals: list[Candidate] = []
@@ -65,6 +76,9 @@ class _Search:
         self._trials.measure(BASE, self._num_questions, "where it began")
         num_all = len(self._grid) + 2 + len(others)
         self._grid_tokens = round(num_all * self._cost(self._num_questions))
+        spread = self._trials.compare(BASE, self._last).variance
+        self._rungs = rungs(self._num_questions, self._config, spread)
+        self._stride = self._affordable_stride()
         if cautious:
             self._try_all(
                 near_targets(self._last_step, self._config), "near, as it forecasts badly"
@@ -73,7 +87,7 @@ class _Search:
         if self._is_below(self._best_target()):
             self._try_all(near_targets(self._last_step, self._config), "near")
         self._look_around(self._best_target())
-        self._try_all(others, "trained")
+        self._try_all([denoised(self._last_step), *others], "trained")
         stopped = self._halve()
         path = SearchPath(
             trials=self._trials.records(),
@@ -84,10 +98,17 @@ class _Search:
         )
         return Found(self._trials.graded, path)
 
+    def _affordable_stride(self) -> float:
+        """The wide one when the tokens do not reach to the farthest target and its neighbours."""
+        num_questions = self._rungs[0]
+        left = self._budget - self._trials.num_tokens - self._reserve(num_questions)
+        num_needed = len(way_outwards(self._last_step, self._config)) + 2
+        return STRIDE if left >= num_needed * self._cost(num_questions) else WIDE_STRIDE
+
     def _go_outwards(self) -> None:
         """Try farther and farther targets until accuracy has clearly fallen."""
         num_worse = 0
-        for candidate in way_outwards(self._last_step, self._config):
+        for candidate in way_outwards(self._last_step, self._config, self._stride):
             best = self._best_target() or self._last
             if not self._try(candidate, "on the way outwards"):
                 return
@@ -105,7 +126,8 @@ class _Search:
         """Half strides, other ways to reach the same target, and the baselines."""
         if best is None:
             return
-        self._try_all(neighbours(best.step, self._last_step, self._config), "around the best")
+        beside = neighbours(best.step, self._last_step, self._config, self._stride)
+        self._try_all(beside, "around the best")
         shrunk = PredictionOptions(shrinkage=SHRINKAGE)
         newest = PredictionOptions(anchor="newest")
         for options in (shrunk, newest):
@@ -193,10 +215,13 @@ class _Search:
 
     def _afford(self, candidate: Candidate, num_questions: int, reserve: float) -> bool:
         cost = self._cost(num_questions - self._trials.num_answered(candidate))
-        budget = self._config.budget_fraction * self._grid_tokens
-        affordable = self._trials.num_tokens + cost + reserve <= budget
+        affordable = self._trials.num_tokens + cost + reserve <= self._budget
         self._is_broke |= not affordable
         return affordable
+
+    @property
+    def _budget(self) -> float:
+        return self._config.budget_fraction * self._grid_tokens
 
     def _cost(self, num_questions: int) -> float:
         return num_questions * self._trials.graded[self._last].tokens_per_question
@@ -221,11 +246,16 @@ def _is_first_extrapolated(candidate: Candidate, kept: Sequence[Candidate]) -> b
     return candidate.kind == "extrapolated" and all(c.kind != "extrapolated" for c in kept)
 
 
-def rungs(num_questions: int, config: SearchConfig) -> list[int]:
-    """Numbers of questions, ascending and each at least twice the one before; the last is all."""
+def rungs(num_questions: int, config: SearchConfig, variance: float) -> list[int]:
+    """Numbers of questions, ascending and each at least twice the one before; the last is all.
+
+    `variance` is that of a question's difference between two candidates.
+    """
+    clear = math.ceil(variance * (config.num_errors / config.collapse) ** 2)
+    fewest = max(config.min_questions, min(clear, num_questions // 2))
     numbers: list[int] = []
     for fraction in config.question_fractions:
-        number = max(config.min_questions, round(fraction * num_questions))
+        number = max(fewest, round(fraction * num_questions))
         if 2 * number <= num_questions and (not numbers or number >= 2 * numbers[-1]):
             numbers.append(number)
     return [*numbers, num_questions]

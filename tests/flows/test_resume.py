@@ -1,6 +1,7 @@
 """A run that is killed at any stage continues there."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import psutil
 import pytest
 import yaml
 
+from relex.evaluation import read_answers
 from relex.report import RunSummary
 
 pytestmark = pytest.mark.slow
@@ -29,6 +31,9 @@ KILL_AT = (
     "in MLflow",
     "report in",
 )
+# In the middle of the first questions, and of those that only the better candidates answer.
+SEARCH_KILL_AT = ("measured k = 8 on questions 1 to 25", " on questions 26 to 50")
+PARTS = "s3/relex/runs/*/scores/validation/*/questions-*"
 
 
 @pytest.fixture
@@ -48,6 +53,7 @@ def small_recipe(tmp_path) -> Path:
         "engine": "transformers",
         "samples_per_question": 2,
         "observed_steps": [3],
+        "denoised_steps": [6],
     }
     recipe["problems"]["validation"]["limit"] = 50
     recipe["problems"]["test"][0]["source"]["limit"] = 50
@@ -112,6 +118,53 @@ def test_a_run_that_is_killed_at_every_stage_ends_as_if_it_never_was(
     assert model_of(killed) == model_of(whole)
     assert list(killed.glob("s3/relex/runs/*/window/*")) == []
     assert list(killed.glob("s3/relex/runs/*/factors/*")) != []
+
+
+def test_a_search_that_is_killed_takes_the_same_path_and_asks_nothing_twice(
+    small_recipe, tmp_path, build_environment
+):
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    recipe = yaml.safe_load(small_recipe.read_text())
+    recipe["extrapolation"] = {"targets": "auto", "search": {"farthest": 3, "budget_fraction": 0.9}}
+    small_recipe.write_text(yaml.safe_dump(recipe))
+    kept: dict[Path, tuple[int, bytes]] = {}
+    for words in SEARCH_KILL_AT:
+        process = start(small_recipe, build_environment(killed))
+        wait_for_words(process, words)
+        kill(process)
+        assert kept.items() <= scores_of(killed).items()
+        kept = scores_of(killed)
+    shutil.copytree(killed / "s3", whole / "s3")
+    for folder in whole.glob("s3/relex/runs/*/scores"):
+        shutil.rmtree(folder)
+    for home in (killed, whole):
+        with start(small_recipe, build_environment(home)) as process:
+            output, _ = process.communicate()
+        assert process.returncode == 0, output
+    assert kept.items() <= scores_of(killed).items()  # what was stored is not generated again
+    found = summary_of(killed)
+    assert found.search == summary_of(whole).search
+    assert found.decision == summary_of(whole).decision
+    assert answers_to_validation(killed) == answers_to_validation(whole)
+    assert found.search.num_tokens == sum(answers_to_validation(killed).values())
+
+
+def scores_of(home: Path) -> dict[Path, tuple[int, bytes]]:
+    """Time and bytes of every stored file of the validation answers that are whole."""
+    folders = [path.parent for path in home.glob(f"{PARTS}/manifest.json")]
+    files = [path for folder in folders for path in folder.iterdir()]
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+
+def answers_to_validation(home: Path) -> dict[tuple[str, str, int], int]:
+    """Tokens by candidate, question and sample; each was stored once."""
+    tokens: dict[tuple[str, str, int], int] = {}
+    for path in home.glob(f"{PARTS}/answers.jsonl"):
+        for answer in read_answers(path):
+            asked = (path.parts[-3], answer.question_id, answer.sample)
+            assert asked not in tokens
+            tokens[asked] = answer.num_tokens
+    return tokens
 
 
 def summary_of(home: Path) -> RunSummary:

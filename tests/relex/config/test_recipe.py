@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import BaseModel
 
-from relex.config import Recipe, dump_recipe, load_recipe, parse_recipe
+from relex.config import Recipe, check_recipe, dump_recipe, load_recipe, parse_recipe
 from relex.errors import RecipeError
 
 RECIPES = Path(__file__).parents[3] / "deployments" / "recipes"
@@ -81,8 +82,13 @@ def test_the_last_step_is_always_observed() -> None:
         ("learning_rate: 1.0e-5", "learning_rate: .nan", "training.learning_rate: "),
         ("targets: [60,", "targets: [30,", "30 is not beyond the window, which ends at step 30"),
         ("targets: [60,", "targets: [7,", "7 is not beyond the window"),
-        ("targets: [60,", "targets: [75,", "extrapolation.targets: a target is listed twice"),
+        ("targets: [60,", "targets: [75,", "extrapolation.targets: 75 is listed twice"),
         ("observed_steps: [10,", "observed_steps: [31,", "31 is not kept in the window"),
+        (
+            "observed_steps: [10,",
+            "denoised_steps: [0]\n  observed_steps: [10,",
+            "evaluation.denoised_steps: 0 is not kept in the window; choose from",
+        ),
         ("  steps: 30", "  steps: 30\n  snapshot_steps: [10, 20]", "the last step 30 must be kept"),
         ("  steps: 30", "  steps: 30\n  snapshot_steps: [0, 30]", "must lie in 1 to 30"),
         ("  steps: 30", "  steps: 30\n  snapshot_steps: [30]", "at least two snapshots"),
@@ -109,6 +115,31 @@ def test_a_fault_is_one_clear_line(old: str, new: str, message: str) -> None:
     assert message in str(error.value)
     assert str(error.value).startswith("my.yaml: ")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("targets", "found"),
+    [
+        ("autoo", "'autoo'"),
+        ("60", "60"),
+        ("[]", "[]"),
+        ('[60, "x"]', "[60, 'x']"),
+        ("[60.5]", "[60.5]"),
+        ("", "None"),
+        ("{from: 60}", "{'from': 60}"),
+    ],
+)
+def test_targets_that_are_neither_auto_nor_steps_are_one_clear_line(
+    targets: str, found: str
+) -> None:
+    given = yaml.safe_load(TOY)
+    given["extrapolation"]["targets"] = yaml.safe_load(targets)
+    with pytest.raises(RecipeError) as error:
+        check_recipe(given, "my.yaml")
+    assert str(error.value) == (
+        "my.yaml: extrapolation.targets: input should be auto, or a list of steps beyond the "
+        f"window such as [60, 120], found {found}"
+    )
 
 
 def test_all_faults_are_told_at_once() -> None:

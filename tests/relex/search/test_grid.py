@@ -4,7 +4,7 @@ import pytest
 
 from relex.config import SearchConfig
 from relex.search import full_grid
-from relex.search.grid import near_targets, neighbours, way_outwards
+from relex.search.grid import WIDE_STRIDE, near_targets, neighbours, way_outwards
 from relex.search.search import rungs
 
 CONFIG = SearchConfig()
@@ -36,4 +36,27 @@ def test_every_target_lies_beyond_the_window_and_is_listed_once(last_step: int) 
     [(1000, [62, 250, 1000]), (200, [20, 50, 200]), (100, [20, 100]), (30, [30])],
 )
 def test_rungs_at_least_double_up_to_all_questions(num_questions: int, expected: list[int]) -> None:
-    assert rungs(num_questions, CONFIG) == expected
+    assert rungs(num_questions, CONFIG, variance=0.05) == expected
+
+
+@pytest.mark.parametrize(("num_questions", "first"), [(1000, 108), (250, 108), (200, 100)])
+def test_the_first_questions_make_a_collapse_clear_but_are_no_more_than_half(
+    num_questions: int, first: int
+) -> None:
+    variance = 0.4
+    assert rungs(num_questions, CONFIG, variance)[0] == first
+    if first < num_questions / 2:
+        error = (variance / first) ** 0.5
+        assert CONFIG.num_errors * error == pytest.approx(CONFIG.collapse, rel=0.01)
+
+
+def test_wide_strides_reach_as_far_with_half_the_targets() -> None:
+    wide = [candidate.step for candidate in way_outwards(100, CONFIG, WIDE_STRIDE)]
+    assert wide == [200, 400, 800]
+    assert [c.step for c in neighbours(400, 100, CONFIG, WIDE_STRIDE)] == [283, 566]
+
+
+def test_the_farthest_target_is_tried_where_it_is_a_stride() -> None:
+    near = SearchConfig(farthest=4)
+    assert [candidate.step for candidate in way_outwards(100, near)] == [141, 200, 283, 400]
+    assert full_grid(100, near)[-1].step == 400

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from relex.selection import holm
 
@@ -25,6 +26,17 @@ def test_what_is_rejected_is_what_the_step_down_procedure_rejects(p_values, alph
             break
         rejected.add(index)
     assert {i for i, corrected in enumerate(holm(p_values)) if corrected <= alpha} == rejected
+
+
+@pytest.mark.parametrize("resemblance", [0.0, 0.5, 0.95])
+def test_one_true_hypothesis_or_more_is_rejected_in_at_most_5_percent_of_studies(resemblance):
+    """Four true hypotheses beside two false ones, with statistics that resemble each other."""
+    num_studies, rng = 4000, np.random.default_rng(0)
+    common_S1, own_SH = rng.standard_normal((num_studies, 1)), rng.standard_normal((num_studies, 6))
+    statistic_SH = resemblance**0.5 * common_S1 + (1 - resemblance) ** 0.5 * own_SH
+    p_value_SH = stats.norm.sf(statistic_SH + [0, 0, 0, 0, 3, 3])
+    is_wrong = [min(holm(p_values)[:4]) <= 0.05 for p_values in p_value_SH.tolist()]
+    assert np.mean(is_wrong) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / num_studies)
 
 
 @given(P_VALUES)

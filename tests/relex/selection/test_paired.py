@@ -43,6 +43,29 @@ def test_with_single_samples_it_is_the_exact_mcnemar_test(num_repairs, num_regre
     assert (ours.repairs, ours.regressions) == (num_repairs, num_regressions)
 
 
+@settings(max_examples=50)
+@given(st.integers(0, 80), st.integers(1, 80), st.integers(0, 20))
+def test_the_exact_mcnemar_test_agrees_with_scipy_for_any_counts(repairs, regressions, both):
+    candidate_QK = np.repeat([True, False, True], [repairs, regressions, both])[:, None]
+    reference_QK = np.repeat([False, True, True], [repairs, regressions, both])[:, None]
+    mcnemar = stats.binomtest(repairs, repairs + regressions, alternative="greater").pvalue
+    assert paired_test(candidate_QK, reference_QK, CONFIG, seed=0).p_value == pytest.approx(mcnemar)
+
+
+def test_the_interval_of_the_difference_agrees_with_the_paired_bootstrap_of_scipy():
+    candidate_QK, reference_QK = draw_pair(np.random.default_rng(3), 150, 4, gain=0.1)
+    ours = paired_test(candidate_QK, reference_QK, SelectionConfig(num_resamples=20_000), seed=1)
+    theirs = stats.bootstrap(
+        (candidate_QK.mean(axis=1), reference_QK.mean(axis=1)),
+        lambda one, other, axis: one.mean(axis=axis) - other.mean(axis=axis),
+        paired=True,
+        n_resamples=20_000,
+        method="percentile",
+        rng=np.random.default_rng(2),
+    ).confidence_interval
+    assert (ours.interval.low, ours.interval.high) == pytest.approx(theirs, abs=0.003)
+
+
 def test_with_a_required_gain_the_p_value_agrees_with_scipy_on_the_shifted_differences():
     candidate_QK, reference_QK = draw_pair(np.random.default_rng(6), 12, 4, gain=0.2)
     exact = stats.permutation_test(

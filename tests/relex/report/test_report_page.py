@@ -1,0 +1,71 @@
+"""The page in a real browser, for a run that has everything a report can tell."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from relex.candidates import Candidate
+from relex.checkpoints import Checkpoint
+from relex.config import SearchConfig
+from relex.extrapolation import fit_factors
+from relex.report import write_report
+from relex.search import Graded, search
+from relex.selection import Measured
+from relex.selection.habits import Habits
+from relex.window import open_window
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "tied"
+NUM_QUESTIONS, NUM_SAMPLES = 100, 4
+DESKTOP, PHONE = (1200, 900), (390, 844)
+
+
+def answers(candidate: Candidate, num_questions: int) -> Graded:
+    """Accuracy rises to step 120 and then falls."""
+    accuracy = 0.55 + 0.2 * (1 - abs(np.log2(max(candidate.step, 15) / 120)) / 3)
+    ease_QK = np.random.default_rng(candidate.step).random((NUM_QUESTIONS, NUM_SAMPLES))
+    correct_QK = (ease_QK < accuracy)[:num_questions]
+    return Graded(correct_QK, correct_QK.size * 123)
+
+
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory, summarise) -> Path:
+    found = search(answers, 30, NUM_QUESTIONS, SearchConfig(budget_fraction=0.6))
+    levels = ("Level 1", "Level 5", "intermediate algebra", "counting and probability")
+    measured = [
+        Measured(
+            candidate,
+            graded.correct_QK,
+            Habits(
+                truncated_fraction=0.2 if candidate.step == 120 else 0.01,
+                repeating_fraction=0.003,
+                correct_tokens=312.4,
+                format_value=0.97,
+            ),
+            (levels * NUM_QUESTIONS)[: len(graded.correct_QK)],
+        )
+        for candidate, graded in found.graded.items()
+    ]
+    summary = summarise(measured).model_copy(update={"search": found.path})
+    folder = tmp_path_factory.mktemp("page")
+    window, base = open_window(str(GOLDEN / "steps")), Checkpoint(GOLDEN / "base")
+    write_report(summary, fit_factors(window, base, folder / "factors"), folder / "report")
+    return folder / "report" / "report.html"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "height"), [DESKTOP, PHONE])
+def test_nothing_sticks_out_and_every_picture_loads(browser, page_file, width, height):
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.goto(page_file.as_uri())
+    assert page.title() == "toy-12345678"
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    widths = page.evaluate("[...document.images].map(i => [i.naturalWidth, i.clientWidth])")
+    assert len(widths) == 2
+    assert all(natural > 0 and 0 < shown <= width for natural, shown in widths)
+    tables = page.evaluate(
+        "[...document.querySelectorAll('table')].map(t => t.scrollWidth - t.clientWidth)"
+    )
+    assert len(tables) == 6
+    assert width < DESKTOP[0] or set(tables) == {0}  # a phone scrolls inside a table
+    page.close()
