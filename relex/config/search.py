@@ -25,12 +25,12 @@ class SearchConfig(Strict):
     """Fewest questions that anything is judged by. Where samples are few they are as many as make a
     loss of `collapse` clear, but no more than half of all."""
 
-    num_survivors: int = Field(default=4, ge=1)
+    num_survivors: int = Field(default=6, ge=1)
     """Candidates that answer more than the first questions."""
 
     num_finalists: int = Field(default=2, ge=1)
-    """Candidates that answer all questions beside the last observed step and the base; the best
-    extrapolated one is among them unless it is clearly worse than the last observed step."""
+    """Candidates that answer all questions beside the last observed step; the best extrapolated one
+    is among them unless it is clearly worse than the last observed step."""
 
     num_errors: float = Field(default=1.64, gt=0)
     """Standard errors that make a difference clear; 1.64 is 95 % on one side."""

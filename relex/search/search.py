@@ -2,10 +2,10 @@
 
 Accuracy over the target rises and then collapses. So on a few questions the search goes outwards
 until it clearly falls, looks around the best target (nearer and farther by half a stride, shrunk,
-from the newest snapshot, and the baselines without directions), tries the last step denoised, and
-lets the better candidates answer more questions, the best of these all (successive halving,
-Jamieson and Talwalkar 2016, with common questions and seeds). Candidates are compared question by
-question.
+from the newest snapshot, and the baselines without directions), goes on along the secant and the
+best of these ways, tries the last step denoised, and lets the better candidates answer more
+questions, the best of these all (successive halving, Jamieson and Talwalkar 2016, with common
+questions and seeds). Candidates are compared question by question.
 
 With few samples per question a few questions tell nothing. Then more are asked of fewer targets,
 which lie farther from each other.
@@ -32,6 +32,7 @@ from relex.search.trials import Graded, Measure, Trials
 
 SHRINKAGE = 0.7
 NUM_WORSE = 2
+BEYOND = ("extrapolated", "secant", "scaled")
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def search(
 
     `others` (earlier observed or denoised steps) take part from the first questions on. With
     `cautious`, for windows that forecast badly, the nearest targets are tried first; nothing is
-    left out for it. The base and the last observed step answer all questions.
+    left out for it. The last observed step answers all questions.
     """
     return _Search(measure, last_step, num_questions, config).run(others, cautious)
 
@@ -73,7 +74,8 @@ class _Search:
 
     def run(self, others: Sequence[Candidate], cautious: bool) -> Found:
         self._trials.measure(self._last, self._num_questions, "what has to be beaten")
-        self._trials.measure(BASE, self._num_questions, "where it began")
+        self._trials.measure(BASE, self._num_of_base(), "where it began")
+        self._trials.end(BASE, "not a rival")
         num_all = len(self._grid) + 2 + len(others)
         self._grid_tokens = round(num_all * self._cost(self._num_questions))
         spread = self._trials.compare(BASE, self._last).variance
@@ -135,6 +137,23 @@ class _Search:
             self._try(again, "around the best")
         for kind in ("secant", "scaled"):
             self._try(Candidate(kind=kind, step=best.step), "baseline")
+        # Secants have their top elsewhere, and it is often the highest (docs/study.md).
+        self._walk(Candidate(kind="secant", step=best.step))
+        self._walk(self._ranked(self._rivals)[0])
+
+    def _walk(self, start: Candidate) -> None:
+        """Half strides along the way of `start`, as long as one of them is better."""
+        best = start
+        while best in self._trials and best.kind in BEYOND:
+            beside = neighbours(best.step, self._last_step, self._config, self._stride)
+            steps = [target.step for target in beside]
+            on_the_way = [best.model_copy(update={"step": step}) for step in steps]
+            self._try_all(on_the_way, f"beside {best.label}")
+            tried = [each for each in (best, *on_the_way) if each in self._trials]
+            better = self._ranked(tried)[0]
+            if better == best:
+                return
+            best = better
 
     def _halve(self) -> str:
         """The better ones answer more questions; returns why the search ended."""
@@ -222,6 +241,11 @@ class _Search:
     @property
     def _budget(self) -> float:
         return self._config.budget_fraction * self._grid_tokens
+
+    def _num_of_base(self) -> int:
+        """Enough to tell how answers spread: the base is no rival of anything."""
+        fraction = self._config.question_fractions[-1]
+        return max(self._config.min_questions, round(fraction * self._num_questions))
 
     def _cost(self, num_questions: int) -> float:
         return num_questions * self._trials.graded[self._last].tokens_per_question

@@ -52,6 +52,7 @@ class World:
         self._ease_Q = rng.beta(1, 1, num_questions)
         self._common_QK = rng.standard_normal((num_questions, num_samples))
         self.baseline_loss, self.denoised_gain = 0.08, 0.0
+        self.secant_lag = 1.0
         self.asked: list[tuple[Candidate, int]] = []
 
     def measure(self, candidate: Candidate, num_questions: int) -> Graded:
@@ -70,6 +71,8 @@ class World:
 
     def truth(self, candidate: Candidate) -> float:
         step = min(candidate.step, LAST_STEP) if candidate.kind == "observed" else candidate.step
+        if candidate.kind == "secant":
+            step *= self.secant_lag
         change = {
             "secant": -self.baseline_loss,
             "scaled": -self.baseline_loss,
@@ -129,7 +132,7 @@ def test_nothing_is_followed_where_extrapolation_is_harmful() -> None:
     falling = curve({1: 0.5, 30: 0.8, 40: 0.6, 60: 0.3, 120: 0.02})
     found = World(falling, 200, 16).search()
     assert max(candidate.step for candidate in found.graded) <= 60
-    assert [c for c in finished(found) if c.step > 36] == []
+    assert [c for c in finished(found) if c.step * c.options.shrinkage > 36] == []
 
 
 def test_nearer_targets_are_tried_where_the_first_is_worse_than_the_last_step() -> None:
@@ -142,9 +145,18 @@ def test_a_second_peak_is_found_behind_a_dip() -> None:
     assert any(candidate.step >= 120 for candidate in finished(found))
 
 
-def test_the_last_observed_step_and_the_base_answer_all_questions() -> None:
+def test_the_last_observed_step_answers_all_questions_and_the_base_a_quarter() -> None:
     found = World(FLAT, 100, 1).search()
-    assert len(found.graded[LAST].correct_QK) == len(found.graded[BASE].correct_QK) == 100
+    assert len(found.graded[LAST].correct_QK) == 100
+    assert len(found.graded[BASE].correct_QK) == 25
+
+
+def test_a_secant_that_is_better_is_followed_to_its_own_top() -> None:
+    world = World(RISING, 200, 16)
+    world.secant_lag = 0.7
+    world.baseline_loss = -0.06
+    best = chosen(world, finished(world.search()))
+    assert best.kind == "secant" and 140 <= best.step <= 202
 
 
 def test_other_ways_and_the_baselines_are_tried_at_the_best_target() -> None:
