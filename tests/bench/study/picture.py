@@ -12,7 +12,7 @@ from relex.report import style
 
 HEIGHT_INCHES = 5.6
 EVERY = 5
-TITLE = "Where rank-1 targets beat the last trained step they are chosen, elsewhere it is kept"
+TITLE = "Extrapolation is taken where it helps; where it harms, step 30 is kept"
 TICKS = (10, 30, 60, 120, 300)
 
 
@@ -56,7 +56,9 @@ def _draw(axes: Axes, run: Trajectory, choice: Choice) -> None:
     trained = [step for step in (10, 20, WINDOW_STEPS, *run.continued_steps) if step % EVERY == 0]
     observed = [Candidate(kind="observed", step=step) for step in trained]
     _line(axes, run, observed, color=style.BLACK, label="really trained")
-    _line(axes, run, [LAST, *grid()], color=style.BLUE, label="rank-1 targets of the window")
+    _line(axes, run, [LAST, *grid()], color=style.BLUE, label="rank-1 targets")
+    secants = [Candidate(kind="secant", step=target.step) for target in grid()]
+    _line(axes, run, [LAST, *secants], color=style.GREEN, label="secants")
     axes.plot(
         [choice.chosen.step],
         [choice.accuracy],
@@ -66,7 +68,7 @@ def _draw(axes: Axes, run: Trajectory, choice: Choice) -> None:
         markeredgecolor=style.BLACK,
         markeredgewidth=0.6,
         linestyle="none",
-        label="chosen with targets: auto",
+        label="chosen by targets: auto",
         zorder=5,
     )
 
