@@ -21,12 +21,6 @@ class Comparison:
 
     difference: float
     error: float
-    num_questions: int
-
-    @property
-    def variance(self) -> float:
-        """Of the difference on one question."""
-        return self.error**2 * self.num_questions
 
     def is_clearly_below(self, bound: float, num_errors: float) -> bool:
         """Whether the difference is below `bound` by more than `num_errors` standard errors."""
@@ -41,5 +35,4 @@ def compare(one_QK: npt.NDArray[np.bool_], other_QK: npt.NDArray[np.bool_]) -> C
     return Comparison(
         difference=float(difference_Q.mean()),
         error=math.sqrt(squares / num_both / num_both),
-        num_questions=num_both,
     )

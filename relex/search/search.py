@@ -11,11 +11,16 @@ With few samples per question a few questions tell nothing. Then more are asked 
 which lie farther from each other.
 
 The search depends on nothing but the measurements: whoever keeps them can replay it.
+
+Q questions, K samples per question.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 from relex.candidates.candidate import BASE, Candidate, denoised
 from relex.config import PredictionOptions, SearchConfig
@@ -78,8 +83,8 @@ class _Search:
         self._trials.end(BASE, "not a rival")
         num_all = len(self._grid) + 2 + len(others)
         self._grid_tokens = round(num_all * self._cost(self._num_questions))
-        spread = self._trials.compare(BASE, self._last).variance
-        self._rungs = rungs(self._num_questions, self._config, spread)
+        correct_QK = self._trials.graded[self._last].correct_QK
+        self._rungs = rungs(correct_QK, self._config)
         self._stride = self._affordable_stride()
         if cautious:
             self._try_all(
@@ -270,11 +275,15 @@ def _is_first_extrapolated(candidate: Candidate, kept: Sequence[Candidate]) -> b
     return candidate.kind == "extrapolated" and all(c.kind != "extrapolated" for c in kept)
 
 
-def rungs(num_questions: int, config: SearchConfig, variance: float) -> list[int]:
+def rungs(correct_QK: npt.NDArray[np.bool_], config: SearchConfig) -> list[int]:
     """Numbers of questions, ascending and each at least twice the one before; the last is all.
 
-    `variance` is that of a question's difference between two candidates.
+    The answers of the last observed step say how much a difference on one question varies, at most:
+    as it does when the answers of two candidates have nothing in common.
     """
+    num_questions, num_samples = correct_QK.shape
+    accuracy = float(correct_QK.mean())
+    variance = 2 * accuracy * (1 - accuracy) / num_samples
     clear = math.ceil(variance * (config.num_errors / config.collapse) ** 2)
     fewest = max(config.min_questions, min(clear, num_questions // 2))
     numbers: list[int] = []

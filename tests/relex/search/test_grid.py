@@ -1,5 +1,7 @@
 """Where the search may look."""
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from relex.config import SearchConfig
@@ -36,18 +38,22 @@ def test_every_target_lies_beyond_the_window_and_is_listed_once(last_step: int) 
     [(1000, [62, 250, 1000]), (200, [20, 50, 200]), (100, [20, 100]), (30, [30])],
 )
 def test_rungs_at_least_double_up_to_all_questions(num_questions: int, expected: list[int]) -> None:
-    assert rungs(num_questions, CONFIG, variance=0.05) == expected
+    assert rungs(half_right(num_questions, 16), CONFIG) == expected
 
 
-@pytest.mark.parametrize(("num_questions", "first"), [(1000, 108), (250, 108), (200, 100)])
-def test_the_first_questions_make_a_collapse_clear_but_are_no_more_than_half(
-    num_questions: int, first: int
-) -> None:
-    variance = 0.4
-    assert rungs(num_questions, CONFIG, variance)[0] == first
-    if first < num_questions / 2:
-        error = (variance / first) ** 0.5
-        assert CONFIG.num_errors * error == pytest.approx(CONFIG.collapse, rel=0.01)
+def half_right(num_questions: int, num_samples: int) -> npt.NDArray[np.bool_]:
+    return np.arange(num_questions)[:, None] * np.ones((1, num_samples)) % 2 == 0
+
+
+@pytest.mark.parametrize(("num_samples", "first"), [(1, 135), (4, 34), (16, 20)])
+def test_the_first_questions_make_a_collapse_clear(num_samples: int, first: int) -> None:
+    assert rungs(half_right(300, num_samples), CONFIG)[0] == first
+    error = (2 * 0.5 * 0.5 / num_samples / first) ** 0.5
+    assert CONFIG.num_errors * error <= CONFIG.collapse
+
+
+def test_the_first_questions_are_no_more_than_half() -> None:
+    assert rungs(half_right(100, 1), CONFIG) == [50, 100]
 
 
 def test_wide_strides_reach_as_far_with_half_the_targets() -> None:
