@@ -52,7 +52,7 @@ def run(recipe: Recipe, console: Console) -> None:
 
         try:
             with displayed(console):
-                summary = relex_pipeline(recipe)
+                summary = relex_pipeline(recipe=recipe)
         finally:
             flush_logs()
     print_result(summary, console)

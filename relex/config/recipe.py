@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from relex.config.exam import Exam, Sampling
 from relex.config.extrapolation import ExtrapolationConfig
 from relex.config.problems import ProblemsConfig
-from relex.config.rewards import RewardTerm
+from relex.config.rewards import GraderName, RewardTerm
 from relex.config.selection import SelectionConfig
 from relex.config.strict import Strict
 from relex.config.training import TrainingConfig
@@ -38,8 +38,8 @@ class EvaluationConfig(Sampling):
     engine: Literal["auto", "vllm", "transformers"] = "auto"
     """What generates answers; `auto` takes vLLM where it is installed."""
 
-    grader: str = "math_equality"
-    """The reward whose value 1.0 means correct."""
+    grader: GraderName = "math_equality"
+    """The reward whose value 1.0 means correct: a built-in, or your own as `module:function`."""
 
     samples_per_question: int = Field(default=4, ge=1)
     """Answers drawn for every question and candidate."""
