@@ -1,5 +1,6 @@
 """The pipeline: a short GRPO run, the line through its window, and the best point on it."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from prefect import flow
@@ -44,20 +45,25 @@ def relex_pipeline(
 
     The same recipe continues the same run: a stage that is done is not run again.
     """
+    return run_to_end(train)
+
+
+def run_to_end(fill_window: Callable[[Run], None]) -> RunSummary:
+    """All that follows from the recipe of this flow run; a recipe that is wrong is refused."""
     try:
         with open_run(stated_recipe()) as run:
             validate(run)
-            summary = finished_summary(run) or run_stages(run)
+            summary = finished_summary(run) or run_stages(run, fill_window)
             tidy(run)
     except InputError as error:
         return refused(error, RunSummary)
     return summary
 
 
-def run_stages(run: Run) -> RunSummary:
-    """From the training to the report."""
+def run_stages(run: Run, fill_window: Callable[[Run], None]) -> RunSummary:
+    """From the window to the report."""
     with run.recorded():
-        train(run)
+        fill_window(run)
         factors = fit(run)
         with open_evaluation(run, factors) as evaluation:
             compared = measure_candidates(run, evaluation)

@@ -176,7 +176,7 @@ def open_evaluation(run: Run, factors: Path) -> Iterator[Evaluation]:
 
 def candidates_of(run: Run) -> list[Candidate]:
     """What the recipe lists to compare."""
-    observed = [Candidate(kind="observed", step=step) for step in run.recipe.observed_steps]
+    observed = [Candidate(kind="observed", step=step) for step in run.observed_steps]
     targets = sorted(run.recipe.extrapolation.listed_targets)
     return [BASE, *observed, *(Candidate(kind="extrapolated", step=step) for step in targets)]
 

@@ -5,7 +5,7 @@ from typing import TypeVar, cast
 from prefect.runtime import flow_run
 from prefect.states import Failed
 
-from relex.config import Recipe
+from relex.config import Recipe, WindowRecipe
 from relex.errors import InputError, RecipeError
 from tasks.form import recipe_of
 
@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 REFUSED = "refused"
 
 
-def stated_recipe() -> Recipe:
+def stated_recipe() -> Recipe | WindowRecipe:
     """The recipe that the parameters of this flow run stand for; raises RecipeError."""
     return recipe_of(flow_run.parameters)
 

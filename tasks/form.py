@@ -12,13 +12,14 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, WithJsonSchema
 
-from relex.config import Recipe, check_recipe, load_recipe
+from relex.config import Recipe, RunRecipe, WindowRecipe, check_run_recipe, load_recipe
 from relex.errors import RecipeError
 
 PRESETS = Path(__file__).parents[1] / "deployments" / "recipes"
 DEFAULT = "toy"
-AS_PRESET, SET_HERE = "as in the preset", "set here"
+AS_PRESET, LEFT_OUT, SET_HERE = "as in the preset", "left out", "set here"
 PLACES = {
+    "window": "window.uri",
     "name": "name",
     "base": "base.path",
     "rewards": "rewards",
@@ -43,24 +44,28 @@ LIMITS = {
 Schema = dict[str, Any]
 
 
-def recipe_of(answers: Mapping[str, Any]) -> Recipe:
+def recipe_of(answers: Mapping[str, Any]) -> Recipe | WindowRecipe:
     """The complete recipe that the parameters of a flow run stand for.
 
+    That of a run without training where they, or the complete recipe among them, have a `window`.
     Raises RecipeError that names every wrong field, in one line.
     """
     given = answers.get("recipe")
     filled = {name: answers[name] for name in PLACES if answers.get(name) is not None}
     if given is None:
-        value = _laid_over(_preset(answers.get("preset", "")), answers.get("overrides") or {})
+        value = _preset(answers.get("preset", ""))
+        if "window" in answers:
+            value = _without_training(value)
+        value = _laid_over(value, answers.get("overrides") or {})
         for name, answer in filled.items():
             value = _laid_over(value, _nested(PLACES[name], answer))
-        return check_recipe(value, "form")
+        return check_run_recipe(value, "form")
     if filled:
         raise RecipeError(
             f"form: {', '.join(filled)} cannot be set beside a complete recipe; set it in the "
             "recipe, or leave recipe empty"
         )
-    return given if isinstance(given, Recipe) else check_recipe(given, "recipe")
+    return given if isinstance(given, RunRecipe) else check_run_recipe(given, "recipe")
 
 
 def asks_preset() -> WithJsonSchema:
@@ -72,8 +77,9 @@ def asks_preset() -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "enum": list(_presets()), "description": text})
 
 
-def asks(name: str) -> WithJsonSchema:
-    """A field of the recipe: nothing, which is the preset's value, or one within its limits."""
+def asks(name: str, *, has_preset: bool = True) -> WithJsonSchema:
+    """A field of the recipe: nothing, which is the preset's value where it has one, or a value
+    within the limits."""
     schema = _schema_at(PLACES[name])
     branches = [{"title": SET_HERE, **branch} for branch in schema.get("anyOf", [schema])]
     for branch in branches:
@@ -81,12 +87,10 @@ def asks(name: str) -> WithJsonSchema:
     limits = "; ".join(filter(None, map(_limits, branches)))
     text = " ".join(schema["description"].split())
     text = f"{text} {limits.capitalize()}." if limits else text
-    return WithJsonSchema(
-        {
-            "anyOf": [{"type": "null", "title": AS_PRESET}, *branches],
-            "description": f"{text}\n\n{_values(name)}",
-        }
-    )
+    # Every preset has a name of its own, which tells nothing.
+    told = f"{text}\n\n{_values(name)}" if has_preset and name != "name" else text
+    unset = {"type": "null", "title": AS_PRESET if has_preset else LEFT_OUT}
+    return WithJsonSchema({"anyOf": [unset, *branches], "description": told})
 
 
 def asks_overrides() -> WithJsonSchema:
@@ -106,7 +110,7 @@ def asks_recipe() -> WithJsonSchema:
 
 
 def _asks_object(text: str, title: str) -> WithJsonSchema:
-    branches = [{"type": "null", "title": "none"}, {"type": "object", "title": title}]
+    branches = [{"type": "null", "title": LEFT_OUT}, {"type": "object", "title": title}]
     return WithJsonSchema({"anyOf": branches, "description": text})
 
 
@@ -122,6 +126,16 @@ def _preset(name: str) -> dict[str, Any]:
         raise RecipeError(f"form: preset: there is no {name!r}; choose {', '.join(_presets())}")
     stated: dict[str, Any] = yaml.safe_load((PRESETS / f"{name}.yaml").read_text())
     return stated
+
+
+def _without_training(recipe: dict[str, Any]) -> dict[str, Any]:
+    """The preset for a window that is there: its base, questions, prompts and grading.
+
+    Its targets and observed steps are those of its own window.
+    """
+    evaluation = {k: v for k, v in recipe["evaluation"].items() if k != "observed_steps"}
+    kept = {key: value for key, value in recipe.items() if key != "training"}
+    return kept | {"evaluation": evaluation, "extrapolation": {"targets": "auto"}, "window": {}}
 
 
 def _laid_over(below: Any, above: Any) -> Any:
@@ -172,7 +186,9 @@ def _limits(schema: Schema) -> str:
 def _schema_at(place: str) -> Schema:
     """The JSON schema of a recipe's field, with what it refers to written out in it."""
     *sections, name = place.split(".")
-    model: type[BaseModel] = Recipe
+    model: type[BaseModel] = (
+        Recipe if place.partition(".")[0] in Recipe.model_fields else WindowRecipe
+    )
     for section in sections:
         nested = model.model_fields[section].annotation
         assert isinstance(nested, type) and issubclass(nested, BaseModel)

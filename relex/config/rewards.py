@@ -30,5 +30,5 @@ class RewardTerm(Strict):
     weight: float = 1.0
     """Factor of this term in the sum."""
 
-    params: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    params: dict[str, str | int | float | bool] = Field(default={})
     """Keyword arguments for the reward, such as `{"longest": 300}`."""

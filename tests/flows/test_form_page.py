@@ -1,7 +1,6 @@
 """The form as people meet it: filled in with a real browser, on a real server, with a worker."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -94,11 +93,10 @@ def worker(environment, deployment, tmp_path) -> Iterator[psutil.Process]:
             process.wait()
 
 
-def field(form: Page | Locator, label: str) -> Locator:
-    """The part of the form with this label."""
-    of_label = form.page.get_by_text(label, exact=True) if isinstance(form, Locator) else None
-    label_of = of_label or form.get_by_text(label, exact=True)
-    return form.locator(".schema-form-property").filter(has=label_of).first
+def field(form: Page, name: str) -> Locator:
+    """The part of the form that asks for `name`."""
+    label = form.get_by_text(f"{name} (Optional)", exact=True)
+    return form.locator(".schema-form-property").filter(has=label)
 
 
 def choose_tab(part: Locator, title: str) -> None:
@@ -110,17 +108,17 @@ def submit(form: Page) -> None:
 
 
 def fill_learning_rate(form: Page, value: str) -> None:
-    part = field(form, "learning_rate (Optional)")
+    part = field(form, "learning_rate")
     choose_tab(part, "set here")
     part.locator("input[type=number]").fill(value)
 
 
 def fill_reward(form: Page, reward: str) -> None:
-    part = field(form, "rewards (Optional)")
+    part = field(form, "rewards")
     choose_tab(part, "set here")
     part.get_by_role("button", name="Add item").click()
-    chosen = field(part, "Reward")
-    chosen.locator(".p-select-button__control").click()
+    # By the keyboard: a click opens the list on pressing and closes it on releasing.
+    part.locator(".p-select-button__control").press("ArrowDown")
     form.locator(".p-select-option").filter(has_text=reward).click()
 
 
@@ -139,7 +137,7 @@ def runs_of(ask: Ask, deployment: str) -> list[dict[str, Any]]:
 def test_a_wrong_value_is_refused_at_its_field(form, ask, deployment):
     fill_learning_rate(form, "5")
     submit(form)
-    told = field(form, "learning_rate (Optional)").locator(".p-message, .p-label__message")
+    told = field(form, "learning_rate").locator(".p-message, .p-label__message")
     expect(told.first).to_contain_text("5 is not valid", **PATIENT)
     assert runs_of(ask, deployment) == []
 
