@@ -5,6 +5,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from relex.config import Recipe
+from relex.errors import RecipeError
 from relex.report import TrainingStep
 from relex.training import (
     SnapshotStored,
@@ -32,7 +33,11 @@ def train(run: Run) -> None:
         say(f"the window is complete at {store.uri}; not trained again")
         return
     recipe = run.recipe
-    assert isinstance(recipe, Recipe), "a run on a window that is there has nothing to train"
+    if not isinstance(recipe, Recipe):
+        raise RecipeError(
+            f"recipe {recipe.name}: has a window in place of training; run it with "
+            "relex-extrapolate"
+        )
     training = recipe.training
     job = TrainingJob(
         recipe=recipe,

@@ -5,6 +5,8 @@ import shutil
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from relex.config import Recipe
+from relex.errors import RecipeError
 from relex.window import pack
 from tasks.progress import say, stage_progress
 from tasks.run import Run
@@ -14,6 +16,11 @@ from tasks.run import Run
 def take_window(run: Run) -> None:
     """Pack what lies on S3 or on the Hub into the run's own window, from where it stands; what can
     be fitted where it is stays there."""
+    if isinstance(run.recipe, Recipe):
+        raise RecipeError(
+            f"recipe {run.recipe.name}: has no window; say where it is in window.uri, or train one "
+            "with relex-pipeline"
+        )
     source = run.source
     if source is None:
         say(f"the window is read where it is: {run.window_uri}")

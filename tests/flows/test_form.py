@@ -6,8 +6,9 @@ import pytest
 import yaml
 from prefect.utilities.callables import parameter_schema
 
+from flows.extrapolate import relex_extrapolate
 from flows.pipeline import relex_pipeline
-from relex.config import Recipe, load_recipe
+from relex.config import Recipe, WindowRecipe, load_recipe
 from relex.config.rewards import BUILT_IN_GRADERS, BUILT_IN_REWARDS
 from relex.errors import RecipeError
 from relex.rewards.registry import BUILT_INS
@@ -133,3 +134,31 @@ def test_a_wrong_answer_is_refused_in_one_line_with_its_field(
     answers: dict[str, Any], message: str
 ) -> None:
     assert message in refusal(**answers)
+
+
+def test_a_window_takes_the_place_of_the_presets_training() -> None:
+    recipe = recipe_of({"preset": "toy", "window": "s3://b/window", "targets": None})
+    assert isinstance(recipe, WindowRecipe)
+    assert recipe.window.uri == "s3://b/window"
+    assert recipe.problems.validation == TOY.problems.validation
+    assert recipe.evaluation.samples_per_question == TOY.evaluation.samples_per_question
+    # Those of the preset belong to its own window.
+    assert (recipe.extrapolation.targets, recipe.evaluation.observed_steps) == ("auto", ())
+
+
+def test_a_complete_recipe_may_be_of_a_window() -> None:
+    recipe = recipe_of({"preset": "toy", "window": "there"})
+    dumped = recipe.model_dump(mode="json")
+    assert recipe_of({"window": None, "preset": "toy", "recipe": dumped}) == recipe
+
+
+def test_a_window_must_be_named() -> None:
+    assert refusal(window=None) == "form: window.uri: missing"
+
+
+def test_the_form_of_a_window_asks_for_it_first() -> None:
+    asked = parameter_schema(relex_extrapolate).properties
+    assert asked["window"]["position"] == 0
+    assert "training" not in str(asked.keys())
+    assert branches(asked["targets"]).keys() == {"left out", "auto", "these steps"}
+    assert [name for name, schema in asked.items() if not schema.get("description")] == []

@@ -153,7 +153,7 @@ def test_what_is_filled_in_is_what_runs(form, ask, deployment, worker):
     fill_learning_rate(form, "0.00002")
     fill_reward(form, "format")
     submit(form)
-    form.get_by_text("scheduled to start").wait_for()
+    form.get_by_text("scheduled to start").first.wait_for()
     (sent,) = [run for run in runs_of(ask, deployment) if run["id"] != wrong["id"]]
     assert sent["parameters"]["learning_rate"] == 2e-5
     assert [term["reward"] for term in sent["parameters"]["rewards"]] == ["format"]
