@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 STEPS = (1, 2, 3, 4)
-NOISE = 0.01
+NOISE = 0.04
 # One process for all runs, because starting one costs more than the toy's whole run.
 RUN_ALL = """
 import sys
