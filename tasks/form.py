@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, WithJsonSchema
 
-from relex.config import Recipe, RunRecipe, WindowRecipe, check_run_recipe, load_recipe
+from relex.config import Recipe, WindowRecipe, check_run_recipe, load_recipe
 from relex.errors import RecipeError
 
 PRESETS = Path(__file__).parents[1] / "deployments" / "recipes"
@@ -65,7 +65,7 @@ def recipe_of(answers: Mapping[str, Any]) -> Recipe | WindowRecipe:
             f"form: {', '.join(filled)} cannot be set beside a complete recipe; set it in the "
             "recipe, or leave recipe empty"
         )
-    return given if isinstance(given, RunRecipe) else check_run_recipe(given, "recipe")
+    return given if isinstance(given, Recipe | WindowRecipe) else check_run_recipe(given, "recipe")
 
 
 def asks_preset() -> WithJsonSchema:
