@@ -1,12 +1,18 @@
 """The pipeline: a short GRPO run, the line through its window, and the best point on it."""
 
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
 from prefect import flow
 
-from relex.config import Recipe
+from relex.config import Recipe, RewardTerm
+from relex.errors import InputError
 from relex.extrapolation import open_factors
 from relex.report import RunSummary
 from tasks.evaluation import measure_finalists, open_evaluation
 from tasks.extrapolation import fit
+from tasks.flow_run import refused, run_name, stated_recipe
+from tasks.form import asks, asks_overrides, asks_preset, asks_recipe
 from tasks.preflight import validate
 from tasks.publishing import publish
 from tasks.reporting import finished_summary, report, summarise
@@ -17,23 +23,47 @@ from tasks.selection import choose
 from tasks.training import train
 
 
-@flow(name="relex-pipeline", flow_run_name="{recipe.run_id}")
-def relex_pipeline(recipe: Recipe) -> RunSummary:
+# The recipe is checked as a whole, and told in one line what is wrong with it; Prefect would check
+# field by field.
+@flow(name="relex-pipeline", flow_run_name=run_name, validate_parameters=False)
+def relex_pipeline(
+    preset: Annotated[str, asks_preset()] = "toy",
+    name: Annotated[str | None, asks("name")] = None,
+    rewards: Annotated[tuple[RewardTerm, ...] | None, asks("rewards")] = None,
+    learning_rate: Annotated[float | None, asks("learning_rate")] = None,
+    steps: Annotated[int | None, asks("steps")] = None,
+    targets: Annotated[Literal["auto"] | tuple[int, ...] | None, asks("targets")] = None,
+    base: Annotated[str | None, asks("base")] = None,
+    grader: Annotated[str | None, asks("grader")] = None,
+    samples_per_question: Annotated[int | None, asks("samples_per_question")] = None,
+    observed_steps: Annotated[tuple[int, ...] | None, asks("observed_steps")] = None,
+    seed: Annotated[int | None, asks("seed")] = None,
+    overrides: Annotated[dict[str, Any] | None, asks_overrides()] = None,
+    recipe: Annotated[Recipe | dict[str, Any] | None, asks_recipe()] = None,
+) -> RunSummary:
     """Train a short window, extrapolate it, measure the candidates, choose and publish the best.
 
     The same recipe continues the same run: a stage that is done is not run again.
     """
-    with open_run(recipe) as run:
-        validate(run)
-        summary = finished_summary(run) or run_stages(run)
-        tidy(run)
+    return run_to_end(train)
+
+
+def run_to_end(fill_window: Callable[[Run], None]) -> RunSummary:
+    """All that follows from the recipe of this flow run; a recipe that is wrong is refused."""
+    try:
+        with open_run(stated_recipe()) as run:
+            validate(run)
+            summary = finished_summary(run) or run_stages(run, fill_window)
+            tidy(run)
+    except InputError as error:
+        return refused(error, RunSummary)
     return summary
 
 
-def run_stages(run: Run) -> RunSummary:
-    """From the training to the report."""
+def run_stages(run: Run, fill_window: Callable[[Run], None]) -> RunSummary:
+    """From the window to the report."""
     with run.recorded():
-        train(run)
+        fill_window(run)
         factors = fit(run)
         with open_evaluation(run, factors) as evaluation:
             compared = measure_candidates(run, evaluation)

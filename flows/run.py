@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from relex.config import Recipe, load_recipe
+from relex.config import Recipe, WindowRecipe, load_run_recipe
 from relex.errors import RelexError
 from relex.home import Home, open_home
 from relex.report import RunSummary, candidate_rows, rich_table
@@ -32,7 +32,7 @@ def main() -> None:
     arguments = parser.parse_args()
     console = Console()
     try:
-        run(load_recipe(arguments.recipe), console)
+        run(load_run_recipe(arguments.recipe), console)
     except RelexError as error:
         Console(stderr=True).print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
@@ -41,18 +41,22 @@ def main() -> None:
         sys.exit(INTERRUPTED)
 
 
-def run(recipe: Recipe, console: Console) -> None:
-    """Run the pipeline and print its table, its reason and where to look."""
+def run(recipe: Recipe | WindowRecipe, console: Console) -> None:
+    """Run the recipe's flow and print its table, its reason and where to look."""
     home = open_home()
     console.print(f"[bold]relex[/] {recipe.run_id}, in {home.root}", highlight=False)
     with prefect_api(home, console):
         # Prefect reads its settings when it is imported, so not before they are set.
+        from flows.extrapolate import relex_extrapolate
         from flows.pipeline import relex_pipeline
         from tasks.progress import flush_logs
 
         try:
             with displayed(console):
-                summary = relex_pipeline(recipe)
+                if isinstance(recipe, WindowRecipe):
+                    summary = relex_extrapolate(recipe=recipe)
+                else:
+                    summary = relex_pipeline(recipe=recipe)
         finally:
             flush_logs()
     print_result(summary, console)

@@ -179,7 +179,7 @@ def candidates_of(run: Run) -> list[Candidate]:
     recipe = run.recipe
     return [
         BASE,
-        *(Candidate(kind="observed", step=step) for step in recipe.observed_steps),
+        *(Candidate(kind="observed", step=step) for step in run.observed_steps),
         *(denoised(step) for step in sorted(set(recipe.evaluation.denoised_steps))),
         *(
             Candidate(kind="extrapolated", step=step)

@@ -6,9 +6,10 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from relex.config import RewardTerm, dump_recipe
-from relex.errors import ResourceError
+from relex.config import Recipe, RewardTerm, WindowRecipe, dump_recipe
+from relex.errors import RecipeError, ResourceError
 from relex.evaluation import draw_all
+from relex.extrapolation.checks import check_window_of_base
 from relex.problems import check_disjoint
 from relex.rewards import (
     CheckedReward,
@@ -20,6 +21,7 @@ from relex.rewards import (
 )
 from relex.storage import check_writable
 from relex.training import check_training, estimate_window_bytes, estimate_work_bytes
+from relex.window import open_window
 from tasks.progress import say
 from tasks.run import RECIPE_FILE, TRAIN, Run
 
@@ -32,9 +34,12 @@ def validate(run: Run) -> None:
 
     Raises the InputError of the first fault.
     """
-    check_training(run.recipe)
+    if isinstance(run.recipe, Recipe):
+        check_training(run.recipe)
     num_elements = sum(info.num_elements for info in run.base.tensors.values())
     say(f"base       {run.base_folder} ({num_elements / 1e6:,.1f} M parameters), on {run.device}")
+    if isinstance(run.recipe, WindowRecipe):
+        _check_window(run, run.recipe)
     _check_problems(run)
     _check_storage(run)
     say(f"tracking   {run.tracker.uri}")
@@ -46,9 +51,9 @@ def _check_problems(run: Run) -> None:
     rewards = build_rewards(run.recipe.rewards)
     names = {run.recipe.exam(name).grader for name in run.benchmark_names}
     graders = {name: build_reward(RewardTerm(reward=name)) for name in sorted(names)}
-    check_reward_contract([*rewards, *graders.values()], run.problems[TRAIN])
+    check_reward_contract([*rewards, *graders.values()], next(iter(run.problems.values())))
     for term, reward in zip(run.recipe.rewards, rewards, strict=True):
-        if term.reward == "math_equality":
+        if term.reward == "math_equality" and TRAIN in run.problems:
             _check_golds(run, TRAIN, reward)
     for name in run.benchmark_names:
         _check_golds(run, name, graders[run.recipe.exam(name).grader])
@@ -57,8 +62,9 @@ def _check_problems(run: Run) -> None:
     )
     counts = ", ".join(f"{len(problems)} {name}" for name, problems in run.problems.items())
     say(f"problems   {counts}; no question is in two of them")
-    terms = " + ".join(f"{term.weight:g} x {term.reward}" for term in run.recipe.rewards)
-    say(f"reward     {terms}")
+    if isinstance(run.recipe, Recipe):
+        terms = " + ".join(f"{term.weight:g} x {term.reward}" for term in run.recipe.rewards)
+        say(f"reward     {terms}")
 
 
 def _check_golds(run: Run, name: str, grader: CheckedReward) -> None:
@@ -70,11 +76,28 @@ def _check_golds(run: Run, name: str, grader: CheckedReward) -> None:
         )
 
 
+def _check_window(run: Run, recipe: WindowRecipe) -> None:
+    """What is there suits the base and the recipe."""
+    if run.source is None:
+        check_window_of_base(open_window(run.window_uri, run.connection, run.base), run.base)
+    steps = run.window_steps
+    try:
+        recipe.check_steps(steps)
+    except ValueError as error:
+        raise RecipeError(f"recipe {recipe.name}: {error}") from error
+    say(f"window     {recipe.window.uri}: {len(steps)} steps from {steps[0]} to {steps[-1]}")
+
+
 def _check_storage(run: Run) -> None:
     check_writable(run.root_uri, run.connection)
-    stored = estimate_window_bytes(run.recipe, run.base)
-    embedded = run.recipe.storage.uri == "embedded"
-    local = estimate_work_bytes(run.recipe, run.base) + (stored if embedded else 0)
+    if isinstance(run.recipe, Recipe):
+        _check_space(run, run.recipe)
+
+
+def _check_space(run: Run, recipe: Recipe) -> None:
+    stored = estimate_window_bytes(recipe, run.base)
+    embedded = recipe.storage.uri == "embedded"
+    local = estimate_work_bytes(recipe, run.base) + (stored if embedded else 0)
     free = shutil.disk_usage(_existing(run.work)).free
     say(
         f"storage    {run.uri}: {stored / GIGABYTE:.2f} GB for the window; "

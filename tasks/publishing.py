@@ -46,7 +46,7 @@ def publish(run: Run, factors: Path, decision: Decision) -> None:
         "relex.recipe_digest": run.recipe.digest,
         "relex.base_digest": run.base_digest,
         "relex.candidate": chosen.key,
-        "relex.window_steps": str(run.recipe.training.steps),
+        "relex.window_steps": str(run.window_steps[-1]),
         "relex.manifest_digest": sha256_json(manifest.model_dump(mode="json")),
     }
     model = run.recipe.tracking.registered_model or run.recipe.name

@@ -11,6 +11,7 @@ from prefect.artifacts import (
 )
 from prefect.cache_policies import NO_CACHE
 
+from relex.config import WindowRecipe
 from relex.digests import sha256_json
 from relex.extrapolation import Factors
 from relex.manifest import fetch_folder, publish_folder, read_manifest
@@ -56,7 +57,7 @@ def summarise(
     return RunSummary(
         run_id=run.recipe.run_id,
         recipe_digest=run.recipe.digest,
-        window_steps=run.recipe.training.kept_steps,
+        window_steps=run.window_steps,
         decision=decision,
         search=search,
         benchmarks=tuple(benchmarks),
@@ -97,6 +98,8 @@ def _links(run: Run) -> tuple[Link, ...]:
     if run.recipe.storage.uri == "embedded":
         folder = run.home.s3 / run.uri.removeprefix("s3://") / "model"
         links.append(Link(name="model folder", address=str(folder)))
+    if isinstance(run.recipe, WindowRecipe):
+        links.append(Link(name="window", address=run.recipe.window.uri))
     links.append(Link(name="report", address=str(run.report_folder / HTML_FILE)))
     links.append(Link(name="MLflow run", address=run.tracker.link))
     return tuple(links)

@@ -8,12 +8,13 @@ from functools import cached_property
 from pathlib import Path
 
 from relex.checkpoints import Checkpoint, locate_base
-from relex.config import Recipe, dump_recipe
+from relex.config import Recipe, WindowRecipe, dump_recipe
 from relex.device import Device, resolve_device
 from relex.home import Home, open_home
 from relex.problems import Problem, load_problems
 from relex.storage import S3Connection, Store, connection_of, open_store
 from relex.storage.embedded import embedded_s3
+from relex.window import Source, open_window, source_to_pack
 from tasks.tracking import Tracker
 from tasks.versions import installed_versions
 
@@ -22,11 +23,15 @@ TRAIN, VALIDATION = "train", "validation"
 SECONDS_FILE = "seconds.json"
 RECIPE_FILE = "recipe.yaml"
 
+AnyRecipe = Recipe | WindowRecipe
+
 
 class Run:
     """Places of one run. The expensive ones are opened when they are first asked for."""
 
-    def __init__(self, recipe: Recipe, home: Home, root_uri: str, connection: S3Connection) -> None:
+    def __init__(
+        self, recipe: AnyRecipe, home: Home, root_uri: str, connection: S3Connection
+    ) -> None:
         self.recipe = recipe
         self.home = home
         self.connection = connection
@@ -39,9 +44,34 @@ class Run:
         """`auto` resolved on this machine; raises ResourceError for `cuda` without a GPU."""
         return resolve_device(self.recipe.device)
 
-    @property
+    @cached_property
+    def source(self) -> Source | None:
+        """Snapshots from elsewhere that have to be packed into the window of the run first; None
+        for a training, and where they can be fitted as they are."""
+        if isinstance(self.recipe, Recipe):
+            return None
+        return source_to_pack(self.recipe.window.uri, self.connection, self.work / "hub")
+
+    @cached_property
     def window_uri(self) -> str:
-        return f"{self.uri}/window"
+        """The window that is fitted, which may lie elsewhere."""
+        if isinstance(self.recipe, Recipe) or self.source is not None:
+            return f"{self.uri}/window"
+        return self.recipe.window.uri
+
+    @cached_property
+    def window_steps(self) -> tuple[int, ...]:
+        """The steps that the window has or will have, ascending."""
+        if isinstance(self.recipe, Recipe):
+            return self.recipe.training.kept_steps
+        if self.source is not None:
+            return self.source.steps
+        return open_window(self.window_uri, self.connection, self.base).steps
+
+    @property
+    def observed_steps(self) -> tuple[int, ...]:
+        """Observed candidates, ascending; the last step of the window is always among them."""
+        return tuple(sorted({*self.recipe.evaluation.observed_steps, self.window_steps[-1]}))
 
     @property
     def benchmark_names(self) -> list[str]:
@@ -52,7 +82,8 @@ class Run:
     def problems(self) -> dict[str, list[Problem]]:
         """All problems by use: train, validation, and each benchmark by name."""
         config = self.recipe.problems
-        sources = {TRAIN: config.train, VALIDATION: config.validation}
+        sources = {} if config.train is None else {TRAIN: config.train}
+        sources[VALIDATION] = config.validation
         sources |= {benchmark.name: benchmark.source for benchmark in config.benchmarks}
         return {name: load_problems(source) for name, source in sources.items()}
 
@@ -64,10 +95,17 @@ class Run:
             "recipe": recipe.name,
             "base": recipe.base.path,
             "reward": " + ".join(term.reward for term in recipe.rewards),
-            "learning_rate": recipe.training.learning_rate,
-            "steps_trained": recipe.training.steps,
+            "steps_trained": self.window_steps[-1],
             "seed": recipe.seed,
+            **self._origin,
         }
+
+    @property
+    def _origin(self) -> dict[str, str | float]:
+        """Where the window comes from."""
+        if isinstance(self.recipe, Recipe):
+            return {"learning_rate": self.recipe.training.learning_rate}
+        return {"window": self.recipe.window.uri}
 
     @cached_property
     def store(self) -> Store:
@@ -128,7 +166,7 @@ class Run:
 
 
 @contextmanager
-def open_run(recipe: Recipe) -> Iterator[Run]:
+def open_run(recipe: AnyRecipe) -> Iterator[Run]:
     """The places of `recipe`'s run; an embedded S3 server lives as long as the block."""
     home = open_home()
     with ExitStack() as stack:

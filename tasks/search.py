@@ -40,7 +40,7 @@ def measure_candidates(run: Run, evaluation: Evaluation) -> Compared:
 def search_candidates(run: Run, evaluation: Evaluation) -> Compared:
     """Search beyond the window on the validation questions."""
     recipe, num_questions = run.recipe, len(run.problems[VALIDATION])
-    *earlier, last_step = recipe.observed_steps
+    *earlier, last_step = run.observed_steps
     config = recipe.extrapolation.search
     book = PartBook(evaluation.measure_part)
     num_parts = MOST_PARTS_PER_TARGET * len(full_grid(last_step, config))

@@ -4,6 +4,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
+from relex.config import Recipe
+from relex.errors import RecipeError
 from relex.report import TrainingStep
 from relex.training import (
     SnapshotStored,
@@ -30,9 +32,15 @@ def train(run: Run) -> None:
     if is_complete and run.store.size(CURVE_FILE) is not None:
         say(f"the window is complete at {store.uri}; not trained again")
         return
-    training = run.recipe.training
+    recipe = run.recipe
+    if not isinstance(recipe, Recipe):
+        raise RecipeError(
+            f"recipe {recipe.name}: has a window in place of training; run it with "
+            "relex-extrapolate"
+        )
+    training = recipe.training
     job = TrainingJob(
-        recipe=run.recipe,
+        recipe=recipe,
         base=str(run.base_folder),
         window=store.uri,
         connection=run.connection,
@@ -87,7 +95,10 @@ def _metrics(event: StepTrained) -> dict[str, float]:
 
 
 def read_curve(run: Run) -> tuple[TrainingStep, ...]:
-    """The training curve, ascending; of a step that was trained twice, the later values."""
+    """The training curve, ascending; of a step that was trained twice, the later values. Empty for
+    a window from elsewhere."""
+    if run.store.size(CURVE_FILE) is None:
+        return ()
     lines = run.store.get(CURVE_FILE).decode().splitlines()
     steps = {step.step: step for step in map(TrainingStep.model_validate_json, lines)}
     return tuple(steps[step] for step in sorted(steps))

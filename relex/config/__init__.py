@@ -3,14 +3,24 @@
 from relex.config.benchmarks import BENCHMARKS, NamedBenchmark, named_benchmark
 from relex.config.exam import Exam, Sampling
 from relex.config.extrapolation import Convention, ExtrapolationConfig, PredictionOptions
-from relex.config.load import check_recipe, dump_recipe, load_recipe, parse_recipe
+from relex.config.load import (
+    check_recipe,
+    check_run_recipe,
+    dump_recipe,
+    load_recipe,
+    load_run_recipe,
+    parse_recipe,
+)
 from relex.config.problems import Benchmark, ProblemsConfig, ProblemSource, PromptConfig
 from relex.config.recipe import (
     BaseConfig,
     EvaluationConfig,
     Recipe,
+    RunRecipe,
     StorageConfig,
     TrackingConfig,
+    WindowConfig,
+    WindowRecipe,
 )
 from relex.config.rewards import RewardTerm
 from relex.config.search import SearchConfig
@@ -32,15 +42,20 @@ __all__ = [
     "PromptConfig",
     "Recipe",
     "RewardTerm",
+    "RunRecipe",
     "Sampling",
     "SearchConfig",
     "SelectionConfig",
     "StorageConfig",
     "TrackingConfig",
     "TrainingConfig",
+    "WindowConfig",
+    "WindowRecipe",
     "check_recipe",
+    "check_run_recipe",
     "dump_recipe",
     "load_recipe",
+    "load_run_recipe",
     "named_benchmark",
     "parse_recipe",
 ]

@@ -6,6 +6,7 @@ from pydantic import (
     Field,
     ValidationError,
     ValidatorFunctionWrapHandler,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -17,6 +18,9 @@ from relex.config.strict import Strict
 Convention = Literal["exact", "published"]
 """`exact` fits over the optimizer steps and subtracts in float32. `published` repeats the authors'
 code for comparisons: rows in place of steps, subtraction in float16, predictions in bfloat16."""
+
+
+_AUTO = WithJsonSchema({"type": "string", "title": "auto", "enum": ["auto"]})
 
 
 class PredictionOptions(Strict):
@@ -61,7 +65,10 @@ class PredictionOptions(Strict):
 class ExtrapolationConfig(Strict):
     """The fit and the steps to extrapolate to."""
 
-    targets: Literal["auto"] | Annotated[tuple[int, ...], Field(min_length=1)]
+    targets: (
+        Annotated[Literal["auto"], _AUTO]
+        | Annotated[tuple[int, ...], Field(min_length=1, title="these steps")]
+    )
     """`auto` searches for the best target; or optimizer steps, each beyond the window, which are
     all measured on all questions."""
 

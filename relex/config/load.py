@@ -2,13 +2,15 @@
 
 import difflib
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from relex.config.recipe import Recipe
+from relex.config.recipe import Recipe, RunRecipe, WindowRecipe
 from relex.errors import RecipeError
+
+Checked = TypeVar("Checked", bound=RunRecipe)
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -16,43 +18,67 @@ def load_recipe(path: Path) -> Recipe:
 
     Raises RecipeError naming the file, the field, what was found and what to do.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: cannot be read ({error}); give a YAML recipe") from error
-    return parse_recipe(text, str(path))
+    return check_recipe(_read(path), str(path))
 
 
 def parse_recipe(text: str, where: str) -> Recipe:
     """The recipe in a YAML text; `where` names the text in messages."""
+    return check_recipe(_parse(text, where), where)
+
+
+def load_run_recipe(path: Path) -> Recipe | WindowRecipe:
+    """As `load_recipe`, but a recipe with a `window` in place of `training` is one too."""
+    return check_run_recipe(_read(path), str(path))
+
+
+def check_recipe(value: dict[str, Any], where: str) -> Recipe:
+    """The recipe in a mapping; raises RecipeError with one line that lists every fault."""
+    return _check(Recipe, value, where)
+
+
+def check_run_recipe(value: dict[str, Any], where: str) -> Recipe | WindowRecipe:
+    """As `check_recipe`, but a mapping with a `window` is the recipe of a run without training."""
+    if "window" in value:
+        return _check(WindowRecipe, value, where)
+    return check_recipe(value, where)
+
+
+def dump_recipe(recipe: RunRecipe) -> str:
+    """The recipe as YAML with every default written out."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: cannot be read ({error}); give a YAML recipe") from error
+    return _parse(text, str(path))
+
+
+def _parse(text: str, where: str) -> dict[str, Any]:
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise RecipeError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(value, dict):
         raise RecipeError(f"{where}: holds {type(value).__name__}, not a mapping of recipe fields")
-    return check_recipe(value, where)
+    return value
 
 
-def check_recipe(value: dict[str, Any], where: str) -> Recipe:
-    """The recipe in a mapping; raises RecipeError with one line that lists every fault."""
+def _check(model: type[Checked], value: dict[str, Any], where: str) -> Checked:
     try:
-        return Recipe.model_validate(value)
+        return model.model_validate(value)
     except ValidationError as error:
-        faults = "; ".join(_describe(fault) for fault in error.errors())
+        faults = "; ".join(_describe(fault, model) for fault in error.errors())
         raise RecipeError(f"{where}: {faults}") from error
 
 
-def dump_recipe(recipe: Recipe) -> str:
-    """The recipe as YAML with every default written out."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-def _describe(fault: Any) -> str:
+def _describe(fault: Any, model: type[BaseModel]) -> str:
     location = [str(part) for part in fault["loc"]]
     path = ".".join(location)
     if fault["type"] == "extra_forbidden":
-        return f"{path}: unknown key{_suggestion(location)}"
+        return f"{path}: unknown key{_suggestion(location, model)}"
     if fault["type"] == "missing":
         return f"{path}: missing"
     message = fault["msg"].removeprefix("Value error, ")
@@ -61,9 +87,8 @@ def _describe(fault: Any) -> str:
     return f"{path}: {message[0].lower()}{message[1:]}, found {fault['input']!r}"
 
 
-def _suggestion(location: list[str]) -> str:
+def _suggestion(location: list[str], section: type[BaseModel]) -> str:
     """`; did you mean X?` when the unknown key resembles a field of the same section."""
-    section: type[BaseModel] = Recipe
     for part in location[:-1]:
         field = section.model_fields.get(part)
         if field is None:

@@ -150,11 +150,12 @@ class Benchmark(Strict):
         return self
 
 
-class ProblemsConfig(Strict):
-    """Training, choice and report each have questions of their own."""
+class QuestionsConfig(Strict):
+    """Choice and report each have questions of their own."""
 
-    train: ProblemSource
-    """Questions that the policy is trained on."""
+    train: ProblemSource | None = None
+    """Questions that the window was trained on, where they are known: no candidate is measured on
+    them."""
 
     validation: ProblemSource
     """Questions on which candidates are compared and the choice is made."""
@@ -193,6 +194,13 @@ class ProblemsConfig(Strict):
         if twice:
             raise ValueError(f"test: benchmark names must differ, found twice: {', '.join(twice)}")
         return self
+
+
+class ProblemsConfig(QuestionsConfig):
+    """Training, choice and report each have questions of their own."""
+
+    train: ProblemSource
+    """Questions that the policy is trained on."""
 
 
 def row_of(source: Any) -> NamedBenchmark | None:

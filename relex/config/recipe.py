@@ -1,13 +1,14 @@
 """The recipe: everything that a run depends on, in one frozen object."""
 
+from collections.abc import Sequence
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from relex.config.exam import Exam, Sampling
 from relex.config.extrapolation import ExtrapolationConfig
-from relex.config.problems import ProblemsConfig
-from relex.config.rewards import RewardTerm
+from relex.config.problems import ProblemsConfig, QuestionsConfig
+from relex.config.rewards import GraderName, RewardTerm
 from relex.config.selection import SelectionConfig
 from relex.config.strict import Strict
 from relex.config.training import TrainingConfig
@@ -38,8 +39,8 @@ class EvaluationConfig(Sampling):
     engine: Literal["auto", "vllm", "transformers"] = "auto"
     """What generates answers; `auto` takes vLLM where it is installed."""
 
-    grader: str = "math_equality"
-    """The reward whose value 1.0 means correct."""
+    grader: GraderName = "math_equality"
+    """The reward whose value 1.0 means correct: a built-in, or your own as `module:function`."""
 
     samples_per_question: int = Field(default=4, ge=1)
     """Answers drawn for every question and candidate."""
@@ -104,8 +105,18 @@ class TrackingConfig(Strict):
     """Name in the model registry; empty takes the recipe's name."""
 
 
-class Recipe(Strict):
-    """One pipeline run."""
+class WindowConfig(Strict):
+    """Snapshots that are there already."""
+
+    uri: str = Field(min_length=1)
+    """A window that relex wrote (a folder or `s3://bucket/prefix`), or Hugging Face checkpoints
+    named `checkpoint-N`, `global_step_N` or `step_N`: in a folder, below `s3://bucket/prefix`, or
+    as branches of a repository on the Hub; or a folder of LoRA adapters of these names. What is on
+    S3 is read with the recipe's `storage`."""
+
+
+class RunRecipe(Strict):
+    """What every run depends on, wherever its window comes from."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=60)
     """Name of the run: lower case, digits and dashes."""
@@ -119,14 +130,11 @@ class Recipe(Strict):
     base: BaseConfig
     """The model to train."""
 
-    problems: ProblemsConfig
-    """Questions for training, choice and report."""
+    problems: QuestionsConfig
+    """Questions for choice and report."""
 
-    rewards: tuple[RewardTerm, ...] = Field(min_length=1)
-    """Terms of the reward; their weighted sum is what training maximises."""
-
-    training: TrainingConfig
-    """The short run."""
+    rewards: tuple[RewardTerm, ...] = ()
+    """Terms of the reward of the training; a format reward among them raises red flags."""
 
     extrapolation: ExtrapolationConfig
     """The line beyond it."""
@@ -153,11 +161,6 @@ class Recipe(Strict):
         """Name of the run's folder: the same recipe always continues the same run."""
         return f"{self.name}-{self.digest[:DIGEST_CHARACTERS]}"
 
-    @property
-    def observed_steps(self) -> tuple[int, ...]:
-        """Observed candidates, ascending; the last step of the window is always among them."""
-        return tuple(sorted({*self.evaluation.observed_steps, self.training.steps}))
-
     def exam(self, benchmark: str) -> Exam:
         """How `validation` or a test benchmark is asked and graded: by its own fields, and by
         `evaluation` where it has none."""
@@ -171,9 +174,10 @@ class Recipe(Strict):
             grader=stated["grader"],
         )
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        last = self.training.steps
+    def check_steps(self, kept: Sequence[int]) -> None:
+        """Raise ValueError unless targets, observed steps and rank suit a window of the ascending
+        steps `kept`."""
+        last = kept[-1]
         targets = self.extrapolation.listed_targets
         inside = [target for target in targets if target <= last]
         if inside:
@@ -186,17 +190,40 @@ class Recipe(Strict):
             raise ValueError(
                 f"extrapolation.targets: {twice[0]} is listed twice; list each target once"
             )
-        kept = self.training.kept_steps
         for field in ("observed_steps", "denoised_steps"):
             missing = [step for step in getattr(self.evaluation, field) if step not in kept]
             if missing:
                 raise ValueError(
-                    f"evaluation.{field}: {missing[0]} is not kept in the window; "
-                    "choose from training.snapshot_steps"
+                    f"evaluation.{field}: {missing[0]} is not kept in the window; choose from "
+                    f"its {len(kept)} steps between {kept[0]} and {last}"
                 )
         if self.extrapolation.rank > len(kept):
             raise ValueError(
                 f"extrapolation.rank: {self.extrapolation.rank} is above the number of snapshots, "
                 f"{len(kept)}"
             )
+
+
+class Recipe(RunRecipe):
+    """A pipeline run: a short training, and the line through its window."""
+
+    problems: ProblemsConfig
+    """Questions for training, choice and report."""
+
+    rewards: tuple[RewardTerm, ...] = Field(min_length=1)
+    """Terms of the reward; their weighted sum is what training maximises."""
+
+    training: TrainingConfig
+    """The short run."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        self.check_steps(self.training.kept_steps)
         return self
+
+
+class WindowRecipe(RunRecipe):
+    """A run on a window that is there already: nothing is trained."""
+
+    window: WindowConfig
+    """Where the snapshots are."""

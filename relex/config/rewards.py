@@ -1,19 +1,34 @@
 """What a completion is paid for."""
 
-from pydantic import Field
+from typing import Annotated, Any
+
+from pydantic import Field, WithJsonSchema
 
 from relex.config.strict import Strict
+
+BUILT_IN_REWARDS = ("exact_match", "math_equality", "published_equality", "format")
+BUILT_IN_GRADERS = BUILT_IN_REWARDS[:-1]
+OWN = {"type": "string", "title": "your own", "pattern": r"^[\w.]+:\w+$"}
+
+
+def _one_of(names: tuple[str, ...]) -> WithJsonSchema:
+    """In forms a choice of `names`, beside a place to type one's own."""
+    built_in: dict[str, Any] = {"type": "string", "title": "built-in", "enum": list(names)}
+    return WithJsonSchema({"anyOf": [built_in, OWN]})
+
+
+RewardName = Annotated[str, Field(min_length=1), _one_of(BUILT_IN_REWARDS)]
+GraderName = Annotated[str, Field(min_length=1), _one_of(BUILT_IN_GRADERS)]
 
 
 class RewardTerm(Strict):
     """One term of the weighted sum."""
 
-    reward: str = Field(min_length=1)
-    """A built-in (`exact_match`, `math_equality`, `published_equality`, `format`) or your own as
-    `module:function`."""
+    reward: RewardName
+    """A built-in, or your own as `module:function` on the Python path of the worker."""
 
     weight: float = 1.0
     """Factor of this term in the sum."""
 
-    params: dict[str, str | int | float | bool] = Field(default_factory=dict)
-    """Keyword arguments for the reward."""
+    params: dict[str, str | int | float | bool] = Field(default={})
+    """Keyword arguments for the reward, such as `{"longest": 300}`."""

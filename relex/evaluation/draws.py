@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from relex.config import PromptConfig, Recipe
+from relex.config import PromptConfig, RunRecipe
 from relex.errors import ProblemError
 from relex.evaluation.context import check_context
 from relex.evaluation.engine import Request
@@ -32,7 +32,7 @@ class Draw:
 
 
 def draw_all(
-    recipe: Recipe, base: Path, benchmarks: Mapping[str, Sequence[Problem]]
+    recipe: RunRecipe, base: Path, benchmarks: Mapping[str, Sequence[Problem]]
 ) -> dict[str, list[Draw]]:
     """The draws of every benchmark, by its name.
 
@@ -52,7 +52,7 @@ def draw_all(
 
 
 def build_draws(
-    problems: Sequence[Problem], recipe: Recipe, tokenizer: Any, benchmark: str = "validation"
+    problems: Sequence[Problem], recipe: RunRecipe, tokenizer: Any, benchmark: str = "validation"
 ) -> list[Draw]:
     """QxK draws, question by question.
 
@@ -98,7 +98,7 @@ def _tokenize(prompt: str, config: PromptConfig, tokenizer: Any) -> tuple[int, .
 
 
 def _check_lengths(
-    benchmark: str, problems: Sequence[Problem], num_tokens: Sequence[int], recipe: Recipe
+    benchmark: str, problems: Sequence[Problem], num_tokens: Sequence[int], recipe: RunRecipe
 ) -> None:
     answer = recipe.evaluation.max_completion_tokens
     context = recipe.evaluation.max_context_tokens

@@ -10,7 +10,7 @@ from typing import Self
 from relex.atomic import write_atomic
 from relex.candidates.candidate import Candidate
 from relex.candidates.weights import WeightSource
-from relex.config import Recipe, RewardTerm
+from relex.config import RewardTerm, RunRecipe
 from relex.evaluation.draws import draw_all, draws_of
 from relex.evaluation.engine import EngineConfig
 from relex.evaluation.engine_process import EngineProcess
@@ -30,7 +30,7 @@ class EvaluationSession:
 
     def __init__(
         self,
-        recipe: Recipe,
+        recipe: RunRecipe,
         source: WeightSource,
         benchmarks: Mapping[str, Sequence[Problem]],
         work: Path,
@@ -91,7 +91,7 @@ class EvaluationSession:
         return score
 
 
-def _graders(recipe: Recipe, benchmarks: Iterable[str]) -> dict[str, Reward]:
+def _graders(recipe: RunRecipe, benchmarks: Iterable[str]) -> dict[str, Reward]:
     """Each grader once, however many benchmarks use it, with its processes."""
     names = {recipe.exam(benchmark).grader for benchmark in benchmarks}
     return {name: build_reward(RewardTerm(reward=name)) for name in names}

@@ -36,8 +36,7 @@ def report_markdown(summary: RunSummary, diagnostics: Diagnostics) -> str:
         "## The trajectory",
         _trajectory(diagnostics),
         f"![Coefficients over the optimizer step]({COEFFICIENT_PICTURE})",
-        "## Training",
-        _curve(summary),
+        *(["## Training", _curve(summary)] if summary.training else []),
         "## Where it is, and with what it was made",
         _facts(summary),
     ]
@@ -106,8 +105,6 @@ def _trajectory(diagnostics: Diagnostics) -> str:
 def _curve(summary: RunSummary) -> str:
     """A few rows of the training curve, the first and the last step among them."""
     steps = summary.training
-    if not steps:
-        return ""
     stride = max(1, (len(steps) - 1) // (CURVE_ROWS - 1))
     shown = [*steps[:-1:stride][: CURVE_ROWS - 1], steps[-1]]
     rows = [

@@ -73,7 +73,7 @@ class RunSummary(Strict):
     """Test results of the finalists; the first benchmark is the headline."""
 
     training: tuple[TrainingStep, ...]
-    """The training curve, ascending."""
+    """The training curve, ascending; empty where the window was there already."""
 
     seconds_by_stage: dict[str, float]
     """Wall time of each stage, in the order of the stages."""

@@ -4,7 +4,7 @@ from relex.window.adapter_folder import AdapterFolder
 from relex.window.check import check_window
 from relex.window.layout import Precision, WindowFacts, WindowManifest, read_window_manifest
 from relex.window.low_rank import LowRank, joined
-from relex.window.open import open_stored_window, open_window
+from relex.window.open import open_stored_window, open_window, source_to_pack
 from relex.window.pack import pack
 from relex.window.remove import apply_retention, orphans, remove_orphans, remove_window, window_keys
 from relex.window.sources import Source, open_source
@@ -36,6 +36,7 @@ __all__ = [
     "read_window_manifest",
     "remove_orphans",
     "remove_window",
+    "source_to_pack",
     "unpack",
     "window_keys",
 ]

@@ -8,6 +8,7 @@ from relex.storage import S3Connection, open_store
 from relex.window.adapter_folder import AdapterFolder, is_adapter_folder
 from relex.window.checkpoint_folder import CheckpointFolder
 from relex.window.layout import read_window_manifest
+from relex.window.sources import Source, open_source
 from relex.window.stored import StoredWindow
 from relex.window.window import Window
 
@@ -29,6 +30,20 @@ def open_window(
     if base is None:
         raise WindowError(f"{uri}: holds LoRA adapters; give the base that they belong to")
     return AdapterFolder(Path(uri), base)
+
+
+def source_to_pack(uri: str, connection: S3Connection | None, work: Path) -> Source | None:
+    """Snapshots that must become a window before they can be fitted, or None where `open_window`
+    opens what is there.
+
+    Checkpoints on S3 or on the Hub are such; `work` is where steps from the Hub lie while they are
+    read. Raises as `open_source`.
+    """
+    if Path(uri).is_dir():
+        return None
+    if uri.startswith("s3://") and read_window_manifest(open_store(uri, connection)) is not None:
+        return None
+    return open_source(uri, connection, work)
 
 
 def open_stored_window(

@@ -6,7 +6,16 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from relex.config import Recipe, check_recipe, dump_recipe, load_recipe, parse_recipe
+from relex.config import (
+    Recipe,
+    WindowRecipe,
+    check_recipe,
+    check_run_recipe,
+    dump_recipe,
+    load_recipe,
+    load_run_recipe,
+    parse_recipe,
+)
 from relex.errors import RecipeError
 
 RECIPES = Path(__file__).parents[3] / "deployments" / "recipes"
@@ -41,7 +50,9 @@ def test_the_papers_recipes_have_its_window_and_target(stem: str, window: int, t
     assert target in recipe.extrapolation.targets
 
 
-@pytest.mark.parametrize("section", sections(Recipe), ids=lambda section: section.__name__)
+@pytest.mark.parametrize(
+    "section", {*sections(Recipe), *sections(WindowRecipe)}, ids=lambda section: section.__name__
+)
 def test_every_field_is_documented(section: type[BaseModel]) -> None:
     assert [name for name, field in section.model_fields.items() if not field.description] == []
 
@@ -65,8 +76,24 @@ def test_every_step_is_kept_unless_the_recipe_lists_steps() -> None:
     assert parse_recipe(TOY, "toy.yaml").training.kept_steps == tuple(range(1, 31))
 
 
-def test_the_last_step_is_always_observed() -> None:
-    assert parse_recipe(TOY, "toy.yaml").observed_steps == (10, 20, 30)
+def test_a_recipe_may_have_a_window_in_place_of_training(tmp_path: Path) -> None:
+    stated = yaml.safe_load(TOY)
+    del stated["training"], stated["rewards"], stated["problems"]["train"]
+    path = tmp_path / "window.yaml"
+    path.write_text(yaml.safe_dump({**stated, "window": {"uri": "s3://bucket/window"}}))
+    recipe = load_run_recipe(path)
+    assert isinstance(recipe, WindowRecipe)
+    assert check_run_recipe(yaml.safe_load(dump_recipe(recipe)), "again") == recipe
+
+
+def test_the_steps_of_a_window_are_checked_when_they_are_known() -> None:
+    stated = {k: v for k, v in yaml.safe_load(TOY).items() if k != "training"}
+    recipe = check_run_recipe({**stated, "window": {"uri": "there"}}, "window.yaml")
+    recipe.check_steps(range(1, 31))
+    with pytest.raises(ValueError, match="60 is not beyond the window, which ends at step 60"):
+        recipe.check_steps(range(10, 61, 10))
+    with pytest.raises(ValueError, match="10 is not kept in the window; choose from its 2 steps"):
+        recipe.check_steps([1, 30])
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import torch
 
 from relex.errors import CheckpointError, StorageError, WindowError
 from relex.storage import open_store
-from relex.window import open_window, open_writer
+from relex.window import open_window, open_writer, source_to_pack
 
 STEPS = (1, 2, 4)
 
@@ -202,3 +202,18 @@ def test_a_truncated_checkpoint_is_named(checkpoints, tensors):
     path.write_bytes(path.read_bytes()[:-4])
     with pytest.raises(CheckpointError, match=r"step_2/model\.safetensors: truncated"):
         open_window(str(folder))
+
+
+def test_only_checkpoints_that_are_not_local_have_to_be_packed(
+    s3, tmp_path, fill, checkpoints, tensors
+):
+    fill(s3.store("window"))
+    folder = checkpoints({"checkpoint-3": tensors(3)})
+    s3.store("run").put_file(
+        "checkpoint-3/model.safetensors", folder / "checkpoint-3/model.safetensors"
+    )
+    assert source_to_pack(f"{s3.uri}/window", s3.connection, tmp_path) is None
+    assert source_to_pack(str(folder), None, tmp_path) is None
+    source = source_to_pack(f"{s3.uri}/run", s3.connection, tmp_path)
+    assert source is not None
+    assert source.steps == (3,)

@@ -1,0 +1,35 @@
+"""The flow run that we are in: its recipe, its name, and its end when it cannot be run."""
+
+from typing import TypeVar, cast
+
+from prefect.runtime import flow_run
+from prefect.states import Failed
+
+from relex.config import Recipe, WindowRecipe
+from relex.errors import InputError, RecipeError
+from tasks.form import recipe_of
+
+Result = TypeVar("Result")
+REFUSED = "refused"
+
+
+def stated_recipe() -> Recipe | WindowRecipe:
+    """The recipe that the parameters of this flow run stand for; raises RecipeError."""
+    return recipe_of(flow_run.parameters)
+
+
+def run_name() -> str:
+    """The run id of the recipe, which is also the name of the run's folder."""
+    try:
+        return stated_recipe().run_id
+    except RecipeError:
+        return REFUSED
+
+
+def refused(error: InputError, _: type[Result]) -> Result:
+    """What a flow returns when what it was given cannot be used.
+
+    Prefect then shows the one line that says why, where a raised error would be logged with its
+    traceback; whoever called the flow gets `error` raised all the same.
+    """
+    return cast(Result, Failed(message=str(error), data=error))
