@@ -9,6 +9,7 @@ from tasks.evaluation import measure_finalists, open_evaluation
 from tasks.extrapolation import fit
 from tasks.preflight import validate
 from tasks.publishing import publish
+from tasks.recording import record_questions
 from tasks.reporting import finished_summary, report, summarise
 from tasks.retention import tidy
 from tasks.run import Run, open_run
@@ -33,13 +34,14 @@ def relex_pipeline(recipe: Recipe) -> RunSummary:
 def run_stages(run: Run) -> RunSummary:
     """From the training to the report."""
     with run.recorded():
+        record_questions(run)
         train(run)
         factors = fit(run)
         with open_evaluation(run, factors) as evaluation:
             compared = measure_candidates(run, evaluation)
             decision = choose(run, evaluation, compared.measured)
             tested = measure_finalists(run, evaluation, decision)
-        publish(run, factors, decision)
-        summary = summarise(run, decision, tested, compared.search)
+        champion = publish(run, factors, decision)
+        summary = summarise(run, decision, tested, compared.search, champion)
         report(run, open_factors(factors), summary)
     return summary

@@ -15,6 +15,7 @@ from relex.problems import Problem, load_problems
 from relex.storage import S3Connection, Store, connection_of, open_store
 from relex.storage.embedded import embedded_s3
 from tasks.tracking import Tracker
+from tasks.tracking_names import run_params, run_title
 from tasks.versions import installed_versions
 
 EMBEDDED_BUCKET = "relex"
@@ -56,19 +57,6 @@ class Run:
         sources |= {benchmark.name: benchmark.source for benchmark in config.benchmarks}
         return {name: load_problems(source) for name, source in sources.items()}
 
-    @property
-    def params(self) -> dict[str, str | int | float]:
-        """What tells runs apart in MLflow; the same on the parent and on every child."""
-        recipe = self.recipe
-        return {
-            "recipe": recipe.name,
-            "base": recipe.base.path,
-            "reward": " + ".join(term.reward for term in recipe.rewards),
-            "learning_rate": recipe.training.learning_rate,
-            "steps_trained": recipe.training.steps,
-            "seed": recipe.seed,
-        }
-
     @cached_property
     def store(self) -> Store:
         return open_store(self.uri, self.connection)
@@ -87,7 +75,8 @@ class Run:
 
     @cached_property
     def tracker(self) -> Tracker:
-        return Tracker(self.recipe.tracking, self.home, self.recipe.run_id)
+        recipe = self.recipe
+        return Tracker(recipe.tracking, self.home, recipe.run_id, run_title(recipe))
 
     @property
     def report_folder(self) -> Path:
@@ -100,10 +89,11 @@ class Run:
         tags = {"relex.recipe_digest": self.recipe.digest, "relex.base_digest": self.base_digest}
         tags |= {f"version.{name}": version for name, version in installed_versions().items()}
         self.tracker.begin()
-        self.tracker.describe(self.params, tags)
+        self.tracker.describe(run_params(self.recipe), tags)
         self.tracker.log_text(dump_recipe(self.recipe), RECIPE_FILE)
         try:
-            yield
+            with self.tracker.machine_watched():
+                yield
         except BaseException as error:
             self.tracker.end("FAILED" if isinstance(error, Exception) else "KILLED")
             raise
