@@ -61,12 +61,12 @@ def challenge(registry: Registry, contest: Contest) -> str:
         outcome = _contest(contest, champion)
         registry.tag(challenger, {DECISION_TAG: outcome.reason})
         newest = registry.at_alias(challenger.model, CHAMPION)
-        if outcome.is_won and newest != champion:
-            champion = newest
-            continue
-        if outcome.is_won:
+        if not outcome.is_won:
+            return outcome.reason
+        if newest == champion:
             _promote(registry, challenger, champion)
-        return outcome.reason
+            return outcome.reason
+        champion = newest
 
 
 def _promote(registry: Registry, challenger: Version, champion: Version | None) -> None:
@@ -80,7 +80,7 @@ def _promote(registry: Registry, challenger: Version, champion: Version | None) 
 def _contest(contest: Contest, champion: Version | None) -> Outcome:
     challenger = contest.challenger
     if champion is None:
-        return Outcome(True, f"{_opened(challenger)} is the champion: there was none before it.")
+        return Outcome(True, f"{_opened(challenger)} became champion: there was none before it.")
     try:
         answers = _answers_of(champion, contest)
     except RelexError as error:
@@ -101,7 +101,7 @@ def _compare(contest: Contest, champion: Version, answers: list[Answer]) -> Outc
         f"{_least(config)} (p = {test.p_value:.2g}; the limit is {1 - config.confidence:.2g})"
     )
     if is_won:
-        return Outcome(True, f"{_opened(contest.challenger)} is the new champion: {result}.")
+        return Outcome(True, f"{_opened(contest.challenger)} became champion: {result}.")
     return Outcome(False, f"{_opened(champion)} stays champion: {result}.")
 
 

@@ -41,11 +41,11 @@ def publish(run: Run, factors: Path, decision: Decision) -> str:
             model_name(run.recipe),
             run.store.child("model").uri,
             run.tracker.parent,
-            {**_origin(run, manifest), **test.tags, **place_tags(run)},
-            decision.reason,
+            {"relex.title": run_title(run.recipe), **test.tags, **_origin(run, manifest)},
         )
         say(f"{decision.chosen.label} is {version.name} in MLflow, at {version.source}")
         outcome = challenge(registry, Contest(run, version, test.answers))
+        registry.describe(version, f"{outcome}\n\n{decision.reason}")
     say(outcome)
     return outcome
 
@@ -82,7 +82,6 @@ def _origin(run: Run, manifest: Manifest) -> dict[str, str]:
     assert fitted is not None, "factors are stored before anything is published"
     return {
         "relex.run_id": recipe.run_id,
-        "relex.title": run_title(recipe),
         "relex.recipe_digest": recipe.digest,
         "relex.base": recipe.base.path,
         "relex.base_digest": run.base_digest,
@@ -90,6 +89,7 @@ def _origin(run: Run, manifest: Manifest) -> dict[str, str]:
         "relex.window_digest": fitted.inputs["window"],
         "relex.factors_digest": manifest_digest(fitted),
         "relex.manifest_digest": manifest_digest(manifest),
+        **place_tags(run),
     }
 
 

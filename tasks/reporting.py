@@ -29,6 +29,7 @@ from relex.search import SearchPath
 from relex.selection import Decision
 from tasks.progress import say
 from tasks.run import VALIDATION, Run
+from tasks.tracking import NOTE_TAG
 from tasks.training import read_curve
 from tasks.versions import installed_versions
 
@@ -79,7 +80,7 @@ def report(run: Run, factors: Factors, summary: RunSummary) -> None:
     publish_folder(run.store.child("report"), folder, KIND, inputs)
     run.tracker.log_folder(folder, "report")
     run.tracker.log(_chosen(summary))
-    run.tracker.note(_note(summary))
+    run.tracker.mark({NOTE_TAG: _note(summary), "relex.chosen": summary.decision.chosen.label})
     create_table_artifact(candidate_rows(summary), key="candidates", description="Candidates")
     create_markdown_artifact((folder / MARKDOWN_FILE).read_text(), key="report")
     create_link_artifact(run.tracker.link, "MLflow run", key="mlflow-run")
@@ -119,7 +120,6 @@ def _chosen(summary: RunSummary) -> dict[str, float]:
         "chosen/accuracy": chosen.accuracy,
         "chosen/step": float(decision.chosen.step),
         "chosen/gain_over_last_step": chosen.accuracy - last.accuracy,
-        "chosen/is_extrapolated": float(decision.chosen.kind == "extrapolated"),
     }
     for name in summary.benchmark_names:
         result = summary.benchmark_result(name, decision.chosen)

@@ -27,20 +27,22 @@ PARENT_TAG = "mlflow.parentRunId"
 KIND_TAG = "relex.kind"
 CHILD_TAG = "relex.child"
 NOTE_TAG = "mlflow.note.content"
+TABLES_TAG = "mlflow.loggedArtifacts"
 USE_TAG = "mlflow.data.context"
 DIGEST_CHARACTERS = 16
 HOW_TO_COMPARE = """\
-A row is a run of the pipeline; its name says recipe, reward, learning rate and seed. Below it are \
-its training and every candidate that was measured.
+**To compare runs, press the chart button above the list**, and hide runs with the eye beside them.
 
-**To compare runs**, tick them and press *Compare*, or open the chart view above the list:
+A row is a run of the pipeline; its name says reward, learning rate, seed and (recipe). The + \
+opens its training and every candidate that was measured.
 
-- `accuracy/validation` over the step: base (step 0), trained steps, then extrapolated targets
-- `training/reward_mean` over the step: the training curve
+- `accuracy/validation` over the step: base (0), trained steps, then extrapolated targets
 - `chosen/...`: the candidate that was published, and what it gains over the last trained step
-- `test/...`: its accuracy on the test questions: the numbers to quote
+- `test/...`: its accuracy on the test questions: the number to quote
+- `training/...` over the step: reward, lengths, gradients; `system/...`: the machine meanwhile
 
-What a candidate wrote is in its run's artifact `answers.json`, the report in the run's `report/`.
+A candidate's answers are its artifact `answers.json`; the third button puts those of several \
+candidates side by side. The report is the artifact `report/report.html` of the run.
 """
 # Without the kind MLflow opens the experiment with its pages for prompts and traces.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development", NOTE_TAG: HOW_TO_COMPARE}
@@ -103,10 +105,10 @@ class Tracker:
                 tags=[RunTag(name, value) for name, value in tags.items()],
             )
 
-    def note(self, text: str) -> None:
-        """Markdown that MLflow shows first on the page of the parent."""
+    def mark(self, tags: Mapping[str, str]) -> None:
+        """Tags of the parent alone."""
         with mlflow_errors(self.uri):
-            self._client.set_tag(self.parent, NOTE_TAG, text)
+            self._client.log_batch(self.parent, tags=[RunTag(*tag) for tag in tags.items()])
 
     def log_questions(self, use: str, name: str, digest: str, num: int, source: str) -> None:
         """A set of questions as an input of the parent.
@@ -143,7 +145,7 @@ class Tracker:
         """
         tags = {**self._tags, PARENT_TAG: self.parent, KIND_TAG: kind, CHILD_TAG: name}
         with mlflow_errors(self.uri):
-            child = self._create(f"{name} ({self._title})", tags)
+            child = self._create(f"{name}, {self._title}", tags)
             values = {**self._params, **params}
             parameters = [Param(key, str(value)) for key, value in values.items()]
             self._client.log_batch(child, params=parameters)
@@ -168,10 +170,14 @@ class Tracker:
         return {point.step for point in history}
 
     def log_table(self, rows: Sequence[Mapping[str, Any]], name: str, run: str) -> None:
-        """Rows as a JSON table, which MLflow's pages show, sort and compare between runs."""
-        columns = {key: [row[key] for row in rows] for key in rows[0]}
+        """Rows as a JSON table, which MLflow's pages show, sort and compare between runs.
+
+        MLflow's own `log_table` writes the same file by way of pandas, whose version 3 warns of it.
+        """
+        table = {"columns": list(rows[0]), "data": [list(row.values()) for row in rows]}
         with mlflow_errors(self.uri):
-            self._client.log_table(run, columns, name)
+            self._client.log_dict(run, table, name)
+            self._client.set_tag(run, TABLES_TAG, json.dumps([{"path": name, "type": "table"}]))
 
     def log_folder(self, folder: Path, name: str) -> None:
         """Files as artifacts of the parent, below `name`."""

@@ -8,9 +8,10 @@ Param = str | int | float
 
 
 def run_title(recipe: Recipe) -> str:
-    """`toy, exact_match, lr 1e-05, seed 0`."""
-    rate = f"lr {recipe.training.learning_rate:g}"
-    return f"{recipe.name}, {reward_title(recipe.rewards)}, {rate}, seed {recipe.seed}"
+    """`exact_match lr 1e-5 seed 0 (toy)`: what differs in a sweep first, because MLflow cuts names
+    in the legends of its charts."""
+    rate = f"{recipe.training.learning_rate:g}".replace("e-0", "e-")
+    return f"{reward_title(recipe.rewards)} lr {rate} seed {recipe.seed} ({recipe.name})"
 
 
 def reward_title(terms: tuple[RewardTerm, ...]) -> str:

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
@@ -28,10 +28,10 @@ class Version:
 
     model: str
     number: str
-    source: str
+    source: str = field(compare=False)
     """Address of the checkpoint."""
 
-    tags: Mapping[str, str]
+    tags: Mapping[str, str] = field(compare=False)
 
     @property
     def name(self) -> str:
@@ -45,9 +45,7 @@ class Registry:
     def __init__(self, client: MlflowClient, uri: str) -> None:
         self._client, self.uri = client, uri
 
-    def register(
-        self, model: str, source: str, run: str, tags: Mapping[str, str], description: str
-    ) -> Version:
+    def register(self, model: str, source: str, run: str, tags: Mapping[str, str]) -> Version:
         """The version that `run`, an MLflow run id, made; registering it twice gives the first."""
         with mlflow_errors(self.uri):
             try:
@@ -59,9 +57,7 @@ class Registry:
             version = (
                 found[0]
                 if found
-                else self._client.create_model_version(
-                    model, source, run_id=run, tags=dict(tags), description=description
-                )
+                else self._client.create_model_version(model, source, run_id=run, tags=dict(tags))
             )
             return _version(version)
 
@@ -79,10 +75,10 @@ class Registry:
 
     def at_number(self, model: str, number: str) -> Version:
         """Raises TrackingError, naming the versions that there are, when it is none of them."""
-        for version in self.versions(model):
-            if version.number == number:
-                return version
-        numbers = ", ".join(version.number for version in self.versions(model)) or "none"
+        versions = {version.number: version for version in self.versions(model)}
+        if number in versions:
+            return versions[number]
+        numbers = ", ".join(versions) or "none"
         raise TrackingError(
             f"MLflow at {self.uri}: {model} has no version {number}; it has {numbers}"
         )
@@ -124,6 +120,11 @@ class Registry:
         with mlflow_errors(self.uri):
             for name, value in tags.items():
                 self._client.set_model_version_tag(version.model, version.number, name, value)
+
+    def describe(self, version: Version, text: str) -> None:
+        """What the page of the version says first."""
+        with mlflow_errors(self.uri):
+            self._client.update_model_version(version.model, version.number, text)
 
     def _aliases(self, model: str) -> dict[str, str]:
         """Version number by alias."""

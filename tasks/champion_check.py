@@ -1,0 +1,144 @@
+"""A champion against itself: what it was registered with, and fresh draws of the same questions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from prefect import task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+
+from relex.config import Recipe
+from relex.evaluation import correct_matrix
+from relex.home import open_home
+from relex.problems import load_problems
+from relex.selection import PairedTest, holm, paired_test
+from relex.selection.wording import show_interval
+from tasks.champion_answers import Scored, measure_checkpoint
+from tasks.progress import say
+from tasks.published import fetch_model, read_recipe, read_scored, run_store
+from tasks.tracking import NOTE_TAG, Tracker
+from tasks.tracking_registry import Version
+
+KIND = "champion-check"
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """New answers by benchmark."""
+
+    recipe: Recipe
+    scored: dict[str, Scored]
+
+
+@dataclass(frozen=True)
+class Check:
+    """The champion on one benchmark, then and now."""
+
+    benchmark: str
+    accuracy_then: float
+    accuracy_now: float
+    loss: PairedTest
+    """The answers of then against those of now: a positive difference is a loss."""
+
+    p_value: float
+    """Chance of such a loss without a change; corrected for the number of benchmarks."""
+
+    is_worse: bool
+
+
+def today() -> int:
+    """The date as a number, such as 20261125."""
+    return int(date.today().strftime("%Y%m%d"))
+
+
+@task(task_run_name="draw again", cache_policy=NO_CACHE)
+def draw_again(champion: Version, seed: int) -> Fresh:
+    """Fetch the champion and let it answer its test benchmarks as its own recipe asks them."""
+    recipe = read_recipe(champion).model_copy(update={"seed": seed})
+    problems = {b.name: load_problems(b.source) for b in recipe.problems.test}
+    say(f"measuring {champion.name} on {', '.join(problems)}, with seed {seed}")
+    with TemporaryDirectory() as folder:
+        checkpoint, work = Path(folder) / "model", Path(folder) / "scores"
+        fetch_model(champion, checkpoint)
+        log = get_run_logger().info
+        return Fresh(recipe, measure_checkpoint(checkpoint, recipe, problems, work, log))
+
+
+def compare_fresh(champion: Version, fresh: Fresh, confidence: float) -> list[Check]:
+    """One check per benchmark; the alarms of all together keep the confidence."""
+    config = fresh.recipe.selection.model_copy(
+        update={"confidence": confidence, "require_gain": 0.0}
+    )
+    run, candidate = run_store(champion), champion.tags["relex.candidate"]
+    then_QK = {name: correct_matrix(read_scored(run, name, candidate)) for name in fresh.scored}
+    now_QK = {name: correct_matrix(answers) for name, (_, answers) in fresh.scored.items()}
+    losses = {
+        name: paired_test(then_QK[name], now_QK[name], config, fresh.recipe.seed)
+        for name in fresh.scored
+    }
+    p_values = holm([loss.p_value for loss in losses.values()])
+    return [
+        Check(
+            benchmark=name,
+            accuracy_then=float(then_QK[name].mean()),
+            accuracy_now=float(now_QK[name].mean()),
+            loss=loss,
+            p_value=p_value,
+            is_worse=p_value <= 1 - confidence,
+        )
+        for (name, loss), p_value in zip(losses.items(), p_values, strict=True)
+    ]
+
+
+@task(task_run_name="record", cache_policy=NO_CACHE)
+def record_check(champion: Version, recipe: Recipe, checks: Sequence[Check], tracking: str) -> str:
+    """The check in MLflow, as the next point of the model's curve, and in Prefect; in words."""
+    config = recipe.tracking.model_copy(update={"uri": tracking})
+    tracker = Tracker(config, open_home(), champion.model, f"{KIND} {champion.model}", KIND)
+    tracker.begin()
+    number = len(tracker.logged_steps(f"now/{checks[0].benchmark}")) + 1
+    for check in checks:
+        values = {
+            f"now/{check.benchmark}": check.accuracy_now,
+            f"registered/{check.benchmark}": check.accuracy_then,
+            f"p_value/{check.benchmark}": check.p_value,
+            "version": float(champion.number),
+        }
+        tracker.log(values, number)
+    tracker.end("FINISHED")
+    words = " ".join(_words(champion, check) for check in checks)
+    tracker.mark({NOTE_TAG: words})
+    create_table_artifact([_row(check) for check in checks], key=KIND, description=words)
+    say(words)
+    return words
+
+
+def _words(champion: Version, check: Check) -> str:
+    now_and_then = (
+        f"{check.accuracy_now:.3f} on fresh draws of {check.benchmark}, registered was "
+        f"{check.accuracy_then:.3f}"
+    )
+    p_value = f"p = {check.p_value:.2g}"
+    if check.is_worse:
+        return (
+            f"ALARM: {champion.name} reaches only {now_and_then}: worse than chance explains "
+            f"({p_value}). Its registered accuracy was luck, or what asks, answers or grades has "
+            "changed since; compare the versions in both runs before you go on using it."
+        )
+    return f"{champion.name} holds: {now_and_then} ({p_value})."
+
+
+def _row(check: Check) -> dict[str, str]:
+    low_high = check.loss.interval
+    return {
+        "benchmark": check.benchmark,
+        "registered": f"{check.accuracy_then:.3f}",
+        "now": f"{check.accuracy_now:.3f}",
+        "loss": f"{check.loss.difference:+.3f} {show_interval(low_high)}",
+        "p": f"{check.p_value:.2g}",
+        "alarm": "yes" if check.is_worse else "no",
+    }
