@@ -55,7 +55,7 @@ def challenge(registry: Registry, contest: Contest) -> str:
     challenger = contest.challenger
     champion = registry.at_alias(challenger.model, CHAMPION)
     if champion is not None and champion.number == challenger.number:
-        return champion.tags[DECISION_TAG]
+        return champion.tags.get(DECISION_TAG, f"{_opened(champion)} is the champion.")
     registry.point(CHALLENGER, challenger)
     while True:
         outcome = _contest(contest, champion)
@@ -84,8 +84,11 @@ def _contest(contest: Contest, champion: Version | None) -> Outcome:
     try:
         answers = _answers_of(champion, contest)
     except RelexError as error:
-        kept = f"{_opened(champion)} stays champion: it cannot be compared with {challenger.name}"
-        return Outcome(False, f"{kept} ({error}).")
+        return Outcome(
+            False,
+            f"{_opened(champion)} stays champion: it cannot be compared with {challenger.name} "
+            f"({error}). If it is gone for good, move its alias in MLflow by hand.",
+        )
     return _compare(contest, champion, answers)
 
 
@@ -109,7 +112,8 @@ def _answers_of(champion: Version, contest: Contest) -> list[Answer]:
     """Of the champion to the challenger's questions, stored or new."""
     tags, benchmark = champion.tags, contest.challenger.tags["relex.benchmark"]
     if tags.get(QUESTIONS_TAG) == contest.challenger.tags[QUESTIONS_TAG]:
-        return read_scored(run_store(champion), benchmark, tags["relex.candidate"])
+        profile = contest.run.recipe.storage.profile
+        return read_scored(run_store(champion, profile), benchmark, tags["relex.candidate"])
     run = contest.run
     key = f"champion-{champion.number}"
     store = run.store.child(f"scores/{benchmark}/{key}")
@@ -129,7 +133,7 @@ def _measure(champion: Version, run: Run, benchmark: str) -> Path:
     """The folder with score and answers of the champion."""
     work = run.work / f"champion-{champion.number}"
     shutil.rmtree(work, ignore_errors=True)
-    fetch_model(champion, work / "model")
+    fetch_model(champion, work / "model", run.recipe.storage.profile)
     problems = {benchmark: run.problems[benchmark]}
     log = get_run_logger().info
     measure_checkpoint(work / "model", run.recipe, problems, work / "scores", log)

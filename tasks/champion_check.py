@@ -12,7 +12,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from relex.config import Recipe
-from relex.evaluation import correct_matrix
+from relex.errors import ProblemError
+from relex.evaluation import Answer, correct_matrix
 from relex.home import open_home
 from relex.problems import load_problems
 from relex.selection import PairedTest, holm, paired_test
@@ -69,12 +70,18 @@ def draw_again(champion: Version, seed: int) -> Fresh:
 
 
 def compare_fresh(champion: Version, fresh: Fresh, confidence: float) -> list[Check]:
-    """One check per benchmark; the alarms of all together keep the confidence."""
+    """One check per benchmark; the alarms of all together keep the confidence.
+
+    Raises ProblemError when the questions are not those that were answered then.
+    """
     config = fresh.recipe.selection.model_copy(
         update={"confidence": confidence, "require_gain": 0.0}
     )
     run, candidate = run_store(champion), champion.tags["relex.candidate"]
-    then_QK = {name: correct_matrix(read_scored(run, name, candidate)) for name in fresh.scored}
+    stored = {name: read_scored(run, name, candidate) for name in fresh.scored}
+    for name, (_, answers) in fresh.scored.items():
+        _check_same_questions(champion, name, stored[name], answers)
+    then_QK = {name: correct_matrix(answers) for name, answers in stored.items()}
     now_QK = {name: correct_matrix(answers) for name, (_, answers) in fresh.scored.items()}
     losses = {
         name: paired_test(then_QK[name], now_QK[name], config, fresh.recipe.seed)
@@ -92,6 +99,17 @@ def compare_fresh(champion: Version, fresh: Fresh, confidence: float) -> list[Ch
         )
         for (name, loss), p_value in zip(losses.items(), p_values, strict=True)
     ]
+
+
+def _check_same_questions(
+    champion: Version, benchmark: str, then: Sequence[Answer], now: Sequence[Answer]
+) -> None:
+    before, after = ({answer.question_id for answer in answers} for answers in (then, now))
+    if before != after:
+        raise ProblemError(
+            f"{benchmark}: {len(after - before)} of {len(after)} questions are not among those "
+            f"that {champion.name} was registered with; bring back the data of its recipe"
+        )
 
 
 @task(task_run_name="record", cache_policy=NO_CACHE)

@@ -34,7 +34,7 @@ from relex.report import BenchmarkResult
 from relex.rewards import grader_version
 from relex.selection import Decision, Measured, bootstrap_interval, finalists, measured_from
 from tasks.progress import StageProgress, say, stage_progress
-from tasks.recording import record
+from tasks.recording import record, record_finalists
 from tasks.run import VALIDATION, Run
 
 KIND = "score"
@@ -223,10 +223,12 @@ def measure_finalists(
     """The chosen candidate, the last observed step and the base, once on each test benchmark."""
     benchmarks = [benchmark.name for benchmark in run.recipe.problems.test]
     pairs = [(candidate, name) for name in benchmarks for candidate in finalists(decision)]
-    results = []
+    results, headline = [], {}
     with run.timed("test"), evaluation.showing("test", "Testing the choice", len(pairs)):
         for candidate, name in pairs:
             score, answers = evaluation.measure(candidate, name)
+            if name == benchmarks[0]:
+                headline[candidate] = answers
             correct_QK = correct_matrix(answers)
             interval = bootstrap_interval(correct_QK, run.recipe.selection, run.recipe.seed)
             results.append(
@@ -240,4 +242,5 @@ def measure_finalists(
                 )
             )
             evaluation.advance()
+    record_finalists(run, decision, headline)
     return results

@@ -41,16 +41,20 @@ def place_tags(run: Run) -> dict[str, str]:
     return {name: value for name, value in tags.items() if value}
 
 
-def run_store(version: Version) -> Store:
-    """The folder of the run that made the version.
+def run_store(version: Version, profile: str = "") -> Store:
+    """The folder of the run that made the version; `profile` is one of the AWS configuration.
 
     Raises StorageError when it lies in a folder that this machine does not have.
     """
     uri = version.source.rstrip("/").removesuffix("/model")
     folder = version.tags.get("relex.folder")
     if folder is None:
-        endpoint, region = (version.tags.get(f"relex.{n}", "") for n in ("endpoint_url", "region"))
-        return open_store(uri, connection_of(StorageConfig(endpoint_url=endpoint, region=region)))
+        storage = StorageConfig(
+            endpoint_url=version.tags.get("relex.endpoint_url", ""),
+            region=version.tags.get("relex.region", ""),
+            profile=profile,
+        )
+        return open_store(uri, connection_of(storage))
     path = Path(folder) / uri.removeprefix(S3)
     if not path.is_dir():
         raise StorageError(
@@ -66,12 +70,12 @@ def read_recipe(version: Version) -> Recipe:
     return parse_recipe(store.get(RECIPE_FILE).decode(), f"{store.uri}/{RECIPE_FILE}")
 
 
-def model_manifest(version: Version) -> Manifest:
+def model_manifest(version: Version, profile: str = "") -> Manifest:
     """The manifest of the checkpoint.
 
     Raises StorageError when there is none, or it is not the one that was registered.
     """
-    store = run_store(version).child("model")
+    store = run_store(version, profile).child("model")
     manifest = read_manifest(store, MODEL_KIND)
     if manifest is None:
         raise StorageError(f"{store.uri}: the checkpoint of {version.name} is not there any more")
@@ -89,15 +93,15 @@ def manifest_digest(manifest: Manifest) -> str:
     return sha256_json(manifest.model_dump(mode="json"))
 
 
-def fetch_model(version: Version, out: Path) -> None:
+def fetch_model(version: Version, out: Path, profile: str = "") -> None:
     """The checkpoint in the new folder `out`, which appears whole, every file checked.
 
     Raises StorageError when it is missing, damaged or not the one that was registered, InputError
     when `out` exists.
     """
-    model_manifest(version)
+    model_manifest(version, profile)
     with new_folder(out) as partial:
-        fetch_folder(run_store(version).child("model"), partial, MODEL_KIND)
+        fetch_folder(run_store(version, profile).child("model"), partial, MODEL_KIND)
 
 
 def read_scored(store: Store, benchmark: str, candidate: str) -> list[Answer]:

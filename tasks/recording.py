@@ -1,16 +1,18 @@
 """What MLflow keeps of the questions and of every candidate that answered them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from relex.candidates import Candidate
+from relex.candidates import BASE, Candidate
 from relex.config import PredictionOptions
 from relex.evaluation import Answer, Score
-from relex.problems import problems_digest
+from relex.problems import Problem, problems_digest
+from relex.selection import Decision
 from tasks.run import TRAIN, VALIDATION, Run
 
-ANSWER_TABLE = "answers.json"
+ANSWER_TABLE, FINALIST_TABLE = "answers.json", "test_answers.json"
 MOST_ROWS = 200
+Row = dict[str, Any]
 
 
 def record_questions(run: Run) -> None:
@@ -66,21 +68,46 @@ def curves_of(candidate: Candidate, last_step: int) -> tuple[str, ...]:
     return (*halves, "accuracy/extrapolated") if candidate.step == last_step else halves
 
 
-def answer_rows(run: Run, answers: Sequence[Answer]) -> list[dict[str, Any]]:
+def answer_rows(run: Run, answers: Sequence[Answer]) -> list[Row]:
     """The first answers, one to every question before the second to any: the same questions for
     all candidates, so that MLflow can put candidates side by side."""
     problems = {problem.id: problem for problem in run.problems[VALIDATION]}
-    chosen = sorted(answers, key=lambda answer: (answer.sample, answer.question_id))[:MOST_ROWS]
     return [
         {
-            "question": problems[answer.question_id].question,
+            **_question(problems[answer.question_id]),
             "answer": answer.text,
-            "gold": problems[answer.question_id].answer,
-            "correct": "yes" if answer.correct else "no",
+            "correct": _verdict(answer),
             "tokens": answer.num_tokens,
             "ended": "by itself" if answer.finish_reason == "stop" else "at the token limit",
             "sample": answer.sample,
-            "group": problems[answer.question_id].group,
         }
-        for answer in chosen
+        for answer in _shown(answers)
     ]
+
+
+def record_finalists(
+    run: Run, decision: Decision, answers_of: Mapping[Candidate, Sequence[Answer]]
+) -> None:
+    """Base, last trained step and chosen candidate side by side on the first test benchmark."""
+    problems = {problem.id: problem for problem in run.problems[run.recipe.problems.test[0].name]}
+    columns = {"base": BASE, "last_step": decision.last_observed, "chosen": decision.chosen}
+    shown = {name: _shown(answers_of[candidate]) for name, candidate in columns.items()}
+    rows = []
+    for number, answer in enumerate(shown["chosen"]):
+        row = _question(problems[answer.question_id])
+        for name, answers in shown.items():
+            row |= {name: answers[number].text, f"{name}_correct": _verdict(answers[number])}
+        rows.append(row)
+    run.tracker.log_table(rows, FINALIST_TABLE, run.tracker.parent)
+
+
+def _shown(answers: Sequence[Answer]) -> list[Answer]:
+    return sorted(answers, key=lambda answer: (answer.sample, answer.question_id))[:MOST_ROWS]
+
+
+def _question(problem: Problem) -> Row:
+    return {"question": problem.question, "gold": problem.answer, "group": problem.group}
+
+
+def _verdict(answer: Answer) -> str:
+    return "yes" if answer.correct else "no"

@@ -41,8 +41,8 @@ opens its training and every candidate that was measured.
 - `test/...`: its accuracy on the test questions: the number to quote
 - `training/...` over the step: reward, lengths, gradients; `system/...`: the machine meanwhile
 
-A candidate's answers are its artifact `answers.json`; the third button puts those of several \
-candidates side by side. The report is the artifact `report/report.html` of the run.
+The third button shows what the models wrote, with filters: `test_answers.json` of runs, and \
+`answers.json` of candidates. The report is the artifact `report/report.html` of a run.
 """
 # Without the kind MLflow opens the experiment with its pages for prompts and traces.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development", NOTE_TAG: HOW_TO_COMPARE}
