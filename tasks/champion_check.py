@@ -1,5 +1,6 @@
 """A champion against itself: what it was registered with, and fresh draws of the same questions."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -17,7 +18,7 @@ from relex.evaluation import Answer, correct_matrix
 from relex.home import open_home
 from relex.problems import load_problems
 from relex.selection import PairedTest, holm, paired_test
-from relex.selection.wording import show_interval
+from relex.selection.wording import show_difference
 from tasks.champion_answers import Scored, measure_checkpoint
 from tasks.progress import say
 from tasks.published import fetch_model, read_recipe, read_scored, run_store
@@ -37,8 +38,9 @@ class Fresh:
 
 @dataclass(frozen=True)
 class Check:
-    """The champion on one benchmark, then and now."""
+    """A champion on one benchmark, then and now."""
 
+    champion: Version
     benchmark: str
     accuracy_then: float
     accuracy_now: float
@@ -49,6 +51,22 @@ class Check:
     """Chance of such a loss without a change; corrected for the number of benchmarks."""
 
     is_worse: bool
+
+    @property
+    def words(self) -> str:
+        """How it went, in a sentence or two."""
+        who, p_value = self.champion.name, f"p = {self.p_value:.2g}"
+        result = (
+            f"{self.accuracy_now:.3f} on fresh draws of {self.benchmark}, registered was "
+            f"{self.accuracy_then:.3f}"
+        )
+        if not self.is_worse:
+            return f"{who[0].upper()}{who[1:]} holds: {result} ({p_value})."
+        return (
+            f"ALARM: {who} reaches only {result}: worse than chance explains ({p_value}). Its "
+            "registered accuracy was luck, or what asks, answers or grades has changed since; "
+            "compare the versions of the software in both runs before you go on using it."
+        )
 
 
 def today() -> int:
@@ -90,6 +108,7 @@ def compare_fresh(champion: Version, fresh: Fresh, confidence: float) -> list[Ch
     p_values = holm([loss.p_value for loss in losses.values()])
     return [
         Check(
+            champion=champion,
             benchmark=name,
             accuracy_then=float(then_QK[name].mean()),
             accuracy_now=float(now_QK[name].mean()),
@@ -113,9 +132,9 @@ def _check_same_questions(
 
 
 @task(task_run_name="record", cache_policy=NO_CACHE)
-def record_check(champion: Version, recipe: Recipe, checks: Sequence[Check], tracking: str) -> str:
-    """The check in MLflow, as the next point of the model's curve, and in Prefect; in words."""
-    config = recipe.tracking.model_copy(update={"uri": tracking})
+def record_check(champion: Version, recipe: Recipe, checks: Sequence[Check], uri: str) -> None:
+    """The check in MLflow, as the next point of the model's curve, and in Prefect."""
+    config = recipe.tracking.model_copy(update={"uri": uri})
     tracker = Tracker(config, open_home(), champion.model, f"{KIND} {champion.model}", KIND)
     tracker.begin()
     number = len(tracker.logged_steps(f"now/{checks[0].benchmark}")) + 1
@@ -128,35 +147,19 @@ def record_check(champion: Version, recipe: Recipe, checks: Sequence[Check], tra
         }
         tracker.log(values, number)
     tracker.end("FINISHED")
-    words = " ".join(_words(champion, check) for check in checks)
+    words = " ".join(check.words for check in checks)
     tracker.mark({NOTE_TAG: words})
-    create_table_artifact([_row(check) for check in checks], key=KIND, description=words)
+    key = re.sub(r"[^a-z0-9]+", "-", f"{KIND} {champion.model}".lower())
+    create_table_artifact([_row(check) for check in checks], key=key, description=words)
     say(words)
-    return words
-
-
-def _words(champion: Version, check: Check) -> str:
-    now_and_then = (
-        f"{check.accuracy_now:.3f} on fresh draws of {check.benchmark}, registered was "
-        f"{check.accuracy_then:.3f}"
-    )
-    p_value = f"p = {check.p_value:.2g}"
-    if check.is_worse:
-        return (
-            f"ALARM: {champion.name} reaches only {now_and_then}: worse than chance explains "
-            f"({p_value}). Its registered accuracy was luck, or what asks, answers or grades has "
-            "changed since; compare the versions in both runs before you go on using it."
-        )
-    return f"{champion.name} holds: {now_and_then} ({p_value})."
 
 
 def _row(check: Check) -> dict[str, str]:
-    low_high = check.loss.interval
     return {
         "benchmark": check.benchmark,
         "registered": f"{check.accuracy_then:.3f}",
         "now": f"{check.accuracy_now:.3f}",
-        "loss": f"{check.loss.difference:+.3f} {show_interval(low_high)}",
+        "loss": show_difference(check.loss),
         "p": f"{check.p_value:.2g}",
         "alarm": "yes" if check.is_worse else "no",
     }

@@ -18,7 +18,7 @@ from mlflow.tracking import MlflowClient
 from relex.config import TrackingConfig
 from relex.home import Home
 from tasks.services import HOST, MLFLOW_PAGE_PORT
-from tasks.tracking_client import mlflow_errors, open_client, tracking_uri
+from tasks.tracking_client import home_uri, mlflow_errors, open_client, tracking_uri
 from tasks.tracking_names import metric_name
 from tasks.tracking_registry import Registry
 
@@ -64,13 +64,14 @@ class Tracker:
         Raises TrackingError when the server cannot be reached or refuses.
         """
         self.uri = tracking_uri(config.uri, home)
-        if not config.uri:
+        is_home = self.uri == home_uri(home)
+        if is_home:
             home.root.mkdir(parents=True, exist_ok=True)
         self._client: MlflowClient = open_client(self.uri)
         self._run_id, self._title = run_id, title or run_id
         self._params: dict[str, Any] = {}
         self._tags = {RUN_TAG: run_id}
-        artifacts = "" if config.uri else home.mlflow_artifacts.as_uri()
+        artifacts = home.mlflow_artifacts.as_uri() if is_home else ""
         with mlflow_errors(self.uri):
             self._experiment = self._open_experiment(config.experiment, artifacts)
             self.parent = self._find(kind) or self._create(self._title, {KIND_TAG: kind})

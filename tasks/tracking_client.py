@@ -1,5 +1,6 @@
 """The way to an MLflow server or database, and the door at which MLflow's errors become ours."""
 
+import os
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -13,12 +14,19 @@ from relex.errors import TrackingError
 from relex.home import Home
 
 CHECK_SECONDS = 5
+SERVICE_VARIABLE = "MLFLOW_TRACKING_URI"
+"""MLflow's own variable for the server; what a recipe or an option names goes before it."""
 SQLITE = "sqlite:///"
 
 
 def tracking_uri(stated: str, home: Home) -> str:
-    """The address as a recipe states it, or the database below `home`."""
-    return stated or f"{SQLITE}{home.mlflow_database}"
+    """The address as a recipe states it, that of the environment, or the database in `home`."""
+    return stated or os.environ.get(SERVICE_VARIABLE) or home_uri(home)
+
+
+def home_uri(home: Home) -> str:
+    """The database in `home`."""
+    return f"{SQLITE}{home.mlflow_database}"
 
 
 def open_client(uri: str) -> MlflowClient:

@@ -45,7 +45,7 @@ def states(publisher, build_environment) -> dict[str, list[str]]:
 def test_a_champion_that_holds_completes(states):
     name, message = states["honest"]
     assert name == "Completed"
-    assert message.startswith("version 1 of honest holds: 0.")
+    assert message.startswith("Version 1 of honest holds: 0.")
 
 
 def test_a_champion_that_is_worse_fails_and_says_why(states):
