@@ -15,6 +15,7 @@ from tasks.flow_run import refused, run_name, stated_recipe
 from tasks.form import asks, asks_overrides, asks_preset, asks_recipe
 from tasks.preflight import validate
 from tasks.publishing import publish
+from tasks.recording import record_questions
 from tasks.reporting import finished_summary, report, summarise
 from tasks.retention import tidy
 from tasks.run import Run, open_run
@@ -63,13 +64,14 @@ def run_to_end(fill_window: Callable[[Run], None]) -> RunSummary:
 def run_stages(run: Run, fill_window: Callable[[Run], None]) -> RunSummary:
     """From the window to the report."""
     with run.recorded():
+        record_questions(run)
         fill_window(run)
         factors = fit(run)
         with open_evaluation(run, factors) as evaluation:
             compared = measure_candidates(run, evaluation)
             decision = choose(run, evaluation, compared.measured)
             tested = measure_finalists(run, evaluation, decision)
-        publish(run, factors, decision)
-        summary = summarise(run, decision, tested, compared.search)
+        champion = publish(run, factors, decision)
+        summary = summarise(run, decision, tested, compared.search, champion)
         report(run, open_factors(factors), summary)
     return summary

@@ -81,6 +81,7 @@ def print_result(summary: RunSummary, console: Console) -> None:
     console.print()
     console.print(rich_table(candidate_rows(summary)))
     console.print(summary.decision.reason, highlight=False)
+    console.print(summary.champion, highlight=False)
     console.print()
     for link in summary.links:
         console.print(f"{link.name:13} {link.address}", highlight=False, soft_wrap=True)

@@ -17,6 +17,7 @@ from relex.evaluation import (
     Answer,
     EvaluationSession,
     Score,
+    correct_matrix,
     part_name,
     read_answers,
 )
@@ -33,6 +34,7 @@ from relex.report import BenchmarkResult
 from relex.rewards import grader_version
 from relex.selection import Decision, Measured, bootstrap_interval, finalists, measured_from
 from tasks.progress import StageProgress, say, stage_progress
+from tasks.recording import record, record_finalists
 from tasks.run import VALIDATION, Run
 
 KIND = "score"
@@ -55,11 +57,11 @@ class Evaluation:
             factors=str(factors),
         )
 
-    def measure(self, candidate: Candidate, benchmark: str) -> tuple[Score, Measured]:
+    def measure(self, candidate: Candidate, benchmark: str) -> tuple[Score, list[Answer]]:
         """The candidate's score and graded answers; generated only when they are not stored."""
         score, answers = self._answers(candidate, benchmark, None)
         say(f"measured {candidate.label} on {benchmark}: {score.accuracy:.3f}")
-        return score, self.graded(candidate, benchmark, answers)
+        return score, answers
 
     def graded(self, candidate: Candidate, benchmark: str, answers: Sequence[Answer]) -> Measured:
         """Answers as the decision takes them."""
@@ -196,9 +198,9 @@ def measure_listed(run: Run, evaluation: Evaluation) -> list[Measured]:
     measured = []
     with run.timed("validation"), evaluation.showing("validation", title, len(candidates)):
         for candidate in candidates:
-            score, graded = evaluation.measure(candidate, VALIDATION)
-            record(run, score)
-            measured.append(graded)
+            score, answers = evaluation.measure(candidate, VALIDATION)
+            record(run, score, answers)
+            measured.append(evaluation.graded(candidate, VALIDATION, answers))
             evaluation.advance()
     return measured
 
@@ -215,7 +217,8 @@ def measure_guards(
     with run.timed("guard"), evaluation.showing("guard", "Guarding the choice", num_pairs):
         for name in names:
             for candidate in candidates:
-                guards[name].append(evaluation.measure(candidate, name)[1])
+                _, answers = evaluation.measure(candidate, name)
+                guards[name].append(evaluation.graded(candidate, name, answers))
                 evaluation.advance()
     return guards
 
@@ -227,11 +230,14 @@ def measure_finalists(
     """The chosen candidate, the last observed step and the base, once on each test benchmark."""
     benchmarks = [benchmark.name for benchmark in run.recipe.problems.test]
     pairs = [(candidate, name) for name in benchmarks for candidate in finalists(decision)]
-    results = []
+    results, headline = [], {}
     with run.timed("test"), evaluation.showing("test", "Testing the choice", len(pairs)):
         for candidate, name in pairs:
-            score, graded = evaluation.measure(candidate, name)
-            interval = bootstrap_interval(graded.correct_QK, run.recipe.selection, run.recipe.seed)
+            score, answers = evaluation.measure(candidate, name)
+            if name == benchmarks[0]:
+                headline[candidate] = answers
+            correct_QK = correct_matrix(answers)
+            interval = bootstrap_interval(correct_QK, run.recipe.selection, run.recipe.seed)
             results.append(
                 BenchmarkResult(
                     benchmark=name,
@@ -243,25 +249,5 @@ def measure_finalists(
                 )
             )
             evaluation.advance()
+    record_finalists(run, decision, headline)
     return results
-
-
-def record(run: Run, score: Score) -> None:
-    """A child run per candidate, so that MLflow's compare view draws accuracy over the step."""
-    candidate = score.candidate
-    if run.tracker.finished_child(candidate.label) is not None:
-        return
-    params = {
-        **run.params,
-        "kind": candidate.kind,
-        "step": candidate.step,
-        "grader": score.grader,
-    }
-    values = {
-        "validation_accuracy": score.accuracy,
-        "truncated_fraction": score.truncated_fraction,
-        "mean_completion_tokens": score.mean_completion_tokens,
-    }
-    with run.tracker.child(candidate.label, "candidate", params) as child:
-        run.tracker.log({**values, "step": candidate.step}, candidate.step, child)
-    run.tracker.log({f"validation_accuracy_{candidate.kind}": score.accuracy}, candidate.step)

@@ -63,4 +63,4 @@ def _tell(run: Run, diagnostics: Diagnostics) -> None:
         "persistence": overall.persistence,
         "num_anomalies": float(len(diagnostics.anomalies)),
     }
-    run.tracker.log({f"fit_{n}": value for n, value in metrics.items() if value is not None})
+    run.tracker.log({f"fit/{n}": value for n, value in metrics.items() if value is not None})

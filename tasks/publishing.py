@@ -1,54 +1,117 @@
 """The chosen model becomes a checkpoint on S3 and a version in the registry."""
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from relex.candidates import WeightSource, open_weights
+from relex.candidates import Candidate, WeightSource, open_weights
 from relex.checkpoints import write_checkpoint
 from relex.digests import sha256_json
-from relex.manifest import finished_manifest, publish_folder
+from relex.evaluation import ANSWERS_FILE, SCORE_FILE, Answer, Score
+from relex.extrapolation import KIND as FACTORS_KIND
+from relex.manifest import Manifest, finished_manifest, publish_folder, read_manifest
 from relex.selection import Decision
+from tasks.champion import QUESTIONS_TAG, Contest, challenge
 from tasks.progress import say
+from tasks.published import (
+    MODEL_KIND,
+    SCORE_KIND,
+    manifest_digest,
+    place_tags,
+    questions_digest,
+    read_scored,
+)
 from tasks.run import Run
-
-KIND = "model"
+from tasks.tracking_names import model_name, run_title
 
 
 @task(task_run_name="publish", cache_policy=NO_CACHE)
-def publish(run: Run, factors: Path, decision: Decision) -> None:
-    """Write the chosen candidate as a Hugging Face checkpoint to S3 and register it in MLflow."""
-    chosen = decision.chosen
+def publish(run: Run, factors: Path, decision: Decision) -> str:
+    """Write the chosen candidate as a Hugging Face checkpoint to S3, register it in MLflow, and let
+    it challenge the champion. Returns what became of that, in a sentence.
+    """
+    with run.timed("publish"):
+        manifest = _write_model(run, factors, decision)
+        test = _headline(run, decision.chosen)
+        registry = run.tracker.registry
+        version = registry.register(
+            model_name(run.recipe),
+            run.store.child("model").uri,
+            run.tracker.parent,
+            {"relex.title": run_title(run.recipe), **test.tags, **_origin(run, manifest)},
+        )
+        say(f"{decision.chosen.label} is {version.name} in MLflow, at {version.source}")
+        outcome = challenge(registry, Contest(run, version, test.answers))
+        registry.describe(version, f"{outcome}\n\n{decision.reason}")
+    say(outcome)
+    return outcome
+
+
+def _write_model(run: Run, factors: Path, decision: Decision) -> Manifest:
+    """The manifest of the checkpoint, which is written unless it is there."""
     store = run.store.child("model")
     inputs = {
         "recipe": run.recipe.digest,
         "base": run.base_digest,
-        "candidate": sha256_json(chosen.model_dump(mode="json")),
+        "candidate": sha256_json(decision.chosen.model_dump(mode="json")),
     }
-    manifest = finished_manifest(store, KIND, inputs)
-    if manifest is None:
-        with run.timed("publish"):
-            folder = run.work / "model"
-            shutil.rmtree(folder, ignore_errors=True)
-            source = WeightSource(
-                base=str(run.base_folder),
-                window=run.window_uri,
-                connection=run.connection,
-                factors=str(factors),
-            )
-            write_checkpoint(folder, run.base, open_weights(source).tensors(chosen))
-            manifest = publish_folder(store, folder, KIND, inputs)
-            shutil.rmtree(folder)
-    tags = {
-        "relex.run_id": run.recipe.run_id,
-        "relex.recipe_digest": run.recipe.digest,
+    manifest = finished_manifest(store, MODEL_KIND, inputs)
+    if manifest is not None:
+        return manifest
+    folder = run.work / "model"
+    shutil.rmtree(folder, ignore_errors=True)
+    source = WeightSource(
+        base=str(run.base_folder),
+        window=run.window_uri,
+        connection=run.connection,
+        factors=str(factors),
+    )
+    write_checkpoint(folder, run.base, open_weights(source).tensors(decision.chosen))
+    manifest = publish_folder(store, folder, MODEL_KIND, inputs)
+    shutil.rmtree(folder)
+    return manifest
+
+
+def _origin(run: Run, manifest: Manifest) -> dict[str, str]:
+    """What the version was made from."""
+    recipe = run.recipe
+    fitted = read_manifest(run.store.child("factors"), FACTORS_KIND)
+    assert fitted is not None, "factors are stored before anything is published"
+    return {
+        "relex.run_id": recipe.run_id,
+        "relex.recipe_digest": recipe.digest,
+        "relex.base": recipe.base.path,
         "relex.base_digest": run.base_digest,
-        "relex.candidate": chosen.key,
         "relex.window_steps": str(run.window_steps[-1]),
-        "relex.manifest_digest": sha256_json(manifest.model_dump(mode="json")),
+        "relex.window_digest": fitted.inputs["window"],
+        "relex.factors_digest": manifest_digest(fitted),
+        "relex.manifest_digest": manifest_digest(manifest),
+        **place_tags(run),
     }
-    model = run.recipe.tracking.registered_model or run.recipe.name
-    version = run.tracker.register(model, store.uri, tags, decision.reason)
-    say(f"{chosen.label} is at {store.uri} and is version {version} of {model} in MLflow")
+
+
+@dataclass(frozen=True)
+class _Test:
+    """How the chosen candidate did on the first test benchmark."""
+
+    answers: list[Answer]
+    tags: dict[str, str]
+
+
+def _headline(run: Run, chosen: Candidate) -> _Test:
+    benchmark = run.recipe.problems.test[0].name
+    store = run.store.child(f"scores/{benchmark}/{chosen.key}")
+    manifest = read_manifest(store, SCORE_KIND)
+    assert manifest is not None, "the chosen candidate is tested before it is published"
+    score = Score.model_validate_json(store.get(SCORE_FILE))
+    tags = {
+        "relex.candidate": chosen.key,
+        "relex.benchmark": benchmark,
+        "relex.accuracy": f"{score.accuracy:.4f}",
+        "relex.scores_digest": manifest.files[ANSWERS_FILE].sha256,
+        QUESTIONS_TAG: questions_digest(run.recipe, manifest.inputs["problems"], score),
+    }
+    return _Test(read_scored(run.store, benchmark, chosen.key), tags)

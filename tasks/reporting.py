@@ -30,6 +30,7 @@ from relex.search import SearchPath
 from relex.selection import Decision
 from tasks.progress import say
 from tasks.run import VALIDATION, Run
+from tasks.tracking import NOTE_TAG
 from tasks.training import read_curve
 from tasks.versions import installed_versions
 
@@ -52,6 +53,7 @@ def summarise(
     decision: Decision,
     benchmarks: Sequence[BenchmarkResult],
     search: SearchPath | None,
+    champion: str,
 ) -> RunSummary:
     """Everything that the report tells."""
     return RunSummary(
@@ -62,6 +64,7 @@ def summarise(
         search=search,
         benchmarks=tuple(benchmarks),
         training=read_curve(run),
+        champion=champion,
         seconds_by_stage=run.seconds,
         links=_links(run),
         versions={**installed_versions(), **_graders(run)},
@@ -77,7 +80,8 @@ def report(run: Run, factors: Factors, summary: RunSummary) -> None:
     inputs = {"summary": sha256_json(summary.model_dump(mode="json"))}
     publish_folder(run.store.child("report"), folder, KIND, inputs)
     run.tracker.log_folder(folder, "report")
-    run.tracker.log(_best(summary))
+    run.tracker.log(_chosen(summary))
+    run.tracker.mark({NOTE_TAG: _note(summary), "relex.chosen": summary.decision.chosen.label})
     create_table_artifact(candidate_rows(summary), key="candidates", description="Candidates")
     create_markdown_artifact((folder / MARKDOWN_FILE).read_text(), key="report")
     create_link_artifact(run.tracker.link, "MLflow run", key="mlflow-run")
@@ -105,18 +109,23 @@ def _links(run: Run) -> tuple[Link, ...]:
     return tuple(links)
 
 
-def _best(summary: RunSummary) -> dict[str, float]:
+def _note(summary: RunSummary) -> str:
+    """What MLflow's page of the run says first."""
+    links = "\n".join(f"- {link.name}: `{link.address}`" for link in summary.links)
+    return "\n\n".join(text for text in (summary.decision.reason, summary.champion, links) if text)
+
+
+def _chosen(summary: RunSummary) -> dict[str, float]:
     """The scalars that MLflow's run table should show, whatever was logged last."""
     decision = summary.decision
     chosen, last = decision.result(decision.chosen), decision.result(decision.last_observed)
     scalars = {
-        "best_validation_accuracy": chosen.accuracy,
-        "best_step": float(decision.chosen.step),
-        "best_gain_over_last_observed": chosen.accuracy - last.accuracy,
-        "best_is_extrapolated": float(decision.chosen.kind == "extrapolated"),
+        "chosen/accuracy": chosen.accuracy,
+        "chosen/step": float(decision.chosen.step),
+        "chosen/gain_over_last_step": chosen.accuracy - last.accuracy,
     }
     for name in summary.benchmark_names:
         result = summary.benchmark_result(name, decision.chosen)
         if result is not None:
-            scalars[f"best_test_accuracy_{name}"] = result.accuracy
+            scalars[f"test/{name}"] = result.accuracy
     return scalars

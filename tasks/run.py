@@ -16,6 +16,7 @@ from relex.storage import S3Connection, Store, connection_of, open_store
 from relex.storage.embedded import embedded_s3
 from relex.window import Source, open_window, source_to_pack
 from tasks.tracking import Tracker
+from tasks.tracking_names import run_params, run_title
 from tasks.versions import installed_versions
 
 EMBEDDED_BUCKET = "relex"
@@ -87,26 +88,6 @@ class Run:
         sources |= {benchmark.name: benchmark.source for benchmark in config.benchmarks}
         return {name: load_problems(source) for name, source in sources.items()}
 
-    @property
-    def params(self) -> dict[str, str | int | float]:
-        """What tells runs apart in MLflow; the same on the parent and on every child."""
-        recipe = self.recipe
-        return {
-            "recipe": recipe.name,
-            "base": recipe.base.path,
-            "reward": " + ".join(term.reward for term in recipe.rewards),
-            "steps_trained": self.window_steps[-1],
-            "seed": recipe.seed,
-            **self._origin,
-        }
-
-    @property
-    def _origin(self) -> dict[str, str | float]:
-        """Where the window comes from."""
-        if isinstance(self.recipe, Recipe):
-            return {"learning_rate": self.recipe.training.learning_rate}
-        return {"window": self.recipe.window.uri}
-
     @cached_property
     def store(self) -> Store:
         return open_store(self.uri, self.connection)
@@ -125,7 +106,8 @@ class Run:
 
     @cached_property
     def tracker(self) -> Tracker:
-        return Tracker(self.recipe.tracking, self.home, self.recipe.run_id)
+        recipe = self.recipe
+        return Tracker(recipe.tracking, self.home, recipe.run_id, run_title(recipe))
 
     @property
     def report_folder(self) -> Path:
@@ -138,10 +120,11 @@ class Run:
         tags = {"relex.recipe_digest": self.recipe.digest, "relex.base_digest": self.base_digest}
         tags |= {f"version.{name}": version for name, version in installed_versions().items()}
         self.tracker.begin()
-        self.tracker.describe(self.params, tags)
+        self.tracker.describe(run_params(self.recipe, self.window_steps[-1]), tags)
         self.tracker.log_text(dump_recipe(self.recipe), RECIPE_FILE)
         try:
-            yield
+            with self.tracker.machine_watched():
+                yield
         except BaseException as error:
             self.tracker.end("FAILED" if isinstance(error, Exception) else "KILLED")
             raise

@@ -11,8 +11,9 @@ from relex.evaluation import Answer, Score, correct_matrix, join_scores
 from relex.extrapolation import Diagnosis, diagnose, open_factors
 from relex.search import Graded, SearchPath, full_grid, search
 from relex.selection import Measured
-from tasks.evaluation import Evaluation, measure_listed, record
+from tasks.evaluation import Evaluation, measure_listed
 from tasks.progress import say
+from tasks.recording import record
 from tasks.run import VALIDATION, Run
 
 LEAST_SKILL = 0.1
@@ -56,8 +57,8 @@ def search_candidates(run: Run, evaluation: Evaluation) -> Compared:
             ],
             cautious=forecasts_badly(diagnose(open_factors(evaluation.factors).table).overall),
         )
-    for candidate in found.graded:
-        record(run, book.score(candidate))
+    for candidate in sorted(found.graded, key=lambda candidate: candidate.step):
+        record(run, book.score(candidate), book.answers(candidate))
     path = found.path
     say(
         f"the search stopped: {path.stopped}; {path.num_tokens:,} tokens, "

@@ -1,57 +1,80 @@
-"""Records runs in MLflow: the only importer of mlflow.
+"""Records runs in MLflow.
 
-One parent run per pipeline run, one child for training and one for each candidate. Every call names
-its run id; nothing depends on an active run or on MLflow's global state.
+One parent run per pipeline run, one child for each attempt at training and one for each candidate.
+Every call names its run id; nothing depends on an active run or on MLflow's global state.
 """
 
-import re
+import json
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
 
 from relex.config import TrackingConfig
-from relex.errors import TrackingError
 from relex.home import Home
 from tasks.services import HOST, MLFLOW_PAGE_PORT
+from tasks.tracking_client import home_uri, mlflow_errors, open_client, tracking_uri
+from tasks.tracking_names import metric_name
+from tasks.tracking_registry import Registry
 
-CHAMPION = "champion"
 RUN_TAG = "relex.run_id"
 PARENT_TAG = "mlflow.parentRunId"
 KIND_TAG = "relex.kind"
-CHECK_SECONDS = 5
-# Without it MLflow opens the experiment with its pages for prompts and traces.
-TRAINING_PAGES = {"mlflow.experimentKind": "custom_model_development"}
+CHILD_TAG = "relex.child"
+NOTE_TAG = "mlflow.note.content"
+TABLES_TAG = "mlflow.loggedArtifacts"
+USE_TAG = "mlflow.data.context"
+DIGEST_CHARACTERS = 16
+HOW_TO_COMPARE = """\
+**To compare runs, press the chart button above the list**, and hide runs with the eye beside them.
 
+A row is a run of the pipeline; its name says reward, learning rate, seed and (recipe). The + \
+opens its training and every candidate that was measured.
 
-def metric_name(text: str) -> str:
-    """`text` with everything that MLflow's REST interface refuses in a metric replaced by `_`."""
-    return re.sub(r"[^A-Za-z0-9_./ -]", "_", text)
+- `accuracy/validation` over the step: base (0), trained steps, then extrapolated targets
+- `chosen/...`: the candidate that was published, and what it gains over the last trained step
+- `test/...`: its accuracy on the test questions: the number to quote
+- `training/...` over the step: reward, lengths, gradients; `system/...`: the machine meanwhile
+
+The third button shows what the models wrote, with filters: `test_answers.json` of runs, and \
+`answers.json` of candidates. The report is the artifact `report/report.html` of a run.
+"""
+# Without the kind MLflow opens the experiment with its pages for prompts and traces.
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development", NOTE_TAG: HOW_TO_COMPARE}
 
 
 class Tracker:
-    """The MLflow record of one pipeline run."""
+    """The MLflow record of one run: a pipeline's, or another kind's."""
 
-    def __init__(self, config: TrackingConfig, home: Home, run_id: str) -> None:
-        """Connect; raises TrackingError when the server cannot be reached or refuses."""
-        self.uri = config.uri or f"sqlite:///{home.mlflow_database}"
-        if self.uri.startswith("http"):
-            _check_answers(self.uri)
-        else:
+    def __init__(
+        self,
+        config: TrackingConfig,
+        home: Home,
+        run_id: str,
+        title: str = "",
+        kind: str = "pipeline",
+    ) -> None:
+        """Find the record of `run_id` or begin it, under the name `title`.
+
+        Raises TrackingError when the server cannot be reached or refuses.
+        """
+        self.uri = tracking_uri(config.uri, home)
+        is_home = self.uri == home_uri(home)
+        if is_home:
             home.root.mkdir(parents=True, exist_ok=True)
-        artifacts = "" if config.uri else home.mlflow_artifacts.as_uri()
-        with _errors(self.uri):
-            self._client = MlflowClient(self.uri, self.uri)
+        self._client: MlflowClient = open_client(self.uri)
+        self._run_id, self._title = run_id, title or run_id
+        self._params: dict[str, Any] = {}
+        self._tags = {RUN_TAG: run_id}
+        artifacts = home.mlflow_artifacts.as_uri() if is_home else ""
+        with mlflow_errors(self.uri):
             self._experiment = self._open_experiment(config.experiment, artifacts)
-            self.parent = self._find(run_id) or self._create(run_id, run_id, {KIND_TAG: "pipeline"})
-        self._run_id = run_id
+            self.parent = self._find(kind) or self._create(self._title, {KIND_TAG: kind})
 
     @property
     def link(self) -> str:
@@ -59,27 +82,57 @@ class Tracker:
         server = self.uri if self.uri.startswith("http") else f"http://{HOST}:{MLFLOW_PAGE_PORT}"
         return f"{server}/#/experiments/{self._experiment}/runs/{self.parent}"
 
+    @property
+    def registry(self) -> Registry:
+        """The registry of the same server."""
+        return Registry(self._client, self.uri)
+
     def begin(self) -> None:
         """The parent is running, also when an earlier attempt ended it."""
-        with _errors(self.uri):
+        with mlflow_errors(self.uri):
             self._client.update_run(self.parent, status="RUNNING")
 
     def describe(self, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-        """Params and tags of the parent; writing the same ones again is no error."""
-        with _errors(self.uri):
+        """Params and tags of the parent and of every child from now on.
+
+        Writing the same ones again is no error; another value for a param is.
+        """
+        self._params |= params
+        self._tags |= tags
+        with mlflow_errors(self.uri):
             self._client.log_batch(
                 self.parent,
                 params=[Param(name, str(value)) for name, value in params.items()],
                 tags=[RunTag(name, value) for name, value in tags.items()],
             )
 
+    def mark(self, tags: Mapping[str, str]) -> None:
+        """Tags of the parent alone."""
+        with mlflow_errors(self.uri):
+            self._client.log_batch(self.parent, tags=[RunTag(*tag) for tag in tags.items()])
+
+    def log_questions(self, use: str, name: str, digest: str, num: int, source: str) -> None:
+        """A set of questions as an input of the parent.
+
+        `use` is train, validation or test; `source` the recipe's entry in JSON.
+        """
+        data = Dataset(
+            name=name,
+            digest=digest[:DIGEST_CHARACTERS],
+            source_type="recipe",
+            source=source,
+            profile=json.dumps({"num_questions": num}),
+        )
+        with mlflow_errors(self.uri):
+            self._client.log_inputs(self.parent, [DatasetInput(data, [InputTag(USE_TAG, use)])])
+
     def finished_child(self, name: str) -> str | None:
         """The id of the child with this name that ended well, in this attempt or an earlier one."""
         query = (
-            f"tags.`{PARENT_TAG}` = '{self.parent}' and attributes.run_name = '{name}' "
+            f"tags.`{PARENT_TAG}` = '{self.parent}' and tags.`{CHILD_TAG}` = '{name}' "
             "and attributes.status = 'FINISHED'"
         )
-        with _errors(self.uri):
+        with mlflow_errors(self.uri):
             found = self._client.search_runs([self._experiment], query, max_results=1)
         return str(found[0].info.run_id) if found else None
 
@@ -87,16 +140,20 @@ class Tracker:
     def child(self, name: str, kind: str, params: Mapping[str, Any]) -> Iterator[str]:
         """A child run; a new one for each attempt, because MLflow keeps the points of a failed one.
 
-        Yields its id. The child ends FINISHED, or FAILED when the block raises.
+        It has the params and tags of the parent beside its own, because MLflow's filters look at
+        each run by itself. Yields its id. The child ends FINISHED, FAILED when the block raises, or
+        KILLED when it is interrupted.
         """
-        with _errors(self.uri):
-            child = self._create(name, self._run_id, {PARENT_TAG: self.parent, KIND_TAG: kind})
-            parameters = [Param(key, str(value)) for key, value in params.items()]
+        tags = {**self._tags, PARENT_TAG: self.parent, KIND_TAG: kind, CHILD_TAG: name}
+        with mlflow_errors(self.uri):
+            child = self._create(f"{name}, {self._title}", tags)
+            values = {**self._params, **params}
+            parameters = [Param(key, str(value)) for key, value in values.items()]
             self._client.log_batch(child, params=parameters)
         try:
             yield child
-        except BaseException:
-            self.end("FAILED", child)
+        except BaseException as error:
+            self.end("FAILED" if isinstance(error, Exception) else "KILLED", child)
             raise
         self.end("FINISHED", child)
 
@@ -104,38 +161,47 @@ class Tracker:
         """Metrics at an optimizer step; on the parent unless `run` says otherwise."""
         now = int(time.time() * 1000)
         metrics = [Metric(metric_name(name), value, now, step) for name, value in values.items()]
-        with _errors(self.uri):
+        with mlflow_errors(self.uri):
             self._client.log_batch(run or self.parent, metrics=metrics)
+
+    def logged_steps(self, name: str) -> set[int]:
+        """Steps at which the parent has the metric, so that a later attempt adds only others."""
+        with mlflow_errors(self.uri):
+            history = self._client.get_metric_history(self.parent, metric_name(name))
+        return {point.step for point in history}
+
+    def log_table(self, rows: Sequence[Mapping[str, Any]], name: str, run: str) -> None:
+        """Rows as a JSON table, which MLflow's pages show, sort and compare between runs.
+
+        MLflow's own `log_table` writes the same file by way of pandas, whose version 3 warns of it.
+        """
+        table = {"columns": list(rows[0]), "data": [list(row.values()) for row in rows]}
+        with mlflow_errors(self.uri):
+            self._client.log_dict(run, table, name)
+            self._client.set_tag(run, TABLES_TAG, json.dumps([{"path": name, "type": "table"}]))
 
     def log_folder(self, folder: Path, name: str) -> None:
         """Files as artifacts of the parent, below `name`."""
-        with _errors(self.uri):
+        with mlflow_errors(self.uri):
             self._client.log_artifacts(self.parent, str(folder), name)
 
     def log_text(self, text: str, name: str) -> None:
-        with _errors(self.uri):
+        with mlflow_errors(self.uri):
             self._client.log_text(self.parent, text, name)
 
-    def register(self, model: str, source: str, tags: Mapping[str, str], description: str) -> str:
-        """A version of `model` whose weights stay at `source`, with the alias `champion`.
-
-        Registering the same run twice gives the version that is there. Returns the version.
-        """
-        with _errors(self.uri):
-            try:
-                self._client.create_registered_model(model)
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                    raise
-            version = self._version_of_parent(model) or self._client.create_model_version(
-                model, source, run_id=self.parent, tags=dict(tags), description=description
-            )
-            self._client.set_registered_model_alias(model, CHAMPION, version.version)
-            return str(version.version)
+    @contextmanager
+    def machine_watched(self) -> Iterator[None]:
+        """CPU, memory, disk, network and GPU of this machine go to the parent in the block."""
+        monitor = SystemMetricsMonitor(self.parent, resume_logging=True, tracking_uri=self.uri)
+        monitor.start()
+        try:
+            yield
+        finally:
+            monitor.finish()
 
     def end(self, status: str, run: str = "") -> None:
         """Set the terminal status: FINISHED, FAILED or KILLED."""
-        with _errors(self.uri):
+        with mlflow_errors(self.uri):
             self._client.set_terminated(run or self.parent, status)
 
     def _open_experiment(self, name: str, artifacts: str) -> str:
@@ -143,39 +209,14 @@ class Tracker:
         if found is not None:
             return str(found.experiment_id)
         location = artifacts or None
-        return str(self._client.create_experiment(name, location, tags=TRAINING_PAGES))
+        return str(self._client.create_experiment(name, location, tags=EXPERIMENT_TAGS))
 
-    def _find(self, run_id: str) -> str | None:
-        query = f"tags.`{RUN_TAG}` = '{run_id}' and tags.`{KIND_TAG}` = 'pipeline'"
+    def _find(self, kind: str) -> str | None:
+        query = f"tags.`{RUN_TAG}` = '{self._run_id}' and tags.`{KIND_TAG}` = '{kind}'"
         runs = self._client.search_runs([self._experiment], query, max_results=1)
         return str(runs[0].info.run_id) if runs else None
 
-    def _create(self, name: str, run_id: str, tags: Mapping[str, str]) -> str:
-        tags = {RUN_TAG: run_id, **tags}
+    def _create(self, name: str, tags: Mapping[str, str]) -> str:
+        tags = {**self._tags, **tags}
         run = self._client.create_run(self._experiment, run_name=name, tags=tags)
         return str(run.info.run_id)
-
-    def _version_of_parent(self, model: str) -> Any | None:
-        found = self._client.search_model_versions(f"name = '{model}'")
-        return next((version for version in found if version.run_id == self.parent), None)
-
-
-def _check_answers(uri: str) -> None:
-    """One quick request, because the client itself retries for minutes."""
-    try:
-        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=CHECK_SECONDS):
-            pass
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        raise TrackingError(
-            f"tracking.uri {uri}: MLflow does not answer ({error}); start the server, correct the "
-            "address, or leave tracking.uri empty to keep a database beside the runs"
-        ) from error
-
-
-@contextmanager
-def _errors(uri: str) -> Iterator[None]:
-    """Translate MLflow's errors at this one door."""
-    try:
-        yield
-    except MlflowException as error:
-        raise TrackingError(f"MLflow at {uri}: {error.message}") from error

@@ -46,7 +46,7 @@ def train(run: Run) -> None:
         connection=run.connection,
         work=str(run.work / "training"),
     )
-    params = {**run.params, "kind": "training"}
+    params = {"kind": "training", "step": training.steps, "answered": "no questions"}
     with (
         run.timed("train"),
         run.tracker.child("training", "training", params) as child,
@@ -66,6 +66,7 @@ class _Listener:
         self.curve.parent.mkdir(parents=True, exist_ok=True)
         self.curve.touch()
         self._tracker, self._child, self._progress = run.tracker, child, progress
+        self._known_steps = run.tracker.logged_steps("training/reward_mean")
 
     def on_event(self, event: TrainingEvent) -> None:
         match event:
@@ -82,9 +83,16 @@ class _Listener:
     def _on_step(self, event: StepTrained) -> None:
         self._progress.update(event.step, f"reward {event.reward_mean:.3f}")
         step = TrainingStep(step=event.step, metrics=_metrics(event))
-        self._tracker.log(step.metrics, step.step, self._child)
+        self._record(step)
         with self.curve.open("a") as file:
             file.write(step.model_dump_json() + "\n")
+
+    def _record(self, step: TrainingStep) -> None:
+        """On the attempt, and on the run, where a step that is trained again has one point."""
+        metrics = {f"training/{name}": value for name, value in step.metrics.items()}
+        self._tracker.log(metrics, step.step, self._child)
+        if step.step not in self._known_steps:
+            self._tracker.log(metrics, step.step)
 
 
 def _metrics(event: StepTrained) -> dict[str, float]:

@@ -42,8 +42,10 @@ def test_imports_go_one_way(layer: str) -> None:
     assert offenders == set()
 
 
-def test_only_the_tracking_task_imports_mlflow() -> None:
-    assert importers_of("mlflow") == {"tasks/tracking.py"}
+def test_only_the_tracking_tasks_import_mlflow() -> None:
+    importers = importers_of("mlflow")
+    assert "tasks/tracking.py" in importers
+    assert all(path.startswith("tasks/tracking") for path in importers)
 
 
 def test_only_the_grpo_module_imports_trl() -> None:

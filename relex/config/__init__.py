@@ -10,6 +10,7 @@ from relex.config.load import (
     load_recipe,
     load_run_recipe,
     parse_recipe,
+    parse_run_recipe,
 )
 from relex.config.problems import Benchmark, ProblemsConfig, ProblemSource, PromptConfig
 from relex.config.recipe import (
@@ -58,4 +59,5 @@ __all__ = [
     "load_run_recipe",
     "named_benchmark",
     "parse_recipe",
+    "parse_run_recipe",
 ]

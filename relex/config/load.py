@@ -31,6 +31,11 @@ def load_run_recipe(path: Path) -> Recipe | WindowRecipe:
     return check_run_recipe(_read(path), str(path))
 
 
+def parse_run_recipe(text: str, where: str) -> Recipe | WindowRecipe:
+    """As `parse_recipe`, but a recipe with a `window` in place of `training` is one too."""
+    return check_run_recipe(_parse(text, where), where)
+
+
 def check_recipe(value: dict[str, Any], where: str) -> Recipe:
     """The recipe in a mapping; raises RecipeError with one line that lists every fault."""
     return _check(Recipe, value, where)

@@ -102,7 +102,8 @@ class TrackingConfig(Strict):
     """MLflow experiment."""
 
     registered_model: str = Field(default="", pattern=r"^[A-Za-z0-9_.-]*$")
-    """Name in the model registry; empty takes the recipe's name."""
+    """Name in the model registry; empty takes one of base and first test benchmark, such as
+    `Qwen2.5-Math-1.5B-on-math_500`. The best of all runs with one name is its champion."""
 
 
 class WindowConfig(Strict):

@@ -26,6 +26,7 @@ def report_markdown(summary: RunSummary, diagnostics: Diagnostics) -> str:
     parts = [
         f"# {summary.run_id}",
         f"**{summary.decision.reason}**",
+        summary.champion,
         markdown_table(candidate_rows(summary)),
         f"![Accuracy over the optimizer step]({ACCURACY_PICTURE})",
         "## How it was decided",

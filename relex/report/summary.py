@@ -75,6 +75,9 @@ class RunSummary(Strict):
     training: tuple[TrainingStep, ...]
     """The training curve, ascending; empty where the window was there already."""
 
+    champion: str = ""
+    """What became of the model in the registry, in a sentence; empty when it was not told."""
+
     seconds_by_stage: dict[str, float]
     """Wall time of each stage, in the order of the stages."""
 

@@ -152,22 +152,40 @@ def test_mlflow_shows_the_runs_over_http(toy):
         runs = client.search_runs([experiment.experiment_id])
         champion = client.get_model_version_by_alias("toy", "champion")
         (parent,) = [run for run in runs if run.data.tags["relex.kind"] == "pipeline"]
-        curve = client.get_metric_history(parent.info.run_id, "validation_accuracy_extrapolated")
+        curves = {
+            name: sorted(p.step for p in client.get_metric_history(parent.info.run_id, name))
+            for name in parent.data.metrics
+        }
         report = client.list_artifacts(parent.info.run_id, "report")
         link = f"{address}/get-artifact?path=report/accuracy.png&run_uuid={parent.info.run_id}"
         with urllib.request.urlopen(link) as answer:
             picture = answer.read()
-    (target,) = [run for run in runs if run.info.run_name == "k = 120"]
+    name = "k = 120, exact_match lr 1e-5 seed 0 (toy)"
+    (target,) = [run for run in runs if run.info.run_name == name]
+    children = [run for run in runs if run is not parent]
+    own = {"kind": "", "step": "", "answered": ""}
+    assert all(run.data.params | own == parent.data.params | own for run in children)
+    assert target.data.params["answered"] == "200 of 200 questions"
+    inputs = {
+        data.tags[0].value: json.loads(data.dataset.profile)["num_questions"]
+        for data in parent.inputs.dataset_inputs
+    }
+    assert inputs == {"train": 561, "validation": 200, "test": 200}
     facts = {"pass_at_1", "pass_at_16", "repairs", "regressions", "repairs_of_base", "red_flags"}
     assert facts <= target.data.metrics.keys()
     kinds = [run.data.tags["relex.kind"] for run in runs]
     assert sorted(set(kinds)) == ["candidate", "pipeline", "training"]
     assert kinds.count("candidate") == 12
     assert {run.info.status for run in runs} == {"FINISHED"}
-    assert sorted(point.step for point in curve) == [60, 75, 90, 120, 150, 180, 240, 300]
-    assert parent.data.metrics["best_step"] == toy.summary.decision.chosen.step
-    assert 0.9 < parent.data.metrics["fit_r2"] <= 1
-    assert parent.data.metrics["fit_forecast_skill"] < parent.data.metrics["fit_r2"]
+    targets = [60, 75, 90, 120, 150, 180, 240, 300]
+    assert curves["accuracy/extrapolated"] == [30, *targets]
+    assert curves["accuracy/trained"] == [0, 10, 20, 30]
+    assert curves["accuracy/validation"] == [0, 10, 20, 30, *targets]
+    assert curves["training/reward_mean"] == list(range(1, 31))
+    assert curves["system/cpu_utilization_percentage"] != []
+    assert parent.data.metrics["chosen/step"] == toy.summary.decision.chosen.step
+    assert 0.9 < parent.data.metrics["fit/r2"] <= 1
+    assert parent.data.metrics["fit/forecast_skill"] < parent.data.metrics["fit/r2"]
     assert champion.source == f"s3://relex/runs/{toy.run.name}/model"
     assert "report/report.md" in [file.path for file in report]
     assert picture.startswith(b"\x89PNG")

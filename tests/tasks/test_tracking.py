@@ -2,19 +2,25 @@
 
 import json
 import shutil
+import threading
+import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
 
-from relex.config import TrackingConfig
+from relex.config import BaseConfig, Recipe, RewardTerm, TrackingConfig, load_recipe
 from relex.errors import TrackingError
 from relex.home import Home
 from relex.storage.embedded import free_port
 from tasks.services import mlflow_server
-from tasks.tracking import Tracker, metric_name
+from tasks.tracking import HOW_TO_COMPARE, NOTE_TAG, Tracker
+from tasks.tracking_names import metric_name, model_name, run_params, run_title
 
+TOY = Path(__file__).parents[2] / "deployments" / "recipes" / "toy.yaml"
+WAIT_SECONDS = 60.0
 CONFIG = TrackingConfig(experiment="tests")
 
 
@@ -35,7 +41,14 @@ def home(tmp_path, empty_database) -> Home:
 
 @pytest.fixture
 def tracker(home) -> Tracker:
-    return Tracker(CONFIG, home, "toy-1")
+    return Tracker(CONFIG, home, "toy-1", "exact_match lr 1e-5 seed 0 (toy)")
+
+
+def wait_for(happened: Callable[[], object]) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 @pytest.fixture
@@ -82,27 +95,68 @@ def test_a_child_that_breaks_ends_failed_and_is_not_taken_for_finished(tracker, 
     assert tracker.finished_child("k = 60") is not None
 
 
+def test_a_child_has_the_params_and_tags_of_its_parent(tracker, client):
+    tracker.describe({"seed": 0, "reward": "exact_match"}, {"relex.recipe_digest": "abc"})
+    with tracker.child("k = 60", "candidate", {"kind": "extrapolated"}) as child:
+        pass
+    parent, run = client.get_run(tracker.parent).data, client.get_run(child).data
+    assert run.params == {**parent.params, "kind": "extrapolated"}
+    assert run.tags["relex.recipe_digest"] == "abc"
+    assert run.tags["relex.run_id"] == parent.tags["relex.run_id"] == "toy-1"
+    assert run.tags["mlflow.runName"] == "k = 60, exact_match lr 1e-5 seed 0 (toy)"
+
+
+def test_an_interrupted_child_is_killed(tracker, client):
+    with pytest.raises(KeyboardInterrupt), tracker.child("k = 60", "candidate", {}) as child:
+        raise KeyboardInterrupt
+    assert client.get_run(child).info.status == "KILLED"
+
+
+def test_the_steps_of_a_curve_are_known_to_a_later_attempt(tracker, home):
+    for step in (1, 2):
+        tracker.log({"training/reward_mean": 0.5}, step)
+    later = Tracker(CONFIG, home, "toy-1")
+    assert later.logged_steps("training/reward_mean") == {1, 2}
+    assert later.logged_steps("training/loss") == set()
+
+
+def test_questions_are_inputs_of_the_run(tracker, client):
+    tracker.log_questions("validation", "math.jsonl", "a" * 64, 500, '{"kind": "jsonl"}')
+    tracker.log_questions("validation", "math.jsonl", "a" * 64, 500, '{"kind": "jsonl"}')
+    (found,) = client.get_run(tracker.parent).inputs.dataset_inputs
+    assert (found.dataset.name, found.dataset.digest) == ("math.jsonl", "a" * 16)
+    assert json.loads(found.dataset.profile) == {"num_questions": 500}
+    assert [(tag.key, tag.value) for tag in found.tags] == [("mlflow.data.context", "validation")]
+
+
+def test_answers_are_a_table_that_mlflow_knows(tracker, client, tmp_path):
+    rows = [{"question": "1+1=", "correct": "yes"}, {"question": "1+2=", "correct": "no"}]
+    tracker.log_table(rows, "answers.json", tracker.parent)
+    table = json.loads(Path(client.download_artifacts(tracker.parent, "answers.json")).read_text())
+    assert table == {"columns": ["question", "correct"], "data": [["1+1=", "yes"], ["1+2=", "no"]]}
+    assert "answers.json" in client.get_run(tracker.parent).data.tags["mlflow.loggedArtifacts"]
+
+
+def test_the_machine_is_watched_only_in_the_block(tracker, client, monkeypatch):
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
+    tracker.begin()
+    with tracker.machine_watched():
+        wait_for(lambda: tracker.logged_steps("system/cpu_utilization_percentage"))
+    steps = tracker.logged_steps("system/cpu_utilization_percentage")
+    assert not [t for t in threading.enumerate() if t.name == "SystemMetricsMonitor"]
+    assert "system/system_memory_usage_megabytes" in client.get_run(tracker.parent).data.metrics
+    with tracker.machine_watched():
+        wait_for(lambda: tracker.logged_steps("system/cpu_utilization_percentage") > steps)
+
+
+def test_the_experiment_says_how_to_compare(tracker, client):
+    assert client.get_experiment_by_name("tests").tags[NOTE_TAG] == HOW_TO_COMPARE
+
+
 def test_nothing_is_left_active(tracker):
     import mlflow
 
     assert mlflow.active_run() is None
-
-
-def test_a_model_is_registered_once_with_its_source_and_alias(tracker, client):
-    tags = {"relex.candidate": "extrapolated-120"}
-    first = tracker.register("toy", "s3://relex/runs/toy-1/model", tags, "why")
-    second = tracker.register("toy", "s3://relex/runs/toy-1/model", tags, "why")
-    assert first == second
-    version = client.get_model_version_by_alias("toy", "champion")
-    assert (str(version.version), version.source) == (first, "s3://relex/runs/toy-1/model")
-    assert version.tags == tags
-    assert version.run_id == tracker.parent
-
-
-def test_a_later_run_takes_the_alias(tracker, home, client):
-    tracker.register("toy", "s3://relex/runs/toy-1/model", {}, "")
-    later = Tracker(CONFIG, home, "toy-2").register("toy", "s3://relex/runs/toy-2/model", {}, "")
-    assert str(client.get_model_version_by_alias("toy", "champion").version) == later
 
 
 def test_a_server_that_does_not_answer_is_named(home):
@@ -119,6 +173,29 @@ def test_metric_names_hold_only_what_mlflow_takes(text, name):
     assert metric_name(text) == name
 
 
+@pytest.fixture
+def recipe() -> Recipe:
+    return load_recipe(TOY)
+
+
+def test_a_title_says_reward_rate_and_seed(recipe):
+    assert run_title(recipe) == "exact_match lr 1e-5 seed 0 (toy)"
+    terms = (
+        RewardTerm(reward="my_rewards:concise", params={"longest": 300}),
+        RewardTerm(reward="format", weight=0.2),
+    )
+    other = recipe.model_copy(update={"rewards": terms, "seed": 3})
+    assert run_title(other) == "concise(longest=300) + 0.2 format lr 1e-5 seed 3 (toy)"
+    assert run_params(other, 30)["reward"] == "concise(longest=300) + 0.2 format"
+
+
+def test_runs_of_one_base_and_benchmark_share_a_registered_model(recipe):
+    base = BaseConfig(path="Qwen/Qwen2.5-Math-1.5B")
+    other = recipe.model_copy(update={"base": base, "tracking": TrackingConfig()})
+    assert model_name(other) == "Qwen2.5-Math-1.5B-on-toy"
+    assert model_name(recipe) == recipe.tracking.registered_model == "toy"
+
+
 @pytest.mark.slow
 def test_a_server_shows_what_was_recorded(tracker, home):
     tracker.log({"validation_accuracy": 0.7}, step=120)
@@ -126,5 +203,5 @@ def test_a_server_shows_what_was_recorded(tracker, home):
         url = f"{address}/api/2.0/mlflow/runs/get?run_id={tracker.parent}"
         with urllib.request.urlopen(url) as answer:
             run = json.load(answer)["run"]
-    assert run["info"]["run_name"] == "toy-1"
+    assert run["info"]["run_name"] == "exact_match lr 1e-5 seed 0 (toy)"
     assert {"key": "validation_accuracy", "value": 0.7}.items() <= run["data"]["metrics"][0].items()

@@ -1,0 +1,150 @@
+"""The champion of a registered model, and the challenger that may take its place.
+
+A challenger becomes champion by the rule that chooses candidates: a one-sided paired test on the
+same questions, at the confidence and with the required gain of its recipe. The questions are those
+of the first test benchmark, which had no part in the choice of either. A champion that answered
+them asked, drawn and graded in the same way is compared by its stored answers; another one is
+measured again, on the challenger's questions. When it cannot be, it stays.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect.logging import get_run_logger
+
+from relex.config import SelectionConfig
+from relex.errors import RelexError
+from relex.evaluation import Answer, correct_matrix
+from relex.manifest import finished_manifest, publish_folder
+from relex.selection import paired_test
+from relex.selection.wording import show_difference
+from tasks.champion_answers import measure_checkpoint
+from tasks.progress import say
+from tasks.published import SCORE_KIND, fetch_model, read_scored, run_store
+from tasks.run import Run
+from tasks.tracking_registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, Version
+
+DECISION_TAG = "relex.champion_decision"
+QUESTIONS_TAG = "relex.questions_digest"
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A challenger with its answers to the questions that decide."""
+
+    run: Run
+    challenger: Version
+    answers: list[Answer]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Who won, and why, in a sentence."""
+
+    is_won: bool
+    reason: str
+
+
+def challenge(registry: Registry, contest: Contest) -> str:
+    """Move `champion` if the challenger earns it; returns why it did or did not.
+
+    Every step may be repeated, so a run that died in the middle does it again. Another run may take
+    the alias meanwhile: then that one is the champion to beat.
+    """
+    challenger = contest.challenger
+    champion = registry.at_alias(challenger.model, CHAMPION)
+    if champion is not None and champion.number == challenger.number:
+        return champion.tags.get(DECISION_TAG, f"{_opened(champion)} is the champion.")
+    registry.point(CHALLENGER, challenger)
+    while True:
+        outcome = _contest(contest, champion)
+        registry.tag(challenger, {DECISION_TAG: outcome.reason})
+        newest = registry.at_alias(challenger.model, CHAMPION)
+        if not outcome.is_won:
+            return outcome.reason
+        if newest == champion:
+            _promote(registry, challenger, champion)
+            return outcome.reason
+        champion = newest
+
+
+def _promote(registry: Registry, challenger: Version, champion: Version | None) -> None:
+    """The champion is kept as `previous` before its alias moves."""
+    if champion is not None:
+        registry.point(PREVIOUS, champion)
+    registry.point(CHAMPION, challenger)
+    registry.release(CHALLENGER, challenger)
+
+
+def _contest(contest: Contest, champion: Version | None) -> Outcome:
+    challenger = contest.challenger
+    if champion is None:
+        return Outcome(True, f"{_opened(challenger)} became champion: there was none before it.")
+    try:
+        answers = _answers_of(champion, contest)
+    except RelexError as error:
+        return Outcome(
+            False,
+            f"{_opened(champion)} stays champion: it cannot be compared with {challenger.name} "
+            f"({error}). If it is gone for good, move its alias in MLflow by hand.",
+        )
+    return _compare(contest, champion, answers)
+
+
+def _compare(contest: Contest, champion: Version, answers: list[Answer]) -> Outcome:
+    config, benchmark = contest.run.recipe.selection, contest.challenger.tags["relex.benchmark"]
+    mine_QK, theirs_QK = correct_matrix(contest.answers), correct_matrix(answers)
+    test = paired_test(mine_QK, theirs_QK, config, contest.run.recipe.seed)
+    is_won = test.p_value <= 1 - config.confidence
+    result = (
+        f"on the same {test.num_questions} questions of {benchmark} {contest.challenger.name} is "
+        f"right in {mine_QK.mean():.3f}, {champion.name} in {theirs_QK.mean():.3f}: a difference "
+        f"of {show_difference(test)}, which is {'' if is_won else 'not '}more than "
+        f"{_least(config)} (p = {test.p_value:.2g}; the limit is {1 - config.confidence:.2g})"
+    )
+    if is_won:
+        return Outcome(True, f"{_opened(contest.challenger)} became champion: {result}.")
+    return Outcome(False, f"{_opened(champion)} stays champion: {result}.")
+
+
+def _answers_of(champion: Version, contest: Contest) -> list[Answer]:
+    """Of the champion to the challenger's questions, stored or new."""
+    tags, benchmark = champion.tags, contest.challenger.tags["relex.benchmark"]
+    if tags.get(QUESTIONS_TAG) == contest.challenger.tags[QUESTIONS_TAG]:
+        profile = contest.run.recipe.storage.profile
+        return read_scored(run_store(champion, profile), benchmark, tags["relex.candidate"])
+    run = contest.run
+    key = f"champion-{champion.number}"
+    store = run.store.child(f"scores/{benchmark}/{key}")
+    inputs = {
+        "model": champion.tags.get("relex.manifest_digest", champion.source),
+        "questions": contest.challenger.tags[QUESTIONS_TAG],
+        "seed": str(run.recipe.seed),
+    }
+    if finished_manifest(store, SCORE_KIND, inputs) is None:
+        say(f"{champion.name}, the champion, answered other questions; it is measured on these")
+        folder = _measure(champion, run, benchmark)
+        publish_folder(store, folder, SCORE_KIND, inputs)
+    return read_scored(run.store, benchmark, key)
+
+
+def _measure(champion: Version, run: Run, benchmark: str) -> Path:
+    """The folder with score and answers of the champion."""
+    work = run.work / f"champion-{champion.number}"
+    shutil.rmtree(work, ignore_errors=True)
+    fetch_model(champion, work / "model", run.recipe.storage.profile)
+    problems = {benchmark: run.problems[benchmark]}
+    log = get_run_logger().info
+    measure_checkpoint(work / "model", run.recipe, problems, work / "scores", log)
+    return work / "scores" / "base" / benchmark
+
+
+def _least(config: SelectionConfig) -> str:
+    required = f"the required {config.require_gain:g} and " if config.require_gain else ""
+    return f"{required}chance explains"
+
+
+def _opened(version: Version) -> str:
+    """At the start of a sentence."""
+    return f"V{version.name[1:]}"
