@@ -26,6 +26,7 @@ CHUNK_BYTES = 3 << 19
 """Displacements made at once on a CPU, to stay in its cache; a GPU takes whole pieces."""
 
 PIECE_ELEMENTS = 1 << 18
+"""Of a window that stores weights as they are; one of deltas is read by its blocks, if larger."""
 
 ALIGNMENT = 64
 """Bytes; at which rows begin, for the processor's widest instructions."""
@@ -114,11 +115,14 @@ class PieceReader:
     ) -> None:
         self.window, self.base, self.steps = window, base, steps
         self._convention = convention
-        self.is_sparse = isinstance(window, SparseWindow) and window.is_sparse
+        self.is_sparse, self.piece_elements = False, PIECE_ELEMENTS
+        if isinstance(window, SparseWindow):
+            self.is_sparse = window.is_sparse
+            self.piece_elements = max(PIECE_ELEMENTS, window.block_elements)
         widths = [
             info.dtype.itemsize for info in [*window.tensors.values(), *base.tensors.values()]
         ]
-        self.buffer_bytes = (len(steps) + 2) * PIECE_ELEMENTS * max(widths)
+        self.buffer_bytes = (len(steps) + 2) * self.piece_elements * max(widths)
         """Memory for one piece of any tensor: the base, the start and all steps."""
 
     def read(self, name: str, span: Span, buffer: torch.Tensor, scratch: Scratch) -> Piece:

@@ -74,6 +74,10 @@ class StoredWindow:
         kept_as_they_are = self.manifest.facts.precision != "rounded"
         return kept_as_they_are and all(dtype.itemsize == 2 for dtype in dtypes)
 
+    @property
+    def block_elements(self) -> int:
+        return self._replay.block_elements
+
     def read_moved(
         self, steps: Sequence[int], name: str, start: int, stop: int
     ) -> tuple[torch.Tensor, torch.Tensor]:

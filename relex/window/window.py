@@ -56,6 +56,9 @@ class SparseWindow(Protocol):
     is_sparse: bool
     """Whether so few of them moved that reading these alone is cheaper than reading rows."""
 
+    block_elements: int
+    """Elements that are decoded together: a read of whole blocks wastes nothing."""
+
     def read_moved(
         self, steps: Sequence[int], name: str, start: int, stop: int
     ) -> tuple[torch.Tensor, torch.Tensor]:

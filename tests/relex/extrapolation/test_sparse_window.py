@@ -12,6 +12,7 @@ class SparseMemoryWindow:
     """Snapshots in memory that are read by the elements that moved."""
 
     is_sparse = True
+    block_elements = 1 << 10
 
     def __init__(self, dense, start) -> None:
         self._dense, self._start = dense, start
