@@ -99,5 +99,5 @@ def _tensor(
     ).to(torch.promote_types(info.dtype, torch.float32))
     for first, last in spans(0, info.num_elements, reader.piece_elements):
         piece = reader.read(name, (first, last), buffer, scratch)
-        start[first:last] += piece.combine(weight_1S, scratch)[0]
+        start[first:last] += piece.spread(piece.combine(weight_1S, scratch), scratch)[0]
     return start.to(info.dtype)

@@ -82,13 +82,10 @@ class Replay:
             if file.step in wanted:
                 yield state_N[start - first : stop - first]
 
-    def changes(
-        self, name: str, start: int, stop: int, last_step: int
-    ) -> tuple[torch.Tensor, dict[int, Changes]]:
-        """What changes in elements [start, stop) of the patterns `name`, step by step.
+    def changes(self, name: str, start: int, stop: int, last_step: int) -> dict[int, Changes]:
+        """What changes in elements [start, stop) of the patterns `name`, by step up to `last_step`.
 
-        The elements in the base, and for each step up to `last_step` the positions from `start` on
-        and the new values. Raises as `rows`.
+        Positions count from `start`. Raises as `rows`.
         """
         files = [file for file in self._manifest.facts.steps if file.step <= last_step]
         first, last = self._whole_blocks(name, start, stop)
@@ -97,13 +94,12 @@ class Replay:
             self._manifest.facts.precision, self._required_base(files[0]), schema
         )
         state_N = base.read(name, first, last)
-        base_N = state_N[start - first : stop - first].clone()
         changes_of: dict[int, Changes] = {}
         for file in files:
             change = self._again(file, lambda delta: delta.decode_changes(name, first, state_N))
             self._check_before_anchor(file.step, files[-1].step, name, first, state_N)
             changes_of[file.step] = _within(change, start - first, stop - first, last - first)
-        return base_N, changes_of
+        return changes_of
 
     def at(self, step: int) -> Snapshot:
         """The patterns of one step."""

@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from relex.checkpoints import TensorInfo
+from relex.window.moved import Moved
 
 
 class Window(Protocol):
@@ -59,11 +60,9 @@ class SparseWindow(Protocol):
     block_elements: int
     """Elements that are decoded together: a read of whole blocks wastes nothing."""
 
-    def read_moved(
-        self, steps: Sequence[int], name: str, start: int, stop: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The M elements of [start, stop) that differ from the base at any of these steps.
+    def read_moved(self, steps: Sequence[int], name: str, start: int, stop: int) -> Moved:
+        """The elements of [start, stop) that differ from the base at any of these steps.
 
-        Their positions from `start` on, ascending, int64; and their values at the steps, S x M, in
-        the tensor's dtype. Elements that do not differ may be among them. Raises as `Window.read`.
+        Their positions count from `start`. Elements that do not differ may be among them. Raises as
+        `Window.read`.
         """
