@@ -15,7 +15,7 @@ from relex.checkpoints import Checkpoint, NamedTensor
 from relex.config.extrapolation import PredictionOptions
 from relex.errors import WindowError
 from relex.extrapolation.checks import check_beyond, check_window_of_base
-from relex.extrapolation.displacements import PIECE_ELEMENTS, PieceReader, spans
+from relex.extrapolation.displacements import PieceReader, spans
 from relex.extrapolation.polynomial import polynomial_weights
 from relex.extrapolation.predict import THE_LINE, is_norm
 from relex.extrapolation.scratch import Scratch
@@ -97,7 +97,7 @@ def _tensor(
     start = (
         window.read(window.steps[-1], name) if options.anchor == "newest" else base.read(name)
     ).to(torch.promote_types(info.dtype, torch.float32))
-    for first, last in spans(0, info.num_elements, PIECE_ELEMENTS):
+    for first, last in spans(0, info.num_elements, reader.piece_elements):
         piece = reader.read(name, (first, last), buffer, scratch)
-        start[first:last] += piece.combine(weight_1S, scratch)[0]
+        start[first:last] += piece.spread(piece.combine(weight_1S, scratch), scratch)[0]
     return start.to(info.dtype)

@@ -26,6 +26,7 @@ CHUNK_BYTES = 3 << 19
 """Displacements made at once on a CPU, to stay in its cache; a GPU takes whole pieces."""
 
 PIECE_ELEMENTS = 1 << 18
+"""Of a window that stores weights as they are; one of deltas is read by its blocks, if larger."""
 
 ALIGNMENT = 64
 """Bytes; at which rows begin, for the processor's widest instructions."""
@@ -56,8 +57,12 @@ class Piece:
 
     convention: Convention
 
+    @property
+    def num_moving(self) -> int:
+        return len(self.base_N if self.position_M is None else self.position_M)
+
     def combine(self, mixing_RS: torch.Tensor, scratch: Scratch) -> torch.Tensor:
-        """Weighted sums over the steps of the displacements: R x N, float32, in `scratch`.
+        """Weighted sums of the moving elements' displacements: R x M, float32, in `scratch`.
 
         Summed in float32, so off by at most S u times the sum of the terms' sizes, with u = 2^-24.
         """
@@ -69,12 +74,18 @@ class Piece:
             last = first + chunk_SM.shape[1]
             torch.mm(mixing_RS, chunk_SM, out=sum_RM[:, first:last])
             first = last
+        return sum_RM[:, : self.num_moving]
+
+    def spread(self, value_RM: torch.Tensor, scratch: Scratch) -> torch.Tensor:
+        """Values of the moving elements among zeros for the others: R x N, float32, in `scratch`.
+
+        The same tensor where all elements may have moved.
+        """
         if self.position_M is None:
-            return sum_RM[:, : len(self.base_N)]
-        sum_RN = scratch.take("sums", (len(mixing_RS), len(self.base_N)), torch.float32)
-        sum_RN.zero_()
-        sum_RN[:, self.position_M] = sum_RM[:, : len(self.position_M)]
-        return sum_RN
+            return value_RM
+        value_RN = scratch.take("spread", (len(value_RM), len(self.base_N)), torch.float32)
+        position_RM = self.position_M.expand(len(value_RM), -1)
+        return value_RN.zero_().scatter_(1, position_RM, value_RM)
 
     def displacements(self, scratch: Scratch) -> Iterator[torch.Tensor]:
         """Chunk after chunk, S x M, float32; each lies where the one before it was."""
@@ -114,11 +125,14 @@ class PieceReader:
     ) -> None:
         self.window, self.base, self.steps = window, base, steps
         self._convention = convention
-        self.is_sparse = isinstance(window, SparseWindow) and window.is_sparse
+        self.is_sparse, self.piece_elements = False, PIECE_ELEMENTS
+        if isinstance(window, SparseWindow):
+            self.is_sparse = window.is_sparse
+            self.piece_elements = max(PIECE_ELEMENTS, window.block_elements)
         widths = [
             info.dtype.itemsize for info in [*window.tensors.values(), *base.tensors.values()]
         ]
-        self.buffer_bytes = (len(steps) + 2) * PIECE_ELEMENTS * max(widths)
+        self.buffer_bytes = (len(steps) + 2) * self.piece_elements * max(widths)
         """Memory for one piece of any tensor: the base, the start and all steps."""
 
     def read(self, name: str, span: Span, buffer: torch.Tensor, scratch: Scratch) -> Piece:
@@ -146,10 +160,11 @@ class PieceReader:
 
     def _read_moved(self, name: str, span: Span, rows: "_Rows") -> Piece:
         assert isinstance(self.window, SparseWindow)
-        position_M, value_SM = self.window.read_moved(self.steps, name, *span)
+        moved = self.window.read_moved(self.steps, name, *span)
+        position_M = moved.position_M
         start_M, snapshot_SM = rows.of(len(position_M))
-        snapshot_SM[:, : len(position_M)] = value_SM
         torch.index_select(rows.base_N, 0, position_M, out=start_M[: len(position_M)])
+        moved.fill(start_M[: len(position_M)], snapshot_SM[:, : len(position_M)])
         return Piece(rows.base_N, position_M, start_M, snapshot_SM, self._convention)
 
     def _rows(self, name: str, num_elements: int, host: torch.Tensor) -> "_Rows":

@@ -21,7 +21,7 @@ from relex.extrapolation.factors import (
 from relex.extrapolation.fit_table import describe_tensor
 from relex.extrapolation.gram import piece_gram
 from relex.extrapolation.piece_threads import PieceThreads, Work
-from relex.extrapolation.predict import add_displacement, predict_coefficients
+from relex.extrapolation.predict import predict_coefficients, predict_piece
 from relex.extrapolation.scratch import Scratch
 from relex.extrapolation.subspace import leading_subspace, piece_directions
 
@@ -95,12 +95,11 @@ class _Fitter:
         ]
 
         def outputs(piece: Piece, span: Span, scratch: Scratch) -> None:
-            direction_RN = piece_directions(piece, subspace, scratch)
+            direction_RM = piece_directions(piece, subspace, scratch)
             for fill, coefficient_R in moves:
-                moved_N = add_displacement(
-                    piece.base_N, direction_RN, coefficient_R, dtype, table.convention, scratch
-                )
-                fill(name, span[0], scratch.to_host("moved", moved_N))
+                predicted_N = predict_piece(piece, direction_RM, coefficient_R, dtype, scratch)
+                fill(name, span[0], scratch.to_host("predicted", predicted_N))
+            direction_RN = piece.spread(direction_RM, scratch)
             direction_NR = scratch.to_host("directions", self._padded(direction_RN))
             self._writer.put(name, span[0] * table.rank, direction_NR)
 

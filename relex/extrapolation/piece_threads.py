@@ -18,7 +18,7 @@ from typing import Generic, Self, TypeVar
 
 import torch
 
-from relex.extrapolation.displacements import PIECE_ELEMENTS, Piece, PieceReader, Span, spans
+from relex.extrapolation.displacements import Piece, PieceReader, Span, spans
 from relex.extrapolation.scratch import Scratch
 
 First = TypeVar("First")
@@ -115,7 +115,7 @@ class PieceThreads:
     def num_reads(self, num_elements: int) -> int:
         """How often a tensor of that size is read: once or twice."""
         num_buffers = min(place.num_buffers for place in self._places)
-        return 1 if len(_pieces(num_elements)) <= num_buffers else 2
+        return 1 if len(self._pieces(num_elements)) <= num_buffers else 2
 
     def run(self, num_elements: Mapping[str, int], work: Work[First]) -> None:
         """Do `work` for every tensor, in order."""
@@ -130,7 +130,7 @@ class PieceThreads:
                 ending.append(self._begin_second(reading.popleft(), work))
 
         for (name, number), place in zip(num_elements.items(), cycle(self._places), strict=False):
-            pieces = _pieces(number)
+            pieces = self._pieces(number)
             while (reading or ending) and (
                 place.num_left < len(pieces) or _num_pieces(reading) >= self._num_threads
             ):
@@ -141,6 +141,9 @@ class PieceThreads:
                 self._read_twice(name, place, pieces, work)
         while reading or ending:
             advance()
+
+    def _pieces(self, num_elements: int) -> list[Span]:
+        return spans(0, num_elements, self._reader.piece_elements)
 
     def _begin_first(
         self, name: str, place: _Place, pieces: list[Span], work: Work[First]
@@ -256,7 +259,3 @@ def _num_buffers(device: torch.device, memory_bytes: int | None, buffer_bytes: i
 
 def _num_pieces(many: Sequence[_Held[First]]) -> int:
     return sum(len(held.pieces) for held in many)
-
-
-def _pieces(num_elements: int) -> list[Span]:
-    return spans(0, num_elements, PIECE_ELEMENTS)

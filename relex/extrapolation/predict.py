@@ -1,6 +1,6 @@
 """The weights at a step: an anchor plus the predicted displacement, rounded once.
 
-N elements of one piece of a tensor, R directions, S steps.
+N elements of one piece of a tensor, M of them that may have moved, R directions, S steps.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from relex.config.extrapolation import Convention, PredictionOptions
 from relex.device import Device
 from relex.errors import FactorsError
 from relex.extrapolation.checks import check_prediction, check_window_of_base
-from relex.extrapolation.displacements import PIECE_ELEMENTS, Span, spans
+from relex.extrapolation.displacements import PIECE_ELEMENTS, Piece, Span, spans
 from relex.extrapolation.factors import Factors, FactorsTable
 from relex.extrapolation.polynomial import polynomial_weights
 from relex.extrapolation.scratch import Scratch
@@ -157,6 +157,32 @@ def add_displacement(
     if convention == "published":
         moved_N = moved_N.bfloat16()
     return scratch.take("rounded", weights_N.shape, dtype).copy_(moved_N)
+
+
+def predict_piece(
+    piece: Piece,
+    direction_RM: torch.Tensor,
+    coefficient_R: torch.Tensor,
+    dtype: torch.dtype,
+    scratch: Scratch,
+) -> torch.Tensor:
+    """A piece moved along the directions of its moving elements: N of `dtype`, in `scratch`.
+
+    The bits that `add_displacement` gives for all elements, at the cost of those that moved.
+    """
+    if not len(coefficient_R):
+        return piece.base_N.to(dtype)
+    start_M = piece.start_M[: piece.num_moving]
+    moved_M = add_displacement(
+        start_M, direction_RM, coefficient_R, dtype, piece.convention, scratch
+    )
+    if piece.position_M is None:
+        return moved_M
+    still_N = piece.base_N.bfloat16() if piece.convention == "published" else piece.base_N
+    # The sign of a zero displacement decides about that of a weight of -0.0.
+    zero = -0.0 if bool(coefficient_R.signbit().all()) else 0.0
+    predicted_N = scratch.take("predicted", still_N.shape, dtype)
+    return torch.add(still_N, zero, out=predicted_N).scatter_(0, piece.position_M, moved_M)
 
 
 class _Predictor:

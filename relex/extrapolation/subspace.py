@@ -1,6 +1,6 @@
 """The leading directions of a tensor's displacements, from their Gram matrix.
 
-S steps, N elements, R directions.
+S steps, N elements, M of them that may have moved, R directions.
 
 With D the S x N displacements and D D^T = U L U^T, the r-th singular value is sigma = sqrt(L_r),
 the direction is the unit vector v = D^T u / sigma and the coefficients by step are c = sigma u, so
@@ -51,5 +51,5 @@ def leading_subspace(gram_SS: torch.Tensor, rank: int) -> Subspace:
 
 
 def piece_directions(piece: Piece, subspace: Subspace, scratch: Scratch) -> torch.Tensor:
-    """The directions' elements in a piece: R x N, float32, in `scratch`."""
+    """The directions' elements that may not be zero in a piece: R x M, float32, in `scratch`."""
     return piece.combine((subspace.left_SR / subspace.sigma_R).T.float(), scratch)

@@ -9,28 +9,36 @@ import numpy as np
 import torch
 
 from relex.window.codec import Changes
-from relex.window.codec.patterns import elements, patterns
+from relex.window.codec.patterns import patterns
 
 
-def moved_elements(
-    base_N: torch.Tensor, changes_of: Mapping[int, Changes], steps: Sequence[int]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Positions of all elements that changed, ascending, int64; and their values at `steps`, S x M.
+class Moved:
+    """Which elements of a span moved, and their values at some steps."""
 
-    `changes_of` holds what each step changed, in ascending order, the first against `base_N`.
-    """
-    is_moved_N = np.zeros(len(base_N), dtype=bool)
-    for change in changes_of.values():
-        is_moved_N[change.position_C.numpy()] = True
-    position_M = np.flatnonzero(is_moved_N)
-    # Only the entries of elements that moved are set, and only those are looked up.
-    place_N = np.empty(len(base_N), dtype=np.int32)
-    place_N[position_M] = np.arange(len(position_M), dtype=np.int32)
-    pattern_M = patterns(base_N)[position_M]
-    pattern_SM = np.empty((len(steps), len(position_M)), dtype=pattern_M.dtype)
-    row_of = {step: row for row, step in enumerate(steps)}
-    for step, change in changes_of.items():
-        pattern_M[place_N[change.position_C.numpy()]] = patterns(change.value_C)
-        if step in row_of:
-            pattern_SM[row_of[step]] = pattern_M
-    return torch.from_numpy(position_M), elements(pattern_SM, base_N.dtype)
+    def __init__(
+        self, num_elements: int, changes_of: Mapping[int, Changes], steps: Sequence[int]
+    ) -> None:
+        """`changes_of` holds what each step changed in the N elements, in ascending order."""
+        self._changes_of, self._num_elements = changes_of, num_elements
+        self._row_of = {step: row for row, step in enumerate(steps)}
+        is_moved_N = np.zeros(num_elements, dtype=bool)
+        for change in changes_of.values():
+            is_moved_N[change.position_C.numpy()] = True
+        self._position_M = np.flatnonzero(is_moved_N)
+
+    @property
+    def position_M(self) -> torch.Tensor:
+        """Positions of all elements that changed at any step, ascending, int64."""
+        return torch.from_numpy(self._position_M)
+
+    def fill(self, start_M: torch.Tensor, value_SM: torch.Tensor) -> None:
+        """Set `value_SM` to the elements at the steps; `start_M` are those before the first."""
+        # Only the entries of elements that moved are set, and only those are looked up.
+        place_N = np.empty(self._num_elements, dtype=np.int32)
+        place_N[self._position_M] = np.arange(len(self._position_M), dtype=np.int32)
+        pattern_M = patterns(start_M.to(value_SM.dtype, copy=True))
+        pattern_SM = patterns(value_SM)
+        for step, change in self._changes_of.items():
+            pattern_M[place_N[change.position_C.numpy()]] = patterns(change.value_C)
+            if step in self._row_of:
+                pattern_SM[self._row_of[step]] = pattern_M

@@ -6,6 +6,7 @@ N elements of one span of a tensor, in whole blocks.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 import torch
@@ -38,6 +39,19 @@ class Replay:
         with ThreadPoolExecutor(PARALLEL_OPENS) as pool:
             opened = pool.map(self._open, manifest.facts.steps)
             self._delta_of = dict(zip(manifest.steps, opened, strict=True))
+        steps = manifest.facts.steps
+        self._before_anchor = {
+            before.step for before, after in pairwise(steps) if after.kind == "anchor"
+        }
+
+    @property
+    def block_elements(self) -> int:
+        """Elements that are decoded together."""
+        return self._first_delta.block_elements
+
+    @property
+    def _first_delta(self) -> DeltaFile:
+        return self._delta_of[self._manifest.facts.steps[0].step]
 
     @property
     def tensors_of(self) -> dict[int, Mapping[str, TensorInfo]]:
@@ -56,7 +70,7 @@ class Replay:
         """
         wanted = set(steps)
         if start >= stop:
-            dtype = self._delta_of[self._manifest.steps[0]].tensors[name].dtype
+            dtype = self._first_delta.tensors[name].dtype
             yield from (torch.empty(0, dtype=dtype) for _ in steps)
             return
         chain = self._chain(min(wanted), max(wanted))
@@ -64,17 +78,14 @@ class Replay:
         state_N = self._before(chain[0], name, first, last)
         for file in chain:
             self._again(file, lambda delta: delta.decode(name, first, state_N))
-            self._check_before_anchor(file, chain[-1], name, first, state_N)
+            self._check_before_anchor(file.step, chain[-1].step, name, first, state_N)
             if file.step in wanted:
                 yield state_N[start - first : stop - first]
 
-    def changes(
-        self, name: str, start: int, stop: int, last_step: int
-    ) -> tuple[torch.Tensor, dict[int, Changes]]:
-        """What changes in elements [start, stop) of the patterns `name`, step by step.
+    def changes(self, name: str, start: int, stop: int, last_step: int) -> dict[int, Changes]:
+        """What changes in elements [start, stop) of the patterns `name`, by step up to `last_step`.
 
-        The elements in the base, and for each step up to `last_step` the positions from `start` on
-        and the new values. Raises as `rows`.
+        Positions count from `start`. Raises as `rows`.
         """
         files = [file for file in self._manifest.facts.steps if file.step <= last_step]
         first, last = self._whole_blocks(name, start, stop)
@@ -83,13 +94,12 @@ class Replay:
             self._manifest.facts.precision, self._required_base(files[0]), schema
         )
         state_N = base.read(name, first, last)
-        base_N = state_N[start - first : stop - first].clone()
         changes_of: dict[int, Changes] = {}
         for file in files:
             change = self._again(file, lambda delta: delta.decode_changes(name, first, state_N))
-            self._check_before_anchor(file, files[-1], name, first, state_N)
+            self._check_before_anchor(file.step, files[-1].step, name, first, state_N)
             changes_of[file.step] = _within(change, start - first, stop - first, last - first)
-        return base_N, changes_of
+        return changes_of
 
     def at(self, step: int) -> Snapshot:
         """The patterns of one step."""
@@ -103,9 +113,8 @@ class Replay:
 
     def _whole_blocks(self, name: str, start: int, stop: int) -> tuple[int, int]:
         """The smallest span of whole blocks around [start, stop)."""
-        delta = self._delta_of[self._manifest.steps[0]]
-        block = delta.block_elements
-        num_elements = delta.tensors[name].num_elements
+        block = self.block_elements
+        num_elements = self._first_delta.tensors[name].num_elements
         return start // block * block, min(-(-stop // block) * block, num_elements)
 
     def _before(self, file: StepFile, name: str, first: int, last: int) -> torch.Tensor:
@@ -139,12 +148,11 @@ class Replay:
         raise AssertionError
 
     def _check_before_anchor(
-        self, file: StepFile, last: StepFile, name: str, first: int, state_N: torch.Tensor
+        self, step: int, last_step: int, name: str, first: int, state_N: torch.Tensor
     ) -> None:
         """Check the last step of a replay, and those that an anchor follows."""
-        following = self._manifest.steps.index(file.step) + 1
-        if file == last or self._manifest.facts.steps[following].kind == "anchor":
-            self._delta_of[file.step].check(name, first, state_N)
+        if step == last_step or step in self._before_anchor:
+            self._delta_of[step].check(name, first, state_N)
 
     def _check_file(self, file: StepFile, error: WindowError) -> None:
         """Raise an error that names both digests, unless the stored file is as it should be."""

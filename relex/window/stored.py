@@ -13,7 +13,7 @@ from relex.digests import sha256_json
 from relex.errors import WindowError
 from relex.storage import Store
 from relex.window.layout import WindowManifest
-from relex.window.moved import moved_elements
+from relex.window.moved import Moved
 from relex.window.precision import restored_tensors
 from relex.window.replay import Replay
 from relex.window.rounding import UNITS, Units, restored, weight_names
@@ -74,12 +74,14 @@ class StoredWindow:
         kept_as_they_are = self.manifest.facts.precision != "rounded"
         return kept_as_they_are and all(dtype.itemsize == 2 for dtype in dtypes)
 
-    def read_moved(
-        self, steps: Sequence[int], name: str, start: int, stop: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    @property
+    def block_elements(self) -> int:
+        return self._replay.block_elements
+
+    def read_moved(self, steps: Sequence[int], name: str, start: int, stop: int) -> Moved:
         self._check_known(name, steps)
-        base_N, changes_of = self._replay.changes(name, start, stop, steps[-1])
-        return moved_elements(base_N, changes_of, steps)
+        changes_of = self._replay.changes(name, start, stop, steps[-1])
+        return Moved(stop - start, changes_of, steps)
 
     def digest(
         self, steps: Sequence[int] | None = None, names: Collection[str] | None = None

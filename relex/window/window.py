@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from relex.checkpoints import TensorInfo
+from relex.window.moved import Moved
 
 
 class Window(Protocol):
@@ -56,11 +57,12 @@ class SparseWindow(Protocol):
     is_sparse: bool
     """Whether so few of them moved that reading these alone is cheaper than reading rows."""
 
-    def read_moved(
-        self, steps: Sequence[int], name: str, start: int, stop: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The M elements of [start, stop) that differ from the base at any of these steps.
+    block_elements: int
+    """Elements that are decoded together: a read of whole blocks wastes nothing."""
 
-        Their positions from `start` on, ascending, int64; and their values at the steps, S x M, in
-        the tensor's dtype. Elements that do not differ may be among them. Raises as `Window.read`.
+    def read_moved(self, steps: Sequence[int], name: str, start: int, stop: int) -> Moved:
+        """The elements of [start, stop) that differ from the base at any of these steps.
+
+        Their positions count from `start`. Elements that do not differ may be among them. Raises as
+        `Window.read`.
         """

@@ -27,6 +27,7 @@ WEIGHTS = "model.safetensors"
 RELEX = ("-c", "from relex.cli.app import main; main()")
 LAYERS = (2, 4, 8, 12)
 STEPS = (6, 12, 18, 24)
+FEW_STEPS = 8
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,10 @@ class Bench:
         base, out = str(self.window / "base"), str(self._fresh("ours"))
         return ["extrapolate", str(window), "--base", base, "--out", out, *steps]
 
-    def sparse(self) -> list[Measured]:
+    def sparse(self, *options: str) -> list[Measured]:
         """The same from the window of deltas."""
-        return [run([*RELEX, *self._extrapolate(self.packed, TARGETS), "--device", "cpu"], ROOT)]
+        arguments = self._extrapolate(self.packed, TARGETS)
+        return [run([*RELEX, *arguments, "--device", "cpu", *options], ROOT)]
 
     @property
     def packed(self) -> Path:
@@ -141,43 +143,66 @@ def show(console: Console, title: str, measured: dict[str, Measured]) -> None:
     )
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What a fit of one size takes, in CPU seconds without the import of torch."""
+
+    size: float
+    dense: float
+    sparse: float
+
+
 def scaling(console: Console, work: Path, bench: Bench, repeats: int) -> None:
-    """Seconds over sizes, with files in the cache and without the import of torch."""
-    start = median([bench.torch()[0] for _ in range(repeats)]).seconds
-    table = Table("size", "seconds", "per 10^9 weights", title="Cost over sizes (warm)")
+    """Cost over steps and over parameters, with files in the cache."""
+    start = median([bench.torch()[0] for _ in range(repeats)]).cpu_seconds
 
-    def measure(label: str, window: Bench, num_steps: int, *options: str) -> tuple[float, float]:
+    def measure(window: Bench, size: float, *options: str) -> Cost:
         window.read()
-        found = median([window.dense(*options)[0] for _ in range(repeats)])
-        seconds, num_weights = found.seconds - start, num_elements(window.window) * num_steps
-        table.add_row(label, f"{seconds:.2f}", f"{seconds / num_weights * 1e9:.2f}")
-        return num_weights, seconds
+        dense = median([window.dense(*options)[0] for _ in range(repeats)])
+        sparse = median([window.sparse(*options)[0] for _ in range(repeats)])
+        return Cost(size, dense.cpu_seconds - start, sparse.cpu_seconds - start)
 
-    over_steps = [
-        measure(f"12 layers, {num} steps", bench, num, "--steps", f"1:{num}") for num in STEPS
-    ]
-    over_layers = []
+    over_steps = [measure(bench, num, "--steps", f"1:{num}") for num in STEPS]
+    over_parameters = []
     for num_layers in LAYERS:
-        small = Bench(work / f"layers_{num_layers}", work)
-        build_reference_window(small.window, num_layers=num_layers, num_steps=8)
-        over_layers.append(measure(f"{num_layers} layers, 8 steps", small, 8))
-        shutil.rmtree(small.window)
-    console.print(table)
-    plot_scaling(work / "scaling.png", over_steps, over_layers)
+        folder = work / f"layers_{num_layers}"
+        small = Bench(folder / "window", folder)
+        build_reference_window(small.window, num_layers=num_layers, num_steps=FEW_STEPS)
+        small.pack()
+        over_parameters.append(measure(small, num_elements(small.window) / 1e6))
+        shutil.rmtree(folder)
+    millions = num_elements(bench.window) / 1e6
+    costs = {
+        f"steps ({millions:.0f} M parameters)": over_steps,
+        f"million parameters ({FEW_STEPS} steps)": over_parameters,
+    }
+    for title, found in costs.items():
+        table = Table(title, "plain folders", "window of deltas", title="CPU seconds")
+        for cost in found:
+            table.add_row(f"{cost.size:.0f}", f"{cost.dense:.2f}", f"{cost.sparse:.2f}")
+        console.print(table)
+    plot_scaling(work / "scaling.png", costs)
     console.print(f"plot: {work / 'scaling.png'}")
 
 
-def plot_scaling(
-    path: Path, over_steps: list[tuple[float, float]], over_layers: list[tuple[float, float]]
-) -> None:
-    """Seconds over weights read; a straight line is linear cost."""
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    for label, points in (("6 to 24 steps", over_steps), ("2 to 12 layers", over_layers)):
-        axes.plot(*zip(*points, strict=True), marker="o", label=label)
-    axes.set(xlabel="weights in the window (parameters x steps)", ylabel="seconds", ylim=0)
-    axes.legend()
-    figure.savefig(path)
+def plot_scaling(path: Path, costs: dict[str, list[Cost]]) -> None:
+    """A panel for each kind of size. Dashed: what the largest size costs, in proportion."""
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    figure.suptitle("Cost of a fit with three targets")
+    panels = figure.subplots(1, len(costs), sharey=True)
+    for axes, (title, found) in zip(panels, costs.items(), strict=True):
+        sizes = [cost.size for cost in found]
+        for label, values in (
+            ("plain folders", [cost.dense for cost in found]),
+            ("window of deltas", [cost.sparse for cost in found]),
+        ):
+            (line,) = axes.plot(sizes, values, marker="o", label=label)
+            axes.plot([0, sizes[-1]], [0, values[-1]], "--", color=line.get_color(), linewidth=0.8)
+        axes.set(xlabel=title, xlim=0, ylim=0)
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("CPU seconds")
+    panels[0].legend()
+    figure.savefig(path, dpi=150)
 
 
 def num_elements(window: Path) -> float:

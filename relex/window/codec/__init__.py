@@ -33,7 +33,7 @@ Format
 A safetensors file with one uint8 entry per tensor of the snapshot, of the tensor's name: the
 streams of its blocks, each stream one zstd frame. The metadata hold `format`, a JSON `table` with
 dtype, shape and blocks of every tensor (kind, number of changes, crc32 of the new patterns,
-checksum of all elements, bytes of each stream), and the table's crc32. A block is 2^18 neighbouring
+checksum of all elements, bytes of each stream), and the table's crc32. A block is 2^20 neighbouring
 elements of the flattened tensor; positions count from the block's start, so tensors of any size
 have one format. The streams of each kind of block are described in `block`.
 

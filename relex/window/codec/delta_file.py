@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from relex.checkpoints import TensorFile
@@ -107,15 +109,17 @@ class DeltaFile:
     def decode_changes(self, name: str, start: int, elements_N: torch.Tensor) -> Changes:
         """As `decode`; returns what changed."""
         patterns_N = patterns(elements_N)
-        positions, values = [np.empty(0, np.int64)], [patterns_N[:0]]
+        positions, values = [], []
         with self._named(name):
             for (first, last), block in self.blocks(name, start, start + len(elements_N)):
                 position_C, value_C = decode_changes(
                     block, patterns_N[first - start : last - start]
                 )
-                positions.append(position_C + (first - start))
+                position_C += first - start
+                positions.append(position_C)
                 values.append(value_C)
-        position_C, value_C = np.concatenate(positions), np.concatenate(values)
+        position_C = _joined(positions, np.empty(0, np.int64))
+        value_C = _joined(values, patterns_N[:0])
         patterns_N[position_C] = value_C
         return Changes(torch.from_numpy(position_C), elements(value_C, elements_N.dtype))
 
@@ -143,6 +147,11 @@ class DeltaFile:
             yield
         except (WindowError, CheckpointError) as error:
             raise WindowError(f"{self.where}: {name}: {error}") from error
+
+
+def _joined(arrays: list[npt.NDArray[Any]], empty: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """One after the other; a fit reads one block at a time, which needs no copy."""
+    return arrays[0] if len(arrays) == 1 else np.concatenate([empty, *arrays])
 
 
 class DeltaSnapshot:

@@ -18,8 +18,8 @@ from relex.window.codec.block import encode_block
 from relex.window.codec.snapshot import Snapshot, block_spans, check_neighbours
 from relex.window.codec.table import DeltaTable, block_entry, tensor_table
 
-BLOCK_ELEMENTS = 1 << 18
-"""The pieces in which a fit reads; four times as large would save 3 % of the bytes."""
+BLOCK_ELEMENTS = 1 << 20
+"""A quarter of it takes 3 % more bytes, and four times the calls where few elements changed."""
 
 COPY_BYTES = 1 << 24
 

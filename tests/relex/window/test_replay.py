@@ -32,9 +32,12 @@ def test_rows_are_the_snapshots_of_the_steps_asked_for(window, tensors, wanted):
 @pytest.mark.parametrize("span", [(0, 15), (3, 11), (14, 15)], ids=str)
 def test_what_moved_and_the_base_together_are_the_rows(window, base, span):
     steps = (2, 5, 9)
-    position_M, value_SM = window.read_moved(steps, "a.weight", *span)
-    rows = base.read("a.weight", *span).float().repeat(len(steps), 1)
-    rows[:, position_M] = value_SM
+    moved = window.read_moved(steps, "a.weight", *span)
+    start_N = base.read("a.weight", *span)
+    value_SM = torch.empty(len(steps), len(moved.position_M))
+    moved.fill(start_N[moved.position_M], value_SM)
+    rows = start_N.float().repeat(len(steps), 1)
+    rows[:, moved.position_M] = value_SM
     expected = torch.empty_like(rows)
     window.read_rows(steps, "a.weight", span[0], expected)
     assert torch.equal(rows, expected)
@@ -51,10 +54,12 @@ def test_elements_that_never_change_are_not_read(tmp_path, base, fill, snapshot)
         )
     window = open_window(str(tmp_path / "still"), base=base)
     assert window.is_sparse
-    position_M, value_SM = window.read_moved((1, 2), "a.weight", 0, 15)
-    assert position_M.tolist() == [1, 2]
+    moved = window.read_moved((1, 2), "a.weight", 0, 15)
+    assert moved.position_M.tolist() == [1, 2]
+    value_SM = torch.empty(2, 2, dtype=torch.bfloat16)
+    moved.fill(base.read("a.weight")[[1, 2]], value_SM)
     assert torch.equal(value_SM[1], window.read(2, "a.weight")[[1, 2]])
-    assert len(window.read_moved((1, 2), "b.weight", 0, 7)[0]) == 0
+    assert len(window.read_moved((1, 2), "b.weight", 0, 7).position_M) == 0
 
 
 @pytest.mark.parametrize("read", ["read", "read_rows", "read_moved"])
