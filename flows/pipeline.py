@@ -7,6 +7,7 @@ from relex.extrapolation import open_factors
 from relex.report import RunSummary
 from tasks.evaluation import measure_finalists, open_evaluation
 from tasks.extrapolation import fit
+from tasks.killed import record_as_killed
 from tasks.preflight import validate
 from tasks.publishing import publish
 from tasks.reporting import finished_summary, report, summarise
@@ -17,7 +18,12 @@ from tasks.selection import choose
 from tasks.training import train
 
 
-@flow(name="relex-pipeline", flow_run_name="{recipe.run_id}")
+@flow(
+    name="relex-pipeline",
+    flow_run_name="{recipe.run_id}",
+    on_cancellation=[record_as_killed],
+    on_crashed=[record_as_killed],
+)
 def relex_pipeline(recipe: Recipe) -> RunSummary:
     """Train a short window, extrapolate it, measure the candidates, choose and publish the best.
 

@@ -34,6 +34,7 @@ from relex.rewards import grader_version
 from relex.selection import Decision, Measured, bootstrap_interval, finalists, measured_from
 from tasks.progress import StageProgress, say, stage_progress
 from tasks.run import VALIDATION, Run
+from tasks.stage import stage
 
 KIND = "score"
 
@@ -187,7 +188,7 @@ def measure_listed(run: Run, evaluation: Evaluation) -> list[Measured]:
     candidates = candidates_of(run)
     title = f"Measuring {len(candidates)} candidates"
     measured = []
-    with run.timed("validation"), evaluation.showing("validation", title, len(candidates)):
+    with stage(run, "validation"), evaluation.showing("validation", title, len(candidates)):
         for candidate in candidates:
             score, graded = evaluation.measure(candidate, VALIDATION)
             record(run, score)
@@ -205,7 +206,7 @@ def measure_guards(
         return {}
     guards: dict[str, list[Measured]] = {name: [] for name in names}
     num_pairs = len(names) * len(candidates)
-    with run.timed("guard"), evaluation.showing("guard", "Guarding the choice", num_pairs):
+    with stage(run, "guard"), evaluation.showing("guard", "Guarding the choice", num_pairs):
         for name in names:
             for candidate in candidates:
                 guards[name].append(evaluation.measure(candidate, name)[1])
@@ -221,7 +222,7 @@ def measure_finalists(
     benchmarks = [benchmark.name for benchmark in run.recipe.problems.test]
     pairs = [(candidate, name) for name in benchmarks for candidate in finalists(decision)]
     results = []
-    with run.timed("test"), evaluation.showing("test", "Testing the choice", len(pairs)):
+    with stage(run, "test"), evaluation.showing("test", "Testing the choice", len(pairs)):
         for candidate, name in pairs:
             score, graded = evaluation.measure(candidate, name)
             interval = bootstrap_interval(graded.correct_QK, run.recipe.selection, run.recipe.seed)

@@ -13,6 +13,7 @@ from relex.manifest import finished_manifest, publish_folder
 from relex.selection import Decision
 from tasks.progress import say
 from tasks.run import Run
+from tasks.stage import stage
 
 KIND = "model"
 
@@ -29,7 +30,7 @@ def publish(run: Run, factors: Path, decision: Decision) -> None:
     }
     manifest = finished_manifest(store, KIND, inputs)
     if manifest is None:
-        with run.timed("publish"):
+        with stage(run, "publish"):
             folder = run.work / "model"
             shutil.rmtree(folder, ignore_errors=True)
             source = WeightSource(

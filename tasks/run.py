@@ -3,18 +3,21 @@
 import json
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 
 from relex.checkpoints import Checkpoint, locate_base
+from relex.claim import claimed_here, claimed_in, this_place
 from relex.config import Recipe, dump_recipe
 from relex.device import Device, resolve_device
+from relex.errors import TrackingError
 from relex.home import Home, open_home
 from relex.problems import Problem, load_problems
-from relex.storage import S3Connection, Store, connection_of, open_store
+from relex.storage import S3Connection, Store, check_writable, connection_of, open_store
 from relex.storage.embedded import embedded_s3
-from tasks.tracking import Tracker
+from tasks.tracking import Tracker, status_of
+from tasks.tracking_end import end_unfinished
 from tasks.versions import installed_versions
 
 EMBEDDED_BUCKET = "relex"
@@ -99,13 +102,16 @@ class Run:
         """The MLflow run ends as the block does: FINISHED, FAILED, or KILLED when interrupted."""
         tags = {"relex.recipe_digest": self.recipe.digest, "relex.base_digest": self.base_digest}
         tags |= {f"version.{name}": version for name, version in installed_versions().items()}
+        end_unfinished(self.recipe.tracking, self.home, self.recipe.run_id)
         self.tracker.begin()
         self.tracker.describe(self.params, tags)
         self.tracker.log_text(dump_recipe(self.recipe), RECIPE_FILE)
         try:
             yield
         except BaseException as error:
-            self.tracker.end("FAILED" if isinstance(error, Exception) else "KILLED")
+            # What ended the run matters more than a record that cannot be ended.
+            with suppress(TrackingError):
+                self.tracker.end(status_of(error))
             raise
         self.tracker.end("FINISHED")
 
@@ -129,11 +135,16 @@ class Run:
 
 @contextmanager
 def open_run(recipe: Recipe) -> Iterator[Run]:
-    """The places of `recipe`'s run; an embedded S3 server lives as long as the block."""
-    home = open_home()
+    """The places of `recipe`'s run, which is ours alone for as long as the block; an embedded S3
+    server lives as long too. Raises InputError when another process works on the run."""
+    home, run_id = open_home(), recipe.run_id
     with ExitStack() as stack:
+        stack.enter_context(claimed_here(home.lock(run_id), run_id))
         if recipe.storage.uri == "embedded":
             connection = stack.enter_context(embedded_s3(home.s3, EMBEDDED_BUCKET))
             yield Run(recipe, home, f"s3://{EMBEDDED_BUCKET}", connection)
-        else:
-            yield Run(recipe, home, recipe.storage.uri, connection_of(recipe.storage))
+            return
+        run = Run(recipe, home, recipe.storage.uri, connection_of(recipe.storage))
+        check_writable(run.root_uri, run.connection)
+        stack.enter_context(claimed_in(run.store, this_place(home.root), run_id))
+        yield run

@@ -14,6 +14,7 @@ from relex.selection import Measured
 from tasks.evaluation import Evaluation, measure_listed, record
 from tasks.progress import say
 from tasks.run import VALIDATION, Run
+from tasks.stage import stage
 
 LEAST_SKILL = 0.1
 LEAST_COSINE = 0.5
@@ -44,7 +45,7 @@ def search_candidates(run: Run, evaluation: Evaluation) -> Compared:
     config = recipe.extrapolation.search
     book = PartBook(evaluation.measure_part)
     num_parts = MOST_PARTS_PER_TARGET * len(full_grid(last_step, config))
-    with run.timed("validation"), evaluation.showing("validation", "Searching", num_parts):
+    with stage(run, "validation"), evaluation.showing("validation", "Searching", num_parts):
         found = search(
             book.measure,
             last_step,

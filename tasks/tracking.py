@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,12 @@ TRAINING_PAGES = {"mlflow.experimentKind": "custom_model_development"}
 def metric_name(text: str) -> str:
     """`text` with everything that MLflow's REST interface refuses in a metric replaced by `_`."""
     return re.sub(r"[^A-Za-z0-9_./ -]", "_", text)
+
+
+def status_of(error: BaseException) -> str:
+    """How a record ends that `error` ended: FAILED, or KILLED by what is no error but an
+    interruption."""
+    return "FAILED" if isinstance(error, Exception) else "KILLED"
 
 
 class Tracker:
@@ -64,6 +70,12 @@ class Tracker:
         with _errors(self.uri):
             self._client.update_run(self.parent, status="RUNNING")
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether the parent ended well."""
+        with _errors(self.uri):
+            return bool(self._client.get_run(self.parent).info.status == "FINISHED")
+
     def describe(self, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
         """Params and tags of the parent; writing the same ones again is no error."""
         with _errors(self.uri):
@@ -87,7 +99,8 @@ class Tracker:
     def child(self, name: str, kind: str, params: Mapping[str, Any]) -> Iterator[str]:
         """A child run; a new one for each attempt, because MLflow keeps the points of a failed one.
 
-        Yields its id. The child ends FINISHED, or FAILED when the block raises.
+        Yields its id. The child ends FINISHED, FAILED when the block raises, or KILLED when it is
+        interrupted.
         """
         with _errors(self.uri):
             child = self._create(name, self._run_id, {PARENT_TAG: self.parent, KIND_TAG: kind})
@@ -95,8 +108,9 @@ class Tracker:
             self._client.log_batch(child, params=parameters)
         try:
             yield child
-        except BaseException:
-            self.end("FAILED", child)
+        except BaseException as error:
+            with suppress(TrackingError):
+                self.end(status_of(error), child)
             raise
         self.end("FINISHED", child)
 

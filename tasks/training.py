@@ -17,6 +17,7 @@ from relex.training import (
 from relex.window import read_window_manifest
 from tasks.progress import StageProgress, say, stage_progress
 from tasks.run import Run
+from tasks.stage import stage
 
 CURVE_FILE = "curve.jsonl"
 
@@ -40,7 +41,7 @@ def train(run: Run) -> None:
     )
     params = {**run.params, "kind": "training"}
     with (
-        run.timed("train"),
+        stage(run, "train"),
         run.tracker.child("training", "training", params) as child,
         stage_progress("training", f"Training {training.steps} steps", training.steps) as progress,
     ):

@@ -3,6 +3,7 @@
 from relex.config.benchmarks import BENCHMARKS, NamedBenchmark, named_benchmark
 from relex.config.exam import Exam, Sampling
 from relex.config.extrapolation import Convention, ExtrapolationConfig, PredictionOptions
+from relex.config.limits import LimitsConfig
 from relex.config.load import check_recipe, dump_recipe, load_recipe, parse_recipe
 from relex.config.problems import Benchmark, ProblemsConfig, ProblemSource, PromptConfig
 from relex.config.recipe import (
@@ -25,6 +26,7 @@ __all__ = [
     "EvaluationConfig",
     "Exam",
     "ExtrapolationConfig",
+    "LimitsConfig",
     "NamedBenchmark",
     "PredictionOptions",
     "ProblemSource",

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from relex.config.exam import Exam, Sampling
 from relex.config.extrapolation import ExtrapolationConfig
+from relex.config.limits import LimitsConfig
 from relex.config.problems import ProblemsConfig
 from relex.config.rewards import RewardTerm
 from relex.config.selection import SelectionConfig
@@ -139,10 +140,14 @@ class Recipe(Strict):
     tracking: TrackingConfig = TrackingConfig()
     """Where the run is recorded."""
 
+    limits: LimitsConfig = LimitsConfig()
+    """How long its stages may take."""
+
     @property
     def digest(self) -> str:
-        """sha256 of all that can change a result; where it is kept and recorded cannot."""
-        return sha256_json(self.model_dump(mode="json", exclude={"storage", "tracking"}))
+        """sha256 of all that can change a result; where it is kept and recorded, and how long it
+        may take, cannot."""
+        return sha256_json(self.model_dump(mode="json", exclude={"storage", "tracking", "limits"}))
 
     @property
     def run_id(self) -> str:
