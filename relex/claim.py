@@ -27,6 +27,15 @@ SETTLE_SECONDS = 1.0
 
 
 @contextmanager
+def one_at_a_time(lock: Path) -> Iterator[None]:
+    """Wait until no other process of this machine is in a block with the same lock file."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
 def claimed_here(lock: Path, run_id: str) -> Iterator[None]:
     """Hold the run on this machine. Raises InputError when another process does."""
     lock.parent.mkdir(parents=True, exist_ok=True)
@@ -57,9 +66,13 @@ def claimed_in(store: Store, place: str, run_id: str) -> Iterator[None]:
         owner = claim.other_owner()
     if owner is not None:
         raise InputError(_busy(run_id, owner))
-    with claim.renewed():
-        yield
-    store.delete(CLAIM_FILE)
+    try:
+        with claim.renewed():
+            yield
+    finally:
+        # One that cannot be removed is as good as that of a process that died.
+        with suppress(StorageError):
+            store.delete(CLAIM_FILE)
 
 
 def this_place(folder: Path) -> str:

@@ -33,9 +33,10 @@ class Home:
         """Scratch folder of one run: spool, rolling checkpoint, factors."""
         return self.root / "work" / run_id
 
-    def lock(self, run_id: str) -> Path:
-        """File whose lock a process holds while it works on a run."""
-        return self.root / "locks" / f"{run_id}.lock"
+    def lock(self, name: str) -> Path:
+        """File whose lock a process holds while it works on a run, or on something else that only
+        one may do at a time."""
+        return self.root / "locks" / f"{name}.lock"
 
 
 def open_home() -> Home:

@@ -17,6 +17,7 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from relex.claim import one_at_a_time
 from relex.config import TrackingConfig
 from relex.errors import TrackingError
 from relex.home import Home
@@ -53,7 +54,8 @@ class Tracker:
         else:
             home.root.mkdir(parents=True, exist_ok=True)
         artifacts = "" if config.uri else home.mlflow_artifacts.as_uri()
-        with _errors(self.uri):
+        # Two processes that make the tables of a new database at once get in each other's way.
+        with _errors(self.uri), one_at_a_time(home.lock("mlflow")):
             self._client = MlflowClient(self.uri, self.uri)
             self._experiment = self._open_experiment(config.experiment, artifacts)
             self.parent = self._find(run_id) or self._create(run_id, run_id, {KIND_TAG: "pipeline"})

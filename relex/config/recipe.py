@@ -1,6 +1,7 @@
 """The recipe: everything that a run depends on, in one frozen object."""
 
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
@@ -15,6 +16,8 @@ from relex.config.training import TrainingConfig
 from relex.digests import sha256_json
 
 DIGEST_CHARACTERS = 8
+NO_CREDENTIALS = r"^[^@]*$"
+"""Lets a form refuse what `_refuse_credentials` would, before it is stored anywhere."""
 
 Keep = Literal["window", "factors", "nothing"]
 """What stays of a run beside the chosen model."""
@@ -71,8 +74,8 @@ class StorageConfig(Strict):
     uri: str = Field(default="embedded", pattern=r"^(embedded|s3://[^/]+(/.*)?)$")
     """`s3://bucket/prefix`, or `embedded`: an S3 server of relex's own on a local folder."""
 
-    endpoint_url: str = ""
-    """Address of an S3 server that is not AWS."""
+    endpoint_url: str = Field(default="", json_schema_extra={"pattern": NO_CREDENTIALS})
+    """Address of an S3 server that is not AWS, without keys."""
 
     region: str = ""
     """Region; empty takes it from the AWS configuration."""
@@ -87,18 +90,41 @@ class StorageConfig(Strict):
     """What stays beside the chosen model when a run is done: window and factors, the factors only,
     or neither."""
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _refuse_credentials(
+            "endpoint_url", self.endpoint_url, "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+        return self
+
 
 class TrackingConfig(Strict):
     """Where runs are compared."""
 
-    uri: str = ""
-    """MLflow server; empty keeps a SQLite database beside the runs."""
+    uri: str = Field(default="", json_schema_extra={"pattern": NO_CREDENTIALS})
+    """MLflow server, without a password; empty keeps a SQLite database beside the runs."""
 
     experiment: str = "relex"
     """MLflow experiment."""
 
     registered_model: str = Field(default="", pattern=r"^[A-Za-z0-9_.-]*$")
     """Name in the model registry; empty takes the recipe's name."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _refuse_credentials(
+            "uri", self.uri, "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
+        return self
+
+
+def _refuse_credentials(field: str, address: str, variables: str) -> None:
+    """A recipe is stored with its run and shown on pages, so it must hold no secret."""
+    if urlsplit(address).username is not None:
+        raise ValueError(
+            f"{field}: holds a user name or password, which would be shown wherever the run is; "
+            f"leave it out and set {variables} in the environment of the worker"
+        )
 
 
 class Recipe(Strict):
