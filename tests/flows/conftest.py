@@ -161,6 +161,20 @@ class Service:
         assert process is not None
         return process
 
+    def wait_until(self, condition: Callable[[], bool], otherwise: str) -> None:
+        wait_until(condition, otherwise)
+
+    def kill_worker(self) -> None:
+        """Kill the worker and what it runs, as if the machine had stopped."""
+        kill_tree(self.worker)
+
+
+def kill_tree(process: psutil.Process) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for each in [*process.children(recursive=True), process]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+
 
 def wait_until(condition: Callable[[], bool], otherwise: str) -> None:
     """Wait for long, because the machine may be busy."""
@@ -182,10 +196,7 @@ def running_worker(pool: str, environment: dict[str, str], log: Path) -> Iterato
         wait_until(lambda: "started!" in log.read_text(), f"the worker did not start, see {log}")
         yield process
     finally:
-        tree = [*process.children(recursive=True), process]
-        for each in tree:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                each.kill()
+        kill_tree(process)
         process.wait()
 
 
