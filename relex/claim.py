@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
-from relex.errors import InputError, StorageError
+from relex.errors import ClaimError, StorageError
 from relex.storage import Store
 
 CLAIM_FILE = "claim.json"
@@ -37,14 +37,14 @@ def one_at_a_time(lock: Path) -> Iterator[None]:
 
 @contextmanager
 def claimed_here(lock: Path, run_id: str) -> Iterator[None]:
-    """Hold the run on this machine. Raises InputError when another process does."""
+    """Hold the run on this machine. Raises ClaimError when another process does."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise InputError(_busy(run_id, file.read() or "another process")) from None
+            raise ClaimError(_busy(run_id, file.read() or "another process")) from None
         file.truncate(0)
         file.write(f"process {os.getpid()} of this machine")
         file.flush()
@@ -56,7 +56,7 @@ def claimed_in(store: Store, place: str, run_id: str) -> Iterator[None]:
     """Hold the run at `store`; `place` names the machine and folder of this process.
 
     The caller holds the run at that place already, so that an older claim of the same place is one
-    of a process that died. Raises InputError when another place works on the run.
+    of a process that died. Raises ClaimError when another place works on the run.
     """
     claim = _Claim(store, place)
     owner = claim.living_owner()
@@ -65,7 +65,7 @@ def claimed_in(store: Store, place: str, run_id: str) -> Iterator[None]:
         time.sleep(SETTLE_SECONDS)
         owner = claim.other_owner()
     if owner is not None:
-        raise InputError(_busy(run_id, owner))
+        raise ClaimError(_busy(run_id, owner))
     try:
         with claim.renewed():
             yield

@@ -17,7 +17,7 @@ from relex.problems import Problem, load_problems
 from relex.storage import S3Connection, Store, check_writable, connection_of, open_store
 from relex.storage.embedded import embedded_s3
 from tasks.tracking import Tracker, status_of
-from tasks.tracking_end import end_unfinished
+from tasks.tracking_end import end_abandoned, note_begun, note_ended
 from tasks.versions import installed_versions
 
 EMBEDDED_BUCKET = "relex"
@@ -102,7 +102,7 @@ class Run:
         """The MLflow run ends as the block does: FINISHED, FAILED, or KILLED when interrupted."""
         tags = {"relex.recipe_digest": self.recipe.digest, "relex.base_digest": self.base_digest}
         tags |= {f"version.{name}": version for name, version in installed_versions().items()}
-        end_unfinished(self.recipe.tracking, self.home, self.recipe.run_id)
+        note_begun(self.home, self.recipe.run_id, self.tracker.uri, self.recipe.tracking.experiment)
         self.tracker.begin()
         self.tracker.describe(self.params, tags)
         self.tracker.log_text(dump_recipe(self.recipe), RECIPE_FILE)
@@ -111,9 +111,13 @@ class Run:
         except BaseException as error:
             # What ended the run matters more than a record that cannot be ended.
             with suppress(TrackingError):
-                self.tracker.end(status_of(error))
+                self._end_record(status_of(error))
             raise
-        self.tracker.end("FINISHED")
+        self._end_record("FINISHED")
+
+    def _end_record(self, status: str) -> None:
+        self.tracker.end(status)
+        note_ended(self.home, self.recipe.run_id)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -136,8 +140,9 @@ class Run:
 @contextmanager
 def open_run(recipe: Recipe) -> Iterator[Run]:
     """The places of `recipe`'s run, which is ours alone for as long as the block; an embedded S3
-    server lives as long too. Raises InputError when another process works on the run."""
+    server lives as long too. Raises ClaimError when another process works on the run."""
     home, run_id = open_home(), recipe.run_id
+    end_abandoned(home)
     with ExitStack() as stack:
         stack.enter_context(claimed_here(home.lock(run_id), run_id))
         if recipe.storage.uri == "embedded":

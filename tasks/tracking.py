@@ -50,7 +50,7 @@ class Tracker:
         """Connect; raises TrackingError when the server cannot be reached or refuses."""
         self.uri = config.uri or f"sqlite:///{home.mlflow_database}"
         if self.uri.startswith("http"):
-            _check_answers(self.uri)
+            check_answers(self.uri)
         else:
             home.root.mkdir(parents=True, exist_ok=True)
         artifacts = "" if config.uri else home.mlflow_artifacts.as_uri()
@@ -176,7 +176,7 @@ class Tracker:
         return next((version for version in found if version.run_id == self.parent), None)
 
 
-def _check_answers(uri: str) -> None:
+def check_answers(uri: str) -> None:
     """One quick request, because the client itself retries for minutes."""
     try:
         with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=CHECK_SECONDS):

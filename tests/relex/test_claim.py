@@ -9,7 +9,7 @@ import pytest
 
 from relex import claim
 from relex.claim import CLAIM_FILE, claimed_here, claimed_in, one_at_a_time
-from relex.errors import InputError
+from relex.errors import ClaimError
 
 HOLDER = """
 import sys, time
@@ -37,7 +37,7 @@ def test_a_second_process_is_refused_and_told_which_is_first(holder, tmp_path):
     words = (
         rf"^toy-1: process {holder.pid} of this machine works on this run; wait for it or cancel"
     )
-    with pytest.raises(InputError, match=words), claimed_here(tmp_path / "lock", "toy-1"):
+    with pytest.raises(ClaimError, match=words), claimed_here(tmp_path / "lock", "toy-1"):
         pass
 
 
@@ -85,7 +85,7 @@ def test_another_place_is_refused_while_the_first_lives(s3, quick):
     store = s3.store("run")
     with (
         claimed_in(store, "one:/home", "toy-1"),
-        pytest.raises(InputError, match=r"^toy-1: one:/home works on this run"),
+        pytest.raises(ClaimError, match=r"^toy-1: one:/home works on this run"),
         claimed_in(store, "two:/home", "toy-1"),
     ):
         pass
@@ -115,7 +115,7 @@ def test_of_two_that_claim_in_the_same_moment_the_last_writer_goes_on(s3, quick,
 
     monkeypatch.setattr(claim.time, "sleep", write_over)
     with (
-        pytest.raises(InputError, match=r"^toy-1: two:/home works on this run"),
+        pytest.raises(ClaimError, match=r"^toy-1: two:/home works on this run"),
         claimed_in(store, "one:/home", "toy-1"),
     ):
         pass
