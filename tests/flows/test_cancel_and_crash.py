@@ -1,6 +1,7 @@
 """A run that is cancelled, or whose process is killed, at any stage leaves nothing behind but what
 the next start needs, and that start goes on from there."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -21,7 +22,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 ROOT = Path(__file__).parents[2]
 TOY = ROOT / "deployments" / "recipes" / "toy.yaml"
-GONE_SECONDS = 30.0
+# Prefect kills after 30 s what has not ended by itself; the rest is patience with a busy machine.
+GONE_SECONDS = 120.0
+# One folder each, however many runs: of the worker, and a cache.
+KEPT_BY_OTHERS = re.compile(r"runner_storage|torchinductor_\w+")
 START_SECONDS = 1500.0
 # By stage what there is, in the run's folders, when it is under way.
 STAGES = {
@@ -41,7 +45,7 @@ class Ended:
 
     state: str
     alive: list[psutil.Process]
-    """Of its processes, those that were still there 30 s later."""
+    """Of its processes, those that did not end."""
 
     still_open: set[int]
     """Of the ports that they listened on, those that still answer."""
@@ -131,8 +135,8 @@ def test_the_next_start_goes_on_to_the_end(chains, way):
 
 
 def test_no_temporary_file_is_left(chains, service):
-    left = {path.name for path in Path(service.environment["TMPDIR"]).iterdir()}
-    assert left == set()
+    names = [path.name for path in Path(service.environment["TMPDIR"]).iterdir()]
+    assert [name for name in names if not KEPT_BY_OTHERS.fullmatch(name)] == []
     assert list(service.home.root.glob("work/*")) == []
 
 
@@ -162,6 +166,8 @@ def end(service, flow_run: str, recipe: Recipe, stage: str, way: str) -> Ended:
         process.send_signal(signal.SIGCONT)
     _, alive = psutil.wait_procs(members, GONE_SECONDS)
     state = service.wait_until_ended(flow_run)
+    # The worker ends the record of a process that it found dead after it has told the server.
+    service.wait_until(lambda: "RUNNING" not in records_of(service, recipe), "MLflow says RUNNING")
     return Ended(
         state=state,
         alive=alive,
