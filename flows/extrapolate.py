@@ -9,10 +9,17 @@ from relex.config import WindowRecipe
 from relex.report import RunSummary
 from tasks.flow_run import run_name
 from tasks.form import asks, asks_overrides, asks_preset, asks_recipe
+from tasks.killed import record_as_killed
 from tasks.window import take_window
 
 
-@flow(name="relex-extrapolate", flow_run_name=run_name, validate_parameters=False)
+@flow(
+    name="relex-extrapolate",
+    flow_run_name=run_name,
+    validate_parameters=False,
+    on_cancellation=[record_as_killed],
+    on_crashed=[record_as_killed],
+)
 def relex_extrapolate(
     window: Annotated[str | None, asks("window", has_preset=False)] = None,
     preset: Annotated[str, asks_preset()] = "toy",

@@ -13,6 +13,7 @@ from tasks.evaluation import measure_finalists, open_evaluation
 from tasks.extrapolation import fit
 from tasks.flow_run import refused, run_name, stated_recipe
 from tasks.form import asks, asks_overrides, asks_preset, asks_recipe
+from tasks.killed import record_as_killed
 from tasks.preflight import validate
 from tasks.publishing import publish
 from tasks.recording import record_questions
@@ -26,7 +27,13 @@ from tasks.training import train
 
 # The recipe is checked as a whole, and told in one line what is wrong with it; Prefect would check
 # field by field.
-@flow(name="relex-pipeline", flow_run_name=run_name, validate_parameters=False)
+@flow(
+    name="relex-pipeline",
+    flow_run_name=run_name,
+    validate_parameters=False,
+    on_cancellation=[record_as_killed],
+    on_crashed=[record_as_killed],
+)
 def relex_pipeline(
     preset: Annotated[str, asks_preset()] = "toy",
     name: Annotated[str | None, asks("name")] = None,

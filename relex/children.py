@@ -6,13 +6,16 @@ separator is an event (JSON), everything else is a log line.
 """
 
 import ctypes
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Self
 
 from relex import errors
@@ -22,6 +25,7 @@ EVENT_MARK = "\x1e"
 PR_SET_PDEATHSIG = 1
 GRACE_SECONDS = 10.0
 LAST_LINES = 20
+TERMINAL_CODE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07]*\x07)")
 ENVIRONMENT = {
     "TQDM_DISABLE": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -59,6 +63,11 @@ def child_main(body: Callable[[], None]) -> None:
         sys.exit(1)
 
 
+def as_seen(text: str) -> str:
+    """What a terminal shows in the end of a line: no colours, of a progress bar its last state."""
+    return TERMINAL_CODE.sub("", text).rstrip().rpartition("\r")[2]
+
+
 class Child:
     """A running child process; use it as a context manager, which kills what is left of it."""
 
@@ -86,10 +95,13 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
             env={**os.environ, **ENVIRONMENT, **env},
+        )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._stdin = io.TextIOWrapper(self._process.stdin, encoding="utf-8")
+        # A lone carriage return begins a line of a terminal anew; it does not end one.
+        self._stdout = io.TextIOWrapper(
+            self._process.stdout, encoding="utf-8", errors="replace", newline="\n"
         )
 
     @property
@@ -98,10 +110,9 @@ class Child:
 
     def send(self, **message: Any) -> None:
         """Write one JSON line to the child's standard input."""
-        assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps(message) + "\n")
-            self._process.stdin.flush()
+            self._stdin.write(json.dumps(message) + "\n")
+            self._stdin.flush()
         except BrokenPipeError:
             self._raise_died()
 
@@ -110,11 +121,10 @@ class Child:
 
         Raises the child's own error when it reported one, StageError when it died without.
         """
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        for line in self._stdout:
             # A library may have left a line of its own unfinished before the event.
             text, mark, payload = line.partition(EVENT_MARK)
-            self._log(text.rstrip())
+            self._log(as_seen(text))
             if not mark:
                 continue
             event = json.loads(payload)
@@ -142,9 +152,10 @@ class Child:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                stream.close()
+        # What the child did not read any more is still in the buffer, and close() tries again.
+        with suppress(BrokenPipeError):
+            self._stdin.close()
+        self._stdout.close()
 
     def _log(self, line: str) -> None:
         if line:

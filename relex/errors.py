@@ -10,6 +10,7 @@ RelexError
 │   ├── ProblemError      problems that cannot be read, or splits that overlap
 │   ├── StorageError      a folder or bucket that does not exist or refuses
 │   ├── TrackingError     MLflow cannot be reached or refuses
+│   ├── ClaimError        another process works on the run
 │   └── ResourceError     no GPU, no disk space, a program that is not installed
 └── StageError            a failure of ours while working: exit code 1
     ├── TrainingError     the training process failed
@@ -59,6 +60,10 @@ class StorageError(InputError):
 
 
 class TrackingError(InputError):
+    pass
+
+
+class ClaimError(InputError):
     pass
 
 

@@ -33,6 +33,20 @@ class Home:
         """Scratch folder of one run: spool, rolling checkpoint, factors."""
         return self.root / "work" / run_id
 
+    @property
+    def records(self) -> Path:
+        """Notes of the MLflow records that processes have begun and not ended."""
+        return self.root / "records"
+
+    def record(self, run_id: str) -> Path:
+        """The note of one run."""
+        return self.records / f"{run_id}.json"
+
+    def lock(self, name: str) -> Path:
+        """File whose lock a process holds while it works on a run, or on something else that only
+        one may do at a time."""
+        return self.root / "locks" / f"{name}.lock"
+
 
 def open_home() -> Home:
     return Home(Path(os.environ.get("RELEX_HOME", ".relex")).resolve())

@@ -36,6 +36,7 @@ from relex.selection import Decision, Measured, bootstrap_interval, finalists, m
 from tasks.progress import StageProgress, say, stage_progress
 from tasks.recording import record, record_finalists
 from tasks.run import VALIDATION, Run
+from tasks.stage import stage
 
 KIND = "score"
 
@@ -196,7 +197,7 @@ def measure_listed(run: Run, evaluation: Evaluation) -> list[Measured]:
     candidates = candidates_of(run)
     title = f"Measuring {len(candidates)} candidates"
     measured = []
-    with run.timed("validation"), evaluation.showing("validation", title, len(candidates)):
+    with stage(run, "validation"), evaluation.showing("validation", title, len(candidates)):
         for candidate in candidates:
             score, answers = evaluation.measure(candidate, VALIDATION)
             record(run, score, answers)
@@ -214,7 +215,7 @@ def measure_guards(
         return {}
     guards: dict[str, list[Measured]] = {name: [] for name in names}
     num_pairs = len(names) * len(candidates)
-    with run.timed("guard"), evaluation.showing("guard", "Guarding the choice", num_pairs):
+    with stage(run, "guard"), evaluation.showing("guard", "Guarding the choice", num_pairs):
         for name in names:
             for candidate in candidates:
                 _, answers = evaluation.measure(candidate, name)
@@ -231,7 +232,7 @@ def measure_finalists(
     benchmarks = [benchmark.name for benchmark in run.recipe.problems.test]
     pairs = [(candidate, name) for name in benchmarks for candidate in finalists(decision)]
     results, headline = [], {}
-    with run.timed("test"), evaluation.showing("test", "Testing the choice", len(pairs)):
+    with stage(run, "test"), evaluation.showing("test", "Testing the choice", len(pairs)):
         for candidate, name in pairs:
             score, answers = evaluation.measure(candidate, name)
             if name == benchmarks[0]:

@@ -12,6 +12,7 @@ from relex.report import concerns, verdict
 from relex.window import open_window
 from tasks.progress import say, stage_progress
 from tasks.run import Run
+from tasks.stage import stage
 
 
 @task(task_run_name="fit", cache_policy=NO_CACHE)
@@ -28,7 +29,7 @@ def fit(run: Run) -> Path:
         say(f"the factors are at {store.uri}; not fitted again")
         return folder
     title = f"Fitting {len(window.tensors)} tensors over {len(window.steps)} steps"
-    with run.timed("fit"), stage_progress("fit", title, 100) as progress:
+    with stage(run, "fit"), stage_progress("fit", title, 100) as progress:
         shutil.rmtree(folder, ignore_errors=True)
         factors = fit_factors(
             window,

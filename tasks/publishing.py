@@ -25,6 +25,7 @@ from tasks.published import (
     read_scored,
 )
 from tasks.run import Run
+from tasks.stage import stage
 from tasks.tracking_names import model_name, run_title
 
 
@@ -33,7 +34,7 @@ def publish(run: Run, factors: Path, decision: Decision) -> str:
     """Write the chosen candidate as a Hugging Face checkpoint to S3, register it in MLflow, and let
     it challenge the champion. Returns what became of that, in a sentence.
     """
-    with run.timed("publish"):
+    with stage(run, "publish"):
         manifest = _write_model(run, factors, decision)
         test = _headline(run, decision.chosen)
         registry = run.tracker.registry

@@ -30,6 +30,7 @@ from relex.search import SearchPath
 from relex.selection import Decision
 from tasks.progress import say
 from tasks.run import VALIDATION, Run
+from tasks.stage import LOGS, stage
 from tasks.tracking import NOTE_TAG
 from tasks.training import read_curve
 from tasks.versions import installed_versions
@@ -44,6 +45,8 @@ def finished_summary(run: Run) -> RunSummary | None:
         return None
     shutil.rmtree(run.report_folder, ignore_errors=True)
     fetch_folder(store, run.report_folder, KIND)
+    if not run.tracker.is_finished:  # killed between the report and the end of its record
+        run.tracker.end("FINISHED")
     say(f"{run.recipe.run_id} is finished already; this is its result")
     return RunSummary.model_validate_json((run.report_folder / SUMMARY_FILE).read_bytes())
 
@@ -73,20 +76,21 @@ def summarise(
 
 @task(task_run_name="report", cache_policy=NO_CACHE)
 def report(run: Run, factors: Factors, summary: RunSummary) -> None:
-    """Write the report and put it where people look."""
+    """Write the report and put it where people look, last to S3, which makes the run finished."""
     folder = run.report_folder
-    shutil.rmtree(folder, ignore_errors=True)
-    write_report(summary, factors, folder)
+    with stage(run, "report"):
+        shutil.rmtree(folder, ignore_errors=True)
+        write_report(summary, factors, folder)
+        run.tracker.log_folder(folder, "report")
+        run.tracker.log(_chosen(summary))
+        run.tracker.mark({NOTE_TAG: _note(summary), "relex.chosen": summary.decision.chosen.label})
+        create_table_artifact(candidate_rows(summary), key="candidates", description="Candidates")
+        create_markdown_artifact((folder / MARKDOWN_FILE).read_text(), key="report")
+        create_link_artifact(run.tracker.link, "MLflow run", key="mlflow-run")
+        create_markdown_artifact(f"Model: `{run.uri}/model`", key="model")
+        say(f"report in {folder / HTML_FILE}")
     inputs = {"summary": sha256_json(summary.model_dump(mode="json"))}
     publish_folder(run.store.child("report"), folder, KIND, inputs)
-    run.tracker.log_folder(folder, "report")
-    run.tracker.log(_chosen(summary))
-    run.tracker.mark({NOTE_TAG: _note(summary), "relex.chosen": summary.decision.chosen.label})
-    create_table_artifact(candidate_rows(summary), key="candidates", description="Candidates")
-    create_markdown_artifact((folder / MARKDOWN_FILE).read_text(), key="report")
-    create_link_artifact(run.tracker.link, "MLflow run", key="mlflow-run")
-    create_markdown_artifact(f"Model: `{run.uri}/model`", key="model")
-    say(f"report in {folder / HTML_FILE}")
 
 
 def _graders(run: Run) -> dict[str, str]:
@@ -106,6 +110,7 @@ def _links(run: Run) -> tuple[Link, ...]:
         links.append(Link(name="window", address=run.recipe.window.uri))
     links.append(Link(name="report", address=str(run.report_folder / HTML_FILE)))
     links.append(Link(name="MLflow run", address=run.tracker.link))
+    links.append(Link(name="logs", address=f"{run.uri}/{LOGS}"))
     return tuple(links)
 
 

@@ -3,19 +3,22 @@
 import json
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 
 from relex.checkpoints import Checkpoint, locate_base
+from relex.claim import claimed_here, claimed_in, this_place
 from relex.config import Recipe, WindowRecipe, dump_recipe
 from relex.device import Device, resolve_device
+from relex.errors import TrackingError
 from relex.home import Home, open_home
 from relex.problems import Problem, load_problems
-from relex.storage import S3Connection, Store, connection_of, open_store
+from relex.storage import S3Connection, Store, check_writable, connection_of, open_store
 from relex.storage.embedded import embedded_s3
 from relex.window import Source, open_window, source_to_pack
-from tasks.tracking import Tracker
+from tasks.tracking import Tracker, status_of
+from tasks.tracking_end import end_abandoned, note_begun, note_ended
 from tasks.tracking_names import run_params, run_title
 from tasks.versions import installed_versions
 
@@ -119,6 +122,7 @@ class Run:
         """The MLflow run ends as the block does: FINISHED, FAILED, or KILLED when interrupted."""
         tags = {"relex.recipe_digest": self.recipe.digest, "relex.base_digest": self.base_digest}
         tags |= {f"version.{name}": version for name, version in installed_versions().items()}
+        note_begun(self.home, self.recipe.run_id, self.tracker.uri, self.recipe.tracking.experiment)
         self.tracker.begin()
         self.tracker.describe(run_params(self.recipe, self.window_steps[-1]), tags)
         self.tracker.log_text(dump_recipe(self.recipe), RECIPE_FILE)
@@ -126,9 +130,15 @@ class Run:
             with self.tracker.machine_watched():
                 yield
         except BaseException as error:
-            self.tracker.end("FAILED" if isinstance(error, Exception) else "KILLED")
+            # What ended the run matters more than a record that cannot be ended.
+            with suppress(TrackingError):
+                self._end_record(status_of(error))
             raise
-        self.tracker.end("FINISHED")
+        self._end_record("FINISHED")
+
+    def _end_record(self, status: str) -> None:
+        self.tracker.end(status)
+        note_ended(self.home, self.recipe.run_id)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -150,11 +160,17 @@ class Run:
 
 @contextmanager
 def open_run(recipe: AnyRecipe) -> Iterator[Run]:
-    """The places of `recipe`'s run; an embedded S3 server lives as long as the block."""
-    home = open_home()
+    """The places of `recipe`'s run, which is ours alone for as long as the block; an embedded S3
+    server lives as long too. Raises ClaimError when another process works on the run."""
+    home, run_id = open_home(), recipe.run_id
+    end_abandoned(home)
     with ExitStack() as stack:
+        stack.enter_context(claimed_here(home.lock(run_id), run_id))
         if recipe.storage.uri == "embedded":
             connection = stack.enter_context(embedded_s3(home.s3, EMBEDDED_BUCKET))
             yield Run(recipe, home, f"s3://{EMBEDDED_BUCKET}", connection)
-        else:
-            yield Run(recipe, home, recipe.storage.uri, connection_of(recipe.storage))
+            return
+        run = Run(recipe, home, recipe.storage.uri, connection_of(recipe.storage))
+        check_writable(run.root_uri, run.connection)
+        stack.enter_context(claimed_in(run.store, this_place(home.root), run_id))
+        yield run

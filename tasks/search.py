@@ -15,6 +15,7 @@ from tasks.evaluation import Evaluation, measure_listed
 from tasks.progress import say
 from tasks.recording import record
 from tasks.run import VALIDATION, Run
+from tasks.stage import stage
 
 LEAST_SKILL = 0.1
 LEAST_COSINE = 0.5
@@ -45,7 +46,7 @@ def search_candidates(run: Run, evaluation: Evaluation) -> Compared:
     config = recipe.extrapolation.search
     book = PartBook(evaluation.measure_part)
     num_parts = MOST_PARTS_PER_TARGET * len(full_grid(last_step, config))
-    with run.timed("validation"), evaluation.showing("validation", "Searching", num_parts):
+    with stage(run, "validation"), evaluation.showing("validation", "Searching", num_parts):
         found = search(
             book.measure,
             last_step,

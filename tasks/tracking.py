@@ -7,7 +7,7 @@ Every call names its run id; nothing depends on an active run or on MLflow's glo
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
 
+from relex.claim import one_at_a_time
 from relex.config import TrackingConfig
+from relex.errors import TrackingError
 from relex.home import Home
 from tasks.services import HOST, MLFLOW_PAGE_PORT
 from tasks.tracking_client import home_uri, mlflow_errors, open_client, tracking_uri
@@ -48,6 +50,12 @@ The third button shows what the models wrote, with filters: `test_answers.json` 
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development", NOTE_TAG: HOW_TO_COMPARE}
 
 
+def status_of(error: BaseException) -> str:
+    """How a record ends that `error` ended: FAILED, or KILLED by what is no error but an
+    interruption."""
+    return "FAILED" if isinstance(error, Exception) else "KILLED"
+
+
 class Tracker:
     """The MLflow record of one run: a pipeline's, or another kind's."""
 
@@ -67,12 +75,13 @@ class Tracker:
         is_home = self.uri == home_uri(home)
         if is_home:
             home.root.mkdir(parents=True, exist_ok=True)
-        self._client: MlflowClient = open_client(self.uri)
         self._run_id, self._title = run_id, title or run_id
         self._params: dict[str, Any] = {}
         self._tags = {RUN_TAG: run_id}
         artifacts = home.mlflow_artifacts.as_uri() if is_home else ""
-        with mlflow_errors(self.uri):
+        # Two processes that make the tables of a new database at once get in each other's way.
+        with mlflow_errors(self.uri), one_at_a_time(home.lock("mlflow")):
+            self._client: MlflowClient = open_client(self.uri)
             self._experiment = self._open_experiment(config.experiment, artifacts)
             self.parent = self._find(kind) or self._create(self._title, {KIND_TAG: kind})
 
@@ -91,6 +100,12 @@ class Tracker:
         """The parent is running, also when an earlier attempt ended it."""
         with mlflow_errors(self.uri):
             self._client.update_run(self.parent, status="RUNNING")
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the parent ended well."""
+        with mlflow_errors(self.uri):
+            return bool(self._client.get_run(self.parent).info.status == "FINISHED")
 
     def describe(self, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
         """Params and tags of the parent and of every child from now on.
@@ -153,7 +168,8 @@ class Tracker:
         try:
             yield child
         except BaseException as error:
-            self.end("FAILED" if isinstance(error, Exception) else "KILLED", child)
+            with suppress(TrackingError):
+                self.end(status_of(error), child)
             raise
         self.end("FINISHED", child)
 

@@ -22,7 +22,7 @@ def reward_title(terms: tuple[RewardTerm, ...]) -> str:
 
 
 def run_params(recipe: Recipe | WindowRecipe, last_step: int) -> dict[str, Param]:
-    """What tells runs apart, the same on the run and its children; the window ends at `last_step`."""
+    """What tells runs apart, the same on a run and its children; the window ends at `last_step`."""
     return {
         "recipe": recipe.name,
         "base": recipe.base.path,

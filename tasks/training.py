@@ -19,6 +19,7 @@ from relex.training import (
 from relex.window import read_window_manifest
 from tasks.progress import StageProgress, say, stage_progress
 from tasks.run import Run
+from tasks.stage import stage
 
 CURVE_FILE = "curve.jsonl"
 
@@ -48,7 +49,7 @@ def train(run: Run) -> None:
     )
     params = {"kind": "training", "step": training.steps, "answered": "no questions"}
     with (
-        run.timed("train"),
+        stage(run, "train"),
         run.tracker.child("training", "training", params) as child,
         stage_progress("training", f"Training {training.steps} steps", training.steps) as progress,
     ):

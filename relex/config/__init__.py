@@ -3,6 +3,7 @@
 from relex.config.benchmarks import BENCHMARKS, NamedBenchmark, named_benchmark
 from relex.config.exam import Exam, Sampling
 from relex.config.extrapolation import Convention, ExtrapolationConfig, PredictionOptions
+from relex.config.limits import LimitsConfig
 from relex.config.load import (
     check_recipe,
     check_run_recipe,
@@ -36,6 +37,7 @@ __all__ = [
     "EvaluationConfig",
     "Exam",
     "ExtrapolationConfig",
+    "LimitsConfig",
     "NamedBenchmark",
     "PredictionOptions",
     "ProblemSource",

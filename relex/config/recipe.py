@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
 from relex.config.exam import Exam, Sampling
 from relex.config.extrapolation import ExtrapolationConfig
+from relex.config.limits import LimitsConfig
 from relex.config.problems import ProblemsConfig, QuestionsConfig
 from relex.config.rewards import GraderName, RewardTerm
 from relex.config.selection import SelectionConfig
@@ -15,6 +17,8 @@ from relex.config.training import TrainingConfig
 from relex.digests import sha256_json
 
 DIGEST_CHARACTERS = 8
+NO_CREDENTIALS = r"^[^@]*$"
+"""Lets a form refuse what `_refuse_credentials` would, before it is stored anywhere."""
 
 Keep = Literal["window", "factors", "nothing"]
 """What stays of a run beside the chosen model."""
@@ -75,8 +79,8 @@ class StorageConfig(Strict):
     uri: str = Field(default="embedded", pattern=r"^(embedded|s3://[^/]+(/.*)?)$")
     """`s3://bucket/prefix`, or `embedded`: an S3 server of relex's own on a local folder."""
 
-    endpoint_url: str = ""
-    """Address of an S3 server that is not AWS."""
+    endpoint_url: str = Field(default="", json_schema_extra={"pattern": NO_CREDENTIALS})
+    """Address of an S3 server that is not AWS, without keys."""
 
     region: str = ""
     """Region; empty takes it from the AWS configuration."""
@@ -91,12 +95,19 @@ class StorageConfig(Strict):
     """What stays beside the chosen model when a run is done: window and factors, the factors only,
     or neither."""
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _refuse_credentials(
+            "endpoint_url", self.endpoint_url, "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+        return self
+
 
 class TrackingConfig(Strict):
     """Where runs are compared."""
 
-    uri: str = ""
-    """MLflow server; empty keeps a SQLite database beside the runs."""
+    uri: str = Field(default="", json_schema_extra={"pattern": NO_CREDENTIALS})
+    """MLflow server, without a password; empty keeps a SQLite database beside the runs."""
 
     experiment: str = "relex"
     """MLflow experiment."""
@@ -104,6 +115,22 @@ class TrackingConfig(Strict):
     registered_model: str = Field(default="", pattern=r"^[A-Za-z0-9_.-]*$")
     """Name in the model registry; empty takes one of base and first test benchmark, such as
     `Qwen2.5-Math-1.5B-on-math_500`. The best of all runs with one name is its champion."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _refuse_credentials(
+            "uri", self.uri, "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
+        return self
+
+
+def _refuse_credentials(field: str, address: str, variables: str) -> None:
+    """A recipe is stored with its run and shown on pages, so it must hold no secret."""
+    if urlsplit(address).username is not None:
+        raise ValueError(
+            f"{field}: holds a user name or password, which would be shown wherever the run is; "
+            f"leave it out and set {variables} in the environment of the worker"
+        )
 
 
 class WindowConfig(Strict):
@@ -152,10 +179,14 @@ class RunRecipe(Strict):
     tracking: TrackingConfig = TrackingConfig()
     """Where the run is recorded."""
 
+    limits: LimitsConfig = LimitsConfig()
+    """How long its stages may take."""
+
     @property
     def digest(self) -> str:
-        """sha256 of all that can change a result; where it is kept and recorded cannot."""
-        return sha256_json(self.model_dump(mode="json", exclude={"storage", "tracking"}))
+        """sha256 of all that can change a result; where it is kept and recorded, and how long it
+        may take, cannot."""
+        return sha256_json(self.model_dump(mode="json", exclude={"storage", "tracking", "limits"}))
 
     @property
     def run_id(self) -> str:

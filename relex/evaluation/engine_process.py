@@ -1,6 +1,6 @@
 """The engine in a child process, seen from the parent."""
 
-import tempfile
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -31,10 +31,16 @@ class EngineProcess:
     """The child starts at the first use."""
 
     def __init__(
-        self, config: EngineConfig, canary: Sequence[Request], on_log: Callable[[str], None]
+        self,
+        config: EngineConfig,
+        canary: Sequence[Request],
+        folder: Path,
+        on_log: Callable[[str], None],
     ) -> None:
-        """`canary`: a small batch that the base answers again and again to prove the engine."""
+        """`canary`: a small batch that the base answers again and again to prove the engine;
+        `folder`: for what the two processes exchange, removed at the end."""
         self._config, self._canary, self._on_log = config, canary, on_log
+        self._folder = folder
         self._open = ExitStack()
         self._child: Child | None = None
 
@@ -73,7 +79,11 @@ class EngineProcess:
         )
 
     def _start(self) -> Child:
-        self._folder = Path(self._open.enter_context(tempfile.TemporaryDirectory()))
+        # Not a folder with a name of its own each time: what a process that was killed leaves
+        # behind would add up.
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(parents=True)
+        self._open.callback(shutil.rmtree, self._folder)
         write_jsonl(self._folder / CANARY_FILE, self._canary)
         child = self._open.enter_context(Child(WORKER, [str(self._folder)], self._on_log, QUIET))
         child.send(**self._config.model_dump(mode="json"))

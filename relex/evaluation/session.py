@@ -20,6 +20,7 @@ from relex.problems import Problem
 from relex.rewards import Reward, build_reward, grader_version
 
 CANARY_REQUESTS = 16
+EXCHANGE = "exchange"
 
 OnMeasureProgress = Callable[[Candidate, str, int, int], None]
 """Called with the candidate, the benchmark, answers so far and answers in all."""
@@ -52,7 +53,8 @@ class EvaluationSession:
             trust_remote_code=recipe.base.trust_remote_code,
         )
         draws = next(iter(self._draws.values()))[:CANARY_REQUESTS]
-        self._engine = EngineProcess(config, [draw.request for draw in draws], on_log)
+        canary = [draw.request for draw in draws]
+        self._engine = EngineProcess(config, canary, work / EXCHANGE, on_log)
 
     def __enter__(self) -> Self:
         return self

@@ -1,12 +1,22 @@
 """Runs the pipeline as a user does, against one Prefect server for all tests."""
 
+import contextlib
+import json
 import os
 import socket
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
+import psutil
 import pytest
 
 from relex.home import Home
@@ -14,6 +24,10 @@ from relex.storage.embedded import free_port
 from tasks.services import prefect_environment, prefect_server
 
 ROOT = Path(__file__).parents[2]
+TERMINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+WAIT_SECONDS = 600.0
+POLL_SECONDS = 0.02
+SERVER_IS_BUSY = 503
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -54,3 +68,158 @@ def unused_port() -> Iterator[int]:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         yield reserved.getsockname()[1]
+
+
+@dataclass(frozen=True)
+class Service:
+    """A Prefect server, a work pool and a process worker that serves it."""
+
+    api: str
+    environment: dict[str, str]
+    """Of processes that use the server."""
+
+    pool: str
+    worker: psutil.Process
+    home: Home
+    """Of the pipelines that the worker runs."""
+
+    def request(self, path: str, body: object = None, method: str = "POST") -> Any:
+        """The server's answer; None where it is empty.
+
+        A busy server over SQLite answers 503, and Prefect's own clients ask again too.
+        """
+        request = urllib.request.Request(
+            f"{self.api}/{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"content-type": "application/json"},
+            method=method,
+        )
+        deadline = time.monotonic() + WAIT_SECONDS
+        while True:
+            try:
+                with urllib.request.urlopen(request) as answer:
+                    return json.loads(answer.read() or b"null")
+            except urllib.error.HTTPError as error:
+                if error.code != SERVER_IS_BUSY or time.monotonic() > deadline:
+                    raise
+                error.close()
+                time.sleep(1)
+
+    def deploy(self, flow: str, entrypoint: str, **fields: object) -> str:
+        """A deployment of `entrypoint`, a file below the repository and a flow in it; its id."""
+        created = self.request("flows/", {"name": flow})
+        step = {"prefect.deployments.steps.set_working_directory": {"directory": str(ROOT)}}
+        body = {
+            "name": uuid4().hex,
+            "flow_id": created["id"],
+            "entrypoint": entrypoint,
+            "work_pool_name": self.pool,
+            "pull_steps": [step],
+            **fields,
+        }
+        return self.request("deployments/", body)["id"]
+
+    def start(self, deployment: str, **parameters: object) -> str:
+        """A run of a deployment; its id."""
+        path = f"deployments/{deployment}/create_flow_run"
+        return self.request(path, {"parameters": parameters})["id"]
+
+    def state(self, flow_run: str) -> str:
+        return self.request(f"flow_runs/{flow_run}", method="GET")["state_type"]
+
+    def wait_until_ended(self, flow_run: str) -> str:
+        """The terminal state."""
+        wait_until(lambda: self.state(flow_run) in TERMINAL, f"{flow_run} has not ended")
+        return self.state(flow_run)
+
+    def logs(self, flow_run: str) -> list[str]:
+        """What the run's page shows, line by line."""
+        lines: list[str] = []
+        while True:
+            body = {
+                "logs": {"flow_run_id": {"any_": [flow_run]}},
+                "sort": "TIMESTAMP_ASC",
+                "offset": len(lines),
+            }
+            page = self.request("logs/filter", body)
+            if not page:
+                return lines
+            lines += [line["message"] for line in page]
+
+    def process(self, flow_run: str) -> psutil.Process:
+        """The process of a flow run that the worker has started."""
+
+        def found() -> psutil.Process | None:
+            for process in self.worker.children():
+                with contextlib.suppress(psutil.Error):
+                    if process.environ().get("PREFECT__FLOW_RUN_ID") == flow_run:
+                        return process
+            return None
+
+        wait_until(lambda: found() is not None, f"{flow_run} has no process")
+        process = found()
+        assert process is not None
+        return process
+
+    def wait_until(self, condition: Callable[[], bool], otherwise: str) -> None:
+        wait_until(condition, otherwise)
+
+    def kill_worker(self) -> None:
+        """Kill the worker and what it runs, as if the machine had stopped."""
+        kill_tree(self.worker)
+
+
+def kill_tree(process: psutil.Process) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for each in [*process.children(recursive=True), process]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+
+
+def wait_until(condition: Callable[[], bool], otherwise: str) -> None:
+    """Wait for long, because the machine may be busy."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(POLL_SECONDS)
+
+
+@contextmanager
+def running_worker(pool: str, environment: dict[str, str], log: Path) -> Iterator[psutil.Process]:
+    """A process worker of `pool`; it and what it started is ended after the block."""
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--type", "process"]
+    with log.open("a") as output:
+        process = psutil.Popen(
+            [*command, "--pool", pool], cwd=ROOT, env=environment, stdout=output, stderr=output
+        )
+    try:
+        wait_until(lambda: "started!" in log.read_text(), f"the worker did not start, see {log}")
+        yield process
+    finally:
+        kill_tree(process)
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory, prefect_settings) -> Iterator[Service]:
+    """A worker of its own for the tests of a file."""
+    folder = tmp_path_factory.mktemp("service")
+    (folder / "tmp").mkdir()
+    environment = {
+        **os.environ,
+        **prefect_settings,
+        "RELEX_HOME": str(folder / "home"),
+        "TMPDIR": str(folder / "tmp"),
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "COLUMNS": "200",
+    }
+    api, pool = prefect_settings["PREFECT_API_URL"], f"pool-{folder.name}"
+    subprocess.run(
+        [sys.executable, "-m", "prefect", "work-pool", "create", pool, "--type", "process"],
+        cwd=ROOT,
+        env=environment,
+        check=True,
+        capture_output=True,
+    )
+    with running_worker(pool, environment, folder / "worker.log") as worker:
+        yield Service(api, environment, pool, worker, Home(folder / "home"))

@@ -121,3 +121,15 @@ with Child.of_command([sys.executable, "-c", body], print) as running:
         pid = int(process.stdout.readline())
         process.kill()
     assert wait_until_gone(pid)
+
+
+def test_progress_bars_and_colours_do_not_reach_the_log() -> None:
+    lines: list[str] = []
+    body = r"""
+for done in (1, 2, 3):
+    sys.stderr.write(f'\r {done}/3 |###|')
+sys.stderr.write('\n\x1b[32mgreen\x1b[0m\r\n\x1b[2K\n')
+sys.stderr.write('\r50%'); emit('step', step=1)"""
+    with child(body, lines) as running:
+        assert list(running.events()) == [{"event": "step", "step": 1}]
+    assert lines == [" 3/3 |###|", "green", "50%"]

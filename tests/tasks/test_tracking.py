@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -17,6 +19,7 @@ from relex.home import Home
 from relex.storage.embedded import free_port
 from tasks.services import mlflow_server
 from tasks.tracking import HOW_TO_COMPARE, NOTE_TAG, Tracker
+from tasks.tracking_end import end_abandoned, note_begun, note_ended
 from tasks.tracking_names import metric_name, model_name, run_params, run_title
 
 TOY = Path(__file__).parents[2] / "deployments" / "recipes" / "toy.yaml"
@@ -205,3 +208,46 @@ def test_a_server_shows_what_was_recorded(tracker, home):
             run = json.load(answer)["run"]
     assert run["info"]["run_name"] == "exact_match lr 1e-5 seed 0 (toy)"
     assert {"key": "validation_accuracy", "value": 0.7}.items() <= run["data"]["metrics"][0].items()
+
+
+KILLED_RUN = """
+import os, signal, sys
+from pathlib import Path
+from relex.claim import claimed_here
+from relex.config import TrackingConfig
+from relex.home import Home
+from tasks.tracking import Tracker
+from tasks.tracking_end import note_begun
+home = Home(Path(sys.argv[1]))
+with claimed_here(home.lock("toy-1"), "toy-1"):
+    tracker = Tracker(TrackingConfig(experiment="tests"), home, "toy-1")
+    note_begun(home, "toy-1", tracker.uri, "tests")
+    with tracker.child("training", "training", {}):
+        print("begun", flush=True)
+        signal.pause()
+"""
+
+
+@pytest.mark.slow
+def test_the_record_of_a_process_that_was_killed_is_ended_by_another(home, tracker, client):
+    command = [sys.executable, "-c", KILLED_RUN, str(home.root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "begun\n"
+        assert end_abandoned(home) == []  # it lives
+        process.kill()
+    assert end_abandoned(home) == ["toy-1"]
+    assert end_abandoned(home) == []
+    (experiment,) = [e for e in client.search_experiments() if e.name == "tests"]
+    runs = client.search_runs([experiment.experiment_id], "tags.`relex.run_id` = 'toy-1'")
+    assert {run.info.run_name: run.info.status for run in runs} == {
+        "toy-1": "KILLED",
+        "training": "KILLED",
+    }
+
+
+def test_a_record_on_a_server_that_is_away_is_left_for_the_next_time(home):
+    note_begun(home, "toy-1", f"http://127.0.0.1:{free_port()}", "tests")
+    assert end_abandoned(home) == []
+    assert home.record("toy-1").exists()
+    note_ended(home, "toy-1")
+    assert list(home.records.iterdir()) == []

@@ -1,5 +1,6 @@
 """Recipes: what is accepted, and the one line that says what is wrong."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -191,3 +192,40 @@ def test_broken_yaml_is_one_line() -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"absent\.yaml: cannot be read"):
         load_recipe(tmp_path / "absent.yaml")
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "variable"),
+    [
+        (
+            "tracking: {uri: 'http://me:hidden@host:5000'}",
+            "tracking.uri",
+            "MLFLOW_TRACKING_PASSWORD",
+        ),
+        (
+            "storage: {endpoint_url: 'https://me:hidden@host'}",
+            "storage.endpoint_url",
+            "AWS_SECRET_ACCESS_KEY",
+        ),
+    ],
+)
+def test_an_address_with_a_password_is_refused_and_not_repeated(
+    section: str, field: str, variable: str
+) -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(f"{TOY}{section}\n", "toy.yaml")
+    line = str(caught.value)
+    assert line.startswith(f"toy.yaml: {field}: holds a user name or password")
+    assert variable in line
+    assert "hidden" not in line
+
+
+def test_a_form_can_refuse_an_address_with_a_password_itself() -> None:
+    schema = Recipe.model_json_schema()["$defs"]
+    patterns = [
+        schema["TrackingConfig"]["properties"]["uri"]["pattern"],
+        schema["StorageConfig"]["properties"]["endpoint_url"]["pattern"],
+    ]
+    for pattern in patterns:
+        assert re.search(pattern, "http://host:5000/path")
+        assert not re.search(pattern, "http://me:hidden@host")

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
@@ -61,16 +62,17 @@ def answer(
 ) -> list[list[Completion]]:
     config = EngineConfig(source=source, evaluation=recipe.evaluation, device="cpu")
     requests = [draw.request for draw in draws]
-    process = EngineProcess(config, requests[:16], print)
-    try:
-        return [
-            process.generate(
-                each, requests, recipe.exam("validation").sampling, _ignore
-            ).completions
-            for each in candidates
-        ]
-    finally:
-        process.close()
+    with TemporaryDirectory() as folder:
+        process = EngineProcess(config, requests[:16], Path(folder) / "exchange", print)
+        try:
+            return [
+                process.generate(
+                    each, requests, recipe.exam("validation").sampling, _ignore
+                ).completions
+                for each in candidates
+            ]
+        finally:
+            process.close()
 
 
 def _ignore(num_done: int) -> None:

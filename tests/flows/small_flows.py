@@ -1,0 +1,33 @@
+"""Flows without any work, for tests of what is around them."""
+
+import time
+from pathlib import Path
+
+from prefect import flow
+from prefect.runtime import flow_run
+
+PATIENCE_SECONDS = 300.0
+
+
+@flow
+def alone(folder: str) -> None:
+    """Fails when another one is under way."""
+    inside = Path(folder) / "inside"
+    inside.touch(exist_ok=False)
+    time.sleep(2)
+    inside.unlink()
+
+
+@flow
+def together(folder: str, others: int) -> None:
+    """Fails when the others do not come while it is under way."""
+    (Path(folder) / str(flow_run.id)).touch()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while len(list(Path(folder).iterdir())) <= others:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@flow(name="reward-sweep")
+def finished_sweep() -> None:
+    """Stands for a sweep that has ended."""

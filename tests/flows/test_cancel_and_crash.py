@@ -1,0 +1,205 @@
+"""A run that is cancelled, or whose process is killed, at any stage leaves nothing behind but what
+the next start needs, and that start goes on from there."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+from mlflow.tracking import MlflowClient
+
+from relex.config import Recipe, check_recipe
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+ROOT = Path(__file__).parents[2]
+TOY = ROOT / "deployments" / "recipes" / "toy.yaml"
+# Prefect kills after 30 s what has not ended by itself; the rest is patience with a busy machine.
+GONE_SECONDS = 120.0
+# One folder each, however many runs: of the worker, and a cache.
+KEPT_BY_OTHERS = re.compile(r"runner_storage|torchinductor_\w+")
+START_SECONDS = 1500.0
+# By stage what there is, in the run's folders, when it is under way.
+STAGES = {
+    "train": "window/steps/step_000003.safetensors",
+    "fit": "logs/fit.log",
+    "validation": "scores/validation/base/manifest.json",
+    "test": "scores/toy/*/manifest.json",
+    "publish": "logs/publish.log",
+    "report": "logs/report.log",
+}
+WAYS = {"cancel": "CANCELLED", "crash": "CRASHED"}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What was seen of a run that was ended from outside."""
+
+    state: str
+    alive: list[psutil.Process]
+    """Of its processes, those that did not end."""
+
+    still_open: set[int]
+    """Of the ports that they listened on, those that still answer."""
+
+    records: set[str]
+    """The MLflow status of all its records."""
+
+
+@dataclass(frozen=True)
+class Chain:
+    """One recipe, ended at every stage and then left alone."""
+
+    ended: dict[str, Ended]
+    last_state: str
+    last_lines: list[str]
+    last_records: set[str]
+
+
+def small_recipe(name: str) -> Recipe:
+    recipe = yaml.safe_load(TOY.read_text())
+    recipe["name"] = name
+    recipe["training"] |= {
+        "steps": 6,
+        "checkpoint_every_steps": 2,
+        "prompts_per_step": 8,
+        "completions_per_prompt": 4,
+        "completions_per_device_batch": 32,
+    }
+    recipe["extrapolation"]["targets"] = [9, 12]
+    recipe["evaluation"] |= {
+        "engine": "transformers",
+        "samples_per_question": 2,
+        "observed_steps": [],
+    }
+    recipe["problems"]["validation"]["limit"] = 50
+    recipe["problems"]["test"][0]["source"]["limit"] = 50
+    return check_recipe(recipe, name)
+
+
+@pytest.fixture(scope="module")
+def chains(service, tmp_path_factory) -> Iterator[dict[str, Chain]]:
+    """Both ways at once, on a pool without a limit."""
+    deployment = service.deploy("relex-pipeline", "flows/pipeline.py:relex_pipeline")
+    with ThreadPoolExecutor(len(WAYS)) as threads:
+        yield dict(
+            zip(
+                WAYS,
+                threads.map(lambda way: run_chain(service, deployment, way), WAYS),
+                strict=True,
+            )
+        )
+
+
+def interrupted(chains: dict[str, Chain]) -> list[tuple[str, str, Ended]]:
+    return [
+        (way, stage, ended) for way, chain in chains.items() for stage, ended in chain.ended.items()
+    ]
+
+
+def test_the_run_says_how_it_ended(chains):
+    assert {(way, stage): ended.state for way, stage, ended in interrupted(chains)} == {
+        (way, stage): state for way, state in WAYS.items() for stage in STAGES
+    }
+
+
+def test_no_process_and_no_port_is_left(chains):
+    assert [(way, stage) for way, stage, ended in interrupted(chains) if ended.alive] == []
+    assert [(way, stage) for way, stage, ended in interrupted(chains) if ended.still_open] == []
+
+
+def test_mlflow_says_killed(chains):
+    wrong = {
+        (way, stage): ended.records
+        for way, stage, ended in interrupted(chains)
+        if "KILLED" not in ended.records or not ended.records <= {"KILLED", "FINISHED"}
+    }
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_next_start_goes_on_to_the_end(chains, way):
+    chain = chains[way]
+    assert chain.last_state == "COMPLETED", chain.last_lines
+    assert any("not trained again" in line for line in chain.last_lines)
+    assert any("not fitted again" in line for line in chain.last_lines)
+    assert "starting the engine ..." not in chain.last_lines
+
+
+def test_no_temporary_file_is_left(chains, service):
+    names = [path.name for path in Path(service.environment["TMPDIR"]).iterdir()]
+    assert [name for name in names if not KEPT_BY_OTHERS.fullmatch(name)] == []
+    assert list(service.home.root.glob("work/*")) == []
+
+
+def run_chain(service, deployment: str, way: str) -> Chain:
+    recipe = small_recipe(way)
+    parameters = recipe.model_dump(mode="json")
+    ended = {}
+    for stage in STAGES:
+        flow_run = service.start(deployment, recipe=parameters)
+        ended[stage] = end(service, flow_run, recipe, stage, way)
+    flow_run = service.start(deployment, recipe=parameters)
+    state = service.wait_until_ended(flow_run)
+    return Chain(ended, state, service.logs(flow_run), records_of(service, recipe))
+
+
+def end(service, flow_run: str, recipe: Recipe, stage: str, way: str) -> Ended:
+    """Wait for the stage and end the run in it."""
+    process = service.process(flow_run)
+    wait_for_stage(service, recipe, stage, process)
+    process.send_signal(signal.SIGSTOP)
+    members = [process, *process.children(recursive=True)]
+    ports = {port for member in members for port in listening(member)}
+    if way == "crash":
+        process.kill()
+    else:
+        cancel(service, flow_run)
+        process.send_signal(signal.SIGCONT)
+    _, alive = psutil.wait_procs(members, GONE_SECONDS)
+    state = service.wait_until_ended(flow_run)
+    # The worker ends the record of a process that it found dead after it has told the server.
+    service.wait_until(lambda: "RUNNING" not in records_of(service, recipe), "MLflow says RUNNING")
+    return Ended(
+        state=state,
+        alive=alive,
+        still_open=ports & all_listening(),
+        records=records_of(service, recipe),
+    )
+
+
+def wait_for_stage(service, recipe: Recipe, stage: str, process: psutil.Process) -> None:
+    places = (service.home.work(recipe.run_id), service.home.s3 / "relex" / "runs" / recipe.run_id)
+    deadline = time.monotonic() + START_SECONDS
+    while not any(list(place.glob(STAGES[stage])) for place in places):
+        assert process.is_running(), f"{recipe.name} ended before {stage}"
+        assert time.monotonic() < deadline, f"{recipe.name} did not come to {stage}"
+        time.sleep(0.02)
+
+
+def cancel(service, flow_run: str) -> None:
+    command = [sys.executable, "-m", "prefect", "flow-run", "cancel", flow_run]
+    subprocess.run(command, env=service.environment, check=True, capture_output=True)
+
+
+def listening(process: psutil.Process) -> set[int]:
+    return {c.laddr.port for c in process.net_connections("inet") if c.status == "LISTEN"}
+
+
+def all_listening() -> set[int]:
+    return {c.laddr.port for c in psutil.net_connections("inet") if c.status == "LISTEN"}
+
+
+def records_of(service, recipe: Recipe) -> set[str]:
+    client = MlflowClient(f"sqlite:///{service.home.mlflow_database}")
+    (experiment,) = [e for e in client.search_experiments() if e.name == "relex"]
+    query = f"tags.`relex.run_id` = '{recipe.run_id}'"
+    return {run.info.status for run in client.search_runs([experiment.experiment_id], query)}
