@@ -4,6 +4,7 @@ Each carries the home folder in its environment, and so do all that it starts it
 session they are: so they are found again even when what started them was killed.
 """
 
+import contextlib
 import json
 import os
 import subprocess
@@ -15,8 +16,10 @@ import psutil
 from relex.atomic import write_atomic
 from relex.errors import ResourceError
 from relex.home import Home
+from tasks.services import service_environment
 
 MARK = "RELEX_SERVICE"
+SERVERS = {"prefect", "mlflow", "s3"}
 WORKER = "worker"
 RUN_SECONDS = 30.0
 """How long a run may take to end its own processes, as after a cancel."""
@@ -54,8 +57,9 @@ class Background:
                 env={**os.environ, **environment, MARK: str(self._home.root)},
                 start_new_session=True,
             )
-        living = self._living() | {name: (process.pid, port)}
-        write_atomic(self._file, json.dumps(living, indent=1).encode())
+        living = {name: (other.pid, port) for name, (other, port) in self._living().items()}
+        record = json.dumps(living | {name: (process.pid, port)})
+        write_atomic(self._file, record.encode())
         return process
 
     def stop(self) -> None:
@@ -63,24 +67,25 @@ class Background:
 
         Raises ResourceError when a process cannot be ended.
         """
-        workers = [
-            psutil.Process(pid) for name, (pid, _) in self._living().items() if WORKER in name
-        ]
-        _end_runs(workers)
+        named = {process: name for name, (process, _) in self._living().items()}
+        workers = [process for process, name in named.items() if name.startswith(WORKER)]
+        _end_runs(workers, _runs(self._members(), set(named), workers))
         _end(self._members())
         if left := self._members():
             raise ResourceError(f"processes {[process.pid for process in left]}: do not end")
         self._file.unlink(missing_ok=True)
 
-    def _living(self) -> dict[str, tuple[int, int]]:
-        """Process id and port by name, as recorded, of those that live."""
+    def _living(self) -> dict[str, tuple[psutil.Process, int]]:
+        """Process and port by name, as recorded, of those that live."""
         if not self._file.exists():
             return {}
         recorded: dict[str, tuple[int, int]] = json.loads(self._file.read_text())
+        ports = {pid: (name, port) for name, (pid, port) in recorded.items()}
+        ours = (process for process in psutil.process_iter() if process.pid in ports)
         return {
-            name: (pid, port)
-            for name, (pid, port) in recorded.items()
-            if psutil.pid_exists(pid) and self._is_ours(psutil.Process(pid))
+            ports[process.pid][0]: (process, ports[process.pid][1])
+            for process in ours
+            if self._is_ours(process)
         }
 
     def _members(self) -> set[psutil.Process]:
@@ -96,6 +101,12 @@ class Background:
             return False
 
 
+def running_service(home: Home) -> dict[str, str]:
+    """Settings with which a process uses the service of `home`; empty when not all of it runs."""
+    ports = Background(home).running
+    return service_environment(home, ports) if SERVERS <= ports.keys() else {}
+
+
 def _descendants(process: psutil.Process) -> Iterator[psutil.Process]:
     try:
         yield from process.children(recursive=True)
@@ -103,9 +114,27 @@ def _descendants(process: psutil.Process) -> Iterator[psutil.Process]:
         return
 
 
-def _end_runs(workers: Sequence[psutil.Process]) -> None:
+def _runs(
+    members: set[psutil.Process], named: set[psutil.Process], workers: Sequence[psutil.Process]
+) -> list[psutil.Process]:
+    """What workers started, and what is left of workers that were killed."""
+    return [
+        process
+        for process in members - named
+        for parent in [_parent(process)]
+        if parent in workers or parent not in members
+    ]
+
+
+def _parent(process: psutil.Process) -> psutil.Process | None:
+    try:
+        return process.parent()
+    except psutil.Error:
+        return None
+
+
+def _end_runs(workers: Sequence[psutil.Process], runs: Sequence[psutil.Process]) -> None:
     """A worker that is told to end takes no more runs and waits for those that it has."""
-    runs = [run for worker in workers for run in worker.children()]
     for process in (*workers, *runs):
         _terminate(process)
     psutil.wait_procs(runs, RUN_SECONDS)
@@ -117,12 +146,11 @@ def _end(processes: set[psutil.Process]) -> None:
         _terminate(process)
     _, alive = psutil.wait_procs(processes, STOP_SECONDS)
     for process in alive:
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
     psutil.wait_procs(alive, STOP_SECONDS)
 
 
 def _terminate(process: psutil.Process) -> None:
-    try:
+    with contextlib.suppress(psutil.NoSuchProcess):
         process.terminate()
-    except psutil.NoSuchProcess:
-        return
