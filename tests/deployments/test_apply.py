@@ -7,12 +7,13 @@ import pytest
 import yaml
 
 from deployments.deploy import read_deployments
+from deployments.pool import POOL_TYPES, apply_pool
 from deployments.registry import REGISTRY, differences, entry_of, expected_entry, read_registry
+from relex.errors import InputError
 
 pytestmark = pytest.mark.slow
 
 NAMES = ["relex-pipeline", "relex-extrapolate", "reward-sweep", "champion-check"]
-NUM_OBJECTS = 1 + 2 + len(NAMES)  # work pool, queues, deployments
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +76,14 @@ def test_runs_start_in_the_clone_of_the_worker_that_takes_them(applied, client):
     }
 
 
-def test_the_nightly_sweep_is_shipped_switched_off(applied, client):
-    (schedule,) = read_deployments(client, NAMES)["reward-sweep"].schedules
-    assert (schedule.slug, schedule.active) == ("nightly", False)
+def test_the_nightly_sweep_is_shipped_switched_off_and_the_weekly_check_on(applied, client):
+    found = read_deployments(client, NAMES)
+    schedules = [
+        (schedule.slug, schedule.active)
+        for name in ("reward-sweep", "champion-check")
+        for schedule in found[name].schedules
+    ]
+    assert schedules == [("nightly", False), ("weekly", True)]
 
 
 def test_the_form_knows_the_parameters_and_the_server_checks_them(applied, client):
@@ -93,7 +99,7 @@ def test_applying_again_changes_nothing_but_respects_what_users_switched_on(
     client.update_deployment_schedule(sweep.id, sweep.schedules[0].id, active=True)
     again = apply_command("--gpus", "2")
     assert again.returncode == 0, again.stderr
-    assert states(again) == {"unchanged": NUM_OBJECTS}
+    assert states(again) == {"unchanged": states(applied)["created"]}
     (schedule,) = read_deployments(client, NAMES)["reward-sweep"].schedules
     assert schedule.active
 
@@ -127,10 +133,10 @@ def test_keys_that_prefect_drops_are_found(registry, apply_changed):
     ]
 
 
-def test_a_pool_of_another_type_is_told(applied, apply_command):
-    result = apply_command("--pool-type", "docker")
-    assert result.returncode == 2
-    assert "work pool relex: has type process, not docker" in result.stderr
+def test_a_pool_of_another_type_is_told(applied, registry, client):
+    pool = registry["definitions"]["work_pool"]
+    with pytest.raises(InputError, match="work pool relex: has type process, not docker"):
+        list(apply_pool(client, pool, 0, "docker"))
 
 
 def test_a_server_that_does_not_answer_is_told_in_one_line(apply_command):
@@ -138,3 +144,11 @@ def test_a_server_that_does_not_answer_is_told_in_one_line(apply_command):
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
     assert line.startswith("error: PREFECT_API_URL http://127.0.0.1:1/api: no Prefect server")
+
+
+@pytest.mark.parametrize("kind", POOL_TYPES)
+def test_a_server_takes_the_job_template_of_each_type(registry, client, kind):
+    pool = registry["definitions"]["work_pool"] | {"name": f"relex-{kind}"}
+    first, again = (list(apply_pool(client, pool, 0, kind)) for _ in range(2))
+    assert [line.split()[0] for line in (first[0], again[0])] == ["created", "unchanged"]
+    assert client.read_work_pool(f"relex-{kind}").base_job_template["variables"]["properties"]
