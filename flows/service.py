@@ -107,7 +107,9 @@ def _port(name: str, running: int | None) -> int:
     if not stated.isdecimal() or not 0 < int(stated) < 1 << 16:
         raise InputError(f"{variable}: {stated!r} is no port; give a number from 1 to 65535")
     if running and int(stated) != running:
-        raise InputError(f"{variable}: {name} runs on port {running}, not {stated}; make down first")
+        raise InputError(
+            f"{variable}: {name} runs on port {running}, not {stated}; make down first"
+        )
     return int(stated)
 
 

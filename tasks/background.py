@@ -40,7 +40,7 @@ class Background:
     @property
     def running(self) -> dict[str, int]:
         """Ports of the processes that live, by name; 0 for those that have none."""
-        return {name: port for name, (_, port) in self._living().items()}
+        return {name: port for name, (_, port) in self.living().items()}
 
     def start(
         self, name: str, command: Sequence[str], environment: Mapping[str, str], port: int = 0
@@ -57,7 +57,7 @@ class Background:
                 env={**os.environ, **environment, MARK: str(self._home.root)},
                 start_new_session=True,
             )
-        living = {name: (other.pid, port) for name, (other, port) in self._living().items()}
+        living = {name: (other.pid, port) for name, (other, port) in self.living().items()}
         record = json.dumps(living | {name: (process.pid, port)})
         write_atomic(self._file, record.encode())
         return process
@@ -67,7 +67,7 @@ class Background:
 
         Raises ResourceError when a process cannot be ended.
         """
-        named = {process: name for name, (process, _) in self._living().items()}
+        named = {process: name for name, (process, _) in self.living().items()}
         workers = [process for process, name in named.items() if name.startswith(WORKER)]
         _end_runs(workers, _runs(self._members(), set(named), workers))
         _end(self._members())
@@ -75,7 +75,7 @@ class Background:
             raise ResourceError(f"processes {[process.pid for process in left]}: do not end")
         self._file.unlink(missing_ok=True)
 
-    def _living(self) -> dict[str, tuple[psutil.Process, int]]:
+    def living(self) -> dict[str, tuple[psutil.Process, int]]:
         """Process and port by name, as recorded, of those that live."""
         if not self._file.exists():
             return {}
@@ -104,7 +104,7 @@ class Background:
 def running_service(home: Home) -> dict[str, str]:
     """Settings with which a process uses the service of `home`; empty when not all of it runs."""
     ports = Background(home).running
-    return service_environment(home, ports) if SERVERS <= ports.keys() else {}
+    return service_environment(home, ports) if ports.keys() >= SERVERS else {}
 
 
 def _descendants(process: psutil.Process) -> Iterator[psutil.Process]:

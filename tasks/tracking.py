@@ -4,7 +4,6 @@ One parent run per pipeline run, one child for training and one for each candida
 its run id; nothing depends on an active run or on MLflow's global state.
 """
 
-import os
 import re
 import time
 import urllib.error
@@ -28,8 +27,6 @@ RUN_TAG = "relex.run_id"
 PARENT_TAG = "mlflow.parentRunId"
 KIND_TAG = "relex.kind"
 CHECK_SECONDS = 5
-SERVICE_VARIABLE = "MLFLOW_TRACKING_URI"
-"""MLflow's own variable for the server; a recipe that names one goes before it."""
 # Without it MLflow opens the experiment with its pages for prompts and traces.
 TRAINING_PAGES = {"mlflow.experimentKind": "custom_model_development"}
 
@@ -44,13 +41,12 @@ class Tracker:
 
     def __init__(self, config: TrackingConfig, home: Home, run_id: str) -> None:
         """Connect; raises TrackingError when the server cannot be reached or refuses."""
-        service = os.environ.get(SERVICE_VARIABLE)
-        self.uri = config.uri or service or f"sqlite:///{home.mlflow_database}"
+        self.uri = config.uri or f"sqlite:///{home.mlflow_database}"
         if self.uri.startswith("http"):
             _check_answers(self.uri)
         else:
             home.root.mkdir(parents=True, exist_ok=True)
-        artifacts = "" if config.uri or service else home.mlflow_artifacts.as_uri()
+        artifacts = "" if config.uri else home.mlflow_artifacts.as_uri()
         with _errors(self.uri):
             self._client = MlflowClient(self.uri, self.uri)
             self._experiment = self._open_experiment(config.experiment, artifacts)

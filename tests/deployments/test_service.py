@@ -144,7 +144,7 @@ def test_its_mlflow_server_and_runs_without_it_share_experiments_and_artifacts(u
 
 def test_what_was_killed_is_started_again_and_the_rest_is_left_alone(up, service, home):
     record = Background(home)
-    before = {name: process for name, (process, _) in record._living().items()}
+    before = {name: process for name, (process, _) in record.living().items()}
     before["s3"].kill()
     before["s3"].wait()
     again = service("up")
@@ -154,7 +154,7 @@ def test_what_was_killed_is_started_again_and_the_rest_is_left_alone(up, service
         assert f"{name} runs already" in again.stdout
     assert "created" not in again.stdout
     assert "updated" not in again.stdout
-    after = {name: process for name, (process, _) in record._living().items()}
+    after = {name: process for name, (process, _) in record.living().items()}
     assert after.keys() == before.keys()
     assert {name for name in after if after[name] != before[name]} == {"s3"}
 
@@ -184,7 +184,7 @@ def test_down_leaves_nothing_even_when_parts_were_killed_while_a_run_goes_on(
     wait_for((home.root / "processes").exists, "the run starts")
     run, child = (psutil.Process(int(pid)) for pid in (home.root / "processes").read_text().split())
     for name in ("worker", "mlflow"):
-        process, _ = Background(home)._living()[name]
+        process, _ = Background(home).living()[name]
         os.kill(process.pid, signal.SIGKILL)
     assert run.is_running()
     assert child.is_running()
