@@ -12,12 +12,12 @@ from relex.config import Recipe, dump_recipe
 from relex.device import Device, resolve_device
 from relex.home import Home, open_home
 from relex.problems import Problem, load_problems
-from relex.storage import S3Connection, Store, connection_of, open_store, service_connection
+from relex.storage import S3Connection, Store, connection_of, open_store
 from relex.storage.embedded import embedded_s3
-from tasks.services import EMBEDDED_BUCKET
 from tasks.tracking import Tracker
 from tasks.versions import installed_versions
 
+EMBEDDED_BUCKET = "relex"
 TRAIN, VALIDATION = "train", "validation"
 SECONDS_FILE = "seconds.json"
 RECIPE_FILE = "recipe.yaml"
@@ -129,15 +129,11 @@ class Run:
 
 @contextmanager
 def open_run(recipe: Recipe) -> Iterator[Run]:
-    """The places of `recipe`'s run.
-
-    An embedded S3 server is the service's, or one of our own that lives as long as the block.
-    """
+    """The places of `recipe`'s run; an embedded S3 server lives as long as the block."""
     home = open_home()
     with ExitStack() as stack:
         if recipe.storage.uri == "embedded":
-            own = embedded_s3(home.s3, EMBEDDED_BUCKET)
-            connection = service_connection() or stack.enter_context(own)
+            connection = stack.enter_context(embedded_s3(home.s3, EMBEDDED_BUCKET))
             yield Run(recipe, home, f"s3://{EMBEDDED_BUCKET}", connection)
         else:
             yield Run(recipe, home, recipe.storage.uri, connection_of(recipe.storage))

@@ -22,7 +22,6 @@ from relex.storage.embedded import credentials_file, serving_program
 
 HOST = "127.0.0.1"
 PREFECT_PAGE_PORT, MLFLOW_PAGE_PORT, S3_PORT = 4200, 5000, 9000
-EMBEDDED_BUCKET = "relex"
 START_SECONDS = 300.0
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.2
@@ -84,7 +83,7 @@ def mlflow(home: Home, port: int) -> Server:
 
 def s3(home: Home, port: int) -> Server:
     """An S3 server on the folder that runs with an embedded storage use."""
-    program = serving_program(home.s3, EMBEDDED_BUCKET, port)
+    program = serving_program(home.s3, port)
     return Server("s3", port, program.command, program.environment)
 
 

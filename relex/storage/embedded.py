@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relex.errors import ResourceError, StorageError
-from relex.storage.connection import S3Connection
+from relex.storage.connection import S3Connection, service_connection
 
 PROGRAM = "rclone"
 START_SECONDS = 30.0
@@ -36,10 +36,16 @@ def embedded_s3(folder: Path, bucket: str) -> Iterator[S3Connection]:
     """Serve `folder` on a free port of 127.0.0.1 with `bucket` in it, and end the server on exit.
 
     The keys are drawn once and kept in a file beside the folder that only its owner can read. The
-    server dies with this process. Raises ResourceError when rclone is not installed, StorageError
-    when it does not start.
+    server dies with this process. In a service, which has such a server for all of its runs, its
+    connection is yielded and nothing is started. Raises ResourceError when rclone is not installed,
+    StorageError when it does not start.
     """
-    server = _Server(serving_program(folder, bucket, port=0))
+    (folder / bucket).mkdir(parents=True, exist_ok=True)
+    service = service_connection()
+    if service is not None:
+        yield service
+        return
+    server = _Server(serving_program(folder, port=0))
     try:
         yield S3Connection(
             endpoint_url=server.wait_for_address(),
@@ -62,13 +68,13 @@ class ServingProgram:
     arguments of a process."""
 
 
-def serving_program(folder: Path, bucket: str, port: int) -> ServingProgram:
-    """The server for `folder` on a port of 127.0.0.1 (0: a free one), with `bucket` in it.
+def serving_program(folder: Path, port: int) -> ServingProgram:
+    """The server for `folder` on a port of 127.0.0.1; 0 is a free one.
 
     Raises ResourceError when rclone is not installed.
     """
     program = _find_program()
-    (folder / bucket).mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     keys = _kept_keys(credentials_file(folder))
     command = [
         *(str(program), "serve", "s3", str(folder), "--addr", f"127.0.0.1:{port}"),

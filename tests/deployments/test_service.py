@@ -17,6 +17,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from relex.home import Home
 from relex.storage import S3Connection, check_writable
 from relex.storage.embedded import free_port
+from relex.storage.s3 import open_client
 from tasks.background import Background
 
 pytestmark = pytest.mark.slow
@@ -129,7 +130,8 @@ def test_its_s3_server_takes_the_keys_of_the_home(up, home, ports):
         credentials_file=str(home.root / "s3.credentials"),
         checksums="when_required",
     )
-    check_writable("s3://relex", connection)
+    open_client(connection).create_bucket(Bucket="mine")
+    check_writable("s3://mine", connection)
 
 
 def test_its_mlflow_server_and_runs_without_it_share_experiments_and_artifacts(up, home, ports):
