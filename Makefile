@@ -49,4 +49,5 @@ format: $(STAMP)  ## Format and fix
 	.venv/bin/ruff check --fix .
 
 clean:  ## Remove the environment and everything that runs left in .relex
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m flows.service down; fi
 	rm -rf .venv .relex

@@ -86,7 +86,7 @@ def print_result(summary: RunSummary, console: Console) -> None:
     console.print()
     for link in summary.links:
         console.print(f"{link.name:13} {link.address}", highlight=False, soft_wrap=True)
-    console.print("make up       opens the Prefect and MLflow pages with this run", highlight=False)
+    console.print("make ui       opens the Prefect and MLflow pages with this run", highlight=False)
 
 
 if __name__ == "__main__":

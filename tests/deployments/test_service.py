@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -142,6 +143,9 @@ def test_its_mlflow_server_and_runs_without_it_share_experiments_and_artifacts(u
     without = MlflowClient(f"sqlite:///{home.mlflow_database}")
     assert [file.path for file in without.list_artifacts(run)] == ["note.txt"]
     assert without.get_experiment_by_name("shared").artifact_location.startswith("file://")
+    page = f"http://127.0.0.1:{ports['mlflow']}/get-artifact?path=note.txt&run_uuid={run}"
+    with urllib.request.urlopen(page) as answer:
+        assert answer.read() == b"text"
 
 
 def test_what_was_killed_is_started_again_and_the_rest_is_left_alone(up, service, home):
