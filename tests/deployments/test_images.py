@@ -82,7 +82,7 @@ def test_a_job_template_uses_only_variables_that_it_describes(kind):
 
 
 def test_a_docker_run_takes_secrets_from_its_worker_and_not_from_prefect():
-    environment = TEMPLATES["docker"]["job_configuration"]["env"]
+    environment = TEMPLATES["docker"]["variables"]["properties"]["env"]["default"]
     assert {"AWS_SECRET_ACCESS_KEY", "RELEX_S3_ENDPOINT", "MLFLOW_TRACKING_URI"} <= set(environment)
     assert all(value == f"{{{{ ${name} }}}}" for name, value in environment.items())
 
