@@ -1,6 +1,6 @@
 # Every target sets up what it needs: `make demo` and `make test` work on a fresh clone.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint format ui bench clean
+.PHONY: help install demo up down test test-fast lint format ui bench clean
 PYTHON := .venv/bin/python
 STAMP := .venv/.installed
 RECIPE ?= deployments/recipes/toy.yaml
@@ -18,6 +18,12 @@ install: $(STAMP)  ## Create .venv and install the pinned set (again when the pi
 
 demo: $(STAMP)  ## The whole job on one machine: train, extrapolate, measure, choose, publish
 	@$(PYTHON) -m flows.run $(RECIPE)
+
+up: $(STAMP)  ## Prefect, MLflow, S3 and a worker in the background: start runs from the page
+	@$(PYTHON) -m flows.service up
+
+down: $(STAMP)  ## End what `make up` started
+	@$(PYTHON) -m flows.service down
 
 ui: $(STAMP)  ## Prefect and MLflow pages with your runs, on 127.0.0.1
 	@$(PYTHON) -m flows.ui
@@ -43,4 +49,5 @@ format: $(STAMP)  ## Format and fix
 	.venv/bin/ruff check --fix .
 
 clean:  ## Remove the environment and everything that runs left in .relex
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m flows.service down; fi
 	rm -rf .venv .relex

@@ -1,7 +1,8 @@
 """`python -m flows.run RECIPE`: one pipeline run from a terminal, with everything that it needs.
 
-Without PREFECT_API_URL in the environment a Prefect server of our own is started on 127.0.0.1, with
-its database in the home folder, and ends with the run.
+It uses the servers of `make up` where they run. Otherwise, and without PREFECT_API_URL in the
+environment, a Prefect server of our own is started on 127.0.0.1, with its database in the home
+folder, and ends with the run.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from relex.errors import RelexError
 from relex.home import Home, open_home
 from relex.report import RunSummary, candidate_rows, rich_table
 from relex.storage.embedded import free_port
+from tasks.background import running_service
 from tasks.display import displayed
 from tasks.services import prefect_environment, prefect_server
 
@@ -64,10 +66,14 @@ def run(recipe: Recipe | WindowRecipe, console: Console) -> None:
 
 @contextmanager
 def prefect_api(home: Home, console: Console) -> Iterator[None]:
-    """The Prefect server of the environment, or one of our own for the time of the block."""
+    """The Prefect server of the environment, that of `make up`, or one of our own for the block."""
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     if os.environ.get("PREFECT_API_URL"):
+        yield
+        return
+    if environment := running_service(home):
+        os.environ.update(environment)
         yield
         return
     port = free_port()

@@ -5,12 +5,18 @@ import sys
 
 from relex.errors import RelexError
 from relex.home import open_home
-from tasks.services import MLFLOW_PAGE_PORT, PREFECT_PAGE_PORT, mlflow_server, prefect_server
+from tasks.background import Background
+from tasks.services import HOST, MLFLOW_PAGE_PORT, PREFECT_PAGE_PORT, mlflow_server, prefect_server
 
 
 def main() -> None:
-    """Serve until Ctrl-C."""
+    """Serve until Ctrl-C; where `make up` serves them already, say so."""
     home = open_home()
+    if ports := Background(home).running:
+        print("`make up` serves the pages of this home already; `make down` ends it.")
+        for name in ("prefect", "mlflow"):
+            print(f"{name:8} http://{HOST}:{ports[name]}" if name in ports else f"{name:8} is down")
+        return
     print("Starting the pages, about 20 seconds ...", flush=True)
     try:
         with (

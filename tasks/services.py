@@ -2,23 +2,27 @@
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from relex.errors import ResourceError
 from relex.home import Home
+from relex.storage.connection import SERVICE_CREDENTIALS, SERVICE_ENDPOINT
+from relex.storage.embedded import credentials_file, serving_program
 
 HOST = "127.0.0.1"
-PREFECT_PAGE_PORT, MLFLOW_PAGE_PORT = 4200, 5000
-START_SECONDS = 120.0
+PREFECT_PAGE_PORT, MLFLOW_PAGE_PORT, S3_PORT = 4200, 5000, 9000
+START_SECONDS = 300.0
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.2
 DIES_WITH_US = (sys.executable, "-m", "relex.children")
@@ -37,44 +41,101 @@ def prefect_environment(home: Home, port: int) -> dict[str, str]:
     }
 
 
+@dataclass(frozen=True)
+class Server:
+    """A server on a port of 127.0.0.1, and what starts it."""
+
+    name: str
+    port: int
+    command: list[str]
+    environment: dict[str, str]
+    health: str = ""
+    """Path that answers as soon as the server is ready; empty where it is so when it listens."""
+
+    @property
+    def address(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    def is_ready(self) -> bool:
+        if self.health:
+            return _answers(self.address + self.health)
+        with socket.socket() as probe:
+            return probe.connect_ex((HOST, self.port)) == 0
+
+
+def prefect(home: Home, port: int) -> Server:
+    """A Prefect server with its database below `home`."""
+    command = [sys.executable, "-m", "prefect", "server", "start"]
+    command += ["--host", HOST, "--port", str(port)]
+    return Server("prefect", port, command, prefect_environment(home, port), "/api/health")
+
+
+def mlflow(home: Home, port: int) -> Server:
+    """An MLflow server over the database below `home`."""
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port)]
+    command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{home.mlflow_database}"]
+    # A folder, so that runs with and without the server find each other's artifacts.
+    command += ["--default-artifact-root", home.mlflow_artifacts.as_uri()]
+    # Its background jobs serve prompts and traces, and would be eight more processes.
+    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    return Server("mlflow", port, command, environment, "/health")
+
+
+def s3(home: Home, port: int) -> Server:
+    """An S3 server on the folder that runs with an embedded storage use."""
+    program = serving_program(home.s3, port)
+    return Server("s3", port, program.command, program.environment)
+
+
+def service_environment(home: Home, ports: Mapping[str, int]) -> dict[str, str]:
+    """Settings with which a process uses the three servers, which are on these ports."""
+    return {
+        **prefect_environment(home, ports["prefect"]),
+        # New runs are looked for every ten seconds otherwise.
+        "PREFECT_WORKER_QUERY_SECONDS": "3",
+        "MLFLOW_TRACKING_URI": f"http://{HOST}:{ports['mlflow']}",
+        SERVICE_ENDPOINT: f"http://{HOST}:{ports['s3']}",
+        SERVICE_CREDENTIALS: str(credentials_file(home.s3)),
+        "RELEX_HOME": str(home.root),
+    }
+
+
 @contextmanager
 def prefect_server(home: Home, port: int) -> Iterator[str]:
-    """A Prefect server with its database below `home`; yields the address of its pages."""
-    address = f"http://{HOST}:{port}"
-    command = ["prefect", "server", "start", "--host", HOST, "--port", str(port)]
-    environment = prefect_environment(home, port)
-    with running_server(command, f"{address}/api/health", home.root / "prefect.log", environment):
+    """Run a Prefect server for the time of the block; yields the address of its pages."""
+    with _running(prefect(home, port), home) as address:
         yield address
 
 
 @contextmanager
 def mlflow_server(home: Home, port: int) -> Iterator[str]:
-    """An MLflow server over the database below `home`; yields its address."""
-    address = f"http://{HOST}:{port}"
-    command = ["mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{home.mlflow_database}"]
-    command += ["--artifacts-destination", str(home.mlflow_artifacts)]
-    # Its background jobs serve prompts and traces, and would be eight more processes.
-    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with running_server(command, f"{address}/health", home.root / "mlflow.log", environment):
+    """Run an MLflow server for the time of the block; yields its address."""
+    with _running(mlflow(home, port), home) as address:
         yield address
+
+
+@contextmanager
+def _running(server: Server, home: Home) -> Iterator[str]:
+    health, log = server.address + server.health, home.root / f"{server.name}.log"
+    with running_server(server.command, health, log, server.environment):
+        yield server.address
 
 
 @contextmanager
 def running_server(
     command: Sequence[str], health: str, log: Path, environment: Mapping[str, str]
 ) -> Iterator[None]:
-    """Run `python -m command` until the block ends; it also ends with this process."""
+    """Run `command` until the block ends; it also ends with this process."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as output:
         process = subprocess.Popen(
-            [*DIES_WITH_US, str(os.getpid()), sys.executable, "-m", *command],
+            [*DIES_WITH_US, str(os.getpid()), *command],
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, **environment},
         )
     try:
-        _wait_until_healthy(process, health, log)
+        wait_until(lambda: _answers(health), process, log)
         yield
     finally:
         _stop(process)
@@ -92,18 +153,19 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _wait_until_healthy(process: subprocess.Popen[bytes], health: str, log: Path) -> None:
+def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    """Raise ResourceError with the end of the log when the process ends or takes too long."""
     deadline = time.monotonic() + START_SECONDS
-    while not _answers(health):
+    while not ready():
         if process.poll() is not None or time.monotonic() > deadline:
             tail = log.read_text(errors="replace")[-LOG_TAIL_CHARACTERS:]
-            raise ResourceError(f"{health}: the server did not start; the end of {log}:\n{tail}")
+            raise ResourceError(f"{log.stem}: did not start; the end of {log}:\n{tail}")
         time.sleep(POLL_SECONDS)
 
 
-def _answers(health: str) -> bool:
+def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(health, timeout=1):
+        with urllib.request.urlopen(url, timeout=1):
             return True
-    except (urllib.error.URLError, OSError):
+    except OSError:
         return False

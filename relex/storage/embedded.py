@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relex.errors import ResourceError, StorageError
-from relex.storage.connection import S3Connection
+from relex.storage.connection import S3Connection, service_connection
 
 PROGRAM = "rclone"
 START_SECONDS = 30.0
@@ -36,22 +36,61 @@ def embedded_s3(folder: Path, bucket: str) -> Iterator[S3Connection]:
     """Serve `folder` on a free port of 127.0.0.1 with `bucket` in it, and end the server on exit.
 
     The keys are drawn once and kept in a file beside the folder that only its owner can read. The
-    server dies with this process. Raises ResourceError when rclone is not installed, StorageError
-    when it does not start.
+    server dies with this process. In a service, which has such a server for all of its runs, its
+    connection is yielded and nothing is started. Raises ResourceError when rclone is not installed,
+    StorageError when it does not start.
     """
-    program = _find_program()
     (folder / bucket).mkdir(parents=True, exist_ok=True)
-    credentials = folder.resolve().with_name(f"{folder.name}.credentials")
-    server = _Server(program, folder, _kept_keys(credentials))
+    service = service_connection()
+    if service is not None:
+        yield service
+        return
+    server = _Server(serving_program(folder, port=0))
     try:
         yield S3Connection(
             endpoint_url=server.wait_for_address(),
             region="us-east-1",
-            credentials_file=str(credentials),
+            credentials_file=str(credentials_file(folder)),
             checksums="when_required",
         )
     finally:
         server.stop()
+
+
+@dataclass(frozen=True)
+class ServingProgram:
+    """What serves `folder` when it is run."""
+
+    folder: Path
+    command: list[str]
+    environment: dict[str, str]
+    """Additional variables; the keys are here, because every user of the machine can read the
+    arguments of a process."""
+
+
+def serving_program(folder: Path, port: int) -> ServingProgram:
+    """The server for `folder` on a port of 127.0.0.1; 0 is a free one.
+
+    Raises ResourceError when rclone is not installed.
+    """
+    program = _find_program()
+    folder.mkdir(parents=True, exist_ok=True)
+    keys = _kept_keys(credentials_file(folder))
+    command = [
+        *(str(program), "serve", "s3", str(folder), "--addr", f"127.0.0.1:{port}"),
+        *("--config", ""),
+        # Without this every read that does not begin at byte 0 waits 20 ms for an earlier one.
+        *("--vfs-read-wait", "0"),
+        # Other processes may serve the folder too; this is how late one sees the other's
+        # objects. rclone 1.75 hangs on 0.
+        *("--dir-cache-time", "1s"),
+    ]
+    return ServingProgram(folder, command, {"RCLONE_AUTH_KEY": f'"{keys.access},{keys.secret}"'})
+
+
+def credentials_file(folder: Path) -> Path:
+    """Where the keys of a served folder are: beside it."""
+    return folder.resolve().with_name(f"{folder.name}.credentials")
 
 
 def free_port() -> int:
@@ -70,19 +109,11 @@ class _Keys:
 class _Server:
     """The child process, and the thread that starts it and reads its log."""
 
-    def __init__(self, program: Path, folder: Path, keys: _Keys) -> None:
-        self._folder = folder
-        self._command = [
-            *(sys.executable, "-m", "relex.children", str(os.getpid())),
-            *(str(program), "serve", "s3", str(folder), "--addr", "127.0.0.1:0", "--config", ""),
-            # Without this every read that does not begin at byte 0 waits 20 ms for an earlier one.
-            *("--vfs-read-wait", "0"),
-            # Other processes may serve the folder too; this is how late one sees the other's
-            # objects. rclone 1.75 hangs on 0.
-            *("--dir-cache-time", "1s"),
-        ]
-        # Not an argument, because every user of the machine can read those.
-        self._env = {**os.environ, "RCLONE_AUTH_KEY": f'"{keys.access},{keys.secret}"'}
+    def __init__(self, program: ServingProgram) -> None:
+        self._folder = program.folder
+        dies_with_us = (sys.executable, "-m", "relex.children", str(os.getpid()))
+        self._command = [*dies_with_us, *program.command]
+        self._env = {**os.environ, **program.environment}
         self._process: subprocess.Popen[str] | None = None
         self._last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self._address = ""

@@ -1,5 +1,6 @@
 """The servers of one machine start, answer, and leave nothing behind."""
 
+import sys
 import urllib.request
 
 import psutil
@@ -29,7 +30,7 @@ def test_a_server_answers_on_loopback_and_ends_with_its_processes(tmp_path, serv
 
 
 def test_a_server_that_does_not_start_shows_the_end_of_its_log(tmp_path):
-    command = ["mlflow", "server", "--no-such-option"]
+    command = [sys.executable, "-m", "mlflow", "server", "--no-such-option"]
     with (
         pytest.raises(ResourceError, match="no-such-option"),
         running_server(command, "http://127.0.0.1:1/health", tmp_path / "log", {}),

@@ -131,6 +131,17 @@ def test_a_credentials_file_without_keys_is_told(tmp_path):
         pass
 
 
+def test_in_a_service_its_server_is_used_and_none_is_started(tmp_path, monkeypatch):
+    monkeypatch.setenv("RELEX_S3_ENDPOINT", "http://127.0.0.1:9000")
+    monkeypatch.setenv("RELEX_S3_CREDENTIALS", "/home/s3.credentials")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with embedded_s3(tmp_path / "s3", "bucket") as connection:
+        assert connection.endpoint_url == "http://127.0.0.1:9000"
+        assert connection.credentials_file == "/home/s3.credentials"
+    assert (tmp_path / "s3" / "bucket").is_dir()
+    assert not (tmp_path / "s3.credentials").exists()
+
+
 def test_transformers_loads_a_stored_model_from_its_plain_folder(s3):
     for path in TOY_BASE.iterdir():
         s3.store("model").put_file(path.name, path)
