@@ -3,7 +3,7 @@
 from relex.config.benchmarks import BENCHMARKS, NamedBenchmark, named_benchmark
 from relex.config.exam import Exam, Sampling
 from relex.config.extrapolation import Convention, ExtrapolationConfig, PredictionOptions
-from relex.config.load import check_recipe, dump_recipe, load_recipe, parse_recipe
+from relex.config.load import check_recipe, dump_recipe, load_recipe, load_sweep, parse_recipe
 from relex.config.problems import Benchmark, ProblemsConfig, ProblemSource, PromptConfig
 from relex.config.recipe import (
     BaseConfig,
@@ -15,6 +15,7 @@ from relex.config.recipe import (
 from relex.config.rewards import RewardTerm
 from relex.config.search import SearchConfig
 from relex.config.selection import SelectionConfig
+from relex.config.sweep import RewardVariant, SweepConfig, TrainingVariant
 from relex.config.training import TrainingConfig
 
 __all__ = [
@@ -32,15 +33,19 @@ __all__ = [
     "PromptConfig",
     "Recipe",
     "RewardTerm",
+    "RewardVariant",
     "Sampling",
     "SearchConfig",
     "SelectionConfig",
     "StorageConfig",
+    "SweepConfig",
     "TrackingConfig",
     "TrainingConfig",
+    "TrainingVariant",
     "check_recipe",
     "dump_recipe",
     "load_recipe",
+    "load_sweep",
     "named_benchmark",
     "parse_recipe",
 ]
