@@ -37,9 +37,11 @@ def metric_name(text: str) -> str:
 
 
 class Tracker:
-    """The MLflow record of one pipeline run."""
+    """The MLflow record of one pipeline run, or of another `kind` of run with children."""
 
-    def __init__(self, config: TrackingConfig, home: Home, run_id: str) -> None:
+    def __init__(
+        self, config: TrackingConfig, home: Home, run_id: str, kind: str = "pipeline"
+    ) -> None:
         """Connect; raises TrackingError when the server cannot be reached or refuses."""
         self.uri = config.uri or f"sqlite:///{home.mlflow_database}"
         if self.uri.startswith("http"):
@@ -50,7 +52,7 @@ class Tracker:
         with _errors(self.uri):
             self._client = MlflowClient(self.uri, self.uri)
             self._experiment = self._open_experiment(config.experiment, artifacts)
-            self.parent = self._find(run_id) or self._create(run_id, run_id, {KIND_TAG: "pipeline"})
+            self.parent = self._find(run_id, kind) or self._create(run_id, run_id, {KIND_TAG: kind})
         self._run_id = run_id
 
     @property
@@ -112,9 +114,10 @@ class Tracker:
         with _errors(self.uri):
             self._client.log_artifacts(self.parent, str(folder), name)
 
-    def log_text(self, text: str, name: str) -> None:
+    def log_text(self, text: str, name: str, run: str = "") -> None:
+        """A text file as an artifact; of the parent unless `run` says otherwise."""
         with _errors(self.uri):
-            self._client.log_text(self.parent, text, name)
+            self._client.log_text(run or self.parent, text, name)
 
     def register(self, model: str, source: str, tags: Mapping[str, str], description: str) -> str:
         """A version of `model` whose weights stay at `source`, with the alias `champion`.
@@ -145,8 +148,8 @@ class Tracker:
         location = artifacts or None
         return str(self._client.create_experiment(name, location, tags=TRAINING_PAGES))
 
-    def _find(self, run_id: str) -> str | None:
-        query = f"tags.`{RUN_TAG}` = '{run_id}' and tags.`{KIND_TAG}` = 'pipeline'"
+    def _find(self, run_id: str, kind: str) -> str | None:
+        query = f"tags.`{RUN_TAG}` = '{run_id}' and tags.`{KIND_TAG}` = '{kind}'"
         runs = self._client.search_runs([self._experiment], query, max_results=1)
         return str(runs[0].info.run_id) if runs else None
 

@@ -1,4 +1,4 @@
-"""From a sweep to its trials: complete recipes that differ in what the sweep varies, and only in it.
+"""From a sweep to its trials: complete recipes that differ only in what the sweep varies.
 
 A trial's identity is its recipe's digest, so a trial that is finished is found again by any later
 sweep. A recipe names its rewards but does not hold their code. Therefore the name of a trial ends

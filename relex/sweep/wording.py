@@ -46,9 +46,7 @@ def _comparisons(
         return ["No other variant finished with the same seeds, so there is nothing to compare."]
     # The hardest to beat, which need not be the second of the ranking.
     nearest, to_nearest = min(compared, key=lambda pair: pair[1].test.difference)
-    close = [
-        other for other, to_winner in compared if to_winner.corrected_p_value > 1 - confidence
-    ]
+    close = [other for other, to_winner in compared if to_winner.corrected_p_value > 1 - confidence]
     return [
         _gap(nearest, to_nearest, len(compared), confidence),
         _not_beaten([other for other in close if other is not nearest]),
