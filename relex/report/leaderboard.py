@@ -100,9 +100,8 @@ def _variant_row(leaderboard: Leaderboard, rank: int, variant: VariantResult) ->
         row[BEHIND] = show_difference(variant.to_winner.test)
         row["p"] = f"{variant.to_winner.corrected_p_value:.2g}"
     others = {
-        f"test ({name})": f"{accuracy:.3f}"
-        for name, accuracy in variant.test_accuracies.items()
-        if name != leaderboard.benchmark
+        f"test ({name})": _with_spread(variant.test_accuracies.get(name), None)
+        for name in leaderboard.other_benchmarks
     }
     return row | others
 

@@ -27,6 +27,8 @@ def sweep_picture(leaderboard: Leaderboard) -> bytes:
     for rank in reversed(range(len(finished))):
         color = COLORS[rank] if rank < len(COLORS) else "#b0b0b0"
         _draw_variant(axes, leaderboard, finished[rank], color, rank)
+    for variant in leaderboard.variants[len(finished) :]:
+        axes.plot([], [], linestyle="none", label=f"{variant.variant}: no trial finished")
     _draw_window(axes, leaderboard)
     _explain_lines(axes)
     handles, labels = axes.get_legend_handles_labels()

@@ -171,6 +171,12 @@ class Leaderboard(Strict):
         first = self.variants[0]
         return first if first.num_finished else None
 
+    @property
+    def other_benchmarks(self) -> tuple[str, ...]:
+        """Test benchmarks beside the headline, each once."""
+        names = dict.fromkeys(name for each in self.variants for name in each.test_accuracies)
+        return tuple(name for name in names if name != self.benchmark)
+
     def trials_of(self, variant: str) -> list[TrialResult]:
         """The trials of a variant, in the order of the sweep."""
         return [trial for trial in self.trials if trial.variant == variant]

@@ -1,0 +1,244 @@
+"""Trials on a pool: a real server, real workers, and processes that are really killed.
+
+The pipeline here is a stand-in that waits for a file, so that everything that can happen to a flow
+run can happen at the right moment; `test_sweep.py` runs the real one.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import UUID
+
+import psutil
+import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from relex.config import SweepConfig, load_recipe
+from relex.sweep import Trial, build_trials
+from tasks.sweep_pool import is_alive_here, is_silent
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_SECONDS = 500.0
+PIPELINE = '''
+"""A pipeline that waits for a file with its trial's name."""
+import time
+from pathlib import Path
+from prefect import flow
+from relex.errors import NoLearningError
+
+HERE = Path(__file__).parent
+
+@flow(name="relex-pipeline")
+def pipeline(recipe: dict) -> None:
+    name = f"{recipe['name']}-{recipe['seed']}"
+    with (HERE / f"{name}.started").open("a") as file:
+        file.write("started\\n")
+    while not (HERE / name).exists():
+        time.sleep(0.1)
+    if (HERE / name).read_text() == "flat":
+        raise NoLearningError("step 5: stopped")
+'''
+SWEEP = '''
+"""A sweep without a leaderboard."""
+from pathlib import Path
+from prefect import flow
+from relex.config import SweepConfig
+from relex.sweep import build_trials
+from tasks.sweep import base_recipe
+from tasks.sweep_pool import cancel_trials, run_on_pool
+
+@flow(name="reward-sweep", on_cancellation=[cancel_trials])
+def sweep(sweep: dict) -> None:
+    config = SweepConfig.model_validate(sweep)
+    endings = run_on_pool(build_trials(config, base_recipe(config)))
+    lines = [f"{run_id.rpartition('-')[0]} {e.status} {e.reason}" for run_id, e in endings.items()]
+    (Path(__file__).parent / "endings").write_text("\\n".join(lines))
+'''
+
+
+class Pool:
+    """A work pool with the two deployments, one worker, and the files that trials wait for."""
+
+    def __init__(self, client: SyncPrefectClient, folder: Path, environment: dict[str, str]):
+        self.client, self.folder, self.environment = client, folder, environment
+        self.name = folder.name
+        (folder / "pipeline.py").write_text(PIPELINE)
+        (folder / "sweep.py").write_text(SWEEP)
+        self.worker = self.start_worker()
+        self.wait_for(lambda: self.name in [pool.name for pool in client.read_work_pools()])
+        self.deploy("relex-pipeline", "pipeline")
+        self.deploy("reward-sweep", "sweep")
+
+    def start_worker(self) -> subprocess.Popen[bytes]:
+        command = ["-m", "prefect", "worker", "start", "--type", "process", "--pool", self.name]
+        return subprocess.Popen(
+            [sys.executable, *command],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=(self.folder / "worker.log").open("a"),
+            stderr=subprocess.STDOUT,
+        )
+
+    def deploy(self, name: str, function: str) -> None:
+        """What `prefect deploy` does, without importing the flow."""
+        pull = {"prefect.deployments.steps.set_working_directory": {"directory": str(self.folder)}}
+        self.client.create_deployment(
+            self.client.create_flow_from_name(name),
+            name=name,
+            entrypoint=f"{function}.py:{function}",
+            work_pool_name=self.name,
+            pull_steps=[pull],
+            enforce_parameter_schema=False,
+        )
+
+    def start_sweep(self, sweep: dict) -> UUID:
+        deployment = self.client.read_deployment_by_name("reward-sweep/reward-sweep")
+        created = self.client.create_flow_run_from_deployment(
+            deployment.id, parameters={"sweep": sweep}
+        )
+        return created.id
+
+    def release(self, trial: str, words: str = "") -> None:
+        """Let the trial go on to its end."""
+        (self.folder / trial).write_text(words)
+
+    def num_starts(self, trial: str) -> int:
+        path = self.folder / f"{trial}.started"
+        return len(path.read_text().splitlines()) if path.exists() else 0
+
+    def runs(self, trial: Trial) -> list[FlowRun]:
+        names = {"any_": [trial.recipe.run_id]}
+        return self.client.read_flow_runs(flow_run_filter=FlowRunFilter(name=names))
+
+    def state(self, flow_run: UUID) -> str:
+        return str(self.client.read_flow_run(flow_run).state_name)
+
+    def endings(self) -> list[str]:
+        return sorted((self.folder / "endings").read_text().splitlines())
+
+    def wait_for(self, true: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not true():
+            assert time.monotonic() < deadline, (self.folder / "worker.log").read_text()[-5000:]
+            time.sleep(0.2)
+
+    def kill_process_of(self, flow_run: UUID) -> None:
+        self.wait_for(lambda: is_alive_here(self.client.read_flow_run(flow_run)))
+        os.kill(int(self.client.read_flow_run(flow_run).infrastructure_pid or ""), signal.SIGKILL)
+
+
+@pytest.fixture
+def pool(tmp_path, build_environment, monkeypatch) -> Iterator[Pool]:
+    environment = build_environment(tmp_path / "home") | {
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PREFECT_WORKER_CANCELLATION_POLL_SECONDS": "2",
+        "PYTHONPATH": f"{ROOT}:{tmp_path}",
+    }
+    with temporary_settings({PREFECT_API_URL: environment["PREFECT_API_URL"]}):
+        with get_client(sync_client=True) as client:
+            running = Pool(client, tmp_path, environment)
+            yield running
+    tree = [p for p in psutil.process_iter() if str(tmp_path) in environment_of(p)]
+    for process in tree:
+        process.kill()
+    psutil.wait_procs(tree, timeout=30)
+
+
+def environment_of(process: psutil.Process) -> str:
+    try:
+        return process.environ().get("PYTHONPATH", "")
+    except psutil.Error:
+        return ""
+
+
+def sweep_of(*names: str) -> tuple[dict, list[Trial]]:
+    """A sweep with a trial of each name, and the trials."""
+    rewards = [
+        {"name": name, "terms": [{"reward": "exact_match", "weight": 1 + number}]}
+        for number, name in enumerate(names)
+    ]
+    sweep = {"name": "test", "base": "toy", "rewards": rewards, "seeds": [0]}
+    base = load_recipe(ROOT / "deployments" / "recipes" / "toy.yaml")
+    return sweep, build_trials(SweepConfig.model_validate(sweep), base)
+
+
+def test_a_killed_worker_and_a_killed_trial_cost_nothing_that_was_done(pool):
+    sweep, trials = sweep_of("first", "second", "flat")
+    parent = pool.start_sweep(sweep)
+    pool.wait_for(lambda: pool.num_starts("toy-first-0") + pool.num_starts("toy-second-0") == 2)
+    os.kill(pool.worker.pid, signal.SIGKILL)
+    pool.worker.wait()
+    (second,) = pool.runs(trials[1])
+    pool.kill_process_of(second.id)
+    pool.release("toy-first-0")
+    pool.worker = pool.start_worker()
+    pool.wait_for(lambda: pool.num_starts("toy-second-0") == 2)
+    pool.release("toy-second-0")
+    pool.release("toy-flat-0", "flat")
+    pool.wait_for(lambda: pool.state(parent) == "Completed")
+    assert pool.endings() == [
+        "toy-first finished ",
+        "toy-flat stopped step 5: stopped",
+        "toy-second finished ",
+    ]
+    assert [pool.num_starts(f"toy-{name}-0") for name in ("first", "second", "flat")] == [1, 2, 1]
+    assert [run.state_name for run in pool.runs(trials[0])] == ["Completed"]
+    states = {run.idempotency_key[-2:]: run.state_name for run in pool.runs(trials[1])}
+    assert states == {"-1": "Crashed", "-2": "Completed"}
+
+
+def test_a_sweep_that_is_started_again_waits_for_what_still_runs(pool):
+    sweep, trials = sweep_of("only")
+    first = pool.start_sweep(sweep)
+    pool.wait_for(lambda: pool.num_starts("toy-only-0") == 1)
+    pool.kill_process_of(first)
+    second = pool.start_sweep(sweep)
+    pool.wait_for(lambda: f"sweep-run:{second}" in pool.runs(trials[0])[0].tags)
+    pool.release("toy-only-0")
+    pool.wait_for(lambda: pool.state(second) == "Completed")
+    assert pool.endings() == ["toy-only finished "]
+    assert pool.num_starts("toy-only-0") == 1
+
+
+def test_a_cancelled_sweep_cancels_its_trials(pool):
+    sweep, trials = sweep_of("one", "two")
+    parent = pool.start_sweep(sweep)
+    pool.wait_for(lambda: pool.num_starts("toy-one-0") + pool.num_starts("toy-two-0") == 2)
+    command = [sys.executable, "-m", "prefect", "flow-run", "cancel", str(parent)]
+    subprocess.run(command, env=pool.environment, check=True, capture_output=True)
+    pool.wait_for(lambda: pool.state(parent) == "Cancelled")
+    pool.wait_for(lambda: {r.state_name for t in trials for r in pool.runs(t)} == {"Cancelled"})
+    assert not any(is_alive_here(run) for trial in trials for run in pool.runs(trial))
+
+
+def test_a_run_is_silent_when_its_last_heartbeat_is_long_ago(prefect_settings):
+    def beat(flow_run: str, occurred: str) -> dict:
+        return {
+            "occurred": occurred,
+            "event": "prefect.flow-run.heartbeat",
+            "resource": {"prefect.resource.id": f"prefect.flow-run.{flow_run}"},
+            "id": str(UUID(int=hash((flow_run, occurred)) % 2**128)),
+        }
+
+    now = time.time()
+    stamp = "%Y-%m-%dT%H:%M:%SZ"
+    long_ago, lately = (time.strftime(stamp, time.gmtime(now - ago)) for ago in (3600, 60))
+    dead, alive, mute = (UUID(int=number) for number in (1, 2, 3))
+    beats = [beat(str(dead), long_ago), beat(str(alive), long_ago), beat(str(alive), lately)]
+    with temporary_settings({PREFECT_API_URL: prefect_settings["PREFECT_API_URL"]}):
+        with get_client(sync_client=True) as client:
+            client.request("POST", "/events", content=json.dumps(beats))
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while not is_silent(client, dead) and time.monotonic() < deadline:
+                time.sleep(0.2)
+            assert [is_silent(client, run) for run in (dead, alive, mute)] == [True, False, False]
