@@ -21,7 +21,7 @@ from tasks.display import displayed
 def main() -> None:
     parser = argparse.ArgumentParser(prog="relex-sweep", description=__doc__.splitlines()[0])
     parser.add_argument(
-        "sweep", type=Path, help="a sweep, for example deployments/recipes/toy-sweep.yaml"
+        "sweep", type=Path, help="a sweep, for example deployments/sweeps/toy-sweep.yaml"
     )
     arguments = parser.parse_args()
     console = Console()

@@ -44,7 +44,7 @@ NOTE_TAG = "mlflow.note.content"
 """What MLflow shows as the description of a run."""
 MLFLOW_STATUS = {
     "finished": "FINISHED",
-    "stopped": "FINISHED",
+    "stopped": "KILLED",
     "failed": "FAILED",
     "cancelled": "KILLED",
 }
@@ -133,7 +133,8 @@ def _record(
     tags = {"relex.winner": winner.variant if winner else "none", NOTE_TAG: leaderboard.verdict}
     tracker.describe(params, tags)
     for run, trial, result in zip(runs, trials, leaderboard.trials, strict=True):
-        if tracker.finished_child(trial.label) is None:
+        # A trial that ends as it did before has its child already.
+        if tracker.finished_child(trial.label, MLFLOW_STATUS[result.status]) is None:
             _record_trial(tracker, run, trial, result)
 
 

@@ -75,11 +75,12 @@ class Tracker:
                 tags=[RunTag(name, value) for name, value in tags.items()],
             )
 
-    def finished_child(self, name: str) -> str | None:
-        """The id of the child with this name that ended well, in this attempt or an earlier one."""
+    def finished_child(self, name: str, status: str = "FINISHED") -> str | None:
+        """The id of the child with this name that ended well, in this attempt or an earlier one,
+        or of one that ended with another status."""
         query = (
             f"tags.`{PARENT_TAG}` = '{self.parent}' and attributes.run_name = '{name}' "
-            "and attributes.status = 'FINISHED'"
+            f"and attributes.status = '{status}'"
         )
         with _errors(self.uri):
             found = self._client.search_runs([self._experiment], query, max_results=1)

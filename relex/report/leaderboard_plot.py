@@ -11,6 +11,7 @@ from relex.sweep import CurvePoint, Leaderboard, TrialMeasures, VariantResult
 
 HEIGHT_INCHES = 5.2
 COLORS = (style.BLUE, style.VERMILLION, style.GREEN, style.PURPLE, style.ORANGE, style.SKY)
+LATER = "#b0b0b0"
 HEADROOM_FRACTION = 0.08
 THIN, THICK = 0.8, 2.4
 
@@ -24,17 +25,15 @@ def sweep_picture(leaderboard: Leaderboard) -> bytes:
     axes = figure.add_subplot()
     style.plain_axes(axes, "optimizer step", "validation accuracy (share of correct answers)")
     finished = [variant for variant in leaderboard.variants if variant.num_finished]
-    for rank in reversed(range(len(finished))):
-        color = COLORS[rank] if rank < len(COLORS) else "#b0b0b0"
-        _draw_variant(axes, leaderboard, finished[rank], color, rank)
+    for rank, variant in enumerate(finished):
+        color = COLORS[rank] if rank < len(COLORS) else LATER
+        _draw_variant(axes, leaderboard, variant, color, rank)
     for variant in leaderboard.variants[len(finished) :]:
         axes.plot([], [], linestyle="none", label=f"{variant.variant}: no trial finished")
     _draw_window(axes, leaderboard)
     _explain_lines(axes)
-    handles, labels = axes.get_legend_handles_labels()
     figure.legend(
-        handles[::-1],
-        labels[::-1],
+        *axes.get_legend_handles_labels(),
         loc="outside lower center",
         ncols=2,
         frameon=False,

@@ -110,8 +110,6 @@ def _recipe(
     value["training"] |= {**way.settings, "learning_rate": learning_rate}
     if sweep.stop_after_flat_steps:
         value["training"]["stop_after_flat_steps"] = sweep.stop_after_flat_steps
-    # The trials compete for one champion.
-    value["tracking"]["registered_model"] = base.tracking.registered_model or base.name
     return check_recipe(value, f"sweep {sweep.name}: training {way.name}")
 
 

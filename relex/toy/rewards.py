@@ -18,5 +18,5 @@ def terse(completions: Sequence[str], answers: Sequence[str], **_: Any) -> list[
 
 
 def broken(completions: Sequence[str], answers: Sequence[str], **_: Any) -> list[float]:
-    """Divides by the number that the completion should be, and so fails on every other text."""
+    """Takes every completion for a number, and so raises on the first that is none."""
     return [1 / int(completion) for completion in completions]

@@ -21,11 +21,7 @@ def sections(model: type[BaseModel]) -> list[type[BaseModel]]:
     return [model, *(section for child in nested for section in sections(child))]
 
 
-@pytest.mark.parametrize(
-    "path",
-    sorted(path for path in RECIPES.glob("*.yaml") if not path.stem.endswith("sweep")),
-    ids=lambda path: path.stem,
-)
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_shipped_recipe_is_valid(path: Path) -> None:
     assert load_recipe(path).name
 

@@ -9,7 +9,7 @@ import yaml
 from relex.config import RewardVariant, SweepConfig, TrainingVariant, load_sweep
 from relex.errors import RecipeError
 
-RECIPES = Path(__file__).parents[3] / "deployments" / "recipes"
+DEPLOYMENTS = Path(__file__).parents[3] / "deployments"
 SWEEP: dict[str, Any] = {
     "name": "mine",
     "base": "toy",
@@ -26,7 +26,9 @@ def loaded(tmp_path: Path, **changes: Any) -> SweepConfig:
     return load_sweep(path)
 
 
-@pytest.mark.parametrize("path", sorted(RECIPES.glob("*sweep.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((DEPLOYMENTS / "sweeps").glob("*.yaml")), ids=lambda path: path.stem
+)
 def test_every_shipped_sweep_is_valid(path: Path) -> None:
     assert load_sweep(path).rewards
 
@@ -37,13 +39,13 @@ def test_every_field_is_documented(section: type) -> None:
 
 
 def test_a_base_may_be_a_name_or_a_whole_recipe(tmp_path: Path) -> None:
-    whole = yaml.safe_load((RECIPES / "toy.yaml").read_text())
+    whole = yaml.safe_load((DEPLOYMENTS / "recipes" / "toy.yaml").read_text())
     assert loaded(tmp_path).base == "toy"
     assert loaded(tmp_path, base=whole).base.training.steps == 30
 
 
 def test_a_sweep_survives_a_round_trip(tmp_path: Path) -> None:
-    sweep = load_sweep(RECIPES / "toy-sweep.yaml")
+    sweep = load_sweep(DEPLOYMENTS / "sweeps" / "toy-sweep.yaml")
     assert SweepConfig.model_validate(sweep.model_dump(mode="json")) == sweep
 
 
@@ -78,9 +80,7 @@ def test_a_sweep_survives_a_round_trip(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_fault_is_one_clear_line(
-    tmp_path: Path, changes: dict[str, Any], message: str
-) -> None:
+def test_a_fault_is_one_clear_line(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError) as error:
         loaded(tmp_path, **changes)
     assert message in str(error.value)

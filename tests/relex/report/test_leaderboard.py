@@ -29,7 +29,9 @@ ACCURACIES = {"exact-match": (0.89, 0.91), "terse": (0.72, 0.74)}
 def trial_of(variant: str, seed: int, accuracy: float) -> TrialResult:
     steps = {4: 0.3, 8: 0.6}
     curve = {BASE: 0.5}
-    curve |= {Candidate(kind="observed", step=s): 0.5 + f * (accuracy - 0.5) for s, f in steps.items()}
+    curve |= {
+        Candidate(kind="observed", step=s): 0.5 + f * (accuracy - 0.5) for s, f in steps.items()
+    }
     chosen = Candidate(kind="extrapolated", step=16)
     curve |= {chosen: accuracy, Candidate(kind="extrapolated", step=24): accuracy - 0.1}
     return TrialResult(
@@ -90,7 +92,9 @@ def leaderboard_of(trials: list[TrialResult]) -> Leaderboard:
 @pytest.fixture(scope="module")
 def leaderboard() -> Leaderboard:
     trials = [failed(0), failed(1)]
-    trials += [trial_of(v, seed, a) for v, pair in ACCURACIES.items() for seed, a in enumerate(pair)]
+    trials += [
+        trial_of(v, seed, a) for v, pair in ACCURACIES.items() for seed, a in enumerate(pair)
+    ]
     return leaderboard_of(trials)
 
 
@@ -165,5 +169,3 @@ def test_more_variants_than_colours_are_drawn_too(num_variants):
         trial_of(f"reward-{n}", seed, 0.9 - n / 50) for n in range(num_variants) for seed in (0, 1)
     ]
     assert sweep_picture(leaderboard_of(trials)).startswith(b"\x89PNG")
-
-

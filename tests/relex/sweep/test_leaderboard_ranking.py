@@ -128,9 +128,7 @@ def test_equal_rewards_are_seldom_told_apart(build_trial):
     config = SelectionConfig(num_resamples=1000)
     found = 0
     for sweep in range(100):
-        built = [
-            build_trial(name, 100 * sweep + seed, 0.6) for name in "abc" for seed in (0, 1)
-        ]
+        built = [build_trial(name, 100 * sweep + seed, 0.6) for name in "abc" for seed in (0, 1)]
         answers = {result.run_id: x for result, x in built}
         variants = rank([result for result, _ in built], answers, Statistics(config, sweep))
         found += any(v.to_winner.corrected_p_value <= 0.05 for v in variants[1:])

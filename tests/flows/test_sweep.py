@@ -1,0 +1,139 @@
+"""The example sweep for real: inline from a shell, and on a pool whose worker is killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+
+from relex.home import Home
+from relex.report import RunSummary
+from relex.sweep import Leaderboard
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+SWEEP = ROOT / "deployments" / "sweeps" / "toy-sweep.yaml"
+
+
+def command() -> list[str]:
+    return [sys.executable, "-u", "-m", "flows.sweep", str(SWEEP)]
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A sweep that has ended."""
+
+    home: Home
+    output: str
+
+    @property
+    def leaderboard(self) -> Leaderboard:
+        (path,) = self.home.s3.glob("relex/sweeps/*/leaderboard.json")
+        return Leaderboard.model_validate_json(path.read_bytes())
+
+    @property
+    def runs(self) -> dict[str, Path]:
+        return {path.name: path for path in (self.home.s3 / "relex" / "runs").iterdir()}
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory, build_environment) -> Iterator[Swept]:
+    """Killed with its second trial begun, and started again."""
+    home = Home(tmp_path_factory.mktemp("swept"))
+    environment = build_environment(home.root)
+    with subprocess.Popen(
+        command(), cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE
+    ) as process:
+        for line in process.stdout:
+            if "trial 2 of 6" in line:
+                os.kill(process.pid, signal.SIGKILL)
+    again = subprocess.run(command(), cwd=ROOT, env=environment, text=True, capture_output=True)
+    assert again.returncode == 0, again.stdout + again.stderr
+    yield Swept(home, again.stdout)
+
+
+def test_the_good_reward_wins_and_the_paragraph_says_how_certain_that_is(swept):
+    leaderboard = swept.leaderboard
+    assert [v.variant for v in leaderboard.variants] == ["exact-match", "terse", "broken"]
+    second = leaderboard.variants[1]
+    assert second.to_winner.test.difference > 0
+    assert second.to_winner.corrected_p_value < 0.05
+    assert second.to_winner.seeds == (0, 1)
+    assert "exact-match is best on validation" in leaderboard.verdict
+    assert "more than chance explains (p = 0.0" in leaderboard.verdict
+    assert " ".join(leaderboard.verdict.split()) in " ".join(swept.output.split())
+
+
+def test_the_broken_reward_is_reported_and_not_fatal(swept):
+    broken = swept.leaderboard.trials_of("broken")
+    assert [trial.status for trial in broken] == ["failed", "failed"]
+    assert broken[0].reason.startswith("reward relex_toy_rewards_broken: raised ValueError: ")
+    assert "broken: 2 of 2 trials failed (reward relex_toy_rewards_broken" in swept.output
+
+
+def test_the_trial_that_was_finished_before_the_kill_was_not_run_again(swept):
+    assert "1 of 6 trials are finished already" in swept.output
+    assert "trial 1 of 5: exact-match, seed 1" in swept.output
+
+
+def test_the_numbers_are_those_of_the_runs(swept):
+    for trial in swept.leaderboard.trials:
+        if trial.measures is None:
+            continue
+        path = swept.runs[trial.run_id] / "report" / "summary.json"
+        summary = RunSummary.model_validate_json(path.read_bytes())
+        decision = summary.decision
+        assert trial.measures.chosen == decision.chosen
+        assert trial.measures.validation_accuracy == decision.result(decision.chosen).accuracy
+        tested = summary.benchmark_result("toy", decision.chosen)
+        assert trial.measures.test_accuracies == {"toy": tested.accuracy}
+
+
+def test_all_trials_answered_the_same_questions(swept):
+    asked = set()
+    for trial in swept.leaderboard.trials:
+        if trial.measures is not None:
+            key = trial.measures.chosen.key
+            path = swept.runs[trial.run_id] / "scores" / "toy" / key / "manifest.json"
+            inputs = json.loads(path.read_bytes())["inputs"]
+            asked.add((inputs["problems"], inputs["grader"]))
+    assert len(asked) == 1
+
+
+def test_mlflow_has_a_parent_for_the_sweep_and_a_child_for_each_trial(swept):
+    client = MlflowClient(f"sqlite:///{swept.home.mlflow_database}")
+    (experiment,) = [e for e in client.search_experiments() if e.name == "relex"]
+    runs = client.search_runs([experiment.experiment_id])
+    (parent,) = [run for run in runs if run.data.tags["relex.kind"] == "sweep"]
+    children = {
+        run.info.run_name: run
+        for run in runs
+        if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
+    }
+    assert sorted(children) == sorted(trial.label for trial in swept.leaderboard.trials)
+    assert {run.info.status for run in children.values()} == {"FINISHED", "FAILED"}
+    assert parent.data.tags["relex.winner"] == "exact-match"
+    good = children["exact-match, seed 0"]
+    check_child(client, good)
+    assert "def terse" in read(client, children["terse, seed 0"], "reward/rewards.py")
+    assert "ValueError" in read(client, children["broken, seed 1"], "failed.txt")
+
+
+def check_child(client: MlflowClient, run: Run) -> None:
+    assert run.data.params["variant"] == "exact-match"
+    assert run.data.params["seed"] == "0"
+    assert "class ExactMatch" in read(client, run, "reward/exact_match.py")
+    curve = client.get_metric_history(run.info.run_id, "validation_accuracy_extrapolated")
+    assert [point.step for point in curve] == [12, 16, 24]
+
+
+def read(client: MlflowClient, run: Run, path: str) -> str:
+    return Path(client.download_artifacts(run.info.run_id, path)).read_text()
