@@ -3,7 +3,7 @@
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +16,12 @@ from relex.candidates import BASE
 from relex.config import Recipe, SweepConfig, load_recipe
 from relex.errors import RecipeError
 from relex.evaluation import ANSWERS_FILE, SCORE_FILE, Score, correct_matrix, read_answers
+from relex.home import open_home
 from relex.manifest import fetch_folder, read_manifest
 from relex.report import SUMMARY_FILE, RunSummary
 from relex.rewards import grader_version
+from relex.storage import connection_of
+from relex.storage.embedded import embedded_s3
 from relex.sweep import (
     CurvePoint,
     Status,
@@ -30,7 +33,7 @@ from relex.sweep import (
 from tasks.evaluation import KIND as SCORE_KIND
 from tasks.progress import say
 from tasks.reporting import KIND as REPORT_KIND
-from tasks.run import Run, open_run
+from tasks.run import EMBEDDED_BUCKET, Run
 
 RECIPES = Path(__file__).parents[1] / "deployments" / "recipes"
 CURVE_KINDS = ("base", "observed", "extrapolated")
@@ -76,9 +79,17 @@ def base_recipe(sweep: SweepConfig) -> Recipe:
 
 @contextmanager
 def open_runs(trials: Sequence[Trial]) -> Iterator[list[Run]]:
-    """The places of all trials' runs, which are kept in one storage."""
-    with open_run(trials[0].recipe) as first:
-        yield [Run(trial.recipe, first.home, first.root_uri, first.connection) for trial in trials]
+    """The places of all trials' runs, to look at only: others may be working there.
+
+    They are kept in one storage; an embedded S3 server lives as long as the block.
+    """
+    home, storage = open_home(), trials[0].recipe.storage
+    with ExitStack() as stack:
+        root_uri, connection = storage.uri, connection_of(storage)
+        if storage.uri == "embedded":
+            root_uri = f"s3://{EMBEDDED_BUCKET}"
+            connection = stack.enter_context(embedded_s3(home.s3, EMBEDDED_BUCKET))
+        yield [Run(trial.recipe, home, root_uri, connection) for trial in trials]
 
 
 def missing_trials(trials: Sequence[Trial]) -> list[Trial]:

@@ -34,7 +34,7 @@ from relex.sweep import (
     verdict,
 )
 from tasks.progress import say
-from tasks.run import RECIPE_FILE, Run
+from tasks.run import RECIPE_FILE
 from tasks.sweep import Collected, open_runs
 from tasks.tracking import Tracker
 
@@ -92,8 +92,8 @@ def publish_leaderboard(
         store = open_store(f"{first.root_uri.rstrip('/')}/sweeps/{name}", first.connection)
         inputs = {"leaderboard": sha256_json(leaderboard.model_dump(mode="json"))}
         publish_folder(store, folder, KIND, inputs)
-        tracker = Tracker(first.recipe.tracking, first.home, name, KIND)
-        _record(tracker, sweep, runs, trials, leaderboard)
+        tracker = Tracker(first.recipe.tracking, first.home, name, kind=KIND)
+        _record(tracker, sweep, trials, leaderboard)
         tracker.log_folder(folder, "leaderboard")
         tracker.end("FINISHED")
     create_table_artifact(variant_rows(leaderboard), key="leaderboard", description=_short(name))
@@ -112,7 +112,6 @@ def _short(name: str) -> str:
 def _record(
     tracker: Tracker,
     sweep: SweepConfig,
-    runs: Sequence[Run],
     trials: Sequence[Trial],
     leaderboard: Leaderboard,
 ) -> None:
@@ -125,25 +124,28 @@ def _record(
     params = {
         "sweep": sweep.name,
         "kind": KIND,
-        "base": runs[0].recipe.base.path,
+        "base": trials[0].recipe.base.path,
         "rewards": ", ".join(reward.name for reward in sweep.rewards),
         "seeds": ", ".join(map(str, sweep.seeds)),
     }
     winner = leaderboard.winner
     tags = {"relex.winner": winner.variant if winner else "none", NOTE_TAG: leaderboard.verdict}
     tracker.describe(params, tags)
-    for run, trial, result in zip(runs, trials, leaderboard.trials, strict=True):
+    for trial, result in zip(trials, leaderboard.trials, strict=True):
         # A trial that ends as it did before has its child already.
         if tracker.finished_child(trial.label, MLFLOW_STATUS[result.status]) is None:
-            _record_trial(tracker, run, trial, result)
+            _record_trial(tracker, trial, result)
 
 
-def _record_trial(tracker: Tracker, run: Run, trial: Trial, result: TrialResult) -> None:
+def _record_trial(tracker: Tracker, trial: Trial, result: TrialResult) -> None:
     codes = [reward_code(term.reward) for term in trial.reward.terms]
     params = {
-        **run.params,
         "kind": TRIAL_KIND,
         "variant": trial.variant,
+        "reward": trial.reward.name,
+        "learning_rate": trial.recipe.training.learning_rate,
+        "seed": trial.seed,
+        "steps_trained": trial.recipe.training.steps,
         "reward_code": ", ".join(code.version for code in codes),
         "pipeline_run": trial.recipe.run_id,
     }
@@ -166,13 +168,12 @@ def metrics_of(result: TrialResult) -> list[tuple[str, float, int]]:
     chosen = measures.chosen.step
     gain = measures.validation_accuracy - measures.last_observed_accuracy
     scalars = {
-        "best_validation_accuracy": measures.validation_accuracy,
-        "best_step": float(chosen),
-        "best_gain_over_last_observed": gain,
-        **{f"best_test_accuracy_{n}": value for n, value in measures.test_accuracies.items()},
+        "chosen/accuracy": measures.validation_accuracy,
+        "chosen/step": float(chosen),
+        "chosen/gain_over_last_step": gain,
+        **{f"test/{name}": value for name, value in measures.test_accuracies.items()},
     }
     curve = [
-        (f"validation_accuracy_{point.candidate.kind}", point.accuracy, point.candidate.step)
-        for point in measures.curve
+        ("accuracy/validation", point.accuracy, point.candidate.step) for point in measures.curve
     ]
     return [(name, value, 0) for name, value in scalars.items()] + curve

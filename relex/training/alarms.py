@@ -48,7 +48,7 @@ class FlatSteps:
         self._num_flat = 0
 
     def check(self, trained: StepTrained) -> None:
-        """Raises NoLearningError when this is one flat step too many, unless it is the last step."""
+        """Raises NoLearningError at one flat step too many, unless it is the last step."""
         limit = self._config.zero_spread_fraction_alarm
         is_flat = trained.zero_spread_fraction > limit
         self._num_flat = self._num_flat + 1 if is_flat else 0

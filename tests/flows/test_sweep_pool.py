@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
@@ -76,19 +77,23 @@ class Pool:
         (folder / "pipeline.py").write_text(PIPELINE)
         (folder / "sweep.py").write_text(SWEEP)
         self.worker = self.start_worker()
-        self.wait_for(lambda: self.name in [pool.name for pool in client.read_work_pools()])
+
+    def open(self) -> None:
+        """Deploy as soon as the worker has made its pool."""
+        self.wait_for(lambda: self.name in [pool.name for pool in self.client.read_work_pools()])
         self.deploy("relex-pipeline", "pipeline")
         self.deploy("reward-sweep", "sweep")
 
     def start_worker(self) -> subprocess.Popen[bytes]:
         command = ["-m", "prefect", "worker", "start", "--type", "process", "--pool", self.name]
-        return subprocess.Popen(
-            [sys.executable, *command],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=(self.folder / "worker.log").open("a"),
-            stderr=subprocess.STDOUT,
-        )
+        with (self.folder / "worker.log").open("a") as log:
+            return subprocess.Popen(
+                [sys.executable, *command],
+                cwd=self.folder,
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
 
     def deploy(self, name: str, function: str) -> None:
         """What `prefect deploy` does, without importing the flow."""
@@ -139,20 +144,31 @@ class Pool:
 
 
 @pytest.fixture
-def pool(tmp_path, build_environment, monkeypatch) -> Iterator[Pool]:
+def pool(tmp_path, build_environment) -> Iterator[Pool]:
     environment = build_environment(tmp_path / "home") | {
         "PREFECT_WORKER_QUERY_SECONDS": "1",
         "PREFECT_WORKER_CANCELLATION_POLL_SECONDS": "2",
         "PYTHONPATH": f"{ROOT}:{tmp_path}",
     }
-    with temporary_settings({PREFECT_API_URL: environment["PREFECT_API_URL"]}):
-        with get_client(sync_client=True) as client:
-            running = Pool(client, tmp_path, environment)
+    with prefect_client(environment) as client:
+        running = Pool(client, tmp_path, environment)
+        try:
+            running.open()
             yield running
-    tree = [p for p in psutil.process_iter() if str(tmp_path) in environment_of(p)]
-    for process in tree:
-        process.kill()
-    psutil.wait_procs(tree, timeout=30)
+        finally:
+            for process in psutil.process_iter():
+                if str(tmp_path) in environment_of(process):
+                    process.kill()
+            running.worker.wait()
+
+
+@contextmanager
+def prefect_client(environment: dict[str, str]) -> Iterator[SyncPrefectClient]:
+    with (
+        temporary_settings({PREFECT_API_URL: environment["PREFECT_API_URL"]}),
+        get_client(sync_client=True) as client,
+    ):
+        yield client
 
 
 def environment_of(process: psutil.Process) -> str:
@@ -228,10 +244,9 @@ def test_a_run_is_silent_when_its_last_heartbeat_is_long_ago(prefect_settings):
     long_ago, lately = (time.strftime(stamp, time.gmtime(now - ago)) for ago in (3600, 60))
     dead, alive, mute = (UUID(int=number) for number in (1, 2, 3))
     beats = [beat(str(dead), long_ago), beat(str(alive), long_ago), beat(str(alive), lately)]
-    with temporary_settings({PREFECT_API_URL: prefect_settings["PREFECT_API_URL"]}):
-        with get_client(sync_client=True) as client:
-            client.request("POST", "/events", content=json.dumps(beats))
-            deadline = time.monotonic() + PATIENCE_SECONDS
-            while not is_silent(client, dead) and time.monotonic() < deadline:
-                time.sleep(0.2)
-            assert [is_silent(client, run) for run in (dead, alive, mute)] == [True, False, False]
+    with prefect_client(prefect_settings) as client:
+        client.request("POST", "/events", content=json.dumps(beats))
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not is_silent(client, dead) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert [is_silent(client, run) for run in (dead, alive, mute)] == [True, False, False]
