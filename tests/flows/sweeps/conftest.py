@@ -12,7 +12,7 @@ from uuid import UUID
 import psutil
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.filters import FlowFilter, FlowRunFilter, WorkPoolFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -68,6 +68,12 @@ class Pool:
     def runs(self, trial: Trial) -> list[FlowRun]:
         names = {"any_": [trial.recipe.run_id]}
         return self.client.read_flow_runs(flow_run_filter=FlowRunFilter(name=names))
+
+    def runs_of(self, flow: str) -> list[FlowRun]:
+        """All flow runs of the flow on this pool."""
+        pools = WorkPoolFilter(name={"any_": [self.name]})
+        flows = FlowFilter(name={"any_": [flow]})
+        return self.client.read_flow_runs(flow_filter=flows, work_pool_filter=pools)
 
     def state(self, flow_run: UUID) -> str:
         return str(self.client.read_flow_run(flow_run).state_name)

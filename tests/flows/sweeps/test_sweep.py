@@ -5,13 +5,16 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
+from prefect.client.schemas.actions import WorkPoolUpdate
 
 from relex.home import Home
 from relex.report import RunSummary
@@ -19,7 +22,7 @@ from relex.sweep import Leaderboard
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SWEEP = ROOT / "deployments" / "sweeps" / "toy-sweep.yaml"
 
 
@@ -137,3 +140,52 @@ def check_child(client: MlflowClient, run: Run) -> None:
 
 def read(client: MlflowClient, run: Run, path: str) -> str:
     return Path(client.download_artifacts(run.info.run_id, path)).read_text()
+
+
+def smaller(sweep: Path) -> dict:
+    """The same sweep for a pool, with less of everything."""
+    value = yaml.safe_load(sweep.read_text())
+    base = value["base"]
+    base["training"] |= {"steps": 5, "checkpoint_every_steps": 2}
+    base["extrapolation"] = {"targets": [8]}
+    base["evaluation"] |= {"samples_per_question": 4, "observed_steps": []}
+    base["problems"]["validation"]["limit"] = base["problems"]["test"][0]["source"]["limit"] = 50
+    return value | {"mode": "pool"}
+
+
+def test_on_a_pool_whose_worker_is_killed_every_trial_is_accounted_for_and_none_runs_twice(pool):
+    pool.client.update_work_pool(pool.name, WorkPoolUpdate(concurrency_limit=2))
+    pool.deploy("relex-pipeline", ROOT, "flows/pipeline.py:relex_pipeline")
+    pool.deploy("reward-sweep", ROOT, "flows/sweep.py:reward_sweep")
+    home = Home(pool.folder / "home")
+    parent = pool.start_sweep(smaller(SWEEP))
+    # The worker, and the trial that is training, as when the machine runs out of memory.
+    pool.wait_for(lambda: list(home.s3.glob("relex/runs/*/window/steps/step_000003.safetensors")))
+    os.kill(pool.worker.pid, signal.SIGKILL)
+    pool.worker.wait()
+    (killed,) = [run for run in pool.runs_of("relex-pipeline") if run.state_name == "Running"]
+    pool.kill_process_of(killed.id)
+    pool.worker = pool.start_worker()
+    pool.wait_for(lambda: pool.state(parent) in ("Completed", "Failed", "Crashed"))
+    assert pool.state(parent) == "Completed"
+
+    leaderboard = Swept(home, "").leaderboard
+    assert Counter(trial.status for trial in leaderboard.trials) == {"finished": 4, "failed": 2}
+    assert leaderboard.variants[2].variant == "broken"
+    states = Counter((run.name, run.state_name) for run in pool.runs_of("relex-pipeline"))
+    expected = Counter({(killed.name, "Crashed"): 1})
+    for trial in leaderboard.trials:
+        expected[trial.run_id, "Completed" if trial.status == "finished" else "Failed"] += 1
+    assert states == expected
+    assert set(finished_children(home).values()) == {1}
+
+
+def finished_children(home: Home) -> Counter[tuple[str, str]]:
+    """How often each part of each run was done to its end: the training, and each candidate."""
+    client = MlflowClient(f"sqlite:///{home.mlflow_database}")
+    (experiment,) = [e for e in client.search_experiments() if e.name == "relex"]
+    return Counter(
+        (run.data.tags["mlflow.parentRunId"], run.info.run_name)
+        for run in client.search_runs([experiment.experiment_id], "attributes.status = 'FINISHED'")
+        if run.data.tags["relex.kind"] in ("training", "candidate")
+    )
