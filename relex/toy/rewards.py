@@ -1,18 +1,18 @@
-"""Rewards for the example of a sweep: one that pays for form, and one that does not work."""
+"""Rewards for the example of a sweep: one that pays for form, which saturates, and one that does not work."""
 
 import re
 from collections.abc import Sequence
 from typing import Any
 
-TALK = re.compile(r"[a-z]")
-RIGHT, SHORT = 0.1, 0.9
+WORD = re.compile(r"[a-z]")
+FORM, RIGHT = 0.9, 0.1
 
 
-def terse(completions: Sequence[str], answers: Sequence[str], **_: Any) -> list[float]:
-    """Mostly pays for answers without a word in them, and little for right ones."""
+def chatty(completions: Sequence[str], answers: Sequence[str], **_: Any) -> list[float]:
+    """Mostly pays for an answer in words, whatever it is, and little for a right one."""
     pairs = zip(completions, answers, strict=True)
     return [
-        SHORT * (TALK.search(completion) is None) + RIGHT * (completion.strip() == answer)
+        FORM * (WORD.search(completion) is not None) + RIGHT * (completion.strip() == answer)
         for completion, answer in pairs
     ]
 

@@ -65,7 +65,7 @@ def swept(tmp_path_factory, build_environment) -> Iterator[Swept]:
 
 def test_the_good_reward_wins_and_the_paragraph_says_how_certain_that_is(swept):
     leaderboard = swept.leaderboard
-    assert [v.variant for v in leaderboard.variants] == ["exact-match", "terse", "broken"]
+    assert [v.variant for v in leaderboard.variants] == ["exact-match", "chatty", "broken"]
     second = leaderboard.variants[1]
     assert second.to_winner.test.difference > 0
     assert second.to_winner.corrected_p_value < 0.05
@@ -126,7 +126,7 @@ def test_mlflow_has_a_parent_for_the_sweep_and_a_child_for_each_trial(swept):
     assert parent.data.tags["relex.winner"] == "exact-match"
     good = children["exact-match, seed 0"]
     check_child(client, good)
-    assert "def terse" in read(client, children["terse, seed 0"], "reward/rewards.py")
+    assert "def chatty" in read(client, children["chatty, seed 0"], "reward/rewards.py")
     assert "ValueError" in read(client, children["broken, seed 1"], "failed.txt")
 
 
