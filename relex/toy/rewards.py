@@ -1,4 +1,4 @@
-"""Rewards for the example of a sweep: one that pays for form, which saturates, and one that does not work."""
+"""Rewards for the example of a sweep: one that pays for form, and one that does not work."""
 
 import re
 from collections.abc import Sequence
