@@ -35,6 +35,8 @@ from tasks.progress import say, stage_progress
 from tasks.sweep import FINISHED, Ending, ending_of_message
 
 PIPELINE = "relex-pipeline/relex-pipeline"
+# A flow run that writes its log to its worker crashes at the first line after the worker is gone.
+OUTLIVES_WORKER = {"stream_output": False}
 POLL_SECONDS = 3.0
 MOST_STARTS = 3
 """A run that crashes so often in one sweep is given up."""
@@ -136,6 +138,7 @@ def _start(client: SyncPrefectClient, trial: Trial) -> FlowRun:
         flow_run_name=run_id,
         tags=[tag],
         idempotency_key=f"{trial.recipe.digest}-{len(attempts) + 1}",
+        job_variables=OUTLIVES_WORKER,
     )
     assert isinstance(started, FlowRun)
     return started

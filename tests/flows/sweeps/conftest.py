@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from relex.sweep import Trial
-from tasks.sweep_pool import is_alive_here
+from tasks.sweep_pool import OUTLIVES_WORKER, is_alive_here
 
 ROOT = Path(__file__).parents[3]
 PATIENCE_SECONDS = 500.0
@@ -55,6 +55,7 @@ class Pool:
             entrypoint=entrypoint,
             work_pool_name=self.name,
             pull_steps=[pull],
+            job_variables=OUTLIVES_WORKER,
             enforce_parameter_schema=False,
         )
 
