@@ -66,7 +66,7 @@ def _gap(nearest: VariantResult, to_nearest: ToWinner, num_compared: int, confid
     which = "the other variant" if num_compared == 1 else "the nearest of the others there"
     is_clear = to_nearest.corrected_p_value <= 1 - confidence
     certainty = "more than chance explains" if is_clear else "no more than chance explains"
-    return f"That is {gap} from {nearest.variant}, {which}, which is {certainty} ({chance})."
+    return f"That is {gap} ahead of {nearest.variant}, {which}, which is {certainty} ({chance})."
 
 
 def _not_beaten(others: Sequence[VariantResult]) -> str:
@@ -83,10 +83,11 @@ def _seeds(to_nearest: ToWinner, confidence: float) -> str:
     differences = ", ".join(f"{difference:+.3f}" for difference in to_nearest.by_seed)
     interval = to_nearest.seed_interval
     num_seeds = len(to_nearest.seeds)
-    few = f"{num_seeds} seeds are few, and " if num_seeds < FEW_SEEDS else ""
-    holds = "do" if interval.low > 0 else "do not"
+    is_ahead = interval.low > 0
+    few = f"{num_seeds} seeds are few, {'yet' if is_ahead else 'and'} " * (num_seeds < FEW_SEEDS)
+    holds = "show" if is_ahead else "do not show"
     return (
-        f"By seed the difference is {differences}: {few}alone they {holds} show that another seed "
+        f"By seed the difference is {differences}: {few}alone they {holds} that another seed "
         f"would be ahead too ({confidence:.0%} interval {interval.low:+.3f} to "
         f"{interval.high:+.3f})."
     )

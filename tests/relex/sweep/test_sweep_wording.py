@@ -22,7 +22,9 @@ def test_a_clear_winner_is_told_with_its_gap_and_its_chance(build_trial):
     words = said(*both(build_trial, "good", 0.9), *both(build_trial, "form", 0.6))
     assert words.startswith("good is best on validation, 0.900 on average over 2 seeds, and ")
     assert "(the untouched model 0.500)" in words
-    assert "from form, the other variant, which is more than chance explains (p = 0.0005;" in words
+    assert (
+        "ahead of form, the other variant, which is more than chance explains (p = 0.0005;" in words
+    )
     assert "By seed the difference is +0." in words
     assert "2 seeds are few" in words
 
@@ -48,7 +50,7 @@ def test_the_nearest_rival_on_test_is_named_and_the_comparisons_are_counted(buil
         *both(build_trial, "near", 0.8),
         *both(build_trial, "far", 0.4),
     )
-    assert "from near, the nearest of the others there" in words
+    assert "ahead of near, the nearest of the others there" in words
     assert "corrected for 2 comparisons" in words
 
 
