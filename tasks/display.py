@@ -52,3 +52,11 @@ def displayed(console: Console) -> Iterator[Display]:
             yield display
     finally:
         _current.reset(token)
+
+
+def clear_display() -> None:
+    """Take the bars of what is done off the terminal, before the next run brings its own."""
+    display = current_display()
+    if display is not None:
+        for bar in display.progress.task_ids:
+            display.progress.remove_task(bar)

@@ -141,11 +141,12 @@ class Tracker:
         with mlflow_errors(self.uri):
             self._client.log_inputs(self.parent, [DatasetInput(data, [InputTag(USE_TAG, use)])])
 
-    def finished_child(self, name: str) -> str | None:
-        """The id of the child with this name that ended well, in this attempt or an earlier one."""
+    def finished_child(self, name: str, status: str = "FINISHED") -> str | None:
+        """The id of the child with this name that ended well, in this attempt or an earlier one,
+        or of one that ended with another status."""
         query = (
             f"tags.`{PARENT_TAG}` = '{self.parent}' and tags.`{CHILD_TAG}` = '{name}' "
-            "and attributes.status = 'FINISHED'"
+            f"and attributes.status = '{status}'"
         )
         with mlflow_errors(self.uri):
             found = self._client.search_runs([self._experiment], query, max_results=1)
@@ -201,9 +202,10 @@ class Tracker:
         with mlflow_errors(self.uri):
             self._client.log_artifacts(self.parent, str(folder), name)
 
-    def log_text(self, text: str, name: str) -> None:
+    def log_text(self, text: str, name: str, run: str = "") -> None:
+        """A text file as an artifact; of the parent unless `run` says otherwise."""
         with mlflow_errors(self.uri):
-            self._client.log_text(self.parent, text, name)
+            self._client.log_text(run or self.parent, text, name)
 
     @contextmanager
     def machine_watched(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ from relex.config.load import (
     dump_recipe,
     load_recipe,
     load_run_recipe,
+    load_sweep,
     parse_recipe,
     parse_run_recipe,
 )
@@ -27,6 +28,7 @@ from relex.config.recipe import (
 from relex.config.rewards import RewardTerm
 from relex.config.search import SearchConfig
 from relex.config.selection import SelectionConfig
+from relex.config.sweep import RewardVariant, SweepConfig, TrainingVariant
 from relex.config.training import TrainingConfig
 
 __all__ = [
@@ -45,13 +47,16 @@ __all__ = [
     "PromptConfig",
     "Recipe",
     "RewardTerm",
+    "RewardVariant",
     "RunRecipe",
     "Sampling",
     "SearchConfig",
     "SelectionConfig",
     "StorageConfig",
+    "SweepConfig",
     "TrackingConfig",
     "TrainingConfig",
+    "TrainingVariant",
     "WindowConfig",
     "WindowRecipe",
     "check_recipe",
@@ -59,6 +64,7 @@ __all__ = [
     "dump_recipe",
     "load_recipe",
     "load_run_recipe",
+    "load_sweep",
     "named_benchmark",
     "parse_recipe",
     "parse_run_recipe",

@@ -8,9 +8,10 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from relex.config.recipe import Recipe, RunRecipe, WindowRecipe
+from relex.config.sweep import SweepConfig
 from relex.errors import RecipeError
 
-Checked = TypeVar("Checked", bound=RunRecipe)
+Checked = TypeVar("Checked", bound=BaseModel)
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -34,6 +35,11 @@ def load_run_recipe(path: Path) -> Recipe | WindowRecipe:
 def parse_run_recipe(text: str, where: str) -> Recipe | WindowRecipe:
     """As `parse_recipe`, but a recipe with a `window` in place of `training` is one too."""
     return check_run_recipe(_parse(text, where), where)
+
+
+def load_sweep(path: Path) -> SweepConfig:
+    """As `load_recipe`, for a sweep."""
+    return _check(SweepConfig, _read(path), str(path))
 
 
 def check_recipe(value: dict[str, Any], where: str) -> Recipe:

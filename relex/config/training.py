@@ -91,6 +91,10 @@ class TrainingConfig(Strict):
     zero_spread_fraction_alarm: float = Field(default=0.8, ge=0, le=1)
     """Warn when more than this share of groups has no spread in reward, and so teaches nothing."""
 
+    stop_after_flat_steps: int = Field(default=0, ge=0)
+    """End the run, as one that learns nothing, after so many steps in a row with more than that
+    share of such groups. 0 never does: a reward may become informative late."""
+
     @property
     def kept_steps(self) -> tuple[int, ...]:
         """The steps that the window will hold, ascending."""

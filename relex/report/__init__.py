@@ -1,5 +1,13 @@
 """What a person reads at the end of a run."""
 
+from relex.report.leaderboard import (
+    LEADERBOARD_HTML,
+    LEADERBOARD_MARKDOWN,
+    terminal_leaderboard,
+    trial_rows,
+    variant_rows,
+    write_leaderboard,
+)
 from relex.report.summary import BenchmarkResult, Link, RunSummary, TrainingStep
 from relex.report.table import candidate_rows, markdown_table, rich_table
 from relex.report.trajectory import concerns, overall_rows, tensor_table, verdict
@@ -8,6 +16,8 @@ from relex.report.write import HTML_FILE, MARKDOWN_FILE, SUMMARY_FILE, write_rep
 
 __all__ = [
     "HTML_FILE",
+    "LEADERBOARD_HTML",
+    "LEADERBOARD_MARKDOWN",
     "MARKDOWN_FILE",
     "SUMMARY_FILE",
     "BenchmarkResult",
@@ -20,7 +30,11 @@ __all__ = [
     "overall_rows",
     "rich_table",
     "tensor_table",
+    "terminal_leaderboard",
+    "trial_rows",
+    "variant_rows",
     "verdict",
+    "write_leaderboard",
     "write_report",
     "write_trajectory_pictures",
 ]

@@ -3,10 +3,11 @@
 from relex.rewards.contract import CheckedReward, Reward
 from relex.rewards.golds import check_golds, listed_golds
 from relex.rewards.preflight import check_reward_contract
-from relex.rewards.registry import build_reward, build_rewards, grader_version
+from relex.rewards.registry import BUILT_INS, build_reward, build_rewards, grader_version
 from relex.rewards.weighted_sum import weighted_sum
 
 __all__ = [
+    "BUILT_INS",
     "CheckedReward",
     "Reward",
     "build_reward",

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from statistics import fmean
 
 from relex.config.training import TrainingConfig
+from relex.errors import NoLearningError
 from relex.training.events import StepTrained
 
 NUM_RECENT_STEPS = 3
@@ -37,6 +38,29 @@ class ShareAlarm:
             f"step {step}: {100 * mean:.0f} % of {self._finding} in the last {NUM_RECENT_STEPS} "
             f"steps, {100 * self._first:.0f} % in the first one; {self._advice}"
         )
+
+
+class FlatSteps:
+    """Counts steps in a row that taught nothing, for a run that wants to end after so many."""
+
+    def __init__(self, config: TrainingConfig) -> None:
+        self._config = config
+        self._num_flat = 0
+
+    def check(self, trained: StepTrained) -> None:
+        """Raises NoLearningError at one flat step too many, unless it is the last step."""
+        limit = self._config.zero_spread_fraction_alarm
+        is_flat = trained.zero_spread_fraction > limit
+        self._num_flat = self._num_flat + 1 if is_flat else 0
+        if not is_flat or trained.step == trained.num_steps:
+            return
+        if self._num_flat == self._config.stop_after_flat_steps:
+            raise NoLearningError(
+                f"step {trained.step}: stopped, because it learns nothing: in each of the last "
+                f"{self._num_flat} steps more than {100 * limit:.0f} % of the groups had one "
+                f"reward for all completions ({100 * trained.zero_spread_fraction:.0f} % in the "
+                "last one); change the reward, or raise training.stop_after_flat_steps"
+            )
 
 
 class Alarms:

@@ -10,7 +10,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from relex.config.training import TrainingConfig
 from relex.errors import TrainingError
-from relex.training.alarms import Alarms, config_warnings
+from relex.training.alarms import Alarms, FlatSteps, config_warnings
 from relex.training.events import StepTrained, TrainingWarning, send
 from relex.training.rolling import PREFIX, mark_whole
 from relex.training.snapshots import SnapshotSpool, State
@@ -24,7 +24,7 @@ class ReportSteps(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self, config: TrainingConfig, reward_names: list[str]) -> None:
         self._config, self._reward_names = config, reward_names
-        self._alarms = Alarms(config)
+        self._alarms, self._flat_steps = Alarms(config), FlatSteps(config)
         self._last_seconds = 0.0
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
@@ -48,6 +48,7 @@ class ReportSteps(TrainerCallback):  # type: ignore[misc]
         send(trained)
         for message in self._alarms.check(trained):
             send(TrainingWarning(message=message))
+        self._flat_steps.check(trained)
 
     def _translate(self, step: int, logs: dict[str, Any], step_seconds: float) -> StepTrained:
         for name in ("loss", "grad_norm"):

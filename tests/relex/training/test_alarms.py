@@ -1,8 +1,11 @@
 from typing import Any
 
+import pytest
+
 from relex.config import TrainingConfig
+from relex.errors import NoLearningError
 from relex.training import StepTrained
-from relex.training.alarms import Alarms, ShareAlarm, config_warnings
+from relex.training.alarms import Alarms, FlatSteps, ShareAlarm, config_warnings
 
 
 def trained(step: int, **changes: Any) -> StepTrained:
@@ -76,3 +79,34 @@ def test_a_small_rate_on_bfloat16_masters_is_warned_about() -> None:
 
 def test_float32_masters_are_not_warned_about() -> None:
     assert not list(config_warnings(TrainingConfig(steps=9, learning_rate=1e-6)))
+
+
+def check_flat(fractions: list[float], stop_after_flat_steps: int, num_steps: int = 9) -> None:
+    config = TrainingConfig(
+        steps=9, learning_rate=1e-6, stop_after_flat_steps=stop_after_flat_steps
+    )
+    flat = FlatSteps(config)
+    for step, fraction in enumerate(fractions, start=1):
+        flat.check(trained(step, zero_spread_fraction=fraction, num_steps=num_steps))
+
+
+def test_a_run_ends_with_its_last_allowed_flat_step() -> None:
+    with pytest.raises(NoLearningError) as error:
+        check_flat([0.9, 0.5, 0.9, 1.0, 0.95], stop_after_flat_steps=3)
+    assert str(error.value) == (
+        "step 5: stopped, because it learns nothing: in each of the last 3 steps more than 80 % of "
+        "the groups had one reward for all completions (95 % in the last one); change the reward, "
+        "or raise training.stop_after_flat_steps"
+    )
+
+
+def test_a_step_that_teaches_something_starts_the_count_again() -> None:
+    check_flat([0.9, 0.9, 0.5, 0.9, 0.9], stop_after_flat_steps=3)
+
+
+def test_a_run_never_ends_for_that_unless_it_is_asked_to() -> None:
+    check_flat([1.0] * 9, stop_after_flat_steps=0)
+
+
+def test_a_run_that_is_at_its_end_is_not_stopped() -> None:
+    check_flat([1.0] * 3, stop_after_flat_steps=3, num_steps=3)

@@ -1,0 +1,58 @@
+"""A sweep: reward variants, each trained with the same seeds, and which of them won."""
+
+import sys
+
+if __name__ == "__main__":
+    # Prefect reads its settings when it is imported, so not before the command has set them.
+    from flows.sweep_command import main
+
+    main()
+    sys.exit()
+
+from collections.abc import Sequence
+
+from prefect import flow
+
+from flows.pipeline import relex_pipeline
+from relex.config import SweepConfig
+from relex.errors import StageError
+from relex.sweep import Leaderboard, Trial
+from tasks.display import clear_display
+from tasks.progress import say
+from tasks.sweep import FINISHED, Ending, collect, ending_of_error, missing_trials, plan
+from tasks.sweep_pool import cancel_trials, run_on_pool
+from tasks.sweep_results import build_leaderboard, publish_leaderboard
+
+
+@flow(name="reward-sweep", flow_run_name="{sweep.name}", on_cancellation=[cancel_trials])
+def reward_sweep(sweep: SweepConfig) -> Leaderboard:
+    """Train a policy on every reward with every seed, and rank the rewards by what that gave.
+
+    Each trial is a pipeline run. All are judged on the questions of the base recipe by its grader.
+    A trial that fails does not stop the others. The same sweep goes on with what is missing.
+    """
+    trials = plan(sweep)
+    missing = missing_trials(trials)
+    run = run_inline if sweep.mode == "inline" else run_on_pool
+    endings = run(missing) if missing else {}
+    leaderboard = build_leaderboard(sweep, trials, collect(trials, endings))
+    publish_leaderboard(sweep, trials, leaderboard)
+    if leaderboard.winner is None:
+        raise StageError(f"sweep {sweep.name}: {leaderboard.verdict}")
+    return leaderboard
+
+
+def run_inline(trials: Sequence[Trial]) -> dict[str, Ending]:
+    """Run the trials one after the other in this process; how each ended, by run id."""
+    endings: dict[str, Ending] = {}
+    for number, trial in enumerate(trials, start=1):
+        say(f"trial {number} of {len(trials)}: {trial.label}")
+        ending = FINISHED
+        try:
+            relex_pipeline(recipe=trial.recipe)
+        except Exception as error:
+            ending = ending_of_error(error)
+            say(f"{trial.label} {ending.status}: {ending.reason}")
+        endings[trial.recipe.run_id] = ending
+        clear_display()
+    return endings

@@ -1,0 +1,155 @@
+"""The leaderboard of a sweep: the verdict, the ranking, every trial, and the picture."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich import box
+from rich.table import Table
+
+from relex.atomic import new_folder
+from relex.report.html import report_html
+from relex.report.leaderboard_plot import sweep_picture
+from relex.report.table import CHOSEN_MARK, NOT_MEASURED, Row, markdown_table
+from relex.selection.wording import show_accuracy, show_difference
+from relex.sweep import Leaderboard, TrialResult, VariantResult
+
+LEADERBOARD_JSON = "leaderboard.json"
+LEADERBOARD_MARKDOWN = "leaderboard.md"
+LEADERBOARD_HTML = "leaderboard.html"
+SWEEP_PICTURE = "curves.png"
+WINNER, BEHIND, RANK = "winner", "behind the winner", "rank"
+
+
+def write_leaderboard(leaderboard: Leaderboard, out: Path) -> None:
+    """`leaderboard.html`, `.md` with its picture, and `.json`, in the new folder."""
+    pictures = {SWEEP_PICTURE: sweep_picture(leaderboard)} if leaderboard.winner else {}
+    text = leaderboard_markdown(leaderboard)
+    with new_folder(out) as partial:
+        for name, data in pictures.items():
+            (partial / name).write_bytes(data)
+        (partial / LEADERBOARD_MARKDOWN).write_text(text, encoding="utf-8")
+        page = report_html(leaderboard.sweep_id, text, pictures)
+        (partial / LEADERBOARD_HTML).write_text(page, encoding="utf-8")
+        stored = leaderboard.model_dump_json(indent=1)
+        (partial / LEADERBOARD_JSON).write_text(stored, encoding="utf-8")
+
+
+def variant_rows(leaderboard: Leaderboard) -> list[Row]:
+    """One row per variant, best first, its cells by column title."""
+    return [
+        _variant_row(leaderboard, rank, variant)
+        for rank, variant in enumerate(leaderboard.variants, start=1)
+    ]
+
+
+def terminal_leaderboard(leaderboard: Leaderboard) -> Table:
+    """A table for a terminal: without the differences, the winner in bold."""
+    rows = variant_rows(leaderboard)
+    titles = [title for title in rows[0] if title != BEHIND]
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for title in titles:
+        table.add_column(title, no_wrap=True)
+    for row in rows:
+        cells = [row[title] for title in titles]
+        table.add_row(*cells, style="bold green" if row[WINNER] else None)
+    return table
+
+
+def trial_rows(leaderboard: Leaderboard) -> list[Row]:
+    """One row per trial, in the order of the ranking."""
+    return [
+        _trial_row(leaderboard, trial)
+        for variant in leaderboard.variants
+        for trial in leaderboard.trials_of(variant.variant)
+    ]
+
+
+def leaderboard_markdown(leaderboard: Leaderboard) -> str:
+    """The verdict first, then the numbers, then how they were made."""
+    picture = f"![Accuracy over the optimizer step, by reward]({SWEEP_PICTURE})"
+    parts = [
+        f"# {leaderboard.sweep_id}",
+        f"**{leaderboard.verdict}**",
+        markdown_table(variant_rows(leaderboard)),
+        *([picture] if leaderboard.winner else []),
+        "## Trials",
+        markdown_table(trial_rows(leaderboard)),
+        *_reasons(leaderboard.trials),
+        "## How it was judged",
+        _how(leaderboard),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _variant_row(leaderboard: Leaderboard, rank: int, variant: VariantResult) -> Row:
+    is_winner = leaderboard.winner == variant
+    row = {
+        RANK: str(rank) if variant.num_finished else NOT_MEASURED,
+        "reward": variant.variant,
+        "trials": f"{variant.num_finished} of {variant.num_trials}",
+        "validation": _with_spread(variant.validation_accuracy, variant.validation_spread),
+        f"test ({leaderboard.benchmark})": NOT_MEASURED,
+        BEHIND: NOT_MEASURED,
+        "p": NOT_MEASURED,
+        WINNER: CHOSEN_MARK if is_winner else "",
+    }
+    if variant.test_interval is not None:
+        accuracy = variant.test_accuracies[leaderboard.benchmark]
+        row[f"test ({leaderboard.benchmark})"] = show_accuracy(accuracy, variant.test_interval)
+    if variant.to_winner is not None:
+        row[BEHIND] = show_difference(variant.to_winner.test)
+        row["p"] = f"{variant.to_winner.corrected_p_value:.2g}"
+    others = {
+        f"test ({name})": _with_spread(variant.test_accuracies.get(name), None)
+        for name in leaderboard.other_benchmarks
+    }
+    return row | others
+
+
+def _with_spread(mean: float | None, spread: float | None) -> str:
+    """`0.905 ± 0.012`; the second is the standard deviation between seeds."""
+    if mean is None:
+        return NOT_MEASURED
+    return f"{mean:.3f}" if spread is None else f"{mean:.3f} ± {spread:.3f}"
+
+
+def _trial_row(leaderboard: Leaderboard, trial: TrialResult) -> Row:
+    measures = trial.measures
+    cells = [NOT_MEASURED] * 4
+    if measures is not None:
+        cells = [
+            measures.chosen.label,
+            f"{measures.validation_accuracy:.3f}",
+            f"{measures.last_observed_accuracy:.3f}",
+            f"{measures.test_accuracies[leaderboard.benchmark]:.3f}",
+        ]
+    titles = ("chosen", "validation", "last step", f"test ({leaderboard.benchmark})")
+    return {
+        "trial": trial.label,
+        "run": trial.run_id,
+        "ended": trial.status,
+        **dict(zip(titles, cells, strict=True)),
+    }
+
+
+def _reasons(trials: Sequence[TrialResult]) -> list[str]:
+    """Why trials have no numbers, one line each."""
+    lines = [f"- {trial.label} {trial.status}: {trial.reason}" for trial in trials if trial.reason]
+    return ["\n".join(lines)] if lines else []
+
+
+def _how(leaderboard: Leaderboard) -> str:
+    return (
+        "Every trial answered the same validation and test questions and was graded by "
+        f"`{leaderboard.grader}`, whatever it was paid for in training. Variants are ranked by "
+        "validation accuracy, the mean over their seeds of the candidate that each run chose "
+        "(± is the standard deviation between seeds); a variant with unfinished trials stands "
+        "behind those without. The test questions played no part in that: on the "
+        f"{leaderboard.num_questions} of {leaderboard.benchmark}, with "
+        f"{leaderboard.samples_per_question} answers each, the winner is compared with every "
+        "other variant, question by question, over the seeds that both have. `behind the winner` "
+        f"is that difference with its {leaderboard.confidence:.0%} bootstrap interval, `p` the "
+        "chance of so large a one between equals (sign-flip test over the questions), corrected "
+        "for all comparisons (Holm). It is about these checkpoints; what another seed would "
+        "give, only the spread between seeds can tell."
+    )

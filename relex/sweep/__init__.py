@@ -1,0 +1,33 @@
+"""Sweeps over rewards: their trials, and the ranking of what these give."""
+
+from relex.sweep.code import RewardCode, reward_code
+from relex.sweep.leaderboard import (
+    CurvePoint,
+    Leaderboard,
+    Status,
+    ToWinner,
+    TrialMeasures,
+    TrialResult,
+    VariantResult,
+)
+from relex.sweep.ranking import Statistics, rank
+from relex.sweep.trials import Trial, build_trials, sweep_id
+from relex.sweep.wording import verdict
+
+__all__ = [
+    "CurvePoint",
+    "Leaderboard",
+    "RewardCode",
+    "Statistics",
+    "Status",
+    "ToWinner",
+    "Trial",
+    "TrialMeasures",
+    "TrialResult",
+    "VariantResult",
+    "build_trials",
+    "rank",
+    "reward_code",
+    "sweep_id",
+    "verdict",
+]

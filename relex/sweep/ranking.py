@@ -1,0 +1,157 @@
+"""Which variant is best, and whether chance explains it.
+
+Variants are ranked by validation accuracy: the mean over their seeds, of the candidate that each
+run chose. The test questions, which neither a run's choice nor this ranking has seen, then tell by
+how much the winner is ahead and how certain that is. Ranking by the test questions would use up
+what makes them worth quoting. A variant whose trials did not all finish stands behind those whose
+did: what is left of a variant that often breaks is no fair sample of it.
+
+Two questions are kept apart. Are these checkpoints better? The paired test over the questions, all
+seeds and samples of a question taken together, corrected for the number of variants (Holm). Would
+another seed say the same? The spread of the differences between seeds: few seeds tell little, and
+Student's interval says how little.
+
+Q questions, K samples per question, S seeds.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from relex.config import SelectionConfig
+from relex.selection import Interval, PairedTest, bootstrap_interval, holm, paired_test
+from relex.sweep.leaderboard import ToWinner, TrialMeasures, TrialResult, VariantResult
+
+TestAnswers = Mapping[str, npt.NDArray[np.bool_]]
+"""Graded answers `correct_QK` to the headline test questions by run id, for every trial that
+finished; rows are the same questions in the same order."""
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """How intervals and tests are made: those of the base recipe."""
+
+    config: SelectionConfig
+    seed: int
+
+
+def rank(
+    trials: Sequence[TrialResult], answers: TestAnswers, how: Statistics
+) -> list[VariantResult]:
+    """The variants, best first; those without a finished trial last, in the order of the sweep."""
+    by_variant: dict[str, list[TrialResult]] = {}
+    for trial in trials:
+        by_variant.setdefault(trial.variant, []).append(trial)
+    groups = sorted(by_variant.values(), key=_rank_key)
+    winner, *others = groups
+    tests = [_test_seeds(winner, other, answers, how) for other in others]
+    compared = [paired for _, paired in tests if paired is not None]
+    corrected = iter(holm([paired.p_value for paired in compared]))
+    results = [_result(winner, None, answers, how)]
+    for other, (seeds, paired) in zip(others, tests, strict=True):
+        to_winner = None
+        if paired is not None:
+            differences = _by_seed(winner, other, seeds, answers)
+            to_winner = ToWinner(
+                seeds=seeds,
+                test=paired,
+                corrected_p_value=next(corrected),
+                by_seed=differences,
+                seed_interval=seed_interval(differences, how.config.confidence),
+            )
+        results.append(_result(other, to_winner, answers, how))
+    return results
+
+
+def seed_interval(differences: Sequence[float], confidence: float) -> Interval | None:
+    """Student's interval of the mean of one value per seed; None for fewer than two."""
+    num_seeds = len(differences)
+    if num_seeds < 2:
+        return None
+    error = stdev(differences) / num_seeds**0.5
+    reach = float(stats.t.ppf((1 + confidence) / 2, num_seeds - 1)) * error
+    mean = fmean(differences)
+    return Interval(low=mean - reach, high=mean + reach)
+
+
+def _rank_key(trials: Sequence[TrialResult]) -> tuple[bool, bool, float]:
+    finished = _finished(trials)
+    if not finished:
+        return (True, True, 0.0)
+    accuracy = fmean(measures.validation_accuracy for measures in finished.values())
+    return (False, len(finished) < len(trials), -accuracy)
+
+
+def _finished(trials: Sequence[TrialResult]) -> dict[int, TrialMeasures]:
+    """Measures by seed."""
+    return {trial.seed: trial.measures for trial in trials if trial.measures is not None}
+
+
+def _joined(
+    trials: Sequence[TrialResult], seeds: Sequence[int], answers: TestAnswers
+) -> npt.NDArray[np.bool_]:
+    """Answers with all `seeds`, side by side: Q x (S K)."""
+    by_seed = {trial.seed: answers[trial.run_id] for trial in trials if trial.measures}
+    return np.concatenate([by_seed[seed] for seed in seeds], axis=1)
+
+
+def _test_seeds(
+    winner: Sequence[TrialResult],
+    other: Sequence[TrialResult],
+    answers: TestAnswers,
+    how: Statistics,
+) -> tuple[tuple[int, ...], PairedTest | None]:
+    """Seeds with which both finished, and the test over them; None without any."""
+    seeds = tuple(seed for seed in _finished(winner) if seed in _finished(other))
+    if not seeds:
+        return (), None
+    pair = (_joined(winner, seeds, answers), _joined(other, seeds, answers))
+    return seeds, paired_test(*pair, how.config, how.seed)
+
+
+def _by_seed(
+    winner: Sequence[TrialResult],
+    other: Sequence[TrialResult],
+    seeds: Sequence[int],
+    answers: TestAnswers,
+) -> tuple[float, ...]:
+    def accuracy(trials: Sequence[TrialResult], seed: int) -> float:
+        return float(_joined(trials, [seed], answers).mean())
+
+    return tuple(accuracy(winner, seed) - accuracy(other, seed) for seed in seeds)
+
+
+def _result(
+    trials: Sequence[TrialResult],
+    to_winner: ToWinner | None,
+    answers: TestAnswers,
+    how: Statistics,
+) -> VariantResult:
+    finished = _finished(trials)
+    measures = list(finished.values())
+    validation = [each.validation_accuracy for each in measures]
+    names = list(measures[0].test_accuracies) if measures else []
+    tests = {name: [each.test_accuracies[name] for each in measures] for name in names}
+    joined_QK = _joined(trials, list(finished), answers) if finished else None
+    return VariantResult(
+        variant=trials[0].variant,
+        reward=trials[0].reward,
+        num_trials=len(trials),
+        num_finished=len(measures),
+        validation_accuracy=fmean(validation) if validation else None,
+        validation_spread=_spread(validation),
+        test_accuracies={name: fmean(values) for name, values in tests.items()},
+        test_interval=(
+            None if joined_QK is None else bootstrap_interval(joined_QK, how.config, how.seed)
+        ),
+        test_spread=_spread(tests[names[0]]) if names else None,
+        to_winner=to_winner,
+    )
+
+
+def _spread(values: Sequence[float]) -> float | None:
+    return stdev(values) if len(values) > 1 else None

@@ -1,0 +1,191 @@
+"""The example sweep for real: inline from a shell, and on a pool whose worker is killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+from prefect.client.schemas.actions import WorkPoolUpdate
+
+from relex.home import Home
+from relex.report import RunSummary
+from relex.sweep import Leaderboard
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[3]
+SWEEP = ROOT / "deployments" / "sweeps" / "toy-sweep.yaml"
+
+
+def command() -> list[str]:
+    return [sys.executable, "-u", "-m", "flows.sweep", str(SWEEP)]
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A sweep that has ended."""
+
+    home: Home
+    output: str
+
+    @property
+    def leaderboard(self) -> Leaderboard:
+        (path,) = self.home.s3.glob("relex/sweeps/*/leaderboard.json")
+        return Leaderboard.model_validate_json(path.read_bytes())
+
+    @property
+    def runs(self) -> dict[str, Path]:
+        return {path.name: path for path in (self.home.s3 / "relex" / "runs").iterdir()}
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory, build_environment) -> Iterator[Swept]:
+    """Killed with its second trial begun, and started again."""
+    home = Home(tmp_path_factory.mktemp("swept"))
+    environment = build_environment(home.root)
+    with subprocess.Popen(
+        command(), cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE
+    ) as process:
+        for line in process.stdout:
+            if "trial 2 of 6" in line:
+                os.kill(process.pid, signal.SIGKILL)
+    again = subprocess.run(command(), cwd=ROOT, env=environment, text=True, capture_output=True)
+    assert again.returncode == 0, again.stdout + again.stderr
+    yield Swept(home, again.stdout)
+
+
+def test_the_good_reward_wins_and_the_paragraph_says_how_certain_that_is(swept):
+    leaderboard = swept.leaderboard
+    assert [v.variant for v in leaderboard.variants] == ["exact-match", "chatty", "broken"]
+    second = leaderboard.variants[1]
+    assert second.to_winner.test.difference > 0
+    assert second.to_winner.corrected_p_value < 0.05
+    assert second.to_winner.seeds == (0, 1)
+    assert "exact-match is best on validation" in leaderboard.verdict
+    assert "more than chance explains (p = 0.0" in leaderboard.verdict
+    assert " ".join(leaderboard.verdict.split()) in " ".join(swept.output.split())
+
+
+def test_the_broken_reward_is_reported_and_not_fatal(swept):
+    broken = swept.leaderboard.trials_of("broken")
+    assert [trial.status for trial in broken] == ["failed", "failed"]
+    assert broken[0].reason.startswith("reward relex_toy_rewards_broken: raised ValueError: ")
+    assert "broken: 2 of 2 trials failed (reward relex_toy_rewards_broken" in swept.output
+
+
+def test_the_trial_that_was_finished_before_the_kill_was_not_run_again(swept):
+    assert "1 of 6 trials are finished already" in swept.output
+    assert "trial 1 of 5: exact-match, seed 1" in swept.output
+
+
+def test_the_numbers_are_those_of_the_runs(swept):
+    for trial in swept.leaderboard.trials:
+        if trial.measures is None:
+            continue
+        path = swept.runs[trial.run_id] / "report" / "summary.json"
+        summary = RunSummary.model_validate_json(path.read_bytes())
+        decision = summary.decision
+        assert trial.measures.chosen == decision.chosen
+        assert trial.measures.validation_accuracy == decision.result(decision.chosen).accuracy
+        tested = summary.benchmark_result("toy", decision.chosen)
+        assert trial.measures.test_accuracies == {"toy": tested.accuracy}
+
+
+def test_all_trials_answered_the_same_questions(swept):
+    asked = set()
+    for trial in swept.leaderboard.trials:
+        if trial.measures is not None:
+            key = trial.measures.chosen.key
+            path = swept.runs[trial.run_id] / "scores" / "toy" / key / "manifest.json"
+            inputs = json.loads(path.read_bytes())["inputs"]
+            asked.add((inputs["problems"], inputs["grader"]))
+    assert len(asked) == 1
+
+
+def test_mlflow_has_a_parent_for_the_sweep_and_a_child_for_each_trial(swept):
+    client = MlflowClient(f"sqlite:///{swept.home.mlflow_database}")
+    (experiment,) = [e for e in client.search_experiments() if e.name == "relex"]
+    runs = client.search_runs([experiment.experiment_id])
+    (parent,) = [run for run in runs if run.data.tags["relex.kind"] == "sweep"]
+    children = {
+        run.info.run_name: run
+        for run in runs
+        if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
+    }
+    assert sorted(children) == sorted(trial.label for trial in swept.leaderboard.trials)
+    assert {run.info.status for run in children.values()} == {"FINISHED", "FAILED"}
+    assert parent.data.tags["relex.winner"] == "exact-match"
+    good = children["exact-match, seed 0"]
+    check_child(client, good)
+    assert "def chatty" in read(client, children["chatty, seed 0"], "reward/rewards.py")
+    assert "ValueError" in read(client, children["broken, seed 1"], "failed.txt")
+
+
+def check_child(client: MlflowClient, run: Run) -> None:
+    assert run.data.params["variant"] == "exact-match"
+    assert run.data.params["seed"] == "0"
+    assert "class ExactMatch" in read(client, run, "reward/exact_match.py")
+    curve = client.get_metric_history(run.info.run_id, "accuracy/validation")
+    assert sorted(point.step for point in curve) == [0, 4, 8, 12, 16, 24]
+
+
+def read(client: MlflowClient, run: Run, path: str) -> str:
+    return Path(client.download_artifacts(run.info.run_id, path)).read_text()
+
+
+def smaller(sweep: Path) -> dict:
+    """The same sweep for a pool, with less of everything."""
+    value = yaml.safe_load(sweep.read_text())
+    base = value["base"]
+    base["training"] |= {"steps": 5, "checkpoint_every_steps": 2}
+    base["extrapolation"] = {"targets": [8]}
+    base["evaluation"] |= {"samples_per_question": 4, "observed_steps": []}
+    base["problems"]["validation"]["limit"] = base["problems"]["test"][0]["source"]["limit"] = 50
+    return value | {"mode": "pool"}
+
+
+def test_on_a_pool_whose_worker_is_killed_every_trial_is_accounted_for_and_none_runs_twice(pool):
+    pool.client.update_work_pool(pool.name, WorkPoolUpdate(concurrency_limit=2))
+    pool.deploy("relex-pipeline", ROOT, "flows/pipeline.py:relex_pipeline")
+    pool.deploy("reward-sweep", ROOT, "flows/sweep.py:reward_sweep")
+    home = Home(pool.folder / "home")
+    parent = pool.start_sweep(smaller(SWEEP))
+    # The worker, and the trial that is training, as when the machine runs out of memory.
+    pool.wait_for(lambda: list(home.s3.glob("relex/runs/*/window/steps/step_000003.safetensors")))
+    os.kill(pool.worker.pid, signal.SIGKILL)
+    pool.worker.wait()
+    (killed,) = [run for run in pool.runs_of("relex-pipeline") if run.state_name == "Running"]
+    pool.kill_process_of(killed.id)
+    pool.worker = pool.start_worker()
+    pool.wait_for(lambda: pool.state(parent) in ("Completed", "Failed", "Crashed"))
+    assert pool.state(parent) == "Completed"
+
+    leaderboard = Swept(home, "").leaderboard
+    assert Counter(trial.status for trial in leaderboard.trials) == {"finished": 4, "failed": 2}
+    assert leaderboard.variants[2].variant == "broken"
+    states = Counter((run.name, run.state_name) for run in pool.runs_of("relex-pipeline"))
+    expected = Counter({(killed.name, "Crashed"): 1})
+    for trial in leaderboard.trials:
+        expected[trial.run_id, "Completed" if trial.status == "finished" else "Failed"] += 1
+    assert states == expected
+    assert set(finished_children(home).values()) == {1}
+
+
+def finished_children(home: Home) -> Counter[tuple[str, str]]:
+    """How often each part of each run was done to its end: the training, and each candidate."""
+    client = MlflowClient(f"sqlite:///{home.mlflow_database}")
+    (experiment,) = [e for e in client.search_experiments() if e.name == "relex"]
+    return Counter(
+        (run.data.tags["mlflow.parentRunId"], run.info.run_name)
+        for run in client.search_runs([experiment.experiment_id], "attributes.status = 'FINISHED'")
+        if run.data.tags["relex.kind"] in ("training", "candidate")
+    )
