@@ -6,7 +6,7 @@ from pathlib import Path
 from prefect import flow
 from prefect.runtime import flow_run
 
-PATIENCE_SECONDS = 300.0
+PATIENCE_SECONDS = 900.0
 
 
 @flow
