@@ -56,8 +56,8 @@ def challenge(registry: Registry, contest: Contest) -> str:
     champion = registry.at_alias(challenger.model, CHAMPION)
     if champion is not None and champion.number == challenger.number:
         return champion.tags.get(DECISION_TAG, f"{_opened(champion)} is the champion.")
-    registry.point(CHALLENGER, challenger)
     while True:
+        registry.point(CHALLENGER, challenger)
         outcome = _contest(contest, champion)
         registry.tag(challenger, {DECISION_TAG: outcome.reason})
         newest = registry.at_alias(challenger.model, CHAMPION)

@@ -50,6 +50,7 @@ def fetch(publisher, monkeypatch, capsys) -> Callable[..., tuple[int, str]]:
     def run(address: str, out: Path, tracking: str = publisher.tracking) -> tuple[int, str]:
         arguments = ["relex-fetch", address, "--out", str(out), "--tracking", tracking]
         monkeypatch.setattr(sys, "argv", arguments)
+        capsys.readouterr()
         try:
             main()
             code = 0
