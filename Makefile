@@ -1,6 +1,6 @@
 # Every target sets up what it needs: `make demo` and `make test` work on a fresh clone.
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test test-fast lint format ui bench clean
+.PHONY: help install demo up down ui test test-fast lint format bench study clean
 PYTHON := .venv/bin/python
 STAMP := .venv/.installed
 RECIPE ?= deployments/recipes/toy.yaml
@@ -43,6 +43,12 @@ bench: $(STAMP)  ## Speed, bytes and memory of engine and window beside referenc
 	@PYTHONPATH=. $(PYTHON) tests/bench/bench_precision.py
 	@PYTHONPATH=. $(PYTHON) tests/bench/bench_codec.py .relex/bench/window
 	@PYTHONPATH=. $(PYTHON) tests/bench/bench_engine.py
+	@PYTHONPATH=. $(PYTHON) tests/bench/bench_search.py
+	@PYTHONPATH=. $(PYTHON) tests/bench/bench_candidates.py
+	@PYTHONPATH=. $(PYTHON) tests/bench/bench_orchestration.py
+
+study: $(STAMP)  ## The study of the choice: 30 runs, about two hours; goes on where it was stopped
+	@PYTHONPATH=. OMP_NUM_THREADS=1 $(PYTHON) tests/bench/study/study.py --out docs
 
 format: $(STAMP)  ## Format and fix
 	.venv/bin/ruff format .
