@@ -1,0 +1,123 @@
+"""A newcomer's walk through the README: up, a form, two runs, their comparison, the champion."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import FlowRun
+from transformers import AutoModelForCausalLM
+
+from relex.home import Home
+from relex.storage.embedded import free_port
+from tasks.background import Background
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+ROOT = Path(__file__).parents[2]
+PAGE_MILLISECONDS = 60_000
+WAIT_SECONDS = 800.0
+# The toy, small: it is the way that is walked here, not where it leads.
+SMALL: dict[str, Any] = {
+    "training": {"prompts_per_step": 16, "completions_per_prompt": 8},
+    "problems": {
+        "validation": {"kind": "toy", "split": "validation", "limit": 20},
+        "test": [{"name": "toy", "source": {"kind": "toy", "split": "test", "limit": 20}}],
+    },
+    "evaluation": {"engine": "transformers", "samples_per_question": 4},
+}
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Home:
+    return Home(tmp_path_factory.mktemp("walk") / "home")
+
+
+@pytest.fixture(scope="module")
+def ports() -> dict[str, int]:
+    return {server: free_port() for server in ("prefect", "mlflow", "s3")}
+
+
+@pytest.fixture(scope="module")
+def command(home, ports) -> Iterator[Command]:
+    """`python -m ARGUMENTS` in the clone, as the README has it."""
+    own = {f"RELEX_{server.upper()}_PORT": str(port) for server, port in ports.items()}
+    own |= {"RELEX_HOME": str(home.root), "CUDA_VISIBLE_DEVICES": ""}
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", *arguments],
+            cwd=ROOT,
+            env={**os.environ, **own},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    yield run
+    Background(home).stop()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    opened = browser.new_page(viewport={"width": 1400, "height": 1000})
+    opened.set_default_timeout(PAGE_MILLISECONDS)
+    yield opened
+    opened.close()
+
+
+def test_a_newcomer_gets_from_make_up_to_the_champion(command, home, ports, page, tmp_path):
+    told = command("flows.service", "up").stdout
+    prefect, mlflow = (f"http://127.0.0.1:{ports[name]}" for name in ("prefect", "mlflow"))
+    assert prefect in told
+    assert mlflow in told
+
+    page.goto(f"{prefect}/deployments")
+    for name in ("relex-pipeline", "relex-extrapolate", "reward-sweep", "champion-check"):
+        page.get_by_role("link", name=name, exact=True).first.wait_for()
+    page.get_by_role("link", name="relex-pipeline", exact=True).last.click()
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_text("Custom run").click()
+    page.get_by_text("learning_rate (Optional)").wait_for()
+
+    with SyncPrefectClient(f"{prefect}/api") as client:
+        runs = [start(client, rate) for rate in (1e-5, 1e-4)]
+        ended = [wait_until_ended(client, run) for run in runs]
+    assert [run.state_name for run in ended] == ["Completed", "Completed"], ended
+
+    page.goto(mlflow)
+    page.get_by_text("relex", exact=True).first.click()
+    for rate in ("1e-5", "1e-4"):
+        page.get_by_text(f"exact_match lr {rate} seed 0 (toy)").first.wait_for()
+
+    command("flows.fetch", "models:/toy@champion", "--out", str(tmp_path / "champion"))
+    AutoModelForCausalLM.from_pretrained(tmp_path / "champion")
+    command("flows.service", "down")
+
+
+def start(client: SyncPrefectClient, learning_rate: float) -> FlowRun:
+    deployment = client.read_deployment_by_name("relex-pipeline/relex-pipeline")
+    parameters = {
+        "learning_rate": learning_rate,
+        "steps": 4,
+        "targets": [6, 8],
+        "observed_steps": [2],
+        "overrides": SMALL,
+    }
+    return client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
+
+
+def wait_until_ended(client: SyncPrefectClient, run: FlowRun) -> FlowRun:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not (found := client.read_flow_run(run.id)).state.is_final():
+        assert time.monotonic() < deadline, found.state
+        time.sleep(1)
+    return found
