@@ -2,6 +2,8 @@
 
 import re
 
+import numpy as np
+
 from relex.config import Recipe, RewardTerm, RunRecipe, WindowRecipe
 
 Param = str | int | float
@@ -12,7 +14,7 @@ def run_title(recipe: Recipe | WindowRecipe) -> str:
     in the legends of its charts. Without training, the window in place of reward and rate."""
     if isinstance(recipe, WindowRecipe):
         return f"{recipe.window.uri} seed {recipe.seed} ({recipe.name})"
-    rate = f"{recipe.training.learning_rate:g}".replace("e-0", "e-")
+    rate = np.format_float_scientific(recipe.training.learning_rate, trim="-", exp_digits=1)
     return f"{reward_title(recipe.rewards)} lr {rate} seed {recipe.seed} ({recipe.name})"
 
 

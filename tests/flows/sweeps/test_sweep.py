@@ -117,7 +117,7 @@ def test_mlflow_has_a_parent_for_the_sweep_and_a_child_for_each_trial(swept):
     runs = client.search_runs([experiment.experiment_id])
     (parent,) = [run for run in runs if run.data.tags["relex.kind"] == "sweep"]
     children = {
-        run.info.run_name: run
+        run.data.tags["relex.child"]: run
         for run in runs
         if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
     }
