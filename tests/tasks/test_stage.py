@@ -3,10 +3,12 @@
 import json
 import logging
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from prefect.settings import PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW, temporary_settings
 
 from relex.children import Child
 from relex.config import Recipe, check_recipe
@@ -18,6 +20,13 @@ from tasks.stage import stage
 
 SLEEPS = "import time; time.sleep(600)"
 LOGGER = logging.getLogger("prefect.task_runs")
+
+
+@pytest.fixture(autouse=True)
+def outside_of_flows() -> Iterator[None]:
+    """Another test may have let Prefect send its logs to a server, which wants a flow run."""
+    with temporary_settings({PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW: "ignore"}):
+        yield
 
 
 def recipe(**limits: float) -> Recipe:
