@@ -48,7 +48,7 @@ bench: $(STAMP)  ## Speed, bytes and memory of engine and window beside referenc
 	@PYTHONPATH=. $(PYTHON) tests/bench/bench_orchestration.py
 
 study: $(STAMP)  ## The study of the choice: 30 runs, about two hours; goes on where it was stopped
-	@PYTHONPATH=. OMP_NUM_THREADS=1 $(PYTHON) tests/bench/study/study.py --out docs
+	@PYTHONPATH=. OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(PYTHON) tests/bench/study/study.py --out docs
 
 format: $(STAMP)  ## Format and fix
 	.venv/bin/ruff format .
