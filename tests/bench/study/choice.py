@@ -21,6 +21,7 @@ from tasks.search import forecasts_badly
 
 LAST = Candidate(kind="observed", step=WINDOW_STEPS)
 EARLIER = [Candidate(kind="observed", step=step) for step in (10, 20)]
+NUM_RESAMPLES = 2000
 CLEAR = 1.645
 """Standard errors that make a difference clear at 95 % on one side."""
 
@@ -74,7 +75,7 @@ def choose(run: Trajectory, mode: str, num_samples: int, draw: int) -> Choice:
         listed = [BASE, *EARLIER, LAST, *grid()]
         found = {each: answers.graded(each, answers.num_questions) for each in listed}
     measured = [Measured(candidate, graded.correct_QK) for candidate, graded in found.items()]
-    decision = decide(measured, SelectionConfig(), seed=draw)
+    decision = decide(measured, SelectionConfig(num_resamples=NUM_RESAMPLES), seed=draw)
     num_answers = sum(graded.correct_QK.size for graded in found.values())
     return _choice(run, decision, mode, num_samples, draw, num_answers)
 

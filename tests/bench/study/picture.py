@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from choice import LAST, Choice, grid
 from matplotlib.axes import Axes
 from train import TASKS
-from trajectory import CONTINUED_STEPS, WINDOW_STEPS, Trajectory
+from trajectory import CONTINUED_STEPS, WINDOW_STEPS, Trajectory, show_rate
 
 from relex.candidates import Candidate
 from relex.report import style
@@ -43,7 +43,9 @@ def _frame(axes: Axes, task: str, rate: float, *, is_first: bool, is_last: bool)
     style.plain_axes(
         axes, "optimizer step" if is_last else "", f"{task}\ntest accuracy" if is_first else ""
     )
-    axes.set_title(f"learning rate {rate:g}", fontsize=style.TEXT_POINTS, color=style.BLACK)
+    axes.set_title(
+        f"learning rate {show_rate(rate)}", fontsize=style.TEXT_POINTS, color=style.BLACK
+    )
     axes.set_xscale("log")
     axes.set_xlim(5, 330)
     axes.set_xticks(TICKS, [str(tick) for tick in TICKS])

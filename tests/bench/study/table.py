@@ -13,7 +13,9 @@ from summary import (
     steps_to_reach,
     summarise,
 )
-from trajectory import WINDOW_STEPS, Trajectory
+from trajectory import WINDOW_STEPS, Trajectory, show_rate
+
+from tasks.search import LEAST_SKILL
 
 Choices = Mapping[str, Sequence[Choice]]
 NUM_FIXED = 4
@@ -60,7 +62,7 @@ def _rates_table(results: Mapping[str, RunResult], choices: Choices) -> str:
         rows.append(
             [
                 task,
-                f"{rate:g}",
+                show_rate(rate),
                 _mean([result.last_observed for result in group]),
                 _mean(auto),
                 _mean(listed),
@@ -151,7 +153,7 @@ def _saved_table(
             for name in names
         ]
         end = results[names[0]].continued_steps
-        rows.append([task, f"{rate:g}", *_saved(reached, end)])
+        rows.append([task, show_rate(rate), *_saved(reached, end)])
     head = ("toy", "rate", "real steps to the chosen accuracy, by seed", "saved, mean [95 %]")
     return _table(head, rows) + (
         f"\nThe step at which real training first has the chosen one's test accuracy (median over "
@@ -182,10 +184,34 @@ def _signals_table(results: Sequence[RunResult]) -> str:
         ]
         for signal in SIGNALS
     ]
-    return _table(["of the window", *tasks], rows) + (
-        "\nSpearman's rank correlation over the runs between a number of the fit and what the best "
-        "target adds to step 30, with a 95 % bootstrap interval over the runs.\n"
+    return (
+        _table(["of the window", *tasks], rows)
+        + (
+            "\nSpearman's rank correlation over the runs between a number of the fit and what the best "
+            "target adds to step 30, with a 95 % bootstrap interval over the runs. Most of it is the "
+            "learning rate, which moves both; runs of one rate differ little here.\n"
+        )
+        + _skill_sentence(results)
     )
+
+
+def _skill_sentence(results: Sequence[RunResult]) -> str:
+    """Which number also tells where zero is."""
+    bad = [result for result in results if result.forecast_skill < LEAST_SKILL]
+    good = [result for result in results if result.forecast_skill >= LEAST_SKILL]
+    if not bad or not good:
+        return ""
+    return (
+        f"\nForecast skill also says where zero is: below {LEAST_SKILL} ({len(bad)} runs) the best "
+        f"target adds {_points(bad)} points, above it ({len(good)} runs) {_points(good)}. Explained "
+        f"fraction ({min(r.explained_fraction for r in results):.2f} or more) and R2 "
+        f"({min(r.r2 for r in results):.3f} or more) are high in all of them.\n"
+    )
+
+
+def _points(results: Sequence[RunResult]) -> str:
+    gains = [100 * result.gain for result in results]
+    return f"{min(gains):.1f} to {max(gains):.1f}"
 
 
 def _groups(results: Mapping[str, RunResult]) -> dict[tuple[str, float], list[str]]:

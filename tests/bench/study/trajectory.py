@@ -38,6 +38,11 @@ CONTINUED_STEPS = {1e-5: 75, 3e-5: 50, 1e-4: 40}
 IGNORED_LABEL = -100
 
 
+def show_rate(rate: float) -> str:
+    """`1e-4`, which Python writes as 0.0001."""
+    return np.format_float_scientific(rate, trim="-", exp_digits=1)
+
+
 @dataclass(frozen=True)
 class Setting:
     """What tells one run of the study from the others."""
