@@ -89,7 +89,7 @@ def _write_csv(path: Path, results: dict[str, RunResult], choices: dict[str, lis
 
 
 def _short(value: object) -> object:
-    return f"{value:.4g}" if isinstance(value, float) else value
+    return f"{value:.6g}" if isinstance(value, float) else value
 
 
 if __name__ == "__main__":

@@ -36,6 +36,13 @@ questions, {draws} times per run with new samples.
 """
 
 
+SIGNALS_NOTE = """
+Spearman's rank correlation over the runs between a number of the fit and what the best target adds
+to step 30, with a 95 % bootstrap interval over the runs. Most of it is the learning rate, which
+moves both; runs of one rate differ little here.
+"""
+
+
 def study_page(
     runs: Sequence[Trajectory], results: Mapping[str, RunResult], choices: Choices
 ) -> str:
@@ -184,15 +191,8 @@ def _signals_table(results: Sequence[RunResult]) -> str:
         ]
         for signal in SIGNALS
     ]
-    return (
-        _table(["of the window", *tasks], rows)
-        + (
-            "\nSpearman's rank correlation over the runs between a number of the fit and what the best "
-            "target adds to step 30, with a 95 % bootstrap interval over the runs. Most of it is the "
-            "learning rate, which moves both; runs of one rate differ little here.\n"
-        )
-        + _skill_sentence(results)
-    )
+    table = _table(["of the window", *tasks], rows)
+    return table + SIGNALS_NOTE + _skill_sentence(results)
 
 
 def _skill_sentence(results: Sequence[RunResult]) -> str:
@@ -203,8 +203,8 @@ def _skill_sentence(results: Sequence[RunResult]) -> str:
         return ""
     return (
         f"\nForecast skill also says where zero is: below {LEAST_SKILL} ({len(bad)} runs) the best "
-        f"target adds {_points(bad)} points, above it ({len(good)} runs) {_points(good)}. Explained "
-        f"fraction ({min(r.explained_fraction for r in results):.2f} or more) and R2 "
+        f"target adds {_points(bad)} points, above it ({len(good)} runs) {_points(good)}. "
+        f"Explained fraction ({min(r.explained_fraction for r in results):.2f} or more) and R2 "
         f"({min(r.r2 for r in results):.3f} or more) are high in all of them.\n"
     )
 
