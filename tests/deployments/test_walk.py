@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
+from mlflow.tracking import MlflowClient
 from playwright.sync_api import Browser, Page
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
@@ -83,28 +85,27 @@ def test_a_newcomer_gets_from_make_up_to_the_champion(command, home, ports, page
     page.goto(f"{prefect}/deployments")
     for name in ("relex-pipeline", "relex-extrapolate", "reward-sweep", "champion-check"):
         page.get_by_role("link", name=name, exact=True).first.wait_for()
-    page.get_by_role("link", name="relex-pipeline", exact=True).last.click()
-    page.get_by_role("button", name="Run", exact=True).click()
-    page.get_by_text("Custom run").click()
-    page.get_by_text("learning_rate (Optional)").wait_for()
-
     with SyncPrefectClient(f"{prefect}/api") as client:
-        runs = [start(client, rate) for rate in (1e-5, 1e-4)]
+        pipeline = client.read_deployment_by_name("relex-pipeline/relex-pipeline").id
+        page.goto(f"{prefect}/deployments/deployment/{pipeline}/run")
+        page.get_by_text("learning_rate (Optional)").wait_for()
+        runs = [start(client, pipeline, rate) for rate in (1e-5, 1e-4)]
         ended = [wait_until_ended(client, run) for run in runs]
     assert [run.state_name for run in ended] == ["Completed", "Completed"], ended
 
-    page.goto(mlflow)
-    page.get_by_text("relex", exact=True).first.click()
+    experiment = MlflowClient(mlflow).get_experiment_by_name("relex").experiment_id
+    page.goto(f"{mlflow}/#/experiments/{experiment}/runs?compareRunsMode=CHART")
     for rate in ("1e-5", "1e-4"):
-        page.get_by_text(f"exact_match lr {rate} seed 0 (toy)").first.wait_for()
+        page.get_by_text(f"exact_match lr {rate} seed 0 (toy)").first.wait_for(state="attached")
+    page.get_by_text("accuracy/extrapolated").first.wait_for()
+    page.screenshot(path=tmp_path / "compared.png")
 
     command("flows.fetch", "models:/toy@champion", "--out", str(tmp_path / "champion"))
     AutoModelForCausalLM.from_pretrained(tmp_path / "champion")
     command("flows.service", "down")
 
 
-def start(client: SyncPrefectClient, learning_rate: float) -> FlowRun:
-    deployment = client.read_deployment_by_name("relex-pipeline/relex-pipeline")
+def start(client: SyncPrefectClient, deployment: UUID, learning_rate: float) -> FlowRun:
     parameters = {
         "learning_rate": learning_rate,
         "steps": 4,
@@ -112,7 +113,7 @@ def start(client: SyncPrefectClient, learning_rate: float) -> FlowRun:
         "observed_steps": [2],
         "overrides": SMALL,
     }
-    return client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
+    return client.create_flow_run_from_deployment(deployment, parameters=parameters)
 
 
 def wait_until_ended(client: SyncPrefectClient, run: FlowRun) -> FlowRun:

@@ -135,8 +135,12 @@ def test_the_next_start_goes_on_to_the_end(chains, way):
 
 
 def test_no_temporary_file_is_left(chains, service):
-    names = [path.name for path in Path(service.environment["TMPDIR"]).iterdir()]
-    assert [name for name in names if not KEPT_BY_OTHERS.fullmatch(name)] == []
+    def left() -> list[str]:
+        names = [path.name for path in Path(service.environment["TMPDIR"]).iterdir()]
+        return [name for name in names if not KEPT_BY_OTHERS.fullmatch(name)]
+
+    # The worker removes a run's folder a moment after the run has ended.
+    service.wait_until(lambda: left() == [], "files are left in the temporary folder")
     assert list(service.home.root.glob("work/*")) == []
 
 
