@@ -240,7 +240,7 @@ def test_the_record_of_a_process_that_was_killed_is_ended_by_another(home, track
     (experiment,) = [e for e in client.search_experiments() if e.name == "tests"]
     runs = client.search_runs([experiment.experiment_id], "tags.`relex.run_id` = 'toy-1'")
     assert {run.info.run_name: run.info.status for run in runs} == {
-        "toy-1": "KILLED",
+        "exact_match lr 1e-5 seed 0 (toy)": "KILLED",
         "training, toy-1": "KILLED",
     }
 
