@@ -33,14 +33,8 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     console = Console()
-    try:
+    with ends_in_one_line(console, "Interrupted. The same command continues this run."):
         run(load_run_recipe(arguments.recipe), console)
-    except RelexError as error:
-        Console(stderr=True).print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        console.print("Interrupted. The same command continues this run.")
-        sys.exit(INTERRUPTED)
 
 
 def run(recipe: Recipe | WindowRecipe, console: Console) -> None:
@@ -62,6 +56,19 @@ def run(recipe: Recipe | WindowRecipe, console: Console) -> None:
         finally:
             flush_logs()
     print_result(summary, console)
+
+
+@contextmanager
+def ends_in_one_line(console: Console, interrupted: str) -> Iterator[None]:
+    """An error on purpose ends the command in one line, and Ctrl-C in the line `interrupted`."""
+    try:
+        yield
+    except RelexError as error:
+        Console(stderr=True).print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        console.print(interrupted)
+        sys.exit(INTERRUPTED)
 
 
 @contextmanager

@@ -4,14 +4,12 @@ The same command goes on with what is missing.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from rich.console import Console
 
-from flows.run import INTERRUPTED, prefect_api
+from flows.run import ends_in_one_line, prefect_api
 from relex.config import SweepConfig, load_sweep
-from relex.errors import RelexError
 from relex.home import open_home
 from relex.report import LEADERBOARD_HTML, terminal_leaderboard
 from relex.sweep import Leaderboard
@@ -25,14 +23,8 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     console = Console()
-    try:
+    with ends_in_one_line(console, "Interrupted. The same command goes on with what is missing."):
         run(load_sweep(arguments.sweep), console)
-    except RelexError as error:
-        Console(stderr=True).print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        console.print("Interrupted. The same command goes on with what is missing.")
-        sys.exit(INTERRUPTED)
 
 
 def run(sweep: SweepConfig, console: Console) -> None:

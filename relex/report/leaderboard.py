@@ -6,7 +6,7 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
-from relex.atomic import new_folder
+from relex.report.files import write_files
 from relex.report.html import report_html
 from relex.report.leaderboard_plot import sweep_picture
 from relex.report.table import CHOSEN_MARK, NOT_MEASURED, Row, markdown_table
@@ -24,14 +24,12 @@ def write_leaderboard(leaderboard: Leaderboard, out: Path) -> None:
     """`leaderboard.html`, `.md` with its picture, and `.json`, in the new folder."""
     pictures = {SWEEP_PICTURE: sweep_picture(leaderboard)} if leaderboard.winner else {}
     text = leaderboard_markdown(leaderboard)
-    with new_folder(out) as partial:
-        for name, data in pictures.items():
-            (partial / name).write_bytes(data)
-        (partial / LEADERBOARD_MARKDOWN).write_text(text, encoding="utf-8")
-        page = report_html(leaderboard.sweep_id, text, pictures)
-        (partial / LEADERBOARD_HTML).write_text(page, encoding="utf-8")
-        stored = leaderboard.model_dump_json(indent=1)
-        (partial / LEADERBOARD_JSON).write_text(stored, encoding="utf-8")
+    texts = {
+        LEADERBOARD_MARKDOWN: text,
+        LEADERBOARD_HTML: report_html(leaderboard.sweep_id, text, pictures),
+        LEADERBOARD_JSON: leaderboard.model_dump_json(indent=1),
+    }
+    write_files(out, pictures, texts)
 
 
 def variant_rows(leaderboard: Leaderboard) -> list[Row]:

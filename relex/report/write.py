@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from relex.atomic import new_folder
 from relex.extrapolation import Factors, diagnose
 from relex.report.accuracy_plot import accuracy_picture
 from relex.report.coefficient_plot import coefficient_picture
+from relex.report.files import write_files
 from relex.report.html import report_html
 from relex.report.markdown import ACCURACY_PICTURE, COEFFICIENT_PICTURE, report_markdown
 from relex.report.summary import RunSummary
@@ -24,10 +24,6 @@ def write_report(summary: RunSummary, factors: Factors, out: Path) -> None:
         COEFFICIENT_PICTURE: coefficient_picture(factors, diagnostics.overall, last_step),
     }
     text = report_markdown(summary, diagnostics)
-    with new_folder(out) as partial:
-        for name, data in pictures.items():
-            (partial / name).write_bytes(data)
-        (partial / MARKDOWN_FILE).write_text(text, encoding="utf-8")
-        page = report_html(summary.run_id, text, pictures)
-        (partial / HTML_FILE).write_text(page, encoding="utf-8")
-        (partial / SUMMARY_FILE).write_text(summary.model_dump_json(indent=1), encoding="utf-8")
+    stored = {SUMMARY_FILE: summary.model_dump_json(indent=1)}
+    pages = {MARKDOWN_FILE: text, HTML_FILE: report_html(summary.run_id, text, pictures)}
+    write_files(out, pictures, pages | stored)

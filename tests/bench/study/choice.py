@@ -8,6 +8,7 @@ Q questions, K samples per question.
 """
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,6 +96,11 @@ def _choice(
         num_answers=num_answers,
         is_clearly_worse=bool(difference_Q.mean() + CLEAR * error < 0),
     )
+
+
+def made_by(choices: Sequence[Choice], mode: str, num_samples: int) -> list[Choice]:
+    """Those of one mode and number of samples."""
+    return [c for c in choices if (c.mode, c.num_samples) == (mode, num_samples)]
 
 
 class _Answers:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from choice import Choice, choose
+from choice import Choice, choose, made_by
 from picture import study_picture
 from reversal import build_reversal
 from summary import RunResult, result_of
@@ -78,7 +78,7 @@ def _write_csv(path: Path, results: dict[str, RunResult], choices: dict[str, lis
         row = {key: _short(value) for key, value in asdict(result).items()}
         for mode in MODES:
             for num_samples in NUM_SAMPLES:
-                made = [c for c in choices[name] if (c.mode, c.num_samples) == (mode, num_samples)]
+                made = made_by(choices[name], mode, num_samples)
                 mean = sum(choice.accuracy for choice in made) / len(made)
                 row[f"chosen_{mode}_{num_samples}"] = _short(mean)
         rows.append(row)

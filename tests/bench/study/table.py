@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from choice import Choice, grid
+from choice import Choice, grid, made_by
 from summary import (
     SIGNALS,
     ModeResult,
@@ -65,7 +65,7 @@ def _rates_table(results: Mapping[str, RunResult], choices: Choices) -> str:
         group = [results[name] for name in names]
         auto = [_mean_accuracy(choices[name], "auto", 16) for name in names]
         listed = [_mean_accuracy(choices[name], "grid", 16) for name in names]
-        kept = [_kept(choice) for name in names for choice in _made(choices[name], "auto", 16)]
+        kept = [_kept(choice) for name in names for choice in made_by(choices[name], "auto", 16)]
         rows.append(
             [
                 task,
@@ -104,7 +104,7 @@ def _modes_table(results: Mapping[str, RunResult], choices: Choices) -> str:
             [
                 (results[name], choice)
                 for name, made in choices.items()
-                for choice in _made(made, mode, num_samples)
+                for choice in made_by(made, mode, num_samples)
             ],
             (len(grid()) + NUM_FIXED) * 200 * num_samples,
         )
@@ -154,7 +154,7 @@ def _saved_table(
             np.median(
                 [
                     steps_to_reach(by_name[name], choice.accuracy)
-                    for choice in _made(choices[name], "auto", 16)
+                    for choice in made_by(choices[name], "auto", 16)
                 ]
             )
             for name in names
@@ -221,12 +221,8 @@ def _groups(results: Mapping[str, RunResult]) -> dict[tuple[str, float], list[st
     return dict(sorted(groups.items()))
 
 
-def _made(choices: Sequence[Choice], mode: str, num_samples: int) -> list[Choice]:
-    return [c for c in choices if (c.mode, c.num_samples) == (mode, num_samples)]
-
-
 def _mean_accuracy(choices: Sequence[Choice], mode: str, num_samples: int) -> float:
-    return float(np.mean([choice.accuracy for choice in _made(choices, mode, num_samples)]))
+    return float(np.mean([choice.accuracy for choice in made_by(choices, mode, num_samples)]))
 
 
 def _kept(choice: Choice) -> bool:
