@@ -34,7 +34,7 @@ lint: $(STAMP)  ## Format, lint and strict types
 	.venv/bin/mypy
 
 test: lint  ## Everything: lint, types, all tests (the GPU ones where there is a GPU)
-	$(PYTHON) -m pytest -m "not gpu or gpu"
+	$(PYTHON) -m pytest -m "not gpu or gpu" --numprocesses 2 --dist loadfile
 
 test-fast: $(STAMP)  ## The fast tests only
 	$(PYTHON) -m pytest

@@ -47,8 +47,11 @@ def _apply(client: SyncPrefectClient, entry: Entry, where: str) -> str:
 
 
 def _content(automation: AutomationCore) -> Any:
-    """What a person wrote: without the ids that every object draws anew."""
-    return _without_ids(automation.model_dump(mode="json", include={*AutomationCore.model_fields}))
+    """What a person wrote: without the ids that every object draws anew.
+
+    As Python objects, because the sets of event names have no order in JSON.
+    """
+    return _without_ids(automation.model_dump(include={*AutomationCore.model_fields}))
 
 
 def _without_ids(value: Any) -> Any:

@@ -27,6 +27,9 @@ ROOT = Path(__file__).parents[2]
 TERMINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 WAIT_SECONDS = 600.0
 POLL_SECONDS = 0.02
+LOGS_ARE_SENT_SECONDS = 3.0
+"""More than the two seconds between the batches of Prefect."""
+
 SERVER_IS_BUSY = 503
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -133,7 +136,18 @@ class Service:
         return self.state(flow_run)
 
     def logs(self, flow_run: str) -> list[str]:
-        """What the run's page shows, line by line."""
+        """What the page of a run that has ended shows, line by line, once no more lines come.
+
+        Lines are sent in batches from several processes, so that late ones have early times.
+        """
+        lines = self._logs_now(flow_run)
+        while True:
+            time.sleep(LOGS_ARE_SENT_SECONDS)
+            earlier, lines = lines, self._logs_now(flow_run)
+            if lines and lines == earlier:
+                return lines
+
+    def _logs_now(self, flow_run: str) -> list[str]:
         lines: list[str] = []
         while True:
             body = {

@@ -4,7 +4,7 @@ of a run that died unseen, and the message at the end of a sweep."""
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from queue import Queue
@@ -36,10 +36,20 @@ def run_python(service, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def create_automation(service, text: str, folder: Path) -> None:
-    path = folder / "automation.yaml"
-    path.write_text(text)
-    run_python(service, "-m", "prefect", "automation", "create", "--from-file", str(path))
+@pytest.fixture
+def create_automation(service, tmp_path) -> Iterator[Callable[[str], None]]:
+    """From the text of a file; removed at the end, because other files share the server."""
+    names = []
+
+    def create(text: str) -> None:
+        path = tmp_path / "automation.yaml"
+        path.write_text(text)
+        names.append(yaml.safe_load(text)["name"])
+        run_python(service, "-m", "prefect", "automation", "create", "--from-file", str(path))
+
+    yield create
+    for name in names:
+        run_python(service, "-m", "prefect", "automation", "delete", name)
 
 
 def test_a_queue_with_a_limit_of_one_runs_one_and_without_a_limit_all(service, tmp_path):
@@ -77,11 +87,11 @@ def mailbox() -> Iterator[tuple[str, "Queue[bytes]"]]:
         thread.join()
 
 
-def test_a_sweep_that_has_ended_sends_its_message(service, tmp_path, mailbox):
+def test_a_sweep_that_has_ended_sends_its_message(service, create_automation, mailbox):
     address, received = mailbox
     block = run_python(service, "-c", SAVE_WEBHOOK, address)
     template = (AUTOMATIONS / "templates" / "sweep-finished.yaml").read_text()
-    create_automation(service, template.replace("BLOCK_ID", block), tmp_path)
+    create_automation(template.replace("BLOCK_ID", block))
     sweep = service.deploy("reward-sweep", f"{FLOWS}:finished_sweep")
     run = service.start(sweep)
     assert service.wait_until_ended(run) == "COMPLETED"
@@ -96,11 +106,11 @@ def test_no_healthy_run_is_taken_for_a_zombie():
     assert automation["trigger"]["within"] > 3 * HEARTBEAT_SECONDS
 
 
-def test_a_run_that_died_with_its_worker_becomes_crashed(service, tmp_path):
+def test_a_run_that_died_with_its_worker_becomes_crashed(service, create_automation, tmp_path):
     """The last test of this file: it takes the worker."""
     automation = yaml.safe_load((AUTOMATIONS / "zombies.yaml").read_text())
     automation["trigger"]["within"] = 10
-    create_automation(service, yaml.safe_dump(automation), tmp_path)
+    create_automation(yaml.safe_dump(automation))
     folder = tmp_path / "flows"
     folder.mkdir()
     together = service.deploy("together", f"{FLOWS}:together")
