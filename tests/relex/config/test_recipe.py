@@ -52,7 +52,9 @@ def test_the_papers_recipes_have_its_window_and_target(stem: str, window: int, t
 
 
 @pytest.mark.parametrize(
-    "section", {*sections(Recipe), *sections(WindowRecipe)}, ids=lambda section: section.__name__
+    "section",
+    sorted({*sections(Recipe), *sections(WindowRecipe)}, key=lambda section: section.__name__),
+    ids=lambda section: section.__name__,
 )
 def test_every_field_is_documented(section: type[BaseModel]) -> None:
     assert [name for name, field in section.model_fields.items() if not field.description] == []
