@@ -38,7 +38,7 @@ def reward_sweep(sweep: SweepConfig) -> Leaderboard:
     leaderboard = build_leaderboard(sweep, trials, collect(trials, endings))
     publish_leaderboard(sweep, trials, leaderboard)
     if leaderboard.winner is None:
-        raise StageError(f"sweep {sweep.name}: {leaderboard.verdict}")
+        raise StageError(f"sweep {sweep.name}: {' '.join(leaderboard.verdict.splitlines())}")
     return leaderboard
 
 
