@@ -30,7 +30,7 @@ class StepTrained(Strict):
 
     accuracy: float | None = None
     """Share of the completions that are correct by the grader of the evaluation, whatever the
-    reward is; None where that grader does not understand the gold answers."""
+    reward is; None where the problems have no gold answers of their own."""
 
     accuracy_spread: float | None = None
     """Standard deviation of the groups' own accuracies (their squares divided by the number of

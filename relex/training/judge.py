@@ -8,9 +8,7 @@ from collections.abc import Sequence
 
 from relex.config.recipe import Recipe
 from relex.config.rewards import RewardTerm
-from relex.errors import ProblemError
 from relex.problems import Problem
-from relex.rewards import CheckedReward, check_golds
 
 
 def computed_terms(recipe: Recipe) -> tuple[RewardTerm, ...]:
@@ -26,21 +24,19 @@ def grader_column(recipe: Recipe) -> int:
     return [_is_grader(term, recipe) for term in computed_terms(recipe)].index(True)
 
 
-def why_not_judged(
-    recipe: Recipe, problems: Sequence[Problem], grader: CheckedReward
-) -> str | None:
+def why_not_judged(problems: Sequence[Problem]) -> str | None:
     """Why the accuracy on the training problems would mean nothing, or None where it does not.
 
-    Every problem has a gold answer, but one that the grader does not understand (`check_golds`) is
-    as good as none. Where the grader is a term of the reward, the recipe itself says that it does.
+    An empty gold answer is refused when problems are loaded. One and the same for several problems,
+    and for all of them, stands in the place of none.
     """
-    if any(_is_grader(term, recipe) for term in recipe.rewards):
+    golds = {problem.answer for problem in problems}
+    if len(problems) == 1 or len(golds) > 1:
         return None
-    try:
-        check_golds("train", problems, grader)
-    except ProblemError as error:
-        return str(error)
-    return None
+    return (
+        f"all {len(problems)} training problems have the gold answer {golds.pop()!r}; "
+        "give each its own"
+    )
 
 
 def _is_grader(term: RewardTerm, recipe: Recipe) -> bool:

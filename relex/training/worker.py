@@ -13,7 +13,7 @@ from relex.training.callbacks import KeepSnapshots, ReportSteps, RollCheckpoint
 from relex.training.events import TrainingResumed, TrainingWarning, send
 from relex.training.grpo import build_arguments, build_trainer, load_policy
 from relex.training.job import TrainingJob
-from relex.training.judge import computed_terms, grader_column, why_not_judged
+from relex.training.judge import computed_terms, why_not_judged
 from relex.training.rolling import checkpoint_step, newest_checkpoint, remove_checkpoints
 from relex.training.snapshots import SnapshotSpool, check_model_state, snapshot_schema
 from relex.window import WindowWriter, open_writer
@@ -40,9 +40,8 @@ def train(job: TrainingJob) -> None:
     arguments.distributed_state.wait_for_everyone()
     checkpoint = newest_checkpoint(job.checkpoints)
     if is_main:
-        why_not = why_not_judged(job.recipe, problems, rewards[grader_column(job.recipe)])
         names = [reward.name for reward in rewards[: len(job.recipe.rewards)]]
-        trainer.add_callback(ReportSteps(config, names, why_not))
+        trainer.add_callback(ReportSteps(config, names, why_not_judged(problems)))
         if checkpoint is not None:
             send(TrainingResumed(step=checkpoint_step(checkpoint)))
     trainer.add_callback(KeepSnapshots(config, trainer.gather_state, spool))
