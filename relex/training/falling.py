@@ -18,16 +18,17 @@ class FallingAccuracy:
     """Compares the last m steps with the first m, where m is `stop_after_falling_steps`.
 
     One sample is a group: the completions of one question at one step, with the share of them that
-    is correct as its value. Completions are no samples, because those of one group share their
-    question: an easy one is mostly answered right, and n completions of few questions tell less
-    than n completions of as many. With the n = m x prompts_per_step groups of each span, their mean
-    `a` and their sample variance `v`, accuracy has fallen when
+    is correct as its value. Single completions are no samples: those of a group share their
+    question, which is easy or hard for all of them, so that counted one by one they would seem more
+    certain than they are. With the n = m x prompts_per_step groups of each span, their mean `a` and
+    their sample variance `v`, accuracy has fallen when
 
         a_first - a_last > 3 sqrt(v_first / n + v_last / n)
 
-    which is Welch's statistic. Questions that come again within a span make the true error smaller
-    than this one. The comparison is made after every step from 2 m on but the last, so chance has
-    several tries: docs/sweeps.md has the rates of false alarms.
+    which is Welch's statistic. Questions that come again, in one span or in both, make the true
+    error smaller than this one, because their order is that of whole shuffles. The comparison is
+    made after every step from 2 m on but the last, so chance has several tries: docs/sweeps.md has
+    the rates of false alarms.
     """
 
     def __init__(self, config: TrainingConfig) -> None:
