@@ -59,8 +59,8 @@ class FallingAccuracy:
 def span(steps: Sequence[GroupAccuracy], groups_per_step: int) -> tuple[float, float]:
     """Mean of all groups of these steps, and its squared standard error.
 
-    The sum of squares about that mean is, for each step, the one about the step's own mean and that
-    of the step's mean: so mean and spread of the steps say all that the groups would.
+    The sum of squares about that mean has two parts: that of the groups about the mean of their
+    step, and that of the steps' means. So means and spreads of the steps say what the groups would.
     """
     mean = fmean(accuracy for accuracy, _ in steps)
     squares = groups_per_step * sum(
