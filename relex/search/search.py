@@ -37,6 +37,9 @@ from relex.search.trials import Graded, Measure, Trials
 
 SHRINKAGE = 0.7
 NUM_WORSE = 2
+NUM_KEPT_FOR = 2
+"""Finalists for whom tokens are kept: the best candidate and the best extrapolated one."""
+
 BEYOND = ("extrapolated", "secant", "scaled")
 
 
@@ -170,7 +173,7 @@ class _Search:
             if not self._rivals:
                 return f"nothing that was tried can still be better than {self._last.label}"
             reserve = self._reserve(num_questions)
-            best, *rest = self._rivals
+            best, *rest = _by_need(self._rivals)
             self._trials.measure(best, num_questions)
             self._rivals = [best]
             for candidate in rest:
@@ -234,8 +237,9 @@ class _Search:
         return True
 
     def _reserve(self, num_questions: int) -> float:
-        """Tokens that finalists need which have answered this many."""
-        return self._config.num_finalists * self._cost(self._num_questions - num_questions)
+        """Tokens that finalists need who have answered this many."""
+        num_finalists = min(self._config.num_finalists, NUM_KEPT_FOR)
+        return num_finalists * self._cost(self._num_questions - num_questions)
 
     def _afford(self, candidate: Candidate, num_questions: int, reserve: float) -> bool:
         cost = self._cost(num_questions - self._trials.num_answered(candidate))
@@ -269,6 +273,12 @@ class _Search:
 
     def _is_below(self, candidate: Candidate | None) -> bool:
         return candidate is None or self._trials.compare(candidate, self._last).difference <= 0
+
+
+def _by_need(rivals: Sequence[Candidate]) -> list[Candidate]:
+    """In the order in which they get tokens: the best, the best extrapolated one, the others."""
+    extrapolated = [rival for rival in rivals if rival.kind == "extrapolated"]
+    return list(dict.fromkeys([rivals[0], *extrapolated[:1], *rivals]))
 
 
 def _is_first_extrapolated(candidate: Candidate, kept: Sequence[Candidate]) -> bool:
