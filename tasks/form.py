@@ -16,7 +16,7 @@ from relex.config import Recipe, WindowRecipe, check_run_recipe, load_recipe
 from relex.errors import RecipeError
 
 PRESETS = Path(__file__).parents[1] / "deployments" / "recipes"
-DEFAULT = "toy"
+TOY = "toy"
 AS_PRESET, LEFT_OUT, SET_HERE = "as in the preset", "left out", "set here"
 PLACES = {
     "window": "window.uri",
@@ -72,9 +72,10 @@ def asks_preset() -> WithJsonSchema:
     """The choice of a preset."""
     text = (
         "A recipe to start from; all that is not set below comes from it. `toy` takes a few "
-        "minutes on two CPU cores, the others are the paper's runs and need GPUs."
+        "minutes on two CPU cores and `toy-small` one; the others are the paper's runs and need "
+        "GPUs."
     )
-    return WithJsonSchema({"type": "string", "enum": list(_presets()), "description": text})
+    return WithJsonSchema({"type": "string", "enum": list(presets()), "description": text})
 
 
 def asks(name: str, *, has_preset: bool = True) -> WithJsonSchema:
@@ -115,15 +116,18 @@ def _asks_object(text: str, title: str) -> WithJsonSchema:
 
 
 @cache
-def _presets() -> dict[str, Recipe]:
-    paths = sorted(PRESETS.glob("*.yaml"), key=lambda path: (path.stem != DEFAULT, path.stem))
+def presets() -> dict[str, Recipe]:
+    """The shipped recipes by name, the toys first."""
+    paths = sorted(
+        PRESETS.glob("*.yaml"), key=lambda path: (not path.stem.startswith(TOY), path.stem)
+    )
     return {path.stem: load_recipe(path) for path in paths}
 
 
 def _preset(name: str) -> dict[str, Any]:
     """The recipe as its file states it: names of benchmarks and defaults not written out."""
-    if name not in _presets():
-        raise RecipeError(f"form: preset: there is no {name!r}; choose {', '.join(_presets())}")
+    if name not in presets():
+        raise RecipeError(f"form: preset: there is no {name!r}; choose {', '.join(presets())}")
     stated: dict[str, Any] = yaml.safe_load((PRESETS / f"{name}.yaml").read_text())
     return stated
 
@@ -162,7 +166,7 @@ def _at(recipe: Recipe, place: str) -> Any:
 def _values(name: str) -> str:
     """What the presets have, such as `30 in toy, 75 in qwen3-4b-base`."""
     presets_of: dict[str, list[str]] = {}
-    for preset, recipe in _presets().items():
+    for preset, recipe in presets().items():
         presets_of.setdefault(_shown(_at(recipe, PLACES[name])), []).append(preset)
     if len(presets_of) == 1:
         return f"**{next(iter(presets_of))}** in every preset."
@@ -194,19 +198,22 @@ def _schema_at(place: str) -> Schema:
         assert isinstance(nested, type) and issubclass(nested, BaseModel)
         model = nested
     whole = model.model_json_schema()
-    schema = _written_out(whole["properties"][name], whole.get("$defs", {}))
+    schema = written_out(whole["properties"][name], whole.get("$defs", {}))
     return {key: value for key, value in schema.items() if key not in ("title", "default")}
 
 
-def _written_out(schema: Any, definitions: Mapping[str, Schema]) -> Any:
-    """The schema without references; properties keep their order in a database that sorts keys."""
+def written_out(schema: Any, definitions: Mapping[str, Schema]) -> Any:
+    """The schema without references, as a form needs it.
+
+    Properties keep their order in a database that sorts keys, and are called as in a recipe.
+    """
     if isinstance(schema, list):
-        return [_written_out(entry, definitions) for entry in schema]
+        return [written_out(entry, definitions) for entry in schema]
     if not isinstance(schema, dict):
         return schema
     if "$ref" in schema:
-        return _written_out(definitions[schema["$ref"].rpartition("/")[2]], definitions)
-    found = {key: _written_out(value, definitions) for key, value in schema.items()}
-    for position, field in enumerate(found.get("properties", {}).values()):
-        field["position"] = position
+        return written_out(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    found = {key: written_out(value, definitions) for key, value in schema.items()}
+    for position, (name, field) in enumerate(found.get("properties", {}).items()):
+        field |= {"position": position, "title": name}
     return found

@@ -19,6 +19,7 @@ from relex.report import (
     LEADERBOARD_MARKDOWN,
     trial_rows,
     variant_rows,
+    verdict_markdown,
     write_leaderboard,
 )
 from relex.rewards import grader_version
@@ -101,7 +102,8 @@ def publish_leaderboard(
     text = (folder / LEADERBOARD_MARKDOWN).read_text(encoding="utf-8")
     create_markdown_artifact(text, key="sweep-report")
     create_link_artifact(tracker.link, "MLflow run of the sweep", key="mlflow-sweep")
-    say(leaderboard.verdict)
+    for line in leaderboard.verdict.splitlines():
+        say(line)
     say(f"leaderboard in {folder / LEADERBOARD_HTML}, stored at {store.uri}")
 
 
@@ -129,7 +131,8 @@ def _record(
         "seeds": ", ".join(map(str, sweep.seeds)),
     }
     winner = leaderboard.winner
-    tags = {"relex.winner": winner.variant if winner else "none", NOTE_TAG: leaderboard.verdict}
+    best = winner.variant if winner else "none"
+    tags = {"relex.winner": best, NOTE_TAG: verdict_markdown(leaderboard)}
     tracker.describe(params, {})
     tracker.mark(tags)
     for trial, result in zip(trials, leaderboard.trials, strict=True):

@@ -36,7 +36,8 @@ HOW_TO_COMPARE = """\
 **To compare runs, press the chart button above the list**, and hide runs with the eye beside them.
 
 A row is a run of the pipeline; its name says reward, learning rate, seed and (recipe). The + \
-opens its training and every candidate that was measured.
+opens its training and every candidate that was measured. A sweep is a row too; its + opens its \
+trials.
 
 - `accuracy/validation` over the step: base (0), trained steps, then extrapolated targets
 - `chosen/...`: the candidate that was published, and what it gains over the last trained step

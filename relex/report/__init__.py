@@ -6,6 +6,7 @@ from relex.report.leaderboard import (
     terminal_leaderboard,
     trial_rows,
     variant_rows,
+    verdict_markdown,
     write_leaderboard,
 )
 from relex.report.summary import BenchmarkResult, Link, RunSummary, TrainingStep
@@ -34,6 +35,7 @@ __all__ = [
     "trial_rows",
     "variant_rows",
     "verdict",
+    "verdict_markdown",
     "write_leaderboard",
     "write_report",
     "write_trajectory_pictures",

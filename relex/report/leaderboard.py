@@ -1,5 +1,6 @@
 """The leaderboard of a sweep: the verdict, the ranking, every trial, and the picture."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from rich.table import Table
 from relex.report.files import write_files
 from relex.report.html import report_html
 from relex.report.leaderboard_plot import sweep_picture
+from relex.report.plain import plain
 from relex.report.table import CHOSEN_MARK, NOT_MEASURED, Row, markdown_table
 from relex.selection.wording import show_accuracy, show_difference
 from relex.sweep import Leaderboard, TrialResult, VariantResult
@@ -67,7 +69,7 @@ def leaderboard_markdown(leaderboard: Leaderboard) -> str:
     picture = f"![Accuracy over the optimizer step, by reward]({SWEEP_PICTURE})"
     parts = [
         f"# {leaderboard.sweep_id}",
-        f"**{leaderboard.verdict}**",
+        verdict_markdown(leaderboard),
         markdown_table(variant_rows(leaderboard)),
         *([picture] if leaderboard.winner else []),
         "## Trials",
@@ -79,11 +81,19 @@ def leaderboard_markdown(leaderboard: Leaderboard) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def verdict_markdown(leaderboard: Leaderboard) -> str:
+    """Who won, in bold, and the rest of the verdict as a list."""
+    first, *others = map(plain, leaderboard.verdict.splitlines())
+    listed = "\n".join(f"- {line}" for line in others)
+    return f"**{first}**\n\n{listed}".rstrip()
+
+
 def _variant_row(leaderboard: Leaderboard, rank: int, variant: VariantResult) -> Row:
     is_winner = leaderboard.winner == variant
     row = {
-        RANK: str(rank) if variant.num_finished else NOT_MEASURED,
+        # First, because a phone keeps the first column in view.
         "reward": variant.variant,
+        RANK: str(rank) if variant.num_finished else NOT_MEASURED,
         "trials": f"{variant.num_finished} of {variant.num_trials}",
         "validation": _with_spread(variant.validation_accuracy, variant.validation_spread),
         f"test ({leaderboard.benchmark})": NOT_MEASURED,
@@ -131,8 +141,16 @@ def _trial_row(leaderboard: Leaderboard, trial: TrialResult) -> Row:
 
 
 def _reasons(trials: Sequence[TrialResult]) -> list[str]:
-    """Why trials have no numbers, one line each."""
-    lines = [f"- {trial.label} {trial.status}: {trial.reason}" for trial in trials if trial.reason]
+    """Why trials have no numbers: a line for all seeds that ended for the same reason."""
+    seeds: defaultdict[tuple[str, str, str], list[int]] = defaultdict(list)
+    for trial in trials:
+        if trial.reason:
+            seeds[trial.variant, trial.status, trial.reason].append(trial.seed)
+    lines = [
+        f"- {variant}, seed{'s' * (len(which) > 1)} {', '.join(map(str, which))}, {status}: "
+        f"{plain(reason)}"
+        for (variant, status, reason), which in seeds.items()
+    ]
     return ["\n".join(lines)] if lines else []
 
 

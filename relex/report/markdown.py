@@ -2,6 +2,7 @@
 
 from relex.extrapolation import Diagnostics
 from relex.report.answer_tables import answer_rows, flag_lines, group_rows
+from relex.report.plain import plain
 from relex.report.search import SEARCH_TITLE, search_markdown
 from relex.report.summary import RunSummary
 from relex.report.table import FLAG_MARK, candidate_rows, markdown_table
@@ -27,7 +28,7 @@ def report_markdown(summary: RunSummary, diagnostics: Diagnostics) -> str:
     parts = [
         f"# {summary.run_id}",
         f"**{summary.decision.reason}**",
-        summary.champion,
+        plain(summary.champion),
         markdown_table(candidate_rows(summary)),
         f"![Accuracy over the optimizer step]({ACCURACY_PICTURE})",
         "## How it was decided",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich import box
 from rich.table import Table
 
+from relex.report.plain import plain
 from relex.report.summary import RunSummary
 from relex.selection.decision import CandidateResult, Decision
 from relex.selection.wording import show_accuracy, show_difference
@@ -65,9 +66,13 @@ def markdown_table(rows: Sequence[Row]) -> str:
     lines = [
         columns,
         ["---"] * len(columns),
-        *([row[column] for column in columns] for row in rows),
+        *([_markdown_cell(row[column]) for column in columns] for row in rows),
     ]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _markdown_cell(text: str) -> str:
+    return plain(text).replace("|", r"\|")
 
 
 def rich_table(rows: Sequence[Row]) -> Table:

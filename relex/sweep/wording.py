@@ -15,16 +15,16 @@ def verdict(
     base_test_accuracy: float | None,
     confidence: float,
 ) -> str:
-    """A few sentences; `variants` best first."""
+    """A few lines, the first of which says who won; `variants` best first."""
     winner, *others = variants
     if not winner.num_finished:
-        return f"No trial finished. {_unfinished(trials)}"
+        return f"No trial finished.\n{_unfinished(trials)}"
     parts = [
         _opening(winner, benchmark, base_test_accuracy),
         *_comparisons(winner, others, benchmark, confidence),
         _unfinished(trials),
     ]
-    return " ".join(part for part in parts if part)
+    return "\n".join(part for part in parts if part)
 
 
 def _opening(winner: VariantResult, benchmark: str, base_test_accuracy: float | None) -> str:
@@ -105,7 +105,7 @@ def _unfinished(trials: Sequence[TrialResult]) -> str:
                 f"{variant}: {len(lacking)} of {_count(len(own), 'trial')} {first.status} "
                 f"({first.reason})."
             )
-    return " ".join(sentences)
+    return "\n".join(sentences)
 
 
 def _count(number: int, what: str) -> str:

@@ -1,6 +1,7 @@
 """The form as people meet it: filled in with a real browser, on a real server, with a worker."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,8 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from relex.config import load_recipe
+from deployments.registry import read_registry
+from relex.config import SweepConfig, load_recipe
 from tasks.form import PRESETS, recipe_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -23,10 +25,17 @@ ROOT = Path(__file__).parents[2]
 START_SECONDS = 500.0
 PAGE_MILLISECONDS = 60_000
 PATIENT = {"timeout": PAGE_MILLISECONDS}
+(SHIPPED_SWEEP,) = (
+    entry for entry in read_registry()["deployments"] if entry["name"] == "reward-sweep"
+)
 DEPLOY = f"""
 from prefect import flow
-deployed = flow.from_source({str(ROOT)!r}, "flows/pipeline.py:relex_pipeline")
-print(deployed.deploy("form", work_pool_name="form", print_next_steps=False))
+for entrypoint, parameters in (
+    ("flows/pipeline.py:relex_pipeline", {{}}),
+    ("flows/sweep.py:reward_sweep", {SHIPPED_SWEEP["parameters"]}),
+):
+    deployed = flow.from_source({str(ROOT)!r}, entrypoint)
+    deployed.deploy("form", work_pool_name="form", parameters=parameters, print_next_steps=False)
 """
 Ask = Callable[..., Any]
 
@@ -53,26 +62,51 @@ def ask(prefect_settings) -> Ask:
 
 
 @pytest.fixture(scope="module")
-def deployment(environment, ask) -> str:
-    """The id of the deployed pipeline, on a pool of its own."""
+def deployed(environment, ask) -> dict[str, str]:
+    """The ids of the deployments by the names of their flows, on a pool of their own."""
     ask("work_pools/", name="form", type="process")
     done = subprocess.run(
         [sys.executable, "-c", DEPLOY], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return str(ask("deployments/name/relex-pipeline/form")["id"])
+    flows = ("relex-pipeline", "reward-sweep")
+    return {flow: str(ask(f"deployments/name/{flow}/form")["id"]) for flow in flows}
+
+
+@pytest.fixture(scope="module")
+def deployment(deployed) -> str:
+    """The id of the deployed pipeline."""
+    return deployed["relex-pipeline"]
 
 
 @pytest.fixture
-def form(browser: Browser, prefect_settings, deployment) -> Iterator[Page]:
-    """The open form."""
-    server = prefect_settings["PREFECT_API_URL"].removesuffix("/api")
-    page = browser.new_page(viewport={"width": 1100, "height": 2700})
-    page.set_default_timeout(PAGE_MILLISECONDS)
-    page.goto(f"{server}/deployments/deployment/{deployment}/run")
+def page(browser: Browser) -> Iterator[Page]:
+    opened = browser.new_page(viewport={"width": 1100, "height": 2700})
+    opened.set_default_timeout(PAGE_MILLISECONDS)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def pages(prefect_settings) -> str:
+    """The address of the server's pages."""
+    return prefect_settings["PREFECT_API_URL"].removesuffix("/api")
+
+
+@pytest.fixture
+def form(page, pages, deployment) -> Page:
+    """The open form of the pipeline."""
+    page.goto(f"{pages}/deployments/deployment/{deployment}/run")
     page.get_by_text("learning_rate (Optional)").wait_for()
-    yield page
-    page.close()
+    return page
+
+
+@pytest.fixture
+def sweep_form(page, pages, deployed) -> Page:
+    """The open form of a sweep."""
+    page.goto(f"{pages}/deployments/deployment/{deployed['reward-sweep']}/run")
+    page.get_by_text("learning_rates (Optional)").wait_for()
+    return page
 
 
 @pytest.fixture
@@ -171,4 +205,50 @@ def test_what_is_filled_in_is_what_runs(form, ask, deployment, worker):
     assert running["name"] == recipe.run_id
     cancelling = {"type": "CANCELLING", "name": "Cancelling"}
     ask(f"flow_runs/{sent['id']}/set_state", state=cancelling)
+    wait_for_state(ask, sent["id"], {"CANCELLED"})
+
+
+def sweep_field(form: Page, label: str) -> Locator:
+    """The part of a sweep's form under the first such label; the fields of a sweep are nested."""
+    labels = form.locator(
+        ".schema-form-property__label", has_text=re.compile(f"^{re.escape(label)}$")
+    )
+    nearest = "ancestor::*[contains(concat(' ', @class, ' '), ' schema-form-property ')][1]"
+    return labels.first.locator(f"xpath={nearest}")
+
+
+def remove_last(part: Locator) -> None:
+    """The bin beside the last entry of a list."""
+    control = part.locator(".schema-form-property-array-item__control").last
+    control.locator(":scope > button").first.click()
+
+
+def test_a_sweep_runs_with_what_is_filled_in_and_is_cancelled_from_its_page(
+    sweep_form, pages, ask, deployed, worker
+):
+    form = sweep_form
+    assert sweep_field(form, "base").get_by_text("toy-small", exact=True).is_visible()
+    sweep_field(form, "name").locator("textarea").fill("one-seed")
+    seeds = sweep_field(form, "seeds (Optional)")
+    remove_last(seeds)
+    expect(seeds.locator("input")).to_have_count(1, **PATIENT)
+    seeds.locator("input").fill("7")
+    rates = sweep_field(form, "learning_rates (Optional)")
+    rates.get_by_role("button", name="Add item").click()
+    rates.locator("input").fill("0.0002")
+    sweep_field(form, "mode (Optional)").locator(".p-select-button__control").press("ArrowDown")
+    form.locator(".p-select-option").filter(has_text="inline").click()
+    submit(form)
+    form.get_by_text("scheduled to start").first.wait_for()
+    (sent,) = runs_of(ask, deployed["reward-sweep"])
+    changed = {"name": "one-seed", "seeds": [7], "learning_rates": [2e-4], "mode": "inline"}
+    expected = SweepConfig.model_validate(SHIPPED_SWEEP["parameters"]["sweep"] | changed)
+    assert SweepConfig.model_validate(sent["parameters"]["sweep"]) == expected
+
+    running = wait_for_state(ask, sent["id"], {"RUNNING"})
+    assert running["name"] == "one-seed"
+    form.goto(f"{pages}/runs/flow-run/{sent['id']}")
+    form.get_by_text("2 trials: exact-match; chatty; seeds 7").wait_for()
+    form.get_by_role("button", name="Cancel").click()
+    form.get_by_role("dialog").get_by_role("button", name="Confirm").click()
     wait_for_state(ask, sent["id"], {"CANCELLED"})

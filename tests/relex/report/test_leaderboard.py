@@ -129,8 +129,10 @@ def test_every_trial_has_a_row_and_an_end(leaderboard):
 
 def test_the_markdown_says_the_verdict_first_and_why_trials_failed(leaderboard):
     text = leaderboard_markdown(leaderboard)
-    assert text.splitlines()[2] == f"**{leaderboard.verdict}**"
-    assert "- broken, seed 1 failed: reward broken: raised ZeroDivisionError" in text
+    first, *others = leaderboard.verdict.splitlines()
+    assert text.splitlines()[2:5] == [f"**{first}**", "", f"- {others[0]}"]
+    assert first.startswith("exact-match is best on validation")
+    assert "- broken, seeds 0, 1, failed: reward broken: raised ZeroDivisionError" in text
     assert "graded by `exact_match/1`, whatever it was paid for" in text
 
 
@@ -149,6 +151,20 @@ def test_the_folder_holds_a_page_that_stands_alone(leaderboard, tmp_path):
     assert "data:image/png;base64," in (tmp_path / "out" / "leaderboard.html").read_text()
     stored = (tmp_path / "out" / "leaderboard.json").read_bytes()
     assert Leaderboard.model_validate_json(stored) == leaderboard
+
+
+def test_what_a_model_wrote_is_shown_as_it_wrote_it(browser, tmp_path):
+    words = r"completion: '<think>\boxed{17}</think> **_it_ [/INST] | `x`'"
+    broken = failed(0).model_copy(update={"reason": words})
+    write_leaderboard(leaderboard_of([broken, trial_of("terse", 0, 0.7)]), tmp_path / "out")
+    page = browser.new_page()
+    page.goto((tmp_path / "out" / "leaderboard.html").as_uri())
+    shown = page.locator("li").all_inner_texts()
+    page.close()
+    assert shown[-2:] == [
+        f"broken: 1 of 1 trial failed ({words}).",
+        f"broken, seed 0, failed: {words}",
+    ]
 
 
 def test_a_sweep_of_which_nothing_is_left_has_no_picture(tmp_path):

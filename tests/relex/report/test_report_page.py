@@ -18,6 +18,10 @@ from relex.window import open_window
 GOLDEN = Path(__file__).parents[2] / "golden" / "tied"
 NUM_QUESTIONS, NUM_SAMPLES = 100, 4
 DESKTOP, PHONE = (1200, 900), (390, 844)
+BRIGHTNESS = """([selector, name]) => {
+  const parts = getComputedStyle(document.querySelector(selector))[name].match(/\\d+/g);
+  return parts.slice(0, 3).reduce((sum, part) => sum + Number(part), 0) / 3;
+}"""
 
 
 def answers(candidate: Candidate, num_questions: int) -> Graded:
@@ -62,10 +66,27 @@ def test_nothing_sticks_out_and_every_picture_loads(browser, page_file, width, h
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     widths = page.evaluate("[...document.images].map(i => [i.naturalWidth, i.clientWidth])")
     assert len(widths) == 2
-    assert all(natural > 0 and 0 < shown <= width for natural, shown in widths)
+    # 600 pixels are the least at which its words can be read; a phone scrolls to the rest.
+    assert all(natural > 0 and 600 <= shown <= max(width, 600) for natural, shown in widths)
     tables = page.evaluate(
         "[...document.querySelectorAll('table')].map(t => t.scrollWidth - t.clientWidth)"
     )
     assert len(tables) == 6
     assert width < DESKTOP[0] or set(tables) == {0}  # a phone scrolls inside a table
+    page.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_dark_where_a_reader_wants_that_and_words_stand_out(browser, page_file, scheme):
+    page = browser.new_page(color_scheme=scheme)
+    page.goto(page_file.as_uri())
+    asked = (("body", "backgroundColor"), ("tr.chosen td", "backgroundColor"), ("td", "color"))
+    paper, chosen, words = (page.evaluate(BRIGHTNESS, pair) for pair in asked)
+    if scheme == "dark":
+        assert max(paper, chosen) < 60
+        assert words > 200
+    else:
+        assert min(paper, chosen) > 220
+        assert words < 60
     page.close()

@@ -74,4 +74,4 @@ def test_trials_without_numbers_are_told_with_their_reason(build_trial):
 
 def test_a_sweep_of_which_nothing_is_left_says_why(build_trial):
     words = said(build_trial("broken", 0, reason="raised"))
-    assert words == "No trial finished. broken: 1 of 1 trial failed (raised)."
+    assert words == "No trial finished.\nbroken: 1 of 1 trial failed (raised)."
