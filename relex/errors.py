@@ -14,7 +14,7 @@ RelexError
 │   └── ResourceError     no GPU, no disk space, a program that is not installed
 └── StageError            a failure of ours while working: exit code 1
     ├── TrainingError     the training process failed
-    │   └── NoLearningError   training went on without learning and was ended
+    │   └── NoLearningError   training learned nothing, or what is wrong, and was ended
     ├── UploadError       bytes could not be made safe
     └── EngineError       the generation engine failed or gave answers that cannot be trusted
 

@@ -42,7 +42,8 @@ trials.
 - `accuracy/validation` over the step: base (0), trained steps, then extrapolated targets
 - `chosen/...`: the candidate that was published, and what it gains over the last trained step
 - `test/...`: its accuracy on the test questions: the number to quote
-- `training/...` over the step: reward, lengths, gradients; `system/...`: the machine meanwhile
+- `training/...` over the step: reward, accuracy (whatever the reward is), lengths, gradients
+- `system/...`: the machine meanwhile
 
 The third button shows what the models wrote, with filters: `test_answers.json` of runs, and \
 `answers.json` of candidates. The report is the artifact `report/report.html` of a run.

@@ -82,7 +82,8 @@ class _Listener:
                 get_run_logger().info(f"snapshot of step {event.step} is stored")
 
     def _on_step(self, event: StepTrained) -> None:
-        self._progress.update(event.step, f"reward {event.reward_mean:.3f}")
+        accuracy = "" if event.accuracy is None else f", accuracy {event.accuracy:.3f}"
+        self._progress.update(event.step, f"reward {event.reward_mean:.3f}{accuracy}")
         step = TrainingStep(step=event.step, metrics=_metrics(event))
         self._record(step)
         with self.curve.open("a") as file:

@@ -3,11 +3,10 @@
 from relex.checkpoints.locate import TOY_BASE, locate_base
 from relex.checkpoints.reader import Checkpoint, check_same_tensors
 from relex.checkpoints.tensor_file import TensorFile, TensorInfo
+from relex.checkpoints.tensor_writer import TensorFileWriter, all_finite
 from relex.checkpoints.writer import (
     Fill,
     NamedTensor,
-    TensorFileWriter,
-    all_finite,
     fill_checkpoint,
     write_checkpoint,
     write_tensor_file,

@@ -20,6 +20,7 @@ from relex.training import (
     TrainingResumed,
     TrainingWarning,
     check_training,
+    computed_terms,
     run_training,
 )
 
@@ -55,7 +56,8 @@ def _job(recipe: Recipe, out: str) -> TrainingJob:
 
 
 def _check_rewards(recipe: Recipe) -> None:
-    check_reward_contract(build_rewards(recipe.rewards), load_problems(recipe.problems.train))
+    rewards = build_rewards(computed_terms(recipe))
+    check_reward_contract(rewards, load_problems(recipe.problems.train))
 
 
 def _claim_run(out: str, job: TrainingJob) -> None:
@@ -80,9 +82,10 @@ def _show(event: TrainingEvent) -> None:
 
 
 def _step_line(trained: StepTrained) -> str:
+    accuracy = "" if trained.accuracy is None else f"accuracy {trained.accuracy:.3f}, "
     return (
         f"step {trained.step}/{trained.num_steps}: "
-        f"reward {trained.reward_mean:.3f}, "
+        f"reward {trained.reward_mean:.3f}, {accuracy}"
         f"groups without spread {100 * trained.zero_spread_fraction:.0f} %, "
         f"clipped {100 * trained.clipped_fraction:.0f} %, "
         f"{trained.mean_completion_tokens:.1f} tokens, {trained.step_seconds:.1f} s"

@@ -28,9 +28,10 @@ class SearchConfig(Strict):
     num_survivors: int = Field(default=6, ge=1)
     """Candidates that answer more than the first questions."""
 
-    num_finalists: int = Field(default=2, ge=1)
+    num_finalists: int = Field(default=3, ge=1)
     """Candidates that answer all questions beside the last observed step; the best extrapolated one
-    is among them unless it is clearly worse than the last observed step."""
+    is among them unless it is clearly worse than the last observed step. Tokens are kept for two of
+    them, more come when there are tokens left."""
 
     num_errors: float = Field(default=1.64, gt=0)
     """Standard errors that make a difference clear; 1.64 is 95 % on one side."""

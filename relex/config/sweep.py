@@ -96,6 +96,11 @@ class SweepConfig(Strict):
     `training.zero_spread_fraction_alarm` of its groups had one reward for all completions, and so
     taught nothing. 0 takes what the base recipe says, which is never unless it says otherwise."""
 
+    stop_after_falling_steps: int = Field(default=0, ge=0)
+    """End a trial whose completions of the last so many steps are worse than those of its first so
+    many, by the grader of the base recipe's evaluation and by more than 3 standard errors. 0 takes
+    what the base recipe says, which is never unless it says otherwise."""
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         _refuse_twice("rewards", [variant.name for variant in self.rewards])

@@ -8,6 +8,8 @@ from relex.config.strict import Strict
 
 WeightDtype = Literal["float32", "bfloat16"]
 SnapshotDtype = Literal["float32", "bfloat16", "rounded"]
+LEAST_GROUPS = 20
+"""Of fewer questions the mean accuracy is too uncertain to end a run for."""
 
 
 class TrainingConfig(Strict):
@@ -95,6 +97,11 @@ class TrainingConfig(Strict):
     """End the run, as one that learns nothing, after so many steps in a row with more than that
     share of such groups. 0 never does: a reward may become informative late."""
 
+    stop_after_falling_steps: int = Field(default=0, ge=0)
+    """End the run, as one that learns nothing, when its completions of the last so many steps are
+    worse than those of its first so many: graded as in the evaluation, whatever the reward is, by
+    more than 3 standard errors. 0 never does."""
+
     @property
     def kept_steps(self) -> tuple[int, ...]:
         """The steps that the window will hold, ascending."""
@@ -123,5 +130,21 @@ class TrainingConfig(Strict):
                 f"completions_per_device_batch: {self.completions_per_device_batch} x num_gpus "
                 f"{self.num_gpus} must divide prompts_per_step x completions_per_prompt = "
                 f"{completions}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_falling(self) -> Self:
+        num = self.stop_after_falling_steps
+        if num and 2 * num >= self.steps:
+            raise ValueError(
+                f"stop_after_falling_steps: {num} compares the first {num} steps with {num} others "
+                f"before the end, and there are {self.steps} steps; choose less than half of them"
+            )
+        if num and num * self.prompts_per_step < LEAST_GROUPS:
+            raise ValueError(
+                f"stop_after_falling_steps: {num} steps x prompts_per_step {self.prompts_per_step} "
+                f"are fewer than {LEAST_GROUPS} questions, whose accuracy often falls by chance; "
+                "choose more"
             )
         return self

@@ -8,9 +8,7 @@ from relex.evaluation.draws import Draw
 from relex.evaluation.engine import Completion
 from relex.evaluation.engine_process import Generated
 from relex.evaluation.results import Answer, Score
-from relex.rewards import Reward
-
-CORRECT = 1.0
+from relex.rewards import CORRECT, Reward
 
 
 def grade(draws: Sequence[Draw], completions: Sequence[Completion], grader: Reward) -> list[Answer]:

@@ -16,6 +16,7 @@ from relex.config.extrapolation import PredictionOptions
 from relex.errors import WindowError
 from relex.extrapolation.checks import check_beyond, check_window_of_base
 from relex.extrapolation.displacements import PieceReader, spans
+from relex.extrapolation.move import Moving, move
 from relex.extrapolation.polynomial import polynomial_weights
 from relex.extrapolation.predict import THE_LINE, is_norm
 from relex.extrapolation.scratch import Scratch
@@ -94,10 +95,13 @@ def _tensor(
     weight_1S = torch.tensor([list(weight_of.values())])
     buffer = torch.empty(reader.buffer_bytes, dtype=torch.uint8)
     scratch = Scratch(torch.device("cpu"))
-    start = (
-        window.read(window.steps[-1], name) if options.anchor == "newest" else base.read(name)
-    ).to(torch.promote_types(info.dtype, torch.float32))
+    newest = options.anchor == "newest"
+    start = window.read(window.steps[-1], name) if newest else base.read(name)
+    tensor = torch.empty(info.num_elements, dtype=info.dtype)
     for first, last in spans(0, info.num_elements, reader.piece_elements):
         piece = reader.read(name, (first, last), buffer, scratch)
-        start[first:last] += piece.spread(piece.combine(weight_1S, scratch), scratch)[0]
-    return start.to(info.dtype)
+        start_N, position_M = start[first:last], piece.position_M
+        start_M = start_N if position_M is None else start_N[position_M]
+        moving = Moving(start_N, position_M, start_M, piece.combine(weight_1S, scratch))
+        tensor[first:last] = move(moving, torch.ones(1), info.dtype, "exact", scratch)
+    return tensor

@@ -11,6 +11,8 @@ and the number of threads, so the sums over them have the same order and the sam
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from relex.checkpoints import Checkpoint, all_finite
@@ -76,16 +78,18 @@ class Piece:
             first = last
         return sum_RM[:, : self.num_moving]
 
-    def spread(self, value_RM: torch.Tensor, scratch: Scratch) -> torch.Tensor:
-        """Values of the moving elements among zeros for the others: R x N, float32, in `scratch`.
-
-        The same tensor where all elements may have moved.
-        """
+    def spread(self, is_moved_M: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """A flag of the moving elements as one of all N."""
         if self.position_M is None:
-            return value_RM
-        value_RN = scratch.take("spread", (len(value_RM), len(self.base_N)), torch.float32)
-        position_RM = self.position_M.expand(len(value_RM), -1)
-        return value_RN.zero_().scatter_(1, position_RM, value_RM)
+            return is_moved_M
+        is_moved_N = np.zeros(len(self.base_N), dtype=np.bool_)
+        is_moved_N[self.position_M.cpu().numpy()] = is_moved_M
+        return is_moved_N
+
+    def gather(self, is_moved_N: npt.NDArray[np.bool_]) -> torch.Tensor:
+        """A flag of all N elements as one of the moving elements, on their device."""
+        flag_N = torch.from_numpy(is_moved_N).to(self.base_N.device)
+        return flag_N if self.position_M is None else flag_N[self.position_M]
 
     def displacements(self, scratch: Scratch) -> Iterator[torch.Tensor]:
         """Chunk after chunk, S x M, float32; each lies where the one before it was."""

@@ -2,9 +2,9 @@
 
 N elements of one tensor, R directions.
 
-`factors.safetensors` holds per tensor its directions (N x R, float32; columns of zeros where the
-tensor has fewer than R), `factors.json` everything else, and `manifest.json` is written last. The
-directions of adapters are products of two thin matrices, in `products.safetensors`.
+`factors.safetensors` holds the directions, `factors.json` everything else, and `manifest.json` is
+written last. The directions of adapters are products of two thin matrices, in
+`products.safetensors`.
 """
 
 from dataclasses import dataclass, field
@@ -13,17 +13,17 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 
-from relex.checkpoints.tensor_file import TensorFile, TensorInfo
+from relex.checkpoints.tensor_file import TensorFile
 from relex.config.extrapolation import Convention
 from relex.config.strict import Strict
 from relex.errors import CheckpointError, FactorsError
+from relex.extrapolation.directions_file import DIRECTIONS_FILE, DirectionsFile
 from relex.extrapolation.line_fit import Line
 from relex.manifest import read_manifest
 from relex.storage.folder import FolderStore
 from relex.window.low_rank import LowRank
 
 KIND = "factors"
-DIRECTIONS_FILE = "factors.safetensors"
 PRODUCTS_FILE = "products.safetensors"
 TABLE_FILE = "factors.json"
 
@@ -101,7 +101,7 @@ class Factors:
 
     folder: Path
     table: FactorsTable
-    file: TensorFile
+    directions: DirectionsFile
     products_file: TensorFile | None = None
     """Of a window of adapters."""
 
@@ -114,15 +114,35 @@ class Factors:
 
     def read_directions(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
         """Elements [start, stop) of all directions of `name`: N x R, float32."""
+        stop = self._num_elements(name) if stop is None else stop
+        position_M, direction_MR = self.read_moved(name, start, stop)
+        if position_M is None:
+            return direction_MR
+        direction_NR = torch.zeros(stop - start, direction_MR.shape[1])
+        direction_NR[position_M] = direction_MR
+        return direction_NR
+
+    def read_moved(
+        self, name: str, start: int, stop: int
+    ) -> tuple[torch.Tensor | None, torch.Tensor]:
+        """Of elements [start, stop): where those lie, from `start` on, whose directions may not be
+        zero, int64, or None for all of them; and these, M x R, float32.
+
+        Raises FactorsError when the file ends early.
+        """
         if self.table.tensors[name].widths:
             products = self.read_products(name)
-            stop = (
-                len(products[0].left_MK) * products[0].right_KN.shape[1] if stop is None else stop
-            )
-            return torch.stack([product.read(start, stop) for product in products], dim=1)
-        num_elements, rank = self.file.tensors[name].shape
-        stop = num_elements if stop is None else stop
-        return self.file.read(name, start * rank, stop * rank).reshape(-1, rank)
+            return None, torch.stack([product.read(start, stop) for product in products], dim=1)
+        try:
+            return self.directions.read(name, start, stop)
+        except CheckpointError as error:
+            raise FactorsError(f"{error}") from error
+
+    def _num_elements(self, name: str) -> int:
+        if not self.table.tensors[name].widths:
+            return self.directions.num_elements(name)
+        product = self.read_products(name)[0]
+        return len(product.left_MK) * product.right_KN.shape[1]
 
     def read_products(self, name: str) -> list[LowRank]:
         """The directions of an adapted tensor."""
@@ -139,11 +159,6 @@ class Factors:
         return [LowRank(left, right) for left, right in pairs]
 
 
-def directions_schema(num_elements: dict[str, int], rank: int) -> dict[str, TensorInfo]:
-    """Shapes and dtypes of `factors.safetensors`."""
-    return {name: TensorInfo((n, rank), torch.float32) for name, n in num_elements.items()}
-
-
 def open_factors(folder: Path) -> Factors:
     """Factors that `fit_factors` wrote.
 
@@ -154,12 +169,12 @@ def open_factors(folder: Path) -> Factors:
     table = _read_table(folder / TABLE_FILE)
     store = FolderStore(folder)
     try:
-        file = TensorFile(store, DIRECTIONS_FILE)
+        directions = DirectionsFile(folder)
         has_products = store.size(PRODUCTS_FILE) is not None
         products_file = TensorFile(store, PRODUCTS_FILE) if has_products else None
     except CheckpointError as error:
         raise FactorsError(f"{error}") from error
-    return Factors(folder, table, file, products_file)
+    return Factors(folder, table, directions, products_file)
 
 
 def _check_sizes(folder: Path) -> None:

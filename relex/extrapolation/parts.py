@@ -9,9 +9,9 @@ from relex.atomic import new_folder
 from relex.checkpoints import Checkpoint, TensorFile, TensorFileWriter
 from relex.digests import sha256_json
 from relex.errors import FactorsError
+from relex.extrapolation.directions_file import DIRECTIONS_FILE
 from relex.extrapolation.displacements import PIECE_ELEMENTS, spans
 from relex.extrapolation.factors import (
-    DIRECTIONS_FILE,
     KIND,
     PRODUCTS_FILE,
     TABLE_FILE,
@@ -54,7 +54,7 @@ def merge_factors(folders: Sequence[Path], out: Path) -> Factors:
     parts = sorted((open_factors(folder) for folder in folders), key=_part_of)
     _check_complete(parts)
     with new_folder(out) as partial:
-        _join([part.file for part in parts], partial / DIRECTIONS_FILE)
+        _join([part.directions.file for part in parts], partial / DIRECTIONS_FILE)
         products = [part.products_file for part in parts if part.products_file is not None]
         if products:
             _join(products, partial / PRODUCTS_FILE)
@@ -69,11 +69,13 @@ def merge_factors(folders: Sequence[Path], out: Path) -> Factors:
 
 
 def _join(files: Sequence[TensorFile], path: Path) -> None:
-    """All tensors of the files in one, piece by piece; their metadata are the same."""
-    schema = dict(chain.from_iterable(file.tensors.items() for file in files))
-    with TensorFileWriter(path, schema, files[0].metadata) as writer:
+    """All tensors and metadata of the files in one, piece by piece."""
+    later = [name for file in files for name in file.tensors]
+    metadata = dict(chain.from_iterable(file.metadata.items() for file in files))
+    with TensorFileWriter(path, {}, metadata, later) as writer:
         for file in files:
             for name, info in file.tensors.items():
+                writer.add(name, info)
                 for span in spans(0, info.num_elements, PIECE_ELEMENTS):
                     writer.append(name, file.read(name, *span))
 

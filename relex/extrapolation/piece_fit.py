@@ -5,23 +5,26 @@ S steps, N elements of one piece of a tensor, R directions.
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import torch
 
-from relex.checkpoints import Fill, TensorFileWriter
+from relex.checkpoints import Fill
 from relex.errors import WindowError
-from relex.extrapolation.displacements import Piece, PieceReader, Span
-from relex.extrapolation.factors import (
+from relex.extrapolation.directions_file import (
     DIRECTIONS_FILE,
-    FactorsTable,
-    TensorFit,
-    directions_schema,
+    DirectionsWriter,
+    count_bits,
+    unpack_bits,
 )
+from relex.extrapolation.displacements import Piece, PieceReader, Span
+from relex.extrapolation.factors import FactorsTable, TensorFit
 from relex.extrapolation.fit_table import describe_tensor
-from relex.extrapolation.gram import piece_gram
+from relex.extrapolation.gram import PieceGram, piece_gram
+from relex.extrapolation.move import move_piece
 from relex.extrapolation.piece_threads import PieceThreads, Work
-from relex.extrapolation.predict import predict_coefficients, predict_piece
+from relex.extrapolation.predict import predict_coefficients
 from relex.extrapolation.scratch import Scratch
 from relex.extrapolation.subspace import leading_subspace, piece_directions
 
@@ -63,14 +66,13 @@ class _Fitter:
         """Write the directions of the tensors to `path`; returns the rest of what was found."""
         infos = self._reader.base.tensors
         num_elements = {name: infos[name].num_elements for name in names}
-        schema = directions_schema(num_elements, self._table.rank)
-        with TensorFileWriter(path, schema, {}) as writer, threads:
+        with DirectionsWriter(path, num_elements, self._table.rank) as writer, threads:
             self._writer = writer
             self._copy_buffers(infos.keys() - num_elements.keys())
             progress = _Progress(
                 on_progress, sum(n * threads.num_reads(n) for n in num_elements.values())
             )
-            threads.run(num_elements, Work(_gram, self._outputs_of, progress.advance))
+            threads.run(num_elements, Work(piece_gram, self._outputs_of, progress.advance))
         return self._fits
 
     def _copy_buffers(self, names: Collection[str]) -> None:
@@ -79,11 +81,12 @@ class _Fitter:
                 fill(name, 0, self._reader.base.read(name))
 
     def _outputs_of(
-        self, name: str, grams: Sequence[torch.Tensor]
+        self, name: str, firsts: Sequence[PieceGram]
     ) -> Callable[[Piece, Span, Scratch], None]:
         """Fit the tensor; returns what writes the directions and predictions of a piece."""
         num_steps = len(self._table.steps)
-        gram_SS = sum(grams, torch.zeros(num_steps, num_steps, dtype=torch.float64))
+        zero_SS = torch.zeros(num_steps, num_steps, dtype=torch.float64)
+        gram_SS = sum((first.gram_SS for first in firsts), zero_SS)
         self._check_finite(name, gram_SS)
         subspace = leading_subspace(gram_SS, self._table.rank)
         self._fits[name] = describe_tensor(self._table.positions, subspace, gram_SS)
@@ -93,24 +96,23 @@ class _Fitter:
             (fill, predict_coefficients(table, name, step))
             for step, fill in self._checkpoints.items()
         ]
+        num_moved = [count_bits(first.moved) for first in firsts]
+        num_before = list(accumulate(num_moved, initial=0))
+        self._writer.add(name, num_before[-1])
 
         def outputs(piece: Piece, span: Span, scratch: Scratch) -> None:
             direction_RM = piece_directions(piece, subspace, scratch)
             for fill, coefficient_R in moves:
-                predicted_N = predict_piece(piece, direction_RM, coefficient_R, dtype, scratch)
+                predicted_N = move_piece(piece, direction_RM, coefficient_R, dtype, scratch)
                 fill(name, span[0], scratch.to_host("predicted", predicted_N))
-            direction_RN = piece.spread(direction_RM, scratch)
-            direction_NR = scratch.to_host("directions", self._padded(direction_RN))
-            self._writer.put(name, span[0] * table.rank, direction_NR)
+            index = span[0] // self._reader.piece_elements
+            moved = firsts[index].moved
+            if num_moved[index] < piece.num_moving:
+                direction_RM = direction_RM[:, piece.gather(unpack_bits(moved, len(piece.base_N)))]
+            direction_RM = scratch.to_host("directions", direction_RM)
+            self._writer.put(name, span[0], moved, num_before[index], direction_RM)
 
         return outputs
-
-    def _padded(self, direction_RN: torch.Tensor) -> torch.Tensor:
-        """As they are written: N x R, with columns of zeros for the directions that are absent."""
-        num_absent = self._table.rank - len(direction_RN)
-        if num_absent:
-            direction_RN = torch.nn.functional.pad(direction_RN, (0, 0, 0, num_absent))
-        return direction_RN.T.contiguous()
 
     def _check_finite(self, name: str, gram_SS: torch.Tensor) -> None:
         """A displacement that is not finite makes the sum of its squares so."""
@@ -120,10 +122,6 @@ class _Fitter:
                     f"{self._reader.window.where}: step {step}: {name} has values that are not "
                     "finite; leave the step out or train again"
                 )
-
-
-def _gram(piece: Piece, scratch: Scratch) -> torch.Tensor:
-    return piece_gram(piece, scratch).cpu()
 
 
 class _Progress:

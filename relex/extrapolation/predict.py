@@ -10,12 +10,13 @@ from pathlib import Path
 import torch
 
 from relex.checkpoints import Checkpoint, NamedTensor, fill_checkpoint
-from relex.config.extrapolation import Convention, PredictionOptions
+from relex.config.extrapolation import PredictionOptions
 from relex.device import Device
 from relex.errors import FactorsError
 from relex.extrapolation.checks import check_prediction, check_window_of_base
-from relex.extrapolation.displacements import PIECE_ELEMENTS, Piece, Span, spans
+from relex.extrapolation.displacements import PIECE_ELEMENTS, Span, spans
 from relex.extrapolation.factors import Factors, FactorsTable
+from relex.extrapolation.move import Moving, move
 from relex.extrapolation.polynomial import polynomial_weights
 from relex.extrapolation.scratch import Scratch
 from relex.window import Window
@@ -129,62 +130,6 @@ def predict_displacement(
     return factors.read_directions(name)[:, : len(coefficient_R)] @ coefficient_R.float()
 
 
-def add_displacement(
-    weights_N: torch.Tensor,
-    direction_RN: torch.Tensor,
-    coefficient_R: torch.Tensor,
-    dtype: torch.dtype,
-    convention: Convention,
-    scratch: Scratch,
-) -> torch.Tensor:
-    """The weights moved along the directions: summed in at least float32, rounded to `dtype`.
-
-    In `scratch`; a tensor without directions keeps its bits.
-    """
-    if not len(coefficient_R):
-        return weights_N.to(dtype)
-    moved_N = scratch.take("moved", weights_N.shape, torch.float32)
-    # Term by term, several times as fast as a product with a matrix that has one row or few.
-    coefficients = coefficient_R.float().tolist()
-    torch.mul(direction_RN[0], coefficients[0], out=moved_N)
-    for direction_N, coefficient in zip(direction_RN[1:], coefficients[1:], strict=False):
-        moved_N += direction_N * coefficient
-    if weights_N.dtype == torch.float64:
-        moved_N = moved_N + weights_N
-    else:
-        start_N = scratch.take("start", weights_N.shape, torch.float32)
-        moved_N += start_N.copy_(weights_N)
-    if convention == "published":
-        moved_N = moved_N.bfloat16()
-    return scratch.take("rounded", weights_N.shape, dtype).copy_(moved_N)
-
-
-def predict_piece(
-    piece: Piece,
-    direction_RM: torch.Tensor,
-    coefficient_R: torch.Tensor,
-    dtype: torch.dtype,
-    scratch: Scratch,
-) -> torch.Tensor:
-    """A piece moved along the directions of its moving elements: N of `dtype`, in `scratch`.
-
-    The bits that `add_displacement` gives for all elements, at the cost of those that moved.
-    """
-    if not len(coefficient_R):
-        return piece.base_N.to(dtype)
-    start_M = piece.start_M[: piece.num_moving]
-    moved_M = add_displacement(
-        start_M, direction_RM, coefficient_R, dtype, piece.convention, scratch
-    )
-    if piece.position_M is None:
-        return moved_M
-    still_N = piece.base_N.bfloat16() if piece.convention == "published" else piece.base_N
-    # The sign of a zero displacement decides about that of a weight of -0.0.
-    zero = -0.0 if bool(coefficient_R.signbit().all()) else 0.0
-    predicted_N = scratch.take("predicted", still_N.shape, dtype)
-    return torch.add(still_N, zero, out=predicted_N).scatter_(0, piece.position_M, moved_M)
-
-
 class _Predictor:
     """Predictions for several steps with the same options, piece by piece."""
 
@@ -222,13 +167,19 @@ class _Predictor:
         if copied or name not in table.tensors or not table.tensors[name].directions:
             yield from (weights_N.to(dtype) for _ in self._steps)
             return
-        direction_NR = self._factors.read_directions(name, *span).to(self._scratch.device)
-        direction_RN = direction_NR.T.contiguous()
+        moving = self._moving(name, span, weights_N)
         for step in self._steps:
             coefficient_R = predict_coefficients(table, name, step, self._options)
-            yield add_displacement(
-                weights_N, direction_RN, coefficient_R, dtype, table.convention, self._scratch
-            )
+            yield move(moving, coefficient_R, dtype, table.convention, self._scratch)
+
+    def _moving(self, name: str, span: Span, weights_N: torch.Tensor) -> Moving:
+        device = self._scratch.device
+        position_M, direction_MR = self._factors.read_moved(name, *span)
+        direction_RM = direction_MR.to(device).T.contiguous()
+        if position_M is None:
+            return Moving(weights_N, None, weights_N, direction_RM)
+        position_M = position_M.to(device)
+        return Moving(weights_N, position_M, weights_N[position_M], direction_RM)
 
     def _anchor(self, name: str, span: Span, copied: bool) -> torch.Tensor:
         if self._newest is not None and (copied or self._options.anchor == "newest"):

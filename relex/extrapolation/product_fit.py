@@ -6,11 +6,9 @@
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import astuple
 from pathlib import Path
-from typing import IO
 
 import torch
 
@@ -44,17 +42,11 @@ def fit_products(
     still_SS = torch.zeros(len(table.steps), len(table.steps), dtype=torch.float64)
     still = describe_tensor(table.positions, leading_subspace(still_SS, 1), still_SS)
     fits = dict.fromkeys(names, still)
-    schema: dict[str, TensorInfo] = {}
-    # The file begins with sizes that are known only at its end.
-    with tempfile.TemporaryFile(dir=folder) as spool:
+    later = [f"{name}.{side}" for name in adapted for side in ("left", "right")]
+    with TensorFileWriter(folder / PRODUCTS_FILE, {}, _metadata(window), later) as writer:
         for num_done, name in enumerate(adapted, start=1):
-            fits[name] = _fit(window, name, table, schema, spool)
+            fits[name] = _fit(window, name, table, writer)
             on_progress(num_done, len(adapted))
-        spool.seek(0)
-        with TensorFileWriter(folder / PRODUCTS_FILE, schema, _metadata(window)) as writer:
-            for name, info in schema.items():
-                data = torch.frombuffer(bytearray(spool.read(info.num_bytes)), dtype=info.dtype)
-                writer.append(name, data)
     shutil.copyfile(window.newest_config, folder / CONFIG_FILE)
     return fits
 
@@ -63,8 +55,7 @@ def _fit(
     window: AdapterFolder,
     name: str,
     table: FactorsTable,
-    schema: dict[str, TensorInfo],
-    spool: IO[bytes],
+    writer: TensorFileWriter,
 ) -> TensorFit:
     stacked = stack([window.product(step, name) for step in table.steps])
     gram_SS = stacked.gram()
@@ -75,8 +66,8 @@ def _fit(
         left_MK = torch.cat([product.left_MK for product in found], dim=1)
         right_KN = torch.cat([product.right_KN for product in found])
         for side, tensor in (("left", left_MK), ("right", right_KN)):
-            schema[f"{name}.{side}"] = TensorInfo(tuple(tensor.shape), tensor.dtype)
-            spool.write(tensor.numpy().tobytes())
+            writer.add(f"{name}.{side}", TensorInfo(tuple(tensor.shape), tensor.dtype))
+            writer.append(f"{name}.{side}", tensor)
     return fit.model_copy(update={"widths": tuple(len(p.right_KN) for p in found)})
 
 

@@ -15,6 +15,7 @@ CURVE_ROWS = 6
 CURVE_COLUMNS = {
     "reward_mean": "reward",
     "reward_spread": "spread of the reward",
+    "accuracy": "accuracy",
     "zero_spread_fraction": "groups that teach nothing",
     "clipped_fraction": "clipped answers",
     "mean_completion_tokens": "tokens per answer",

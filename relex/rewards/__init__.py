@@ -1,6 +1,6 @@
 """What a completion is worth: built-in rewards, the user's own, and the contract of both."""
 
-from relex.rewards.contract import CheckedReward, Reward
+from relex.rewards.contract import CORRECT, CheckedReward, Reward
 from relex.rewards.golds import check_golds, listed_golds
 from relex.rewards.preflight import check_reward_contract
 from relex.rewards.registry import BUILT_INS, build_reward, build_rewards, grader_version
@@ -8,6 +8,7 @@ from relex.rewards.weighted_sum import weighted_sum
 
 __all__ = [
     "BUILT_INS",
+    "CORRECT",
     "CheckedReward",
     "Reward",
     "build_reward",

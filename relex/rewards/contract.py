@@ -13,6 +13,8 @@ from typing import Any, Protocol
 from relex.errors import RewardError
 
 SHORT_CHARACTERS = 200
+CORRECT = 1.0
+"""What a grader gives to a correct answer; every other value means wrong."""
 
 
 class Reward(Protocol):

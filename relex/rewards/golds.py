@@ -4,14 +4,13 @@ from collections.abc import Sequence
 
 from relex.errors import ProblemError
 from relex.problems import Problem
-from relex.rewards.contract import CheckedReward
+from relex.rewards.contract import CORRECT, CheckedReward
 from relex.rewards.exact_match import ExactMatch
 from relex.rewards.math_equality import MathEquality
 from relex.rewards.published_equality import PublishedEquality
 
 LARGEST_FRACTION = 0.01
 NUM_EXAMPLES = 10
-CORRECT = 1.0
 
 
 def check_golds(name: str, problems: Sequence[Problem], grader: CheckedReward) -> list[Problem]:

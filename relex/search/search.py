@@ -15,12 +15,8 @@ The search depends on nothing but the measurements: whoever keeps them can repla
 Q questions, K samples per question.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
 
 from relex.candidates.candidate import BASE, Candidate, denoised
 from relex.config import PredictionOptions, SearchConfig
@@ -33,10 +29,14 @@ from relex.search.grid import (
     way_outwards,
 )
 from relex.search.path import SearchPath
+from relex.search.rungs import rungs
 from relex.search.trials import Graded, Measure, Trials
 
 SHRINKAGE = 0.7
 NUM_WORSE = 2
+NUM_KEPT_FOR = 2
+"""Finalists for whom tokens are kept: the best candidate and the best extrapolated one."""
+
 BEYOND = ("extrapolated", "secant", "scaled")
 
 
@@ -170,7 +170,7 @@ class _Search:
             if not self._rivals:
                 return f"nothing that was tried can still be better than {self._last.label}"
             reserve = self._reserve(num_questions)
-            best, *rest = self._rivals
+            best, *rest = _by_need(self._rivals)
             self._trials.measure(best, num_questions)
             self._rivals = [best]
             for candidate in rest:
@@ -234,8 +234,9 @@ class _Search:
         return True
 
     def _reserve(self, num_questions: int) -> float:
-        """Tokens that finalists need which have answered this many."""
-        return self._config.num_finalists * self._cost(self._num_questions - num_questions)
+        """Tokens that finalists need who have answered this many."""
+        num_finalists = min(self._config.num_finalists, NUM_KEPT_FOR)
+        return num_finalists * self._cost(self._num_questions - num_questions)
 
     def _afford(self, candidate: Candidate, num_questions: int, reserve: float) -> bool:
         cost = self._cost(num_questions - self._trials.num_answered(candidate))
@@ -271,24 +272,11 @@ class _Search:
         return candidate is None or self._trials.compare(candidate, self._last).difference <= 0
 
 
+def _by_need(rivals: Sequence[Candidate]) -> list[Candidate]:
+    """In the order in which they get tokens: the best, the best extrapolated one, the others."""
+    extrapolated = [rival for rival in rivals if rival.kind == "extrapolated"]
+    return list(dict.fromkeys([rivals[0], *extrapolated[:1], *rivals]))
+
+
 def _is_first_extrapolated(candidate: Candidate, kept: Sequence[Candidate]) -> bool:
     return candidate.kind == "extrapolated" and all(c.kind != "extrapolated" for c in kept)
-
-
-def rungs(correct_QK: npt.NDArray[np.bool_], config: SearchConfig) -> list[int]:
-    """Numbers of questions, ascending and each at least twice the one before; the last is all.
-
-    The answers of the last observed step say how much a difference on one question varies, at most:
-    as it does when the answers of two candidates have nothing in common.
-    """
-    num_questions, num_samples = correct_QK.shape
-    accuracy = float(correct_QK.mean())
-    variance = 2 * accuracy * (1 - accuracy) / num_samples
-    clear = math.ceil(variance * (config.num_errors / config.collapse) ** 2)
-    fewest = max(config.min_questions, min(clear, num_questions // 2))
-    numbers: list[int] = []
-    for fraction in config.question_fractions:
-        number = max(fewest, round(fraction * num_questions))
-        if 2 * number <= num_questions and (not numbers or number >= 2 * numbers[-1]):
-            numbers.append(number)
-    return [*numbers, num_questions]

@@ -65,7 +65,7 @@ class TrialResult(Strict):
     """Name of the pipeline run's folder."""
 
     status: Status
-    """`stopped` is a run that was ended because it learned nothing."""
+    """`stopped` is a run that was ended because it learned nothing, or what is wrong."""
 
     reason: str = ""
     """One line that says why it has no numbers; empty when it has."""

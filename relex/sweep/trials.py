@@ -108,8 +108,8 @@ def _recipe(
     value |= {"name": name, "seed": seed}
     value["rewards"] = [term.model_dump(mode="json") for term in reward.terms]
     value["training"] |= {**way.settings, "learning_rate": learning_rate}
-    if sweep.stop_after_flat_steps:
-        value["training"]["stop_after_flat_steps"] = sweep.stop_after_flat_steps
+    for rule in ("stop_after_flat_steps", "stop_after_falling_steps"):
+        value["training"][rule] = getattr(sweep, rule) or value["training"][rule]
     return check_recipe(value, f"sweep {sweep.name}: training {way.name}")
 
 

@@ -8,6 +8,7 @@ from relex.training.events import (
     TrainingWarning,
 )
 from relex.training.job import TrainingJob
+from relex.training.judge import computed_terms
 from relex.training.preflight import (
     check_training,
     estimate_window_bytes,
@@ -23,6 +24,7 @@ __all__ = [
     "TrainingResumed",
     "TrainingWarning",
     "check_training",
+    "computed_terms",
     "estimate_window_bytes",
     "estimate_work_bytes",
     "run_training",

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from relex.config.training import TrainingConfig
 from relex.errors import TrainingError
 from relex.training.alarms import Alarms, FlatSteps, config_warnings
 from relex.training.events import StepTrained, TrainingWarning, send
+from relex.training.falling import FallingAccuracy
 from relex.training.rolling import PREFIX, mark_whole
 from relex.training.snapshots import SnapshotSpool, State
 
@@ -20,17 +21,35 @@ GatherState = Callable[[], State]
 
 
 class ReportSteps(TrainerCallback):  # type: ignore[misc]
-    """Sends the metrics of every step, and warnings about them. Used on the main process."""
+    """Sends the metrics of every step, warns about them, and ends a run that is in vain.
 
-    def __init__(self, config: TrainingConfig, reward_names: list[str]) -> None:
+    Used on the main process. A resumed run has seen every step of the run: the trainer's log of
+    those up to the rolling checkpoint is in the checkpoint, and the others are trained again.
+    """
+
+    def __init__(
+        self, config: TrainingConfig, reward_names: list[str], why_not_judged: str | None
+    ) -> None:
+        """`why_not_judged`: why accuracy would mean nothing; it is then left out."""
         self._config, self._reward_names = config, reward_names
-        self._alarms, self._flat_steps = Alarms(config), FlatSteps(config)
+        self._why_not_judged = why_not_judged
+        self._alarms = Alarms(config)
+        self._ends = (FlatSteps(config), FallingAccuracy(config))
         self._last_seconds = 0.0
 
-    def on_train_begin(self, *_: Any, **__: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
         self._last_seconds = time.monotonic()
         for message in config_warnings(self._config):
             send(TrainingWarning(message=message))
+        if self._why_not_judged is not None:
+            message = f"accuracy is not measured, nor can it end the run: {self._why_not_judged}"
+            send(TrainingWarning(message=message))
+        for logs in state.log_history:
+            if "reward" in logs:
+                # What they warned about has been said.
+                list(self._watch(self._translate(logs["step"], logs, 0.0)))
 
     def on_log(
         self,
@@ -46,9 +65,14 @@ class ReportSteps(TrainerCallback):  # type: ignore[misc]
         trained = self._translate(state.global_step, logs, now_seconds - self._last_seconds)
         self._last_seconds = now_seconds
         send(trained)
-        for message in self._alarms.check(trained):
+        for message in self._watch(trained):
             send(TrainingWarning(message=message))
-        self._flat_steps.check(trained)
+
+    def _watch(self, trained: StepTrained) -> Iterator[str]:
+        """The warnings of a step; raises NoLearningError where it is to be the last one."""
+        yield from self._alarms.check(trained)
+        for end in self._ends:
+            end.check(trained)
 
     def _translate(self, step: int, logs: dict[str, Any], step_seconds: float) -> StepTrained:
         for name in ("loss", "grad_norm"):
@@ -57,12 +81,15 @@ class ReportSteps(TrainerCallback):  # type: ignore[misc]
                     f"step {step}: {name} is {logs[name]}: training has diverged; "
                     "lower training.learning_rate"
                 )
+        is_judged = self._why_not_judged is None
         return StepTrained(
             step=step,
             num_steps=self._config.steps,
             reward_mean=logs["reward"],
             reward_spread=logs["reward_std"],
             reward_means={name: logs[f"rewards/{name}/mean"] for name in self._reward_names},
+            accuracy=logs.get("accuracy") if is_judged else None,
+            accuracy_spread=logs.get("accuracy_spread") if is_judged else None,
             zero_spread_fraction=logs["zero_spread_fraction"],
             clipped_fraction=logs["completions/clipped_ratio"],
             mean_completion_tokens=logs["completions/mean_length"],

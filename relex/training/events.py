@@ -28,6 +28,14 @@ class StepTrained(Strict):
     reward_means: dict[str, float]
     """Mean of each reward by its name, without its weight."""
 
+    accuracy: float | None = None
+    """Share of the completions that are correct by the grader of the evaluation, whatever the
+    reward is; None where the problems have no gold answers of their own."""
+
+    accuracy_spread: float | None = None
+    """Standard deviation of the groups' own accuracies (their squares divided by the number of
+    groups)."""
+
     zero_spread_fraction: float
     """Share of groups whose completions all have one reward; they teach nothing."""
 

@@ -10,13 +10,13 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from relex.config.problems import PromptConfig
 from relex.config.recipe import Recipe
 from relex.device import resolve_device
-from relex.problems import load_problems, render_prompt
-from relex.rewards import CheckedReward
+from relex.problems import Problem, render_prompt
+from relex.rewards import CORRECT, CheckedReward
 from relex.training.events import TrainingWarning, send
 from relex.training.job import TrainingJob
+from relex.training.judge import computed_terms, grader_column
 from relex.training.schedule import question_order
 
 RewardFunction = Callable[..., list[float]]
@@ -57,7 +57,7 @@ def build_arguments(job: TrainingJob) -> GRPOConfig:
         beta=config.kl_beta,
         loss_type="dapo",
         scale_rewards=config.scale_rewards,
-        reward_weights=[term.weight for term in recipe.rewards],
+        reward_weights=[term.weight for term in computed_terms(recipe)],
         use_vllm=config.rollouts == "vllm",
         vllm_mode="colocate",
         vllm_gpu_memory_utilization=config.vllm_memory_fraction,
@@ -87,18 +87,22 @@ def load_policy(job: TrainingJob) -> Any:
 
 
 def build_trainer(
-    job: TrainingJob, arguments: GRPOConfig, model: Any, rewards: Sequence[CheckedReward]
+    job: TrainingJob,
+    arguments: GRPOConfig,
+    model: Any,
+    rewards: Sequence[CheckedReward],
+    problems: Sequence[Problem],
 ) -> "PolicyTrainer":
-    """The trainer, with all rows of the run laid out."""
+    """The trainer, with all rows of the run laid out; one reward for each of `computed_terms`."""
     tokenizer = AutoTokenizer.from_pretrained(
         job.base, padding_side="left", trust_remote_code=job.recipe.base.trust_remote_code
     )
     trainer = PolicyTrainer(
-        job.recipe.problems.prompt,
+        job.recipe,
         model=model,
         args=arguments,
         processing_class=tokenizer,
-        train_dataset=_training_rows(job.recipe, tokenizer),
+        train_dataset=_training_rows(job.recipe, problems, tokenizer),
         reward_funcs=[_reward_function(reward) for reward in rewards],
     )
     trainer.remove_callback(PrinterCallback)
@@ -106,11 +110,12 @@ def build_trainer(
 
 
 class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]
-    """TRL's trainer with our prompts, and with two looks at the rewards of a step."""
+    """TRL's trainer with our prompts, and with three looks at the rewards of a step."""
 
-    def __init__(self, prompt: PromptConfig, **arguments: Any) -> None:
+    def __init__(self, recipe: Recipe, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self._add_special_tokens = not prompt.chat
+        self._add_special_tokens = not recipe.problems.prompt.chat
+        self._grader_column = grader_column(recipe)
 
     def resume(self, checkpoint: Path | None) -> None:
         """Train to the last step, from the start or from a rolling checkpoint."""
@@ -137,13 +142,16 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]
         total = rewards @ self.reward_weights.to(rewards.device)
         spread = total.view(-1, self.num_generations).std(dim=1)
         self._log_metric("zero_spread_fraction", (spread == 0).float().mean().item())
+        correct = (rewards[:, self._grader_column] == CORRECT).view(-1, self.num_generations)
+        accuracies = correct.float().mean(dim=1)
+        self._log_metric("accuracy", accuracies.mean().item())
+        self._log_metric("accuracy_spread", accuracies.std(correction=0).item())
         if self.state.global_step == 0 and self.accelerator.is_main_process:
             _warn_of_identical_completions(prompts, completions)
         return rewards
 
 
-def _training_rows(recipe: Recipe, tokenizer: Any) -> Dataset:
-    problems = load_problems(recipe.problems.train)
+def _training_rows(recipe: Recipe, problems: Sequence[Problem], tokenizer: Any) -> Dataset:
     config = recipe.training
     num_rows = config.steps * config.prompts_per_step
     rows = [problems[index] for index in question_order(len(problems), num_rows, recipe.seed)]

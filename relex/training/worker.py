@@ -6,12 +6,14 @@ from pathlib import Path
 
 from relex.checkpoints import Checkpoint
 from relex.children import child_main
+from relex.problems import load_problems
 from relex.rewards import build_rewards
 from relex.storage import open_store
 from relex.training.callbacks import KeepSnapshots, ReportSteps, RollCheckpoint
 from relex.training.events import TrainingResumed, TrainingWarning, send
 from relex.training.grpo import build_arguments, build_trainer, load_policy
 from relex.training.job import TrainingJob
+from relex.training.judge import computed_terms, why_not_judged
 from relex.training.rolling import checkpoint_step, newest_checkpoint, remove_checkpoints
 from relex.training.snapshots import SnapshotSpool, check_model_state, snapshot_schema
 from relex.window import WindowWriter, open_writer
@@ -27,17 +29,19 @@ def train(job: TrainingJob) -> None:
     is_main = arguments.process_index == 0
     base = Checkpoint(Path(job.base))
     schema = snapshot_schema(base, config.snapshot_dtype)
-    rewards = build_rewards(job.recipe.rewards)
+    rewards = build_rewards(computed_terms(job.recipe))
+    problems = load_problems(job.recipe.problems.train)
     model = load_policy(job)
     check_model_state(model.state_dict(), schema)
-    trainer = build_trainer(job, arguments, model, rewards)
+    trainer = build_trainer(job, arguments, model, rewards, problems)
 
     writer = _open_window(job, base) if is_main else None
     spool = SnapshotSpool(job.spool, schema, writer, config) if writer else None
     arguments.distributed_state.wait_for_everyone()
     checkpoint = newest_checkpoint(job.checkpoints)
     if is_main:
-        trainer.add_callback(ReportSteps(config, [reward.name for reward in rewards]))
+        names = [reward.name for reward in rewards[: len(job.recipe.rewards)]]
+        trainer.add_callback(ReportSteps(config, names, why_not_judged(problems)))
         if checkpoint is not None:
             send(TrainingResumed(step=checkpoint_step(checkpoint)))
     trainer.add_callback(KeepSnapshots(config, trainer.gather_state, spool))

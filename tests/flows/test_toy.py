@@ -182,6 +182,7 @@ def test_mlflow_shows_the_runs_over_http(toy):
     assert curves["accuracy/trained"] == [0, 10, 20, 30]
     assert curves["accuracy/validation"] == [0, 10, 20, 30, *targets]
     assert curves["training/reward_mean"] == list(range(1, 31))
+    assert curves["training/accuracy"] == list(range(1, 31))
     assert curves["system/cpu_utilization_percentage"] != []
     assert parent.data.metrics["chosen/step"] == toy.summary.decision.chosen.step
     assert 0.9 < parent.data.metrics["fit/r2"] <= 1

@@ -67,6 +67,22 @@ def test_a_tensor_may_be_written_in_pieces_between_others(tmp_path: Path) -> Non
     assert found["b"].tolist() == [[5, 6], [7, 8]]
 
 
+def test_shapes_may_be_told_while_the_file_is_written(tmp_path: Path) -> None:
+    """Also those of no elements, and not all that might have come."""
+    path, first = tmp_path / "f.safetensors", TensorInfo((2,), torch.float32)
+    later = ["x" * 300, "empty", "never"]
+    with TensorFileWriter(path, {"a": first}, {"format": "pt"}, later) as writer:
+        writer.add("x" * 300, TensorInfo((2, 3), torch.int64))
+        writer.append("x" * 300, torch.arange(6))
+        writer.add("empty", TensorInfo((0, 3), torch.float32))
+        writer.append("a", torch.ones(2))
+    found = load_file(path)
+    assert found.keys() == {"a", "x" * 300, "empty"}
+    assert found["a"].tolist() == [1, 1]
+    assert found["x" * 300].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert open_tensor_file(path).metadata == {"format": "pt"}
+
+
 def test_a_tensor_that_was_not_finished_is_named(tmp_path: Path) -> None:
     schema = {"a": TensorInfo((3,), torch.float32)}
     with (

@@ -38,6 +38,12 @@ def test_a_reward_that_does_not_import_ends_before_anything_is_written(tmp_path:
     assert not (tmp_path / "run").exists()
 
 
+def test_a_grader_that_does_not_import_ends_before_anything_is_written(tmp_path: Path) -> None:
+    error = train_error(tmp_path, evaluation={"grader": "no_such_module:grade"})
+    assert isinstance(error, RewardError) and "does not import" in str(error)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_of_another_recipe_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "recipe.yaml").write_text(TOY.read_text())

@@ -122,6 +122,12 @@ def test_the_steps_of_a_window_are_checked_when_they_are_known() -> None:
         ("  steps: 30", "  steps: 30\n  snapshot_steps: [10, 20]", "the last step 30 must be kept"),
         ("  steps: 30", "  steps: 30\n  snapshot_steps: [0, 30]", "must lie in 1 to 30"),
         ("  steps: 30", "  steps: 30\n  snapshot_steps: [30]", "at least two snapshots"),
+        (
+            "  prompts_per_step: 64",
+            "  prompts_per_step: 8\n  stop_after_falling_steps: 2",
+            "training.stop_after_falling_steps: 2 steps x prompts_per_step 8 are fewer than 20 "
+            "questions, whose accuracy often falls by chance; choose more",
+        ),
         ("  steps: 30", "  steps: 30\n  snapshot_steps: [5, 5, 30]", "a step is listed twice"),
         ("split: validation", "split: dev", "toy has train, validation and test, not 'dev'"),
         ("kind: toy, split: train", "kind: jsonl", "path: needed for kind jsonl"),

@@ -65,6 +65,19 @@ def test_the_prediction_is_that_of_the_dense_window(lab) -> None:
     assert torch.equal(found == 0, expected == 0)
 
 
+def test_an_element_that_moved_only_in_a_step_left_out_takes_no_room(lab) -> None:
+    """It is back where it was, so the folder of checkpoints cannot know of it."""
+    start = {"w": torch.zeros(5000)}
+    there, back = start["w"].clone(), start["w"].clone()
+    there[:10], there[20:30], back[20:30] = 1.0, 1.0, 2.0
+    snapshots = {1: {"w": there}, 2: {"w": back}, 4: {"w": 2 * back}}
+    base, dense = lab.base(start), lab.window(snapshots)
+    for window in (dense, SparseMemoryWindow(dense, start)):
+        factors = lab.fit_window(window, base, steps=(2, 4))
+        position_M, _ = factors.read_moved("w", 0, 5000)
+        assert position_M.tolist() == list(range(20, 30))
+
+
 def test_only_what_moved_is_read(lab) -> None:
     start, snapshots, num_moved = trajectory(0.1)
     window = SparseMemoryWindow(lab.window(snapshots), start)

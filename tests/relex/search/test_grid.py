@@ -7,7 +7,7 @@ import pytest
 from relex.config import SearchConfig
 from relex.search import full_grid
 from relex.search.grid import WIDE_STRIDE, near_targets, neighbours, way_outwards
-from relex.search.search import rungs
+from relex.search.rungs import rungs
 
 CONFIG = SearchConfig()
 

@@ -51,7 +51,7 @@ class World:
         self.num_questions = num_questions
         self._ease_Q = rng.beta(1, 1, num_questions)
         self._common_QK = rng.standard_normal((num_questions, num_samples))
-        self.baseline_loss, self.denoised_gain = 0.08, 0.0
+        self.change = {"secant": -0.08, "scaled": -0.08, "denoised": 0.0}
         self.secant_lag = 1.0
         self.asked: list[tuple[Candidate, int]] = []
 
@@ -73,11 +73,7 @@ class World:
         step = min(candidate.step, LAST_STEP) if candidate.kind == "observed" else candidate.step
         if candidate.kind == "secant":
             step *= self.secant_lag
-        change = {
-            "secant": -self.baseline_loss,
-            "scaled": -self.baseline_loss,
-            "denoised": self.denoised_gain,
-        }.get(candidate.kind, 0.0)
+        change = self.change.get(candidate.kind, 0.0)
         return max(self._accuracy(max(step * candidate.options.shrinkage, 1)) + change, 0.01)
 
     def search(self, config: SearchConfig | None = None, cautious: bool = False) -> Found:
@@ -154,7 +150,7 @@ def test_the_last_observed_step_answers_all_questions_and_the_base_a_quarter() -
 def test_a_secant_that_is_better_is_followed_to_its_own_top() -> None:
     world = World(RISING, 200, 16)
     world.secant_lag = 0.7
-    world.baseline_loss = -0.06
+    world.change["secant"] = 0.06
     best = chosen(world, finished(world.search()))
     assert best.kind == "secant" and 140 <= best.step <= 202
 
@@ -170,14 +166,14 @@ def test_other_ways_and_the_baselines_are_tried_at_the_best_target() -> None:
 
 def test_a_baseline_that_wins_is_followed_and_the_best_target_stays_beside_it() -> None:
     world = World(RISING, 200, 16)
-    world.baseline_loss = -0.1
+    world.change |= {"secant": 0.1, "scaled": 0.1}
     kinds = {candidate.kind for candidate in finished(world.search())}
     assert {"extrapolated"} < kinds
 
 
 def test_the_last_step_denoised_is_followed_where_it_is_the_best_there_is() -> None:
     world = World(HARMFUL, 200, 16)
-    world.denoised_gain = 0.06
+    world.change["denoised"] = 0.06
     assert denoised(LAST_STEP) in finished(world.search())
 
 

@@ -107,9 +107,26 @@ def test_the_code_of_a_reward_is_its_file(own_reward):
     assert "class ExactMatch" in reward_code("exact_match").source
 
 
-def test_the_sweeps_stop_rule_goes_to_every_trial():
-    trials = build_trials(sweep_of(stop_after_flat_steps=5), BASE)
-    assert {trial.recipe.training.stop_after_flat_steps for trial in trials} == {5}
+@pytest.mark.parametrize("rule", ["stop_after_flat_steps", "stop_after_falling_steps"])
+def test_the_sweeps_stop_rule_goes_to_every_trial(rule):
+    trials = build_trials(sweep_of(**{rule: 5}), BASE)
+    assert {getattr(trial.recipe.training, rule) for trial in trials} == {5}
+
+
+@pytest.mark.parametrize("rule", ["stop_after_flat_steps", "stop_after_falling_steps"])
+def test_without_one_the_stop_rule_is_that_of_the_base(rule):
+    training = BASE.training.model_copy(update={rule: 7})
+    trials = build_trials(sweep_of(), BASE.model_copy(update={"training": training}))
+    assert {getattr(trial.recipe.training, rule) for trial in trials} == {7}
+
+
+def test_a_stop_rule_that_can_stop_nothing_is_refused():
+    with pytest.raises(RecipeError) as error:
+        build_trials(sweep_of(stop_after_falling_steps=15), BASE)
+    assert str(error.value) == (
+        "sweep mine: training base: training.stop_after_falling_steps: 15 compares the first 15 "
+        "steps with 15 others before the end, and there are 30 steps; choose less than half of them"
+    )
 
 
 def test_an_unknown_reward_is_refused_before_anything_runs():

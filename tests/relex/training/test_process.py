@@ -1,5 +1,6 @@
 """The training process from outside: whole runs on the toy, killed and resumed."""
 
+import json
 import os
 import shutil
 import signal
@@ -7,12 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 
 from relex.checkpoints import TOY_BASE
 from relex.config import Recipe, check_recipe
-from relex.errors import RewardError, StageError
+from relex.errors import NoLearningError, RewardError, StageError
 from relex.manifest import FileEntry
 from relex.storage import open_store
 from relex.training import (
@@ -53,6 +55,7 @@ def small_recipe(**changes: Any) -> Recipe:
         "rewards": [{"reward": "exact_match"}],
         "training": training,
         "extrapolation": {"targets": [10]},
+        "evaluation": {"grader": "exact_match"},
     }
     return check_recipe({**value, **changes}, "small")
 
@@ -104,7 +107,11 @@ def steps_of(events: list[TrainingEvent]) -> list[int]:
 def test_a_killed_run_resumes_to_the_same_window_byte_for_byte(tmp_path: Path) -> None:
     recipe = small_recipe()
     whole = job_in(tmp_path / "whole", recipe)
-    assert steps_of(run(whole)) == [1, 2, 3, 4, 5]
+    events = run(whole)
+    assert steps_of(events) == [1, 2, 3, 4, 5]
+    # The reward is the grader too.
+    trained = [event for event in events if isinstance(event, StepTrained)]
+    assert [event.accuracy for event in trained] == [event.reward_mean for event in trained]
     killed = job_in(tmp_path / "killed", recipe)
 
     with pytest.raises(StageError, match="ended with status -9"):
@@ -161,3 +168,50 @@ def test_a_reward_that_fails_ends_the_run_with_its_name_and_the_completion(
 
     with pytest.raises(RewardError, match=r"moody_rewards_moody: returned nan, .*completion: "):
         run(job_in(tmp_path, recipe))
+
+
+WATCHED_REWARD = """
+import json
+from pathlib import Path
+from relex.toy.rewards import chatty
+
+def pay(completions, answers, **_):
+    with (Path(__file__).parent / "graded.jsonl").open("a") as file:
+        file.write(json.dumps([completions, answers]) + "\\n")
+    return chatty(completions, answers)
+"""
+
+
+@pytest.mark.slow
+def test_a_run_whose_accuracy_falls_is_ended_and_so_is_the_resumed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reward pays for words in place of answers, and writes down what it is called with."""
+    (tmp_path / "watched_reward.py").write_text(WATCHED_REWARD)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    recipe = small_recipe(rewards=[{"reward": "watched_reward:pay"}])
+    falling = {"steps": 9, "learning_rate": 1e-3, "stop_after_falling_steps": 3}
+    training = recipe.training.model_copy(update=falling)
+    job = job_in(tmp_path, recipe.model_copy(update={"training": training}))
+    events: list[TrainingEvent] = []
+
+    with pytest.raises(NoLearningError) as first:
+        run(job, events.append)
+    num_steps = len(steps_of(events))
+    with pytest.raises(NoLearningError) as second:
+        run(job, events.append)
+
+    assert f"step {num_steps}: stopped, because its accuracy falls: " in str(first.value)
+    assert str(second.value) == str(first.value)
+    resumed = [event.step for event in events if isinstance(event, TrainingResumed)]
+    assert resumed == [(num_steps - 1) // CHECKPOINT_EVERY_STEPS * CHECKPOINT_EVERY_STEPS]
+    assert steps_of(events) == [*range(1, num_steps + 1), *range(resumed[0] + 1, num_steps + 1)]
+    batches = [json.loads(line) for line in (tmp_path / "graded.jsonl").read_text().splitlines()]
+    trained = [event for event in events if isinstance(event, StepTrained)]
+    for event, (completions, answers) in zip(trained, batches, strict=True):
+        pairs = zip(completions, answers, strict=True)
+        correct_GK = np.array([text.strip() == gold for text, gold in pairs]).reshape(8, 4)
+        assert event.accuracy == pytest.approx(correct_GK.mean(), abs=1e-6)
+        assert event.accuracy_spread == pytest.approx(correct_GK.mean(axis=1).std(), abs=1e-6)
+        assert event.reward_means.keys() == {"watched_reward_pay"}
+    assert trained[0].accuracy != 0
