@@ -145,12 +145,13 @@ def read(client: MlflowClient, run: Run, path: str) -> str:
 def smaller(sweep: Path) -> dict:
     """The same sweep for a pool, with less of everything."""
     value = yaml.safe_load(sweep.read_text())
-    base = value["base"]
+    recipe = sweep.parents[1] / "recipes" / f"{value['base']}.yaml"
+    base = yaml.safe_load(recipe.read_text())
     base["training"] |= {"steps": 5, "checkpoint_every_steps": 2}
     base["extrapolation"] = {"targets": [8]}
     base["evaluation"] |= {"samples_per_question": 4, "observed_steps": []}
     base["problems"]["validation"]["limit"] = base["problems"]["test"][0]["source"]["limit"] = 50
-    return value | {"mode": "pool"}
+    return value | {"mode": "pool", "base": base}
 
 
 def test_on_a_pool_whose_worker_is_killed_every_trial_is_accounted_for_and_none_runs_twice(pool):
