@@ -1,6 +1,7 @@
 """What all tests share: a real S3 server, a real browser, and no deadlines for hypothesis."""
 
 import shutil
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ from relex.storage.s3 import open_client
 # How long an example takes depends on what else the machine does.
 settings.register_profile("relex", deadline=None)
 settings.load_profile("relex")
+
+# Processes that share the tests ignore Ctrl-C, and so would all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

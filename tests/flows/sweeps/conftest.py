@@ -7,10 +7,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import psutil
 import pytest
+import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowFilter, FlowRunFilter, WorkPoolFilter
 from prefect.client.schemas.objects import FlowRun
@@ -21,6 +23,15 @@ from tasks.sweep_pool import OUTLIVES_WORKER, is_alive_here
 
 ROOT = Path(__file__).parents[3]
 PATIENCE_SECONDS = 500.0
+DEPLOYMENTS = ROOT / "deployments"
+
+
+@pytest.fixture
+def toy_sweep() -> dict[str, Any]:
+    """The shipped sweep, with its base written out."""
+    sweep = yaml.safe_load((DEPLOYMENTS / "sweeps" / "toy-sweep.yaml").read_text())
+    recipe = DEPLOYMENTS / "recipes" / f"{sweep['base']}.yaml"
+    return sweep | {"base": yaml.safe_load(recipe.read_text())}
 
 
 class Pool:

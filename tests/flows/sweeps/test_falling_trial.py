@@ -14,19 +14,17 @@ from relex.sweep import Leaderboard
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[3]
-SWEEP = ROOT / "deployments" / "sweeps" / "toy-sweep.yaml"
 
 
 def test_a_trial_whose_accuracy_falls_is_stopped_and_the_leaderboard_says_why(
-    tmp_path, build_environment
+    tmp_path, build_environment, toy_sweep
 ):
     """The reward is paid, so nothing but the grader can tell."""
-    sweep = yaml.safe_load(SWEEP.read_text())
-    chatty = [reward for reward in sweep["rewards"] if reward["name"] == "chatty"]
-    sweep |= {"rewards": chatty, "seeds": [0], "stop_after_falling_steps": 3}
-    sweep["base"]["training"] |= {"learning_rate": 1e-3, "prompts_per_step": 16}
+    chatty = [reward for reward in toy_sweep["rewards"] if reward["name"] == "chatty"]
+    toy_sweep |= {"rewards": chatty, "seeds": [0], "stop_after_falling_steps": 3}
+    toy_sweep["base"]["training"] |= {"learning_rate": 1e-3, "prompts_per_step": 16}
     path = tmp_path / "falling.yaml"
-    path.write_text(yaml.safe_dump(sweep))
+    path.write_text(yaml.safe_dump(toy_sweep))
     home = Home(tmp_path / "home")
     command = [sys.executable, "-m", "flows.sweep", str(path)]
     environment = build_environment(home.root)

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
-import yaml
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from prefect.client.schemas.actions import WorkPoolUpdate
@@ -142,24 +142,24 @@ def read(client: MlflowClient, run: Run, path: str) -> str:
     return Path(client.download_artifacts(run.info.run_id, path)).read_text()
 
 
-def smaller(sweep: Path) -> dict:
+def smaller(sweep: dict[str, Any]) -> dict[str, Any]:
     """The same sweep for a pool, with less of everything."""
-    value = yaml.safe_load(sweep.read_text())
-    recipe = sweep.parents[1] / "recipes" / f"{value['base']}.yaml"
-    base = yaml.safe_load(recipe.read_text())
+    base = sweep["base"]
     base["training"] |= {"steps": 5, "checkpoint_every_steps": 2}
     base["extrapolation"] = {"targets": [8]}
     base["evaluation"] |= {"samples_per_question": 4, "observed_steps": []}
     base["problems"]["validation"]["limit"] = base["problems"]["test"][0]["source"]["limit"] = 50
-    return value | {"mode": "pool", "base": base}
+    return sweep | {"mode": "pool"}
 
 
-def test_on_a_pool_whose_worker_is_killed_every_trial_is_accounted_for_and_none_runs_twice(pool):
+def test_on_a_pool_whose_worker_is_killed_every_trial_is_accounted_for_and_none_runs_twice(
+    pool, toy_sweep
+):
     pool.client.update_work_pool(pool.name, WorkPoolUpdate(concurrency_limit=2))
     pool.deploy("relex-pipeline", ROOT, "flows/pipeline.py:relex_pipeline")
     pool.deploy("reward-sweep", ROOT, "flows/sweep.py:reward_sweep")
     home = Home(pool.folder / "home")
-    parent = pool.start_sweep(smaller(SWEEP))
+    parent = pool.start_sweep(smaller(toy_sweep))
     # The worker, and the trial that is training, as when the machine runs out of memory.
     pool.wait_for(lambda: list(home.s3.glob("relex/runs/*/window/steps/step_000003.safetensors")))
     os.kill(pool.worker.pid, signal.SIGKILL)
