@@ -2,18 +2,21 @@
 
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from relex.storage import S3Connection, Store, open_store
 from relex.storage.embedded import embedded_s3
 from relex.storage.s3 import open_client
+
+PAGE_MILLISECONDS = 60_000
 
 # How long an example takes depends on what else the machine does.
 settings.register_profile("relex", deadline=None)
@@ -75,3 +78,17 @@ def browser() -> Iterator[Browser]:
         opened = playwright.chromium.launch(executable_path=chromium, args=options)
         yield opened
         opened.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Callable[[int, int], Page]]:
+    """Opens a page of a width and height in pixels, which is patient with a busy server."""
+    with ExitStack() as pages:
+
+        def open_one(width: int, height: int) -> Page:
+            page = browser.new_page(viewport={"width": width, "height": height})
+            pages.callback(page.close)
+            page.set_default_timeout(PAGE_MILLISECONDS)
+            return page
+
+        yield open_one

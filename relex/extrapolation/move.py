@@ -36,6 +36,7 @@ def move(
     """The weights moved along the directions: N of `dtype`, in `scratch`.
 
     The bits that adding the displacements of all elements gives, at the cost of those that move.
+    Without directions all keep their bits.
     """
     if not len(coefficient_R):
         return moving.weights_N.to(dtype)
@@ -72,12 +73,10 @@ def _add_displacement(
     convention: Convention,
     scratch: Scratch,
 ) -> torch.Tensor:
-    """The weights moved along the directions: summed in at least float32, rounded to `dtype`.
+    """The weights moved along one direction or more: N of `dtype`, in `scratch`.
 
-    In `scratch`; a tensor without directions keeps its bits.
+    Summed in at least float32, and rounded once.
     """
-    if not len(coefficient_R):
-        return weights_N.to(dtype)
     moved_N = scratch.take("moved", weights_N.shape, torch.float32)
     # Term by term, several times as fast as a product with a matrix that has one row or few.
     coefficients = coefficient_R.float().tolist()

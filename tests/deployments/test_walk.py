@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 from mlflow.tracking import MlflowClient
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 from transformers import AutoModelForCausalLM
@@ -23,7 +23,6 @@ from tasks.background import Background
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 ROOT = Path(__file__).parents[2]
-PAGE_MILLISECONDS = 60_000
 WAIT_SECONDS = 800.0
 # The toy, small: it is the way that is walked here, not where it leads.
 SMALL: dict[str, Any] = {
@@ -69,11 +68,8 @@ def command(home, ports) -> Iterator[Command]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    opened = browser.new_page(viewport={"width": 1400, "height": 1000})
-    opened.set_default_timeout(PAGE_MILLISECONDS)
-    yield opened
-    opened.close()
+def page(open_page) -> Page:
+    return open_page(1400, 1000)
 
 
 def test_a_newcomer_gets_from_make_up_to_the_champion(command, home, ports, page, tmp_path):

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Response, expect
+from playwright.sync_api import Locator, Page, Response, expect
 
 from deployments.registry import read_registry
 from relex.config import SweepConfig, load_recipe
@@ -23,8 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 500.0
-PAGE_MILLISECONDS = 60_000
-PATIENT = {"timeout": PAGE_MILLISECONDS}
+PATIENT = {"timeout": 60_000}
 SERVER_IS_BUSY = 503
 (SHIPPED_SWEEP,) = (
     entry for entry in read_registry()["deployments"] if entry["name"] == "reward-sweep"
@@ -81,11 +80,8 @@ def deployment(deployed) -> str:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    opened = browser.new_page(viewport={"width": 1100, "height": 2700})
-    opened.set_default_timeout(PAGE_MILLISECONDS)
-    yield opened
-    opened.close()
+def page(open_page) -> Page:
+    return open_page(1100, 2700)
 
 
 @pytest.fixture
