@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from relex.checkpoints.raw_bytes import raw_bytes
 from relex.checkpoints.tensor_file import DTYPE_NAMES, TensorFile, TensorInfo, open_tensor_file
 from relex.digests import sha256_json
 from relex.errors import CheckpointError
@@ -70,7 +71,7 @@ class Checkpoint:
         digest = hashlib.sha256()
         for start in range(0, info.num_elements, DIGEST_ELEMENTS):
             piece = self.read(name, start, min(start + DIGEST_ELEMENTS, info.num_elements))
-            digest.update(piece.view(torch.uint8).numpy().data)
+            digest.update(raw_bytes(piece).numpy().data)
         return [DTYPE_NAMES[info.dtype], str(list(info.shape)), digest.hexdigest()]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from relex.checkpoints.raw_bytes import raw_bytes
 from relex.errors import CheckpointError
 from relex.storage import Readable
 from relex.storage.folder import FolderStore
@@ -91,7 +92,7 @@ class TensorFile:
         if out.numel() == 0:
             return
         first = self._data_start + self._starts[name] + start * out.itemsize
-        data = out.view(torch.uint8).numpy().data
+        data = raw_bytes(out).numpy().data
         if self._store.read_into(self._key, first, data) != len(data):
             raise CheckpointError(f"{self.where}: {name} ends early; copy the file again")
 

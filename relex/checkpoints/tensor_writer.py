@@ -11,6 +11,7 @@ from typing import Self
 
 import torch
 
+from relex.checkpoints.raw_bytes import raw_bytes
 from relex.checkpoints.tensor_file import DTYPE_NAMES, HEADER_LENGTH, TensorInfo
 from relex.errors import CheckpointError, StorageError
 
@@ -92,7 +93,7 @@ class TensorFileWriter:
             raise CheckpointError(
                 f"{self._path}: {name} has values that are not finite in {info.dtype}"
             )
-        data = piece.view(torch.uint8).numpy().data
+        data = raw_bytes(piece).numpy().data
         self._write(self._starts[name] + start * info.dtype.itemsize, data)
         with self._lock:
             self._num_written[name] += piece.numel()

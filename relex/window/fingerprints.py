@@ -14,6 +14,7 @@ import torch
 import xxhash
 
 from relex.checkpoints import TensorInfo
+from relex.checkpoints.raw_bytes import raw_bytes
 from relex.checkpoints.tensor_file import DTYPE_NAMES
 from relex.digests import sha256_bytes, sha256_json
 
@@ -40,7 +41,7 @@ class Fingerprints:
             return
         for first in range(0, len(elements_N), LEAF_ELEMENTS):
             leaf_N = elements_N[first : first + LEAF_ELEMENTS]
-            digest = xxhash.xxh3_128_digest(leaf_N.view(torch.uint8).numpy().data)
+            digest = xxhash.xxh3_128_digest(raw_bytes(leaf_N).numpy().data)
             self._keep(step, name, start + first, digest)
 
     def digest(self, read: Read, steps: Sequence[int], names: Collection[str]) -> str:

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from relex.checkpoints.raw_bytes import raw_bytes
+
 Patterns = npt.NDArray[np.unsignedinteger]
 """Unsigned little-endian integers as wide as the elements."""
 
@@ -33,7 +35,7 @@ def checksum(elements_N: torch.Tensor) -> int:
     The sum, modulo 2^64, of all words of 8 bytes, each times an odd number of its place, so that
     changes which outweigh each other do not go unseen.
     """
-    bytes_B = elements_N.detach().contiguous().view(torch.uint8)
+    bytes_B = raw_bytes(elements_N.contiguous())
     if len(bytes_B) % 8:
         bytes_B = torch.nn.functional.pad(bytes_B, (0, -len(bytes_B) % 8))
     words_W = bytes_B.view(torch.int64)
