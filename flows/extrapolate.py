@@ -10,7 +10,7 @@ from relex.report import RunSummary
 from tasks.flow_run import run_name
 from tasks.form import asks, asks_overrides, asks_preset, asks_recipe
 from tasks.killed import record_as_killed
-from tasks.window import take_window
+from tasks.stages import take_window
 
 
 @flow(

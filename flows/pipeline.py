@@ -7,22 +7,27 @@ from prefect import flow
 
 from relex.config import Recipe, RewardTerm
 from relex.errors import InputError
-from relex.extrapolation import open_factors
 from relex.report import RunSummary
-from tasks.evaluation import measure_finalists, open_evaluation
-from tasks.extrapolation import fit
+from relex.run.conclude import finish, finished_summary, summarise
+from relex.run.measure import open_evaluation
+from relex.run.places import Run, open_run
 from tasks.flow_run import refused, run_name, stated_recipe
 from tasks.form import asks, asks_overrides, asks_preset, asks_recipe
 from tasks.killed import record_as_killed
-from tasks.preflight import validate
-from tasks.publishing import publish
-from tasks.recording import record_questions
-from tasks.reporting import finished_summary, report, summarise
-from tasks.retention import tidy
-from tasks.run import Run, open_run
-from tasks.search import measure_candidates
-from tasks.selection import choose
-from tasks.training import train
+from tasks.page import listeners, show_report
+from tasks.record import Record
+from tasks.registering import register
+from tasks.stages import (
+    choose,
+    fit,
+    measure_candidates,
+    measure_finalists,
+    publish,
+    report,
+    tidy,
+    train,
+    validate,
+)
 
 
 # The recipe is checked as a whole, and told in one line what is wrong with it; Prefect would check
@@ -59,26 +64,34 @@ def relex_pipeline(
 def run_to_end(fill_window: Callable[[Run], None]) -> RunSummary:
     """All that follows from the recipe of this flow run; a recipe that is wrong is refused."""
     try:
-        with open_run(stated_recipe()) as run:
+        with open_run(stated_recipe(), listeners()) as run:
+            record = Record(run)
             validate(run)
-            summary = finished_summary(run) or run_stages(run, fill_window)
+            summary = finished_summary(run)
+            if summary is None:
+                with record.kept():
+                    summary = run_stages(run, record, fill_window)
+            else:
+                record.end_well()
             tidy(run)
     except InputError as error:
         return refused(error, RunSummary)
     return summary
 
 
-def run_stages(run: Run, fill_window: Callable[[Run], None]) -> RunSummary:
-    """From the window to the report."""
-    with run.recorded():
-        record_questions(run)
-        fill_window(run)
-        factors = fit(run)
-        with open_evaluation(run, factors) as evaluation:
-            compared = measure_candidates(run, evaluation)
-            decision = choose(run, evaluation, compared.measured)
-            tested = measure_finalists(run, evaluation, decision)
-        champion = publish(run, factors, decision)
-        summary = summarise(run, decision, tested, compared.search, champion)
-        report(run, open_factors(factors), summary)
+def run_stages(run: Run, record: Record, fill_window: Callable[[Run], None]) -> RunSummary:
+    """From the window to the report, as `relex.run` does it, with the model in the registry."""
+    fill_window(run)
+    factors = fit(run)
+    with open_evaluation(run, factors) as evaluation:
+        compared = measure_candidates(run, evaluation)
+        decision = choose(run, evaluation, compared.measured)
+        tested = measure_finalists(run, evaluation, decision)
+    model = publish(run, factors, decision)
+    champion = register(run, record, decision, model)
+    summary = summarise(run, decision, tested, compared.search, champion, [record.link])
+    report(run, factors, summary)
+    record.keep_report(summary)
+    show_report(run, summary, record.link)
+    finish(run, summary)
     return summary

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from relex.cli.run import print_result
+from relex.cli.terminal import shown
 from relex.config import Recipe, WindowRecipe, load_run_recipe
 from relex.errors import RelexError
 from relex.home import Home, open_home
-from relex.report import RunSummary, candidate_rows, rich_table
 from relex.storage.embedded import free_port
 from tasks.background import running_service
-from tasks.display import displayed
 from tasks.services import prefect_environment, prefect_server
 
 INTERRUPTED = 130
@@ -45,10 +45,10 @@ def run(recipe: Recipe | WindowRecipe, console: Console) -> None:
         # Prefect reads its settings when it is imported, so not before they are set.
         from flows.extrapolate import relex_extrapolate
         from flows.pipeline import relex_pipeline
-        from tasks.progress import flush_logs
+        from tasks.page import flush_logs, watched_by
 
         try:
-            with displayed(console):
+            with shown(console) as terminal, watched_by(terminal):
                 if isinstance(recipe, WindowRecipe):
                     summary = relex_extrapolate(recipe=recipe)
                 else:
@@ -56,6 +56,7 @@ def run(recipe: Recipe | WindowRecipe, console: Console) -> None:
         finally:
             flush_logs()
     print_result(summary, console)
+    console.print("make ui       opens the Prefect and MLflow pages with this run", highlight=False)
 
 
 @contextmanager
@@ -88,17 +89,6 @@ def prefect_api(home: Home, console: Console) -> Iterator[None]:
     with prefect_server(home, port):
         os.environ.update(prefect_environment(home, port))
         yield
-
-
-def print_result(summary: RunSummary, console: Console) -> None:
-    console.print()
-    console.print(rich_table(candidate_rows(summary)))
-    console.print(summary.decision.reason, highlight=False)
-    console.print(summary.champion, highlight=False)
-    console.print()
-    for link in summary.links:
-        console.print(f"{link.name:13} {link.address}", highlight=False, soft_wrap=True)
-    console.print("make ui       opens the Prefect and MLflow pages with this run", highlight=False)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,7 @@ from flows.pipeline import relex_pipeline
 from relex.config import SweepConfig
 from relex.errors import StageError
 from relex.sweep import Leaderboard, Trial
-from tasks.display import clear_display
-from tasks.progress import say
+from tasks.page import say
 from tasks.sweep import FINISHED, Ending, collect, ending_of_error, missing_trials, plan
 from tasks.sweep_form import asks_sweep
 from tasks.sweep_pool import cancel_trials, run_on_pool
@@ -56,5 +55,4 @@ def run_inline(trials: Sequence[Trial]) -> dict[str, Ending]:
             ending = ending_of_error(error)
             say(f"{trial.label} {ending.status}: {ending.reason}")
         endings[trial.recipe.run_id] = ending
-        clear_display()
     return endings

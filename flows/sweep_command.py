@@ -9,11 +9,11 @@ from pathlib import Path
 from rich.console import Console
 
 from flows.run import ends_in_one_line, prefect_api
+from relex.cli.terminal import shown
 from relex.config import SweepConfig, load_sweep
 from relex.home import open_home
 from relex.report import LEADERBOARD_HTML, terminal_leaderboard
 from relex.sweep import Leaderboard
-from tasks.display import displayed
 
 
 def main() -> None:
@@ -33,10 +33,10 @@ def run(sweep: SweepConfig, console: Console) -> None:
     console.print(f"[bold]relex[/] sweep {sweep.name}, in {home.root}", highlight=False)
     with prefect_api(home, console):
         from flows.sweep import reward_sweep
-        from tasks.progress import flush_logs
+        from tasks.page import flush_logs, watched_by
 
         try:
-            with displayed(console):
+            with shown(console) as terminal, watched_by(terminal):
                 leaderboard = reward_sweep(sweep)
         finally:
             flush_logs()

@@ -11,18 +11,16 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from prefect.logging import get_run_logger
-
+from relex.candidates import BASE, WeightSource
 from relex.config import SelectionConfig
 from relex.errors import RelexError
-from relex.evaluation import Answer, correct_matrix
+from relex.evaluation import Answer, EvaluationSession, correct_matrix
 from relex.manifest import finished_manifest, publish_folder
+from relex.run.measure import KIND as SCORE_KIND
+from relex.run.places import Run
 from relex.selection import paired_test
 from relex.selection.wording import show_difference
-from tasks.champion_answers import measure_checkpoint
-from tasks.progress import say
-from tasks.published import SCORE_KIND, fetch_model, read_scored, run_store
-from tasks.run import Run
+from tasks.published import fetch_model, read_scored, run_store
 from tasks.tracking_registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, Version
 
 DECISION_TAG = "relex.champion_decision"
@@ -123,21 +121,25 @@ def _answers_of(champion: Version, contest: Contest) -> list[Answer]:
         "seed": str(run.recipe.seed),
     }
     if finished_manifest(store, SCORE_KIND, inputs) is None:
-        say(f"{champion.name}, the champion, answered other questions; it is measured on these")
+        run.say(f"{champion.name}, the champion, answered other questions; it is measured on these")
         folder = _measure(champion, run, benchmark)
         publish_folder(store, folder, SCORE_KIND, inputs)
     return read_scored(run.store, benchmark, key)
 
 
 def _measure(champion: Version, run: Run, benchmark: str) -> Path:
-    """The folder with score and answers of the champion."""
+    """The champion answers as the base of an engine of its own; the folder with its score."""
     work = run.work / f"champion-{champion.number}"
     shutil.rmtree(work, ignore_errors=True)
     fetch_model(champion, work / "model", run.recipe.storage.profile)
-    problems = {benchmark: run.problems[benchmark]}
-    log = get_run_logger().info
-    measure_checkpoint(work / "model", run.recipe, problems, work / "scores", log)
-    return work / "scores" / "base" / benchmark
+    source = WeightSource(base=str(work / "model"))
+    questions = {benchmark: run.problems[benchmark]}
+    scores = work / "scores"
+    with EvaluationSession(
+        run.recipe, source, questions, scores, lambda *_: None, run.detail
+    ) as session:
+        session.measure(BASE, benchmark)
+    return scores / BASE.key / benchmark
 
 
 def _least(config: SelectionConfig) -> str:

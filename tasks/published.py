@@ -18,17 +18,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from relex.atomic import new_folder
-from relex.config import Recipe, RunRecipe, StorageConfig, WindowRecipe, parse_run_recipe
+from relex.config import RunRecipe, StorageConfig
 from relex.digests import sha256_json
 from relex.errors import StorageError
 from relex.evaluation import ANSWERS_FILE, Answer, Score, read_answers
 from relex.manifest import Manifest, fetch_folder, read_manifest
+from relex.run.conclude import MODEL_KIND
+from relex.run.measure import KIND as SCORE_KIND
+from relex.run.places import Run
 from relex.storage import Store, connection_of, open_store
 from relex.storage.folder import FolderStore
-from tasks.run import RECIPE_FILE, Run
 from tasks.tracking_registry import Version
 
-MODEL_KIND, SCORE_KIND = "model", "score"
 S3 = "s3://"
 
 
@@ -62,12 +63,6 @@ def run_store(version: Version, profile: str = "") -> Store:
             "where it is, or let runs be kept on an S3 server (storage.uri)"
         )
     return FolderStore(path)
-
-
-def read_recipe(version: Version) -> Recipe | WindowRecipe:
-    """The recipe that made the version."""
-    store = run_store(version)
-    return parse_run_recipe(store.get(RECIPE_FILE).decode(), f"{store.uri}/{RECIPE_FILE}")
 
 
 def model_manifest(version: Version, profile: str = "") -> Manifest:

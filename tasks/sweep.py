@@ -20,6 +20,9 @@ from relex.home import open_home
 from relex.manifest import fetch_folder, read_manifest
 from relex.report import SUMMARY_FILE, RunSummary
 from relex.rewards import grader_version
+from relex.run.conclude import REPORT_KIND
+from relex.run.measure import KIND as SCORE_KIND
+from relex.run.places import EMBEDDED_BUCKET, Run
 from relex.storage import connection_of
 from relex.storage.embedded import embedded_s3
 from relex.sweep import (
@@ -30,10 +33,7 @@ from relex.sweep import (
     TrialResult,
     build_trials,
 )
-from tasks.evaluation import KIND as SCORE_KIND
-from tasks.progress import say
-from tasks.reporting import KIND as REPORT_KIND
-from tasks.run import EMBEDDED_BUCKET, Run
+from tasks.page import say
 
 RECIPES = Path(__file__).parents[1] / "deployments" / "recipes"
 CURVE_KINDS = ("base", "observed", "extrapolated")

@@ -31,7 +31,7 @@ from prefect.states import Cancelling, Crashed
 
 from relex.errors import ResourceError
 from relex.sweep import Trial
-from tasks.progress import say, stage_progress
+from tasks.page import say, showing
 from tasks.sweep import FINISHED, Ending, ending_of_message
 
 PIPELINE = "relex-pipeline/relex-pipeline"
@@ -65,7 +65,7 @@ def run_on_pool(trials: Sequence[Trial]) -> dict[str, Ending]:
     """
     endings: dict[str, Ending] = {}
     title = f"Running {len(trials)} trials on the pool"
-    with get_client(sync_client=True) as client, stage_progress("sweep", title, len(trials)) as bar:
+    with get_client(sync_client=True) as client, showing("sweep", title, len(trials)) as update:
         children = [Child(trial, _start(client, trial)) for trial in trials]
         while children:
             for child in children:
@@ -74,7 +74,7 @@ def run_on_pool(trials: Sequence[Trial]) -> dict[str, Ending]:
                     run_id = child.trial.recipe.run_id
                     endings[run_id] = ending
                     say(f"{run_id} {ending.status}{': ' if ending.reason else ''}{ending.reason}")
-                    bar.update(len(endings))
+                    update(len(endings))
             children = [child for child in children if child.trial.recipe.run_id not in endings]
             if children:
                 time.sleep(POLL_SECONDS)

@@ -23,6 +23,7 @@ from relex.report import (
     write_leaderboard,
 )
 from relex.rewards import grader_version
+from relex.run.places import RECIPE_FILE
 from relex.storage import open_store
 from relex.sweep import (
     Leaderboard,
@@ -34,8 +35,7 @@ from relex.sweep import (
     sweep_id,
     verdict,
 )
-from tasks.progress import say
-from tasks.run import RECIPE_FILE
+from tasks.page import say
 from tasks.sweep import Collected, open_runs
 from tasks.tracking import Tracker
 

@@ -154,13 +154,11 @@ class Tracker:
             found = self._client.search_runs([self._experiment], query, max_results=1)
         return str(found[0].info.run_id) if found else None
 
-    @contextmanager
-    def child(self, name: str, kind: str, params: Mapping[str, Any]) -> Iterator[str]:
+    def begin_child(self, name: str, kind: str, params: Mapping[str, Any]) -> str:
         """A child run; a new one for each attempt, because MLflow keeps the points of a failed one.
 
         It has the params and tags of the parent beside its own, because MLflow's filters look at
-        each run by itself. Yields its id. The child ends FINISHED, FAILED when the block raises, or
-        KILLED when it is interrupted.
+        each run by itself. Returns its id.
         """
         tags = {**self._tags, PARENT_TAG: self.parent, KIND_TAG: kind, CHILD_TAG: name}
         with mlflow_errors(self.uri):
@@ -168,6 +166,13 @@ class Tracker:
             values = {**self._params, **params}
             parameters = [Param(key, str(value)) for key, value in values.items()]
             self._client.log_batch(child, params=parameters)
+        return child
+
+    @contextmanager
+    def child(self, name: str, kind: str, params: Mapping[str, Any]) -> Iterator[str]:
+        """As `begin_child`; the child ends FINISHED, FAILED when the block raises, or KILLED when
+        it is interrupted."""
+        child = self.begin_child(name, kind, params)
         try:
             yield child
         except BaseException as error:

@@ -11,6 +11,7 @@ from typer.exceptions import TyperException
 from relex.errors import RelexError
 
 COMMANDS = (
+    "run",
     "benchmarks",
     "train",
     "window",

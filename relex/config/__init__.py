@@ -3,7 +3,6 @@
 from relex.config.benchmarks import BENCHMARKS, NamedBenchmark, named_benchmark
 from relex.config.exam import Exam, Sampling
 from relex.config.extrapolation import Convention, ExtrapolationConfig, PredictionOptions
-from relex.config.limits import LimitsConfig
 from relex.config.load import (
     check_recipe,
     check_run_recipe,
@@ -16,10 +15,12 @@ from relex.config.load import (
 )
 from relex.config.problems import Benchmark, ProblemsConfig, ProblemSource, PromptConfig
 from relex.config.recipe import (
+    AnyRecipe,
     BaseConfig,
     EvaluationConfig,
     Recipe,
     RunRecipe,
+    Stage,
     StorageConfig,
     TrackingConfig,
     WindowConfig,
@@ -33,13 +34,13 @@ from relex.config.training import TrainingConfig
 
 __all__ = [
     "BENCHMARKS",
+    "AnyRecipe",
     "BaseConfig",
     "Benchmark",
     "Convention",
     "EvaluationConfig",
     "Exam",
     "ExtrapolationConfig",
-    "LimitsConfig",
     "NamedBenchmark",
     "PredictionOptions",
     "ProblemSource",
@@ -52,6 +53,7 @@ __all__ = [
     "Sampling",
     "SearchConfig",
     "SelectionConfig",
+    "Stage",
     "StorageConfig",
     "SweepConfig",
     "TrackingConfig",

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from relex.config.recipe import Recipe, RunRecipe, WindowRecipe
+from relex.config.recipe import AnyRecipe, Recipe, RunRecipe, WindowRecipe
 from relex.config.sweep import SweepConfig
 from relex.errors import RecipeError
 
@@ -27,12 +27,12 @@ def parse_recipe(text: str, where: str) -> Recipe:
     return check_recipe(_parse(text, where), where)
 
 
-def load_run_recipe(path: Path) -> Recipe | WindowRecipe:
+def load_run_recipe(path: Path) -> AnyRecipe:
     """As `load_recipe`, but a recipe with a `window` in place of `training` is one too."""
     return check_run_recipe(_read(path), str(path))
 
 
-def parse_run_recipe(text: str, where: str) -> Recipe | WindowRecipe:
+def parse_run_recipe(text: str, where: str) -> AnyRecipe:
     """As `parse_recipe`, but a recipe with a `window` in place of `training` is one too."""
     return check_run_recipe(_parse(text, where), where)
 
@@ -47,7 +47,7 @@ def check_recipe(value: dict[str, Any], where: str) -> Recipe:
     return _check(Recipe, value, where)
 
 
-def check_run_recipe(value: dict[str, Any], where: str) -> Recipe | WindowRecipe:
+def check_run_recipe(value: dict[str, Any], where: str) -> AnyRecipe:
     """As `check_recipe`, but a mapping with a `window` is the recipe of a run without training."""
     if "window" in value:
         return _check(WindowRecipe, value, where)

@@ -187,6 +187,13 @@ class QuestionsConfig(Strict):
         """Those of the test and those of the guard."""
         return (*self.test, *self.guard)
 
+    @property
+    def sources(self) -> dict[str, ProblemSource]:
+        """All sources by use: train, validation, and each benchmark by its name."""
+        trained = {} if self.train is None else {"train": self.train}
+        measured = {benchmark.name: benchmark.source for benchmark in self.benchmarks}
+        return {**trained, "validation": self.validation, **measured}
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         names = ["validation", *(benchmark.name for benchmark in self.benchmarks)]

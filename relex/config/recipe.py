@@ -1,14 +1,13 @@
 """The recipe: everything that a run depends on, in one frozen object."""
 
 from collections.abc import Sequence
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
 from relex.config.exam import Exam, Sampling
 from relex.config.extrapolation import ExtrapolationConfig
-from relex.config.limits import LimitsConfig
 from relex.config.problems import ProblemsConfig, QuestionsConfig
 from relex.config.rewards import GraderName, RewardTerm
 from relex.config.selection import SelectionConfig
@@ -22,6 +21,9 @@ NO_CREDENTIALS = r"^[^@]*$"
 
 Keep = Literal["window", "factors", "nothing"]
 """What stays of a run beside the chosen model."""
+
+Stage = Literal["pack", "train", "fit", "validation", "guard", "test", "publish", "report"]
+"""The stages of a run, in their order; a run packs a window or trains one."""
 
 
 class BaseConfig(Strict):
@@ -179,14 +181,17 @@ class RunRecipe(Strict):
     tracking: TrackingConfig = TrackingConfig()
     """Where the run is recorded."""
 
-    limits: LimitsConfig = LimitsConfig()
-    """How long its stages may take."""
+    limits_minutes: dict[Stage, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    """Longest time of a stage in minutes, counted anew at every start; a stage that is not named
+    has no limit. One that takes longer fails, its processes end, and what it has done is kept: the
+    same recipe with a higher limit goes on from there."""
 
     @property
     def digest(self) -> str:
         """sha256 of all that can change a result; where it is kept and recorded, and how long it
         may take, cannot."""
-        return sha256_json(self.model_dump(mode="json", exclude={"storage", "tracking", "limits"}))
+        without = {"storage", "tracking", "limits_minutes"}
+        return sha256_json(self.model_dump(mode="json", exclude=without))
 
     @property
     def run_id(self) -> str:
@@ -259,3 +264,7 @@ class WindowRecipe(RunRecipe):
 
     window: WindowConfig
     """Where the snapshots are."""
+
+
+AnyRecipe = Recipe | WindowRecipe
+"""What a run is made from."""

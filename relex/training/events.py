@@ -63,6 +63,14 @@ class StepTrained(Strict):
     importance_ratio: float | None = None
     """Mean ratio of the trainer's and vLLM's probabilities of the completions; ideally 1."""
 
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The measurements by name, each reward's mean as `reward/<name>`; what was not taken is
+        left out."""
+        values = self.model_dump(exclude={"event", "step", "num_steps", "reward_means"})
+        rewards = {f"reward/{name}": mean for name, mean in self.reward_means.items()}
+        return {name: value for name, value in values.items() if value is not None} | rewards
+
 
 class SnapshotStored(Strict):
     """The snapshot of `step` is safe in the window."""

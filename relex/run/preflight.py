@@ -3,9 +3,6 @@
 import shutil
 from pathlib import Path
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from relex.config import Recipe, RewardTerm, WindowRecipe, dump_recipe
 from relex.errors import RecipeError, ResourceError
 from relex.evaluation import draw_all
@@ -19,30 +16,29 @@ from relex.rewards import (
     check_reward_contract,
     listed_golds,
 )
+from relex.run.places import RECIPE_FILE, TRAIN, Run
 from relex.storage import check_writable
 from relex.training import check_training, estimate_window_bytes, estimate_work_bytes
 from relex.window import open_window
-from tasks.progress import say
-from tasks.run import RECIPE_FILE, TRAIN, Run
 
 GIGABYTE = 1e9
 
 
-@task(task_run_name="validate", cache_policy=NO_CACHE)
 def validate(run: Run) -> None:
-    """Check machine, base, rewards, problems, storage, tracking and space, cheapest first.
+    """Check machine, base, rewards, problems, storage and space, cheapest first.
 
     Raises the InputError of the first fault.
     """
     if isinstance(run.recipe, Recipe):
         check_training(run.recipe)
     num_elements = sum(info.num_elements for info in run.base.tensors.values())
-    say(f"base       {run.base_folder} ({num_elements / 1e6:,.1f} M parameters), on {run.device}")
+    run.say(
+        f"base       {run.base_folder} ({num_elements / 1e6:,.1f} M parameters), on {run.device}"
+    )
     if isinstance(run.recipe, WindowRecipe):
         _check_window(run, run.recipe)
     _check_problems(run)
     _check_storage(run)
-    say(f"tracking   {run.tracker.uri}")
     run.store.put(RECIPE_FILE, dump_recipe(run.recipe).encode())
 
 
@@ -61,16 +57,16 @@ def _check_problems(run: Run) -> None:
         run.recipe, run.base_folder, {name: run.problems[name] for name in run.benchmark_names}
     )
     counts = ", ".join(f"{len(problems)} {name}" for name, problems in run.problems.items())
-    say(f"problems   {counts}; no question is in two of them")
+    run.say(f"problems   {counts}; no question is in two of them")
     if isinstance(run.recipe, Recipe):
         terms = " + ".join(f"{term.weight:g} x {term.reward}" for term in run.recipe.rewards)
-        say(f"reward     {terms}")
+        run.say(f"reward     {terms}")
 
 
 def _check_golds(run: Run, name: str, grader: CheckedReward) -> None:
     doubtful = check_golds(name, run.problems[name], grader)
     if doubtful:
-        say(
+        run.say(
             f"           {name}: {grader.name} takes only the same text for "
             f"{len(doubtful)} gold answer(s): {listed_golds(doubtful)}"
         )
@@ -85,7 +81,7 @@ def _check_window(run: Run, recipe: WindowRecipe) -> None:
         recipe.check_steps(steps)
     except ValueError as error:
         raise RecipeError(f"recipe {recipe.name}: {error}") from error
-    say(f"window     {recipe.window.uri}: {len(steps)} steps from {steps[0]} to {steps[-1]}")
+    run.say(f"window     {recipe.window.uri}: {len(steps)} steps from {steps[0]} to {steps[-1]}")
 
 
 def _check_storage(run: Run) -> None:
@@ -99,7 +95,7 @@ def _check_space(run: Run, recipe: Recipe) -> None:
     embedded = recipe.storage.uri == "embedded"
     local = estimate_work_bytes(recipe, run.base) + (stored if embedded else 0)
     free = shutil.disk_usage(_existing(run.work)).free
-    say(
+    run.say(
         f"storage    {run.uri}: {stored / GIGABYTE:.2f} GB for the window; "
         f"on this disk {local / GIGABYTE:.2f} of {free / GIGABYTE:.0f} GB"
     )

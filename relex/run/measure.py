@@ -5,11 +5,7 @@ from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-from prefect.logging import get_run_logger
-
-from relex.candidates import BASE, Candidate, WeightSource, denoised
+from relex.candidates import BASE, Candidate, denoised
 from relex.digests import sha256_json
 from relex.evaluation import (
     ANSWERS_FILE,
@@ -32,11 +28,10 @@ from relex.manifest import (
 from relex.problems import Problem, groups_of, problems_digest
 from relex.report import BenchmarkResult
 from relex.rewards import grader_version
+from relex.run.events import CandidateMeasured, Tested
+from relex.run.places import VALIDATION, Run
+from relex.run.stage import Progress, stage
 from relex.selection import Decision, Measured, bootstrap_interval, finalists, measured_from
-from tasks.progress import StageProgress, say, stage_progress
-from tasks.recording import record, record_finalists
-from tasks.run import VALIDATION, Run
-from tasks.stage import stage
 
 KIND = "score"
 
@@ -49,19 +44,21 @@ class Evaluation:
         self._run, self._stack = run, stack
         self._folder = run.work / "scores"
         self._session: EvaluationSession | None = None
-        self._progress: StageProgress | None = None
-        self._num_done = 0
-        self._source = WeightSource(
-            base=str(run.base_folder),
-            window=run.window_uri,
-            connection=run.connection,
-            factors=str(factors),
-        )
+        self._progress: Progress | None = None
 
     def measure(self, candidate: Candidate, benchmark: str) -> tuple[Score, list[Answer]]:
         """The candidate's score and graded answers; generated only when they are not stored."""
         score, answers = self._answers(candidate, benchmark, None)
-        say(f"measured {candidate.label} on {benchmark}: {score.accuracy:.3f}")
+        self._run.say(f"measured {candidate.label} on {benchmark}: {score.accuracy:.3f}")
+        self._advance()
+        return score, answers
+
+    def measure_part(self, candidate: Candidate, questions: range) -> tuple[Score, list[Answer]]:
+        """As `measure`, for some validation questions, counted in the order of their ids."""
+        score, answers = self._answers(candidate, VALIDATION, questions)
+        asked = f"questions {questions.start + 1} to {questions.stop} of {VALIDATION}"
+        self._run.say(f"measured {candidate.label} on {asked}: {score.accuracy:.3f}")
+        self._advance()
         return score, answers
 
     def graded(self, candidate: Candidate, benchmark: str, answers: Sequence[Answer]) -> Measured:
@@ -69,13 +66,18 @@ class Evaluation:
         groups = groups_of(self._run.problems[benchmark])
         return measured_from(candidate, answers, self._run.recipe.rewards, groups)
 
-    def measure_part(self, candidate: Candidate, questions: range) -> tuple[Score, list[Answer]]:
-        """As `measure`, for some validation questions, counted in the order of their ids."""
-        score, answers = self._answers(candidate, VALIDATION, questions)
-        asked = f"questions {questions.start + 1} to {questions.stop} of {VALIDATION}"
-        say(f"measured {candidate.label} on {asked}: {score.accuracy:.3f}")
-        self.advance()
-        return score, answers
+    @contextmanager
+    def told_in(self, progress: Progress) -> Iterator[None]:
+        """Measurements in the block are the units of a stage."""
+        self._progress = progress
+        try:
+            yield
+        finally:
+            self._progress = None
+
+    def _advance(self) -> None:
+        if self._progress is not None:
+            self._progress.advance()
 
     def _answers(
         self, candidate: Candidate, benchmark: str, questions: range | None
@@ -95,19 +97,6 @@ class Evaluation:
             fetch_folder(store, folder, KIND)
         score = Score.model_validate_json((folder / SCORE_FILE).read_bytes())
         return score, read_answers(folder / ANSWERS_FILE)
-
-    @contextmanager
-    def showing(self, key: str, title: str, num_pairs: int) -> Iterator[None]:
-        """Show the progress of `num_pairs` measurements in the block."""
-        with stage_progress(key, title, num_pairs) as self._progress:
-            self._num_done = 0
-            yield
-
-    def advance(self) -> None:
-        """One more measurement is done."""
-        self._num_done += 1
-        assert self._progress is not None
-        self._progress.update(self._num_done)
 
     def _inputs(
         self, candidate: Candidate, benchmark: str, problems: Sequence[Problem]
@@ -150,24 +139,23 @@ class Evaluation:
 
     def _open_session(self) -> EvaluationSession:
         if self._session is None:
-            say("starting the engine ...")
-            benchmarks = {name: self._run.problems[name] for name in self._run.benchmark_names}
+            run = self._run
+            run.say("starting the engine ...")
             self._session = self._stack.enter_context(
                 EvaluationSession(
-                    self._run.recipe,
-                    self._source,
-                    benchmarks,
+                    run.recipe,
+                    run.weights(self.factors),
+                    {name: run.problems[name] for name in run.benchmark_names},
                     self._folder,
                     self._on_progress,
-                    get_run_logger().info,
+                    run.detail,
                 )
             )
         return self._session
 
     def _on_progress(self, candidate: Candidate, _: str, num_done: int, num_all: int) -> None:
         if self._progress is not None:
-            note = f"{candidate.label}: {num_done} of {num_all} answers"
-            self._progress.update(self._num_done, note)
+            self._progress.note(f"{candidate.label}: {num_done} of {num_all} answers")
 
 
 @contextmanager
@@ -191,18 +179,19 @@ def candidates_of(run: Run) -> list[Candidate]:
     ]
 
 
-@task(task_run_name="measure candidates", cache_policy=NO_CACHE)
 def measure_listed(run: Run, evaluation: Evaluation) -> list[Measured]:
     """Every candidate that the recipe lists, on all validation questions."""
     candidates = candidates_of(run)
     title = f"Measuring {len(candidates)} candidates"
     measured = []
-    with stage(run, "validation"), evaluation.showing("validation", title, len(candidates)):
+    with (
+        stage(run, "validation", title, len(candidates)) as progress,
+        evaluation.told_in(progress),
+    ):
         for candidate in candidates:
             score, answers = evaluation.measure(candidate, VALIDATION)
-            record(run, score, answers)
+            run.emit(CandidateMeasured(score, answers))
             measured.append(evaluation.graded(candidate, VALIDATION, answers))
-            evaluation.advance()
     return measured
 
 
@@ -213,18 +202,20 @@ def measure_guards(
     names = [benchmark.name for benchmark in run.recipe.problems.guard]
     if not names:
         return {}
-    guards: dict[str, list[Measured]] = {name: [] for name in names}
     num_pairs = len(names) * len(candidates)
-    with stage(run, "guard"), evaluation.showing("guard", "Guarding the choice", num_pairs):
-        for name in names:
-            for candidate in candidates:
-                _, answers = evaluation.measure(candidate, name)
-                guards[name].append(evaluation.graded(candidate, name, answers))
-                evaluation.advance()
-    return guards
+    with (
+        stage(run, "guard", "Guarding the choice", num_pairs) as progress,
+        evaluation.told_in(progress),
+    ):
+        return {
+            name: [
+                evaluation.graded(candidate, name, evaluation.measure(candidate, name)[1])
+                for candidate in candidates
+            ]
+            for name in names
+        }
 
 
-@task(task_run_name="measure finalists", cache_policy=NO_CACHE)
 def measure_finalists(
     run: Run, evaluation: Evaluation, decision: Decision
 ) -> list[BenchmarkResult]:
@@ -232,23 +223,26 @@ def measure_finalists(
     benchmarks = [benchmark.name for benchmark in run.recipe.problems.test]
     pairs = [(candidate, name) for name in benchmarks for candidate in finalists(decision)]
     results, headline = [], {}
-    with stage(run, "test"), evaluation.showing("test", "Testing the choice", len(pairs)):
+    with (
+        stage(run, "test", "Testing the choice", len(pairs)) as progress,
+        evaluation.told_in(progress),
+    ):
         for candidate, name in pairs:
             score, answers = evaluation.measure(candidate, name)
             if name == benchmarks[0]:
                 headline[candidate] = answers
-            correct_QK = correct_matrix(answers)
-            interval = bootstrap_interval(correct_QK, run.recipe.selection, run.recipe.seed)
-            results.append(
-                BenchmarkResult(
-                    benchmark=name,
-                    candidate=candidate,
-                    accuracy=score.accuracy,
-                    interval=interval,
-                    num_questions=score.num_questions,
-                    samples_per_question=score.samples_per_question,
-                )
-            )
-            evaluation.advance()
-    record_finalists(run, decision, headline)
+            results.append(_result(run, name, score, answers))
+    run.emit(Tested(decision, headline))
     return results
+
+
+def _result(run: Run, benchmark: str, score: Score, answers: Sequence[Answer]) -> BenchmarkResult:
+    correct_QK = correct_matrix(answers)
+    return BenchmarkResult(
+        benchmark=benchmark,
+        candidate=score.candidate,
+        accuracy=score.accuracy,
+        interval=bootstrap_interval(correct_QK, run.recipe.selection, run.recipe.seed),
+        num_questions=score.num_questions,
+        samples_per_question=score.samples_per_question,
+    )

@@ -1,40 +1,38 @@
-"""A pipeline run: its recipe and the places that its stages share."""
+"""A run: its recipe, who listens to it, and the places that its stages share."""
 
 import json
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 
+from relex.candidates import WeightSource
 from relex.checkpoints import Checkpoint, locate_base
 from relex.claim import claimed_here, claimed_in, this_place
-from relex.config import Recipe, WindowRecipe, dump_recipe
+from relex.config import AnyRecipe, Recipe
 from relex.device import Device, resolve_device
-from relex.errors import TrackingError
 from relex.home import Home, open_home
 from relex.problems import Problem, load_problems
+from relex.run.events import Event, Line, Listener
 from relex.storage import S3Connection, Store, check_writable, connection_of, open_store
 from relex.storage.embedded import embedded_s3
 from relex.window import Source, open_window, source_to_pack
-from tasks.tracking import Tracker, status_of
-from tasks.tracking_end import end_abandoned, note_begun, note_ended
-from tasks.tracking_names import run_params, run_title
-from tasks.versions import installed_versions
 
 EMBEDDED_BUCKET = "relex"
 TRAIN, VALIDATION = "train", "validation"
-SECONDS_FILE = "seconds.json"
-RECIPE_FILE = "recipe.yaml"
-
-AnyRecipe = Recipe | WindowRecipe
+SECONDS_FILE, RECIPE_FILE, LOGS = "seconds.json", "recipe.yaml", "logs"
 
 
 class Run:
     """Places of one run. The expensive ones are opened when they are first asked for."""
 
     def __init__(
-        self, recipe: AnyRecipe, home: Home, root_uri: str, connection: S3Connection
+        self,
+        recipe: AnyRecipe,
+        home: Home,
+        root_uri: str,
+        connection: S3Connection,
+        listeners: Sequence[Listener] = (),
     ) -> None:
         self.recipe = recipe
         self.home = home
@@ -42,6 +40,24 @@ class Run:
         self.root_uri = root_uri
         self.uri = f"{root_uri.rstrip('/')}/runs/{recipe.run_id}"
         self.work = home.work(recipe.run_id)
+        self.listeners = list(listeners)
+
+    def emit(self, event: Event) -> None:
+        """Tell every listener."""
+        for listener in tuple(self.listeners):
+            listener(event)
+
+    def say(self, text: str) -> None:
+        """A line for the person who watches."""
+        self.emit(Line(text))
+
+    def detail(self, text: str) -> None:
+        """A line for the log alone."""
+        self.emit(Line(text, "detail"))
+
+    def warn(self, text: str) -> None:
+        """Something that the person should look at."""
+        self.emit(Line(text, "warning"))
 
     @property
     def device(self) -> Device:
@@ -85,11 +101,9 @@ class Run:
     @cached_property
     def problems(self) -> dict[str, list[Problem]]:
         """All problems by use: train, validation, and each benchmark by name."""
-        config = self.recipe.problems
-        sources = {} if config.train is None else {TRAIN: config.train}
-        sources[VALIDATION] = config.validation
-        sources |= {benchmark.name: benchmark.source for benchmark in config.benchmarks}
-        return {name: load_problems(source) for name, source in sources.items()}
+        return {
+            name: load_problems(source) for name, source in self.recipe.problems.sources.items()
+        }
 
     @cached_property
     def store(self) -> Store:
@@ -107,70 +121,48 @@ class Run:
     def base_digest(self) -> str:
         return self.base.digest()
 
-    @cached_property
-    def tracker(self) -> Tracker:
-        recipe = self.recipe
-        return Tracker(recipe.tracking, self.home, recipe.run_id, run_title(recipe))
+    def weights(self, factors: Path) -> WeightSource:
+        """Where the weights of every candidate come from."""
+        return WeightSource(
+            base=str(self.base_folder),
+            window=self.window_uri,
+            connection=self.connection,
+            factors=str(factors),
+        )
 
     @property
     def report_folder(self) -> Path:
         """The local copy of the report."""
         return self.home.root / "reports" / self.recipe.run_id
 
-    @contextmanager
-    def recorded(self) -> Iterator[None]:
-        """The MLflow run ends as the block does: FINISHED, FAILED, or KILLED when interrupted."""
-        tags = {"relex.recipe_digest": self.recipe.digest, "relex.base_digest": self.base_digest}
-        tags |= {f"version.{name}": version for name, version in installed_versions().items()}
-        note_begun(self.home, self.recipe.run_id, self.tracker.uri, self.recipe.tracking.experiment)
-        self.tracker.begin()
-        self.tracker.describe(run_params(self.recipe, self.window_steps[-1]), tags)
-        self.tracker.log_text(dump_recipe(self.recipe), RECIPE_FILE)
-        try:
-            with self.tracker.machine_watched():
-                yield
-        except BaseException as error:
-            # What ended the run matters more than a record that cannot be ended.
-            with suppress(TrackingError):
-                self._end_record(status_of(error))
-            raise
-        self._end_record("FINISHED")
-
-    def _end_record(self, status: str) -> None:
-        self.tracker.end(status)
-        note_ended(self.home, self.recipe.run_id)
-
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Add the wall time of the block to the run's record, over all attempts."""
-        started = time.monotonic()
-        yield
-        seconds = self.seconds
-        seconds[stage] = seconds.get(stage, 0.0) + time.monotonic() - started
-        self.store.put(SECONDS_FILE, json.dumps(seconds).encode())
-
     @property
     def seconds(self) -> dict[str, float]:
-        """Wall time by stage, in the order in which they ran."""
+        """Wall time by stage over all attempts, in the order in which they ran."""
         if self.store.size(SECONDS_FILE) is None:
             return {}
         recorded: dict[str, float] = json.loads(self.store.get(SECONDS_FILE))
         return recorded
 
+    def add_seconds(self, stage: str, seconds: float) -> None:
+        """One more attempt at a stage has ended, well or not."""
+        recorded = self.seconds
+        recorded[stage] = recorded.get(stage, 0.0) + seconds
+        self.store.put(SECONDS_FILE, json.dumps(recorded).encode())
+
 
 @contextmanager
-def open_run(recipe: AnyRecipe) -> Iterator[Run]:
+def open_run(recipe: AnyRecipe, listeners: Sequence[Listener] = ()) -> Iterator[Run]:
     """The places of `recipe`'s run, which is ours alone for as long as the block; an embedded S3
     server lives as long too. Raises ClaimError when another process works on the run."""
     home, run_id = open_home(), recipe.run_id
-    end_abandoned(home)
     with ExitStack() as stack:
         stack.enter_context(claimed_here(home.lock(run_id), run_id))
         if recipe.storage.uri == "embedded":
             connection = stack.enter_context(embedded_s3(home.s3, EMBEDDED_BUCKET))
-            yield Run(recipe, home, f"s3://{EMBEDDED_BUCKET}", connection)
+            yield Run(recipe, home, f"s3://{EMBEDDED_BUCKET}", connection, listeners)
             return
-        run = Run(recipe, home, recipe.storage.uri, connection_of(recipe.storage))
+        connection = connection_of(recipe.storage)
+        run = Run(recipe, home, recipe.storage.uri, connection, listeners)
         check_writable(run.root_uri, run.connection)
         stack.enter_context(claimed_in(run.store, this_place(home.root), run_id))
         yield run

@@ -3,19 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from relex.candidates import Candidate, denoised
 from relex.evaluation import Answer, Score, correct_matrix, join_scores
 from relex.extrapolation import Diagnosis, diagnose, open_factors
+from relex.run.events import CandidateMeasured
+from relex.run.measure import Evaluation, measure_listed
+from relex.run.places import VALIDATION, Run
+from relex.run.stage import stage
 from relex.search import Graded, SearchPath, full_grid, search
 from relex.selection import Measured
-from tasks.evaluation import Evaluation, measure_listed
-from tasks.progress import say
-from tasks.recording import record
-from tasks.run import VALIDATION, Run
-from tasks.stage import stage
 
 LEAST_SKILL = 0.1
 LEAST_COSINE = 0.5
@@ -38,7 +34,6 @@ def measure_candidates(run: Run, evaluation: Evaluation) -> Compared:
     return Compared(measure_listed(run, evaluation), None)
 
 
-@task(task_run_name="search candidates", cache_policy=NO_CACHE)
 def search_candidates(run: Run, evaluation: Evaluation) -> Compared:
     """Search beyond the window on the validation questions."""
     recipe, num_questions = run.recipe, len(run.problems[VALIDATION])
@@ -46,7 +41,10 @@ def search_candidates(run: Run, evaluation: Evaluation) -> Compared:
     config = recipe.extrapolation.search
     book = PartBook(evaluation.measure_part)
     num_parts = MOST_PARTS_PER_TARGET * len(full_grid(last_step, config))
-    with stage(run, "validation"), evaluation.showing("validation", "Searching", num_parts):
+    with (
+        stage(run, "validation", "Searching", num_parts) as progress,
+        evaluation.told_in(progress),
+    ):
         found = search(
             book.measure,
             last_step,
@@ -59,9 +57,9 @@ def search_candidates(run: Run, evaluation: Evaluation) -> Compared:
             cautious=forecasts_badly(diagnose(open_factors(evaluation.factors).table).overall),
         )
     for candidate in sorted(found.graded, key=lambda candidate: candidate.step):
-        record(run, book.score(candidate), book.answers(candidate))
+        run.emit(CandidateMeasured(book.score(candidate), book.answers(candidate)))
     path = found.path
-    say(
+    run.say(
         f"the search stopped: {path.stopped}; {path.num_tokens:,} tokens, "
         f"{path.token_fraction:.0%} of the full grid"
     )

@@ -1,0 +1,38 @@
+"""`relex run`: the whole job of a recipe, without servers."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from relex.cli.terminal import shown
+from relex.config import load_run_recipe
+from relex.home import open_home
+from relex.report import RunSummary, candidate_rows, rich_table
+from relex.run import pipeline
+
+
+def run(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe of the run.")],
+) -> None:
+    """Train, extrapolate, measure, choose and publish; the same recipe goes on where it stood."""
+    console, chosen = Console(), load_run_recipe(recipe)
+    console.print(f"[bold]relex[/] {chosen.run_id}, in", str(open_home().root), highlight=False)
+    with shown(console) as terminal:
+        summary = pipeline.run(chosen, [terminal])
+    print_result(summary, console)
+
+
+def print_result(summary: RunSummary, console: Console) -> None:
+    """The table of the candidates, the choice, and where to look."""
+    console.print()
+    console.print(rich_table(candidate_rows(summary)))
+    for text in (summary.decision.reason, summary.champion):
+        if text:
+            console.print(text, highlight=False, markup=False)
+    console.print()
+    for link in summary.links:
+        console.print(
+            f"{link.name:13} {link.address}", highlight=False, markup=False, soft_wrap=True
+        )

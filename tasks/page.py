@@ -1,0 +1,117 @@
+"""The Prefect page of a flow run shows what the run says: its log, progress and artifacts."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from uuid import UUID
+
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.logging import get_run_logger
+from prefect.logging.handlers import APILogWorker
+
+from relex.report import MARKDOWN_FILE, Link, RunSummary, candidate_rows
+from relex.run.events import Event, Line, Listener, StageEnded, StageProgress, StageStarted
+from relex.run.places import Run
+
+SECONDS_BETWEEN_UPDATES = 2.0
+SECONDS_TO_FLUSH = 5.0
+
+
+_watchers: ContextVar[tuple[Listener, ...]] = ContextVar("watchers", default=())
+
+
+@contextmanager
+def watched_by(*listeners: Listener) -> Iterator[None]:
+    """Whatever flow runs in the block has these listeners too."""
+    token = _watchers.set(listeners)
+    try:
+        yield
+    finally:
+        _watchers.reset(token)
+
+
+def listeners() -> list[Listener]:
+    """Those of the flow run that we are in: its page, and who watches it from a terminal."""
+    return [Page(), *_watchers.get()]
+
+
+def say(text: str) -> None:
+    """A line from a flow run that is not one of a recipe."""
+    for listener in listeners():
+        listener(Line(text))
+
+
+@contextmanager
+def showing(name: str, title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show the progress of `total` units in the block; yields what to call with those done."""
+    told = listeners()
+
+    def tell(event: Event) -> None:
+        for listener in told:
+            listener(event)
+
+    started = time.monotonic()
+    tell(StageStarted(name, title, total))
+    yield lambda done: tell(StageProgress(name, done))
+    tell(StageEnded(name, time.monotonic() - started))
+
+
+class Page:
+    """Listens to a run, in the flow or task that does it."""
+
+    def __init__(self) -> None:
+        self._bars: dict[str, ProgressBar] = {}
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Line(text, "warning"):
+                get_run_logger().warning(text)
+            case Line(text):
+                get_run_logger().info(text)
+            case StageStarted(stage, title, total) if total:
+                self._bars[stage] = ProgressBar(stage, title, total)
+            case StageProgress(stage, done, note) if stage in self._bars:
+                self._bars[stage].update(done, note)
+            case StageEnded(stage, _, None) if stage in self._bars:
+                self._bars[stage].finish()
+
+
+class ProgressBar:
+    """A progress artifact, updated not more often than a page can use."""
+
+    def __init__(self, key: str, title: str, total: int) -> None:
+        artifact = create_progress_artifact(0.0, key=key, description=title)
+        assert isinstance(artifact, UUID)
+        self._artifact, self._total = artifact, total
+        self._updated = time.monotonic()
+
+    def update(self, done: int, note: str = "") -> None:
+        """More than were expected count as all."""
+        done = min(done, self._total)
+        if done == self._total or time.monotonic() - self._updated > SECONDS_BETWEEN_UPDATES:
+            update_progress_artifact(self._artifact, 100 * done / self._total, note or None)
+            self._updated = time.monotonic()
+
+    def finish(self) -> None:
+        """All is done, though it may have taken fewer units than were expected."""
+        update_progress_artifact(self._artifact, 100.0)
+
+
+def show_report(run: Run, summary: RunSummary, mlflow_run: Link) -> None:
+    """The result as artifacts of the flow run."""
+    create_table_artifact(candidate_rows(summary), key="candidates", description="Candidates")
+    create_markdown_artifact((run.report_folder / MARKDOWN_FILE).read_text(), key="report")
+    create_link_artifact(mlflow_run.address, mlflow_run.name, key="mlflow-run")
+    create_markdown_artifact(f"Model: `{run.uri}/model`", key="model")
+
+
+def flush_logs() -> None:
+    """Send what the run's log still holds, before the server that takes it is stopped."""
+    APILogWorker.drain_all(timeout=SECONDS_TO_FLUSH)

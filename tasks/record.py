@@ -1,0 +1,182 @@
+"""MLflow keeps what a run says: its recipe, its questions, its curves, and every candidate."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+
+from relex.candidates import BASE, Candidate
+from relex.config import dump_recipe
+from relex.errors import TrackingError
+from relex.evaluation import Answer, Score
+from relex.problems import problems_digest
+from relex.report import Link, RunSummary
+from relex.run.events import (
+    CandidateMeasured,
+    Decided,
+    Diagnosed,
+    Event,
+    StageEnded,
+    StageStarted,
+    Tested,
+)
+from relex.run.places import RECIPE_FILE, TRAIN, VALIDATION, Run
+from relex.selection import CandidateResult, Decision
+from relex.training import StepTrained
+from relex.versions import installed_versions
+from tasks.record_values import (
+    answer_rows,
+    chosen_metrics,
+    curves_of,
+    fit_metrics,
+    metrics_of,
+    side_by_side,
+)
+from tasks.tracking import NOTE_TAG, Tracker, status_of
+from tasks.tracking_end import end_abandoned, note_begun, note_ended
+from tasks.tracking_names import run_params, run_title
+
+ANSWER_TABLE, FINALIST_TABLE = "answers.json", "test_answers.json"
+
+
+class Record:
+    """The MLflow record of one run; it listens to it."""
+
+    def __init__(self, run: Run) -> None:
+        """Find the record or begin it. Raises TrackingError when the server cannot be reached."""
+        end_abandoned(run.home)
+        self._run, recipe = run, run.recipe
+        self.tracker = Tracker(recipe.tracking, run.home, recipe.run_id, run_title(recipe))
+        self._training = ""
+        self._known_steps: set[int] = set()
+        run.listeners.append(self)
+        run.say(f"tracking   {self.tracker.uri}")
+
+    @property
+    def link(self) -> Link:
+        """Where a person finds it."""
+        return Link(name="MLflow run", address=self.tracker.link)
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case StageStarted("train"):
+                self._begin_training()
+            case StepTrained():
+                self._record_step(event)
+            case StageEnded("train", _, error):
+                self.tracker.end("FINISHED" if error is None else status_of(error), self._training)
+            case Diagnosed(diagnostics):
+                self.tracker.log(fit_metrics(diagnostics))
+            case CandidateMeasured(score, answers):
+                self._record_candidate(score, answers)
+            case Decided(decision):
+                for result in decision.results:
+                    self._record_result(result)
+            case Tested(decision, answers_of):
+                self._record_finalists(decision, answers_of)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """The record ends as the block does: FINISHED, FAILED, or KILLED when interrupted."""
+        self._begin()
+        try:
+            with self.tracker.machine_watched():
+                yield
+        except BaseException as error:
+            # What ended the run matters more than a record that cannot be ended.
+            with suppress(TrackingError):
+                self._end(status_of(error))
+            raise
+        self._end("FINISHED")
+
+    def end_well(self) -> None:
+        """Of a run that is finished; it may have been killed before its record ended."""
+        if not self.tracker.is_finished:
+            self.tracker.end("FINISHED")
+
+    def keep_report(self, summary: RunSummary) -> None:
+        """The report, and the scalars that the run table should show, whatever was logged last."""
+        self.tracker.log_folder(self._run.report_folder, "report")
+        self.tracker.log(chosen_metrics(summary))
+        self.tracker.mark({NOTE_TAG: _note(summary), "relex.chosen": summary.decision.chosen.label})
+
+    def _begin(self) -> None:
+        run, recipe = self._run, self._run.recipe
+        tags = {"relex.recipe_digest": recipe.digest, "relex.base_digest": run.base_digest}
+        tags |= {f"version.{name}": version for name, version in installed_versions().items()}
+        note_begun(run.home, recipe.run_id, self.tracker.uri, recipe.tracking.experiment)
+        self.tracker.begin()
+        self.tracker.describe(run_params(recipe, run.window_steps[-1]), tags)
+        self.tracker.log_text(dump_recipe(recipe), RECIPE_FILE)
+        for name, source in recipe.problems.sources.items():
+            problems = run.problems[name]
+            use = name if name in (TRAIN, VALIDATION) else "test"
+            where = source.path.rpartition("/")[2] or source.kind
+            title = f"{where} ({source.split})" if source.kind in ("toy", "hub") else where
+            content = source.model_dump_json(exclude_defaults=True)
+            digest = problems_digest(problems)
+            self.tracker.log_questions(use, title, digest, len(problems), content)
+
+    def _end(self, status: str) -> None:
+        self.tracker.end(status)
+        note_ended(self._run.home, self._run.recipe.run_id)
+
+    def _begin_training(self) -> None:
+        params = {
+            "kind": "training",
+            "step": self._run.window_steps[-1],
+            "answered": "no questions",
+        }
+        self._training = self.tracker.begin_child("training", "training", params)
+        self._known_steps = self.tracker.logged_steps("training/reward_mean")
+
+    def _record_step(self, event: StepTrained) -> None:
+        """On the attempt, and on the run, where a step that is trained again has one point."""
+        metrics = {f"training/{name}": value for name, value in event.metrics.items()}
+        self.tracker.log(metrics, event.step, self._training)
+        if event.step not in self._known_steps:
+            self.tracker.log(metrics, event.step)
+
+    def _record_candidate(self, score: Score, answers: Sequence[Answer]) -> None:
+        """A child for the candidate, and its point on the accuracy curves of the parent."""
+        candidate, run = score.candidate, self._run
+        if self.tracker.finished_child(candidate.label) is not None:
+            return
+        for curve in curves_of(candidate, run.window_steps[-1]):
+            self.tracker.log({curve: score.accuracy}, candidate.step)
+        num_all = len(run.problems[VALIDATION])
+        params = {
+            "kind": candidate.kind,
+            "step": candidate.step,
+            "answered": f"{score.num_questions} of {num_all} questions",
+        }
+        values = {
+            "accuracy": score.accuracy,
+            "num_questions": float(score.num_questions),
+            "truncated_fraction": score.truncated_fraction,
+            "mean_completion_tokens": score.mean_completion_tokens,
+        }
+        with self.tracker.child(candidate.label, "candidate", params) as child:
+            self.tracker.log(values, candidate.step, child)
+            rows = answer_rows(run.problems[VALIDATION], answers)
+            self.tracker.log_table(rows, ANSWER_TABLE, child)
+
+    def _record_result(self, result: CandidateResult) -> None:
+        """Beside the score in the candidate's child, what only the comparison tells."""
+        child = self.tracker.finished_child(result.candidate.label)
+        if child is not None:
+            self.tracker.log(metrics_of(result), result.candidate.step, child)
+
+    def _record_finalists(
+        self, decision: Decision, answers_of: Mapping[Candidate, Sequence[Answer]]
+    ) -> None:
+        """Base, last trained step and chosen candidate side by side on the first test benchmark."""
+        questions = self._run.problems[self._run.recipe.problems.test[0].name]
+        columns = {"base": BASE, "last_step": decision.last_observed, "chosen": decision.chosen}
+        shown = {name: answers_of[candidate] for name, candidate in columns.items()}
+        rows = side_by_side(questions, shown)
+        self.tracker.log_table(rows, FINALIST_TABLE, self.tracker.parent)
+
+
+def _note(summary: RunSummary) -> str:
+    """What MLflow's page of the run says first."""
+    links = "\n".join(f"- {link.name}: `{link.address}`" for link in summary.links)
+    return "\n\n".join(text for text in (summary.decision.reason, summary.champion, links) if text)

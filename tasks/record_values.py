@@ -1,0 +1,124 @@
+"""What MLflow is told of a run, as plain values."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from relex.candidates import Candidate
+from relex.config import PredictionOptions
+from relex.evaluation import Answer
+from relex.extrapolation import Diagnostics
+from relex.problems import Problem
+from relex.report import RunSummary
+from relex.selection import CandidateResult
+
+MOST_ROWS = 200
+Row = dict[str, Any]
+
+
+def fit_metrics(diagnostics: Diagnostics) -> dict[str, float]:
+    """What the window tells as a whole; what is not known has no metric."""
+    overall = diagnostics.overall
+    metrics = {
+        "explained_fraction": overall.explained_fraction,
+        "r2": overall.r2,
+        "forecast_skill": overall.forecast_skill.over_staying,
+        "half_cosine": overall.half_cosine,
+        "persistence": overall.persistence,
+        "num_anomalies": float(len(diagnostics.anomalies)),
+    }
+    return {f"fit/{name}": value for name, value in metrics.items() if value is not None}
+
+
+def metrics_of(result: CandidateResult) -> dict[str, float]:
+    """The facts of a candidate as MLflow metrics; what is not known has none."""
+    metrics = {f"pass_at_{entry.k}": entry.value for entry in result.pass_at}
+    metrics |= {f"accuracy_{entry.group}": entry.accuracy for entry in result.by_group}
+    metrics |= {f"guard_accuracy_{guard.benchmark}": guard.accuracy for guard in result.guards}
+    metrics["red_flags"] = float(len(result.flags))
+    if result.habits is not None:
+        told = result.habits.model_dump(exclude={"truncated_fraction"}, exclude_none=True)
+        metrics |= {name: float(value) for name, value in told.items()}
+    if result.to_last_observed is not None:
+        metrics["gain"] = result.to_last_observed.difference
+        metrics["repairs"] = float(result.to_last_observed.repairs)
+        metrics["regressions"] = float(result.to_last_observed.regressions)
+    if result.to_base is not None:
+        metrics["repairs_of_base"] = float(result.to_base.repairs)
+        metrics["regressions_of_base"] = float(result.to_base.regressions)
+    if result.corrected_p_value is not None:
+        metrics["corrected_p_value"] = result.corrected_p_value
+    return metrics
+
+
+def curves_of(candidate: Candidate, last_step: int) -> tuple[str, ...]:
+    """The parent's curves that a candidate lies on: of the paper's method, without variants.
+
+    The last trained step lies on both halves, so that the line has its beginning.
+    """
+    if candidate.options != PredictionOptions():
+        return ()
+    if candidate.kind == "extrapolated":
+        return ("accuracy/validation", "accuracy/extrapolated")
+    if candidate.kind not in ("base", "observed"):
+        return ()
+    halves = ("accuracy/validation", "accuracy/trained")
+    return (*halves, "accuracy/extrapolated") if candidate.step == last_step else halves
+
+
+def chosen_metrics(summary: RunSummary) -> dict[str, float]:
+    """The choice, its gain, and its test results."""
+    decision = summary.decision
+    chosen, last = decision.result(decision.chosen), decision.result(decision.last_observed)
+    scalars = {
+        "chosen/accuracy": chosen.accuracy,
+        "chosen/step": float(decision.chosen.step),
+        "chosen/gain_over_last_step": chosen.accuracy - last.accuracy,
+    }
+    for name in summary.benchmark_names:
+        result = summary.benchmark_result(name, decision.chosen)
+        if result is not None:
+            scalars[f"test/{name}"] = result.accuracy
+    return scalars
+
+
+def answer_rows(questions: Sequence[Problem], answers: Sequence[Answer]) -> list[Row]:
+    """The first answers, one to every question before the second to any: the same questions for
+    all candidates, so that MLflow can put candidates side by side."""
+    problems = {problem.id: problem for problem in questions}
+    return [
+        {
+            **_question(problems[answer.question_id]),
+            "answer": answer.text,
+            "correct": _verdict(answer),
+            "tokens": answer.num_tokens,
+            "ended": "by itself" if answer.finish_reason == "stop" else "at the token limit",
+            "sample": answer.sample,
+        }
+        for answer in _shown(answers)
+    ]
+
+
+def side_by_side(
+    questions: Sequence[Problem], answers_of: Mapping[str, Sequence[Answer]]
+) -> list[Row]:
+    """A row per question with the answers of each column."""
+    problems = {problem.id: problem for problem in questions}
+    rows = []
+    for answers in zip(*map(_shown, answers_of.values()), strict=True):
+        row = _question(problems[answers[0].question_id])
+        for name, answer in zip(answers_of, answers, strict=True):
+            row |= {name: answer.text, f"{name}_correct": _verdict(answer)}
+        rows.append(row)
+    return rows
+
+
+def _shown(answers: Sequence[Answer]) -> list[Answer]:
+    return sorted(answers, key=lambda answer: (answer.sample, answer.question_id))[:MOST_ROWS]
+
+
+def _question(problem: Problem) -> Row:
+    return {"question": problem.question, "gold": problem.answer, "group": problem.group}
+
+
+def _verdict(answer: Answer) -> str:
+    return "yes" if answer.correct else "no"
