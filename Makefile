@@ -1,6 +1,6 @@
 # Every target sets up what it needs: `make demo` and `make test` work on a fresh clone.
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down ui test test-fast lint format bench study clean
+.PHONY: help install demo up down test test-fast lint format bench study clean
 PYTHON := .venv/bin/python
 STAMP := .venv/.installed
 RECIPE ?= deployments/recipes/toy.yaml
@@ -17,16 +17,13 @@ $(STAMP): pyproject.toml constraints.txt deployments/install.sh
 install: $(STAMP)  ## Create .venv and install the pinned set (again when the pins change)
 
 demo: $(STAMP)  ## The whole job on one machine: train, extrapolate, measure, choose, publish
-	@$(PYTHON) -m flows.run $(RECIPE)
+	@$(PYTHON) -m flows.program pipeline $(RECIPE)
 
 up: $(STAMP)  ## Prefect, MLflow, S3 and a worker in the background: start runs from the page
-	@$(PYTHON) -m flows.service up
+	@$(PYTHON) -m flows.program up
 
 down: $(STAMP)  ## End what `make up` started
-	@$(PYTHON) -m flows.service down
-
-ui: $(STAMP)  ## Prefect and MLflow pages with your runs, on 127.0.0.1
-	@$(PYTHON) -m flows.ui
+	@$(PYTHON) -m flows.program down
 
 lint: $(STAMP)  ## Format, lint and strict types
 	.venv/bin/ruff format --check .
@@ -55,5 +52,5 @@ format: $(STAMP)  ## Format and fix
 	.venv/bin/ruff check --fix .
 
 clean:  ## Remove the environment and everything that runs left in .relex
-	@if [ -x $(PYTHON) ]; then $(PYTHON) -m flows.service down; fi
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m flows.program down; fi
 	rm -rf .venv .relex

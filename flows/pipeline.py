@@ -64,7 +64,7 @@ def relex_pipeline(
 def run_to_end(fill_window: Callable[[Run], None]) -> RunSummary:
     """All that follows from the recipe of this flow run; a recipe that is wrong is refused."""
     try:
-        with open_run(stated_recipe(), listeners()) as run:
+        with open_run(stated_recipe(), listeners(), served=True) as run:
             record = Record(run)
             validate(run)
             summary = finished_summary(run)

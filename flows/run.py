@@ -1,40 +1,33 @@
-"""`python -m flows.run RECIPE`: one pipeline run from a terminal, with everything that it needs.
+"""`relex pipeline RECIPE`: one run as a Prefect flow that MLflow records, from a terminal.
 
 It uses the servers of `make up` where they run. Otherwise, and without PREFECT_API_URL in the
 environment, a Prefect server of our own is started on 127.0.0.1, with its database in the home
 folder, and ends with the run.
 """
 
-import argparse
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 
 from relex.cli.run import print_result
 from relex.cli.terminal import shown
 from relex.config import Recipe, WindowRecipe, load_run_recipe
-from relex.errors import RelexError
 from relex.home import Home, open_home
 from relex.storage.embedded import free_port
 from tasks.background import running_service
 from tasks.services import prefect_environment, prefect_server
 
-INTERRUPTED = 130
 
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="relex-pipeline", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "recipe", type=Path, help="a recipe, for example deployments/recipes/toy.yaml"
-    )
-    arguments = parser.parse_args()
-    console = Console()
-    with ends_in_one_line(console, "Interrupted. The same command continues this run."):
-        run(load_run_recipe(arguments.recipe), console)
+def pipeline(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe of the run.")],
+) -> None:
+    """As `relex run`, recorded in Prefect and MLflow, the model in the registry."""
+    run(load_run_recipe(recipe), Console())
 
 
 def run(recipe: Recipe | WindowRecipe, console: Console) -> None:
@@ -56,20 +49,7 @@ def run(recipe: Recipe | WindowRecipe, console: Console) -> None:
         finally:
             flush_logs()
     print_result(summary, console)
-    console.print("make ui       opens the Prefect and MLflow pages with this run", highlight=False)
-
-
-@contextmanager
-def ends_in_one_line(console: Console, interrupted: str) -> Iterator[None]:
-    """An error on purpose ends the command in one line, and Ctrl-C in the line `interrupted`."""
-    try:
-        yield
-    except RelexError as error:
-        Console(stderr=True).print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        console.print(interrupted)
-        sys.exit(INTERRUPTED)
+    console.print("make up       opens the Prefect and MLflow pages with this run", highlight=False)
 
 
 @contextmanager
@@ -89,7 +69,3 @@ def prefect_api(home: Home, console: Console) -> Iterator[None]:
     with prefect_server(home, port):
         os.environ.update(prefect_environment(home, port))
         yield
-
-
-if __name__ == "__main__":
-    main()

@@ -1,9 +1,8 @@
-"""`make up` and `make down`: Prefect, MLflow, S3 and workers on this machine, on 127.0.0.1 only.
+"""`relex up` and `relex down`: Prefect, MLflow, S3 and workers on this machine, on 127.0.0.1 only.
 
 They run in the background and keep everything in the home folder.
 """
 
-import argparse
 import os
 import socket
 import subprocess
@@ -11,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from relex.errors import InputError, RelexError, ResourceError
+from relex.errors import InputError, ResourceError
 from relex.home import Home, open_home
 from tasks.background import WORKER, Background
 from tasks.gpus import gpu_slots
@@ -49,22 +48,10 @@ Next: open {prefect}/deployments, choose relex-pipeline, then Run.
 `make down` ends all of it; runs and results stay in {home}."""
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m flows.service", description=__doc__)
-    parser.add_argument("action", choices=("up", "down"))
-    action = {"up": up, "down": down}[parser.parse_args().action]
-    try:
-        action(open_home())
-    except RelexError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-
-
-def up(home: Home) -> None:
-    """Start what does not run yet, apply the deployments, and say where the pages are.
-
-    When nothing ran before and something fails, nothing runs afterwards.
-    """
+def up() -> None:
+    """Start Prefect, MLflow, S3 and workers in the background; says where the pages are."""
+    # When nothing ran before and something fails, nothing runs afterwards.
+    home = open_home()
     background = Background(home)
     before = background.running
     for name in before:
@@ -84,9 +71,9 @@ def up(home: Home) -> None:
     print(GUIDE.format(home=home.root, **addresses))
 
 
-def down(home: Home) -> None:
+def down() -> None:
     """End everything that `up` started, and the runs that go on because of it."""
-    background = Background(home)
+    background = Background(open_home())
     names = ", ".join(background.running) or "nothing ran"
     background.stop()
     print(f"ended: {names}")
@@ -180,7 +167,3 @@ def _start_worker(
     log = background.log(name)
     process = background.start(name, command, {**environment, "RELEX_ROOT": str(ROOT)})
     wait_until(lambda: WORKER_STARTED in log.read_bytes(), process, log)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,14 +1,5 @@
 """A sweep: reward variants, each trained with the same seeds, and which of them won."""
 
-import sys
-
-if __name__ == "__main__":
-    # Prefect reads its settings when it is imported, so not before the command has set them.
-    from flows.sweep_command import main
-
-    main()
-    sys.exit()
-
 from collections.abc import Sequence
 from typing import Annotated
 

@@ -1,14 +1,15 @@
-"""`python -m flows.sweep SWEEP`: one sweep from a terminal, with everything that it needs.
+"""`relex sweep SWEEP`: one sweep from a terminal, with everything that it needs.
 
 The same command goes on with what is missing.
 """
 
-import argparse
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 
-from flows.run import ends_in_one_line, prefect_api
+from flows.run import prefect_api
 from relex.cli.terminal import shown
 from relex.config import SweepConfig, load_sweep
 from relex.home import open_home
@@ -16,15 +17,11 @@ from relex.report import LEADERBOARD_HTML, terminal_leaderboard
 from relex.sweep import Leaderboard
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="relex-sweep", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "sweep", type=Path, help="a sweep, for example deployments/sweeps/toy-sweep.yaml"
-    )
-    arguments = parser.parse_args()
-    console = Console()
-    with ends_in_one_line(console, "Interrupted. The same command goes on with what is missing."):
-        run(load_sweep(arguments.sweep), console)
+def sweep(
+    path: Annotated[Path, typer.Argument(metavar="SWEEP", help="The sweep, a YAML file.")],
+) -> None:
+    """Train every reward with every seed, and rank them; goes on with what is missing."""
+    run(load_sweep(path), Console())
 
 
 def run(sweep: SweepConfig, console: Console) -> None:
@@ -52,5 +49,5 @@ def print_result(leaderboard: Leaderboard, folder: Path, console: Console) -> No
     page = folder / LEADERBOARD_HTML
     console.print(f"leaderboard   {page}", highlight=False, soft_wrap=True)
     console.print(
-        "make ui       opens the Prefect and MLflow pages with all trials", highlight=False
+        "make up       opens the Prefect and MLflow pages with all trials", highlight=False
     )

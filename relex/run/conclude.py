@@ -142,7 +142,7 @@ def _graders(run: Run) -> dict[str, str]:
 
 def _links(run: Run) -> tuple[Link, ...]:
     links = [Link(name="model", address=f"{run.uri}/model")]
-    if run.recipe.storage.uri == "embedded":
+    if run.uri.startswith("s3://") and run.recipe.storage.uri == "embedded":
         folder = run.home.s3 / run.uri.removeprefix("s3://") / "model"
         links.append(Link(name="model folder", address=str(folder)))
     if isinstance(run.recipe, WindowRecipe):

@@ -151,18 +151,28 @@ class Run:
 
 
 @contextmanager
-def open_run(recipe: AnyRecipe, listeners: Sequence[Listener] = ()) -> Iterator[Run]:
-    """The places of `recipe`'s run, which is ours alone for as long as the block; an embedded S3
-    server lives as long too. Raises ClaimError when another process works on the run."""
+def open_run(
+    recipe: AnyRecipe, listeners: Sequence[Listener] = (), *, served: bool = False
+) -> Iterator[Run]:
+    """The places of `recipe`'s run, which is ours alone for as long as the block.
+
+    Embedded storage is a folder of the home. When it is to be `served`, the run sees it through an
+    S3 server, so that its addresses are those that a registry takes; the server ends with the
+    block. Raises ClaimError when another process works on the run.
+    """
     home, run_id = open_home(), recipe.run_id
     with ExitStack() as stack:
         stack.enter_context(claimed_here(home.lock(run_id), run_id))
-        if recipe.storage.uri == "embedded":
+        if recipe.storage.uri != "embedded":
+            connection = connection_of(recipe.storage)
+            run = Run(recipe, home, recipe.storage.uri, connection, listeners)
+            check_writable(run.root_uri, run.connection)
+            stack.enter_context(claimed_in(run.store, this_place(home.root), run_id))
+            yield run
+        elif served:
             connection = stack.enter_context(embedded_s3(home.s3, EMBEDDED_BUCKET))
             yield Run(recipe, home, f"s3://{EMBEDDED_BUCKET}", connection, listeners)
-            return
-        connection = connection_of(recipe.storage)
-        run = Run(recipe, home, recipe.storage.uri, connection, listeners)
-        check_writable(run.root_uri, run.connection)
-        stack.enter_context(claimed_in(run.store, this_place(home.root), run_id))
-        yield run
+        else:
+            bucket = home.s3 / EMBEDDED_BUCKET
+            bucket.mkdir(parents=True, exist_ok=True)
+            yield Run(recipe, home, str(bucket), S3Connection(), listeners)

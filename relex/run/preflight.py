@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from relex.config import Recipe, RewardTerm, WindowRecipe, dump_recipe
+from relex.config import Recipe, RewardTerm, WindowRecipe
 from relex.errors import RecipeError, ResourceError
 from relex.evaluation import draw_all
 from relex.extrapolation.checks import check_window_of_base
@@ -16,7 +16,7 @@ from relex.rewards import (
     check_reward_contract,
     listed_golds,
 )
-from relex.run.places import RECIPE_FILE, TRAIN, Run
+from relex.run.places import TRAIN, Run
 from relex.storage import check_writable
 from relex.training import check_training, estimate_window_bytes, estimate_work_bytes
 from relex.window import open_window
@@ -39,7 +39,6 @@ def validate(run: Run) -> None:
         _check_window(run, run.recipe)
     _check_problems(run)
     _check_storage(run)
-    run.store.put(RECIPE_FILE, dump_recipe(run.recipe).encode())
 
 
 def _check_problems(run: Run) -> None:

@@ -3,14 +3,14 @@
 import shutil
 from pathlib import Path
 
-from relex.config import Recipe, WindowRecipe
+from relex.config import Recipe, WindowRecipe, dump_recipe
 from relex.errors import RecipeError
 from relex.extrapolation import KIND as FACTORS_KIND
 from relex.extrapolation import Diagnostics, diagnose, fit_factors, fit_inputs, open_factors
 from relex.manifest import fetch_folder, finished_manifest, publish_folder
 from relex.report import TrainingStep, concerns, verdict
 from relex.run.events import Diagnosed
-from relex.run.places import Run
+from relex.run.places import RECIPE_FILE, Run
 from relex.run.stage import Progress, stage
 from relex.training import (
     SnapshotStored,
@@ -33,6 +33,7 @@ def fill_window(run: Run) -> None:
 
 def train(run: Run) -> None:
     """The short GRPO run fills the window of the run, from where it stands."""
+    keep_recipe(run)
     store = run.store.child("window")
     manifest = read_window_manifest(store)
     is_complete = manifest is not None and manifest.facts.complete
@@ -58,6 +59,11 @@ def train(run: Run) -> None:
         run_training(job, curve.on_event, run.detail)
     run.store.put_file(CURVE_FILE, curve.path)
     run.say(f"window of {len(training.kept_steps)} snapshots at {store.uri}")
+
+
+def keep_recipe(run: Run) -> None:
+    """The recipe stands beside all that is made from it."""
+    run.store.put(RECIPE_FILE, dump_recipe(run.recipe).encode())
 
 
 class _Curve:
@@ -104,6 +110,7 @@ def take_window(run: Run) -> None:
             f"recipe {run.recipe.name}: has no window; say where it is in window.uri, or train one "
             "with relex-pipeline"
         )
+    keep_recipe(run)
     source = run.source
     if source is None:
         run.say(f"the window is read where it is: {run.window_uri}")

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from relex.config import load_recipe
 from relex.home import Home
+from relex.run.places import Run
 from relex.storage import S3Connection
-from tasks.form import PRESETS
-from tasks.run import Run
+
+RECIPES = Path(__file__).parents[3] / "deployments" / "recipes"
 
 
 def run_of(recipe, home: Path) -> Run:
@@ -14,7 +15,7 @@ def run_of(recipe, home: Path) -> Run:
 
 
 def test_the_last_step_is_always_observed(tmp_path):
-    run = run_of(load_recipe(PRESETS / "toy.yaml"), tmp_path)
+    run = run_of(load_recipe(RECIPES / "toy.yaml"), tmp_path)
     assert run.window_steps == tuple(range(1, 31))
     assert run.observed_steps == (10, 20, 30)
     assert run.window_uri == f"{run.uri}/window"

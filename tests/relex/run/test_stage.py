@@ -1,32 +1,22 @@
-"""Stages with real child processes, logged through Prefect's own loggers."""
+"""Stages with real child processes."""
 
 import json
-import logging
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from prefect.settings import PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW, temporary_settings
 
 from relex.children import Child
 from relex.config import Recipe, check_recipe
 from relex.errors import StageError
 from relex.home import Home
+from relex.run.events import StageEnded, StageStarted
+from relex.run.places import Run
+from relex.run.stage import stage
 from relex.storage import S3Connection
-from tasks.run import Run
-from tasks.stage import stage
 
 SLEEPS = "import time; time.sleep(600)"
-LOGGER = logging.getLogger("prefect.task_runs")
-
-
-@pytest.fixture(autouse=True)
-def outside_of_flows() -> Iterator[None]:
-    """Another test may have let Prefect send its logs to a server, which wants a flow run."""
-    with temporary_settings({PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW: "ignore"}):
-        yield
 
 
 def recipe(**limits: float) -> Recipe:
@@ -41,7 +31,7 @@ def recipe(**limits: float) -> Recipe:
         "rewards": [{"reward": "exact_match"}],
         "training": {"steps": 2, "learning_rate": 1e-5},
         "extrapolation": {"targets": [4]},
-        "limits": limits,
+        "limits_minutes": limits,
     }
     return check_recipe(value, "recipe")
 
@@ -57,17 +47,17 @@ def stored_log(run: Run, name: str) -> list[str]:
 
 
 def test_a_limit_ends_the_stage_and_its_child_and_says_what_to_do(tmp_path):
-    run = run_in(tmp_path, train_minutes=0.01)
+    run = run_in(tmp_path, train=0.01)
     words = (
-        r"^train: took longer than limits\.train_minutes, 0\.01; what is done is kept: start it "
+        r"^train: took longer than limits_minutes\.train, 0\.01; what is done is kept: start it "
         r"again with a higher limit, or see .*/runs/toy-.*/logs/train\.log for what it waits for$"
     )
     with (
         pytest.raises(StageError, match=words),
-        stage(run, "train"),
-        Child.of_command([sys.executable, "-c", SLEEPS], LOGGER.warning) as child,
+        stage(run, "train", "Training"),
+        Child.of_command([sys.executable, "-c", SLEEPS], run.warn) as child,
     ):
-        LOGGER.warning("waiting")
+        run.warn("waiting")
         pid = child.pid
         child.receive()
     assert not psutil.pid_exists(pid)
@@ -75,23 +65,44 @@ def test_a_limit_ends_the_stage_and_its_child_and_says_what_to_do(tmp_path):
 
 
 def test_a_stage_within_its_limit_is_left_alone(tmp_path):
-    run = run_in(tmp_path, fit_minutes=10)
-    with stage(run, "fit"):
+    run = run_in(tmp_path, fit=10)
+    with stage(run, "fit", "Fitting"):
         pass
     assert list(json.loads(run.store.get("seconds.json"))) == ["fit"]
 
 
 def test_the_log_of_a_stage_holds_all_attempts_also_those_that_failed(tmp_path):
     run = run_in(tmp_path)
-    with pytest.raises(ZeroDivisionError), stage(run, "fit"):
-        LOGGER.warning("first")
+    with pytest.raises(ZeroDivisionError), stage(run, "fit", "Fitting"):
+        run.warn("first")
         raise ZeroDivisionError
     (run.work / "logs" / "fit.log").unlink()  # another machine goes on
-    with stage(run, "fit"):
-        LOGGER.warning("second")
-    LOGGER.warning("elsewhere")
+    with stage(run, "fit", "Fitting"):
+        run.warn("second")
+    run.warn("elsewhere")
     assert stored_log(run, "fit") == ["WARNING first", "WARNING second"]
 
 
 def test_limits_change_no_result():
-    assert recipe(train_minutes=5).run_id == recipe().run_id
+    assert recipe(train=5).run_id == recipe().run_id
+
+
+def test_a_stage_that_fails_is_timed_and_told_too(tmp_path):
+    run, events = run_in(tmp_path), []
+    run.listeners.append(events.append)
+    with pytest.raises(ZeroDivisionError), stage(run, "fit", "Fitting", 3):
+        raise ZeroDivisionError
+    started, ended = events
+    assert started == StageStarted("fit", "Fitting", 3)
+    assert isinstance(ended, StageEnded) and isinstance(ended.error, ZeroDivisionError)
+    assert run.seconds["fit"] == ended.seconds > 0
+
+
+def test_the_seconds_of_all_attempts_add_up(tmp_path):
+    run, ended = run_in(tmp_path), []
+    run.listeners.append(ended.append)
+    for _ in range(2):
+        with stage(run, "fit", "Fitting"):
+            pass
+    seconds = [event.seconds for event in ended if isinstance(event, StageEnded)]
+    assert run.seconds == {"fit": sum(seconds)}

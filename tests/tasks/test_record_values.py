@@ -6,7 +6,7 @@ from relex.candidates.candidate import BASE, Candidate
 from relex.config import SelectionConfig
 from relex.selection import Measured, decide
 from relex.selection.habits import Habits
-from tasks.selection import metrics_of
+from tasks.record_values import metrics_of
 
 LAST, TARGET = Candidate(kind="observed", step=30), Candidate(kind="extrapolated", step=60)
 HABITS = Habits(

@@ -1,0 +1,20 @@
+"""The `relex` program with all of its commands."""
+
+from relex.cli import app
+
+COMMANDS = {
+    "pipeline": "flows.run:pipeline",
+    "sweep": "flows.sweep_command:sweep",
+    "fetch": "flows.fetch:fetch",
+    "up": "flows.service:up",
+    "down": "flows.service:down",
+}
+"""Those that need Prefect or MLflow."""
+
+
+def main() -> None:
+    app.main(COMMANDS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""`python -m relex`: the program without the commands that need Prefect and MLflow."""
+
+from relex.cli.app import main
+
+main()

@@ -1,0 +1,54 @@
+"""`relex recipe`: a recipe to start from, what is wrong with one, and what may stand in it."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import TypeAdapter
+from rich.console import Console
+
+from relex.cli.terminal import shown
+from relex.config import AnyRecipe, load_run_recipe
+from relex.errors import InputError
+from relex.run.places import open_run
+from relex.run.preflight import validate
+
+recipe_app = typer.Typer(no_args_is_help=True, help="Start a recipe, and check one.")
+TEMPLATE = "template.yaml"
+
+
+@recipe_app.command("new")
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the run: lower case, digits and dashes.")],
+    out: Annotated[
+        Path | None, typer.Option(help="File for the recipe; default: NAME.yaml.")
+    ] = None,
+) -> None:
+    """Write a recipe with a comment to every field that is usually set."""
+    path = out or Path(f"{name}.yaml")
+    text = files("relex.config").joinpath(TEMPLATE).read_text(encoding="utf-8")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text.replace("NAME", name))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); give --out") from error
+    typer.echo(f"{path}: fill it in, then: relex recipe check {path}")
+
+
+@recipe_app.command("check")
+def check(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe of the run.")],
+) -> None:
+    """Look for everything that can be refused before GPU time is spent."""
+    chosen = load_run_recipe(recipe)
+    with shown(Console()) as terminal, open_run(chosen, [terminal]) as run:
+        validate(run)
+    typer.echo(f"{recipe}: can be run; its run is {chosen.run_id}")
+
+
+@recipe_app.command("schema")
+def schema() -> None:
+    """Print the JSON schema of recipes, for editors and other programs."""
+    typer.echo(json.dumps(TypeAdapter(AnyRecipe).json_schema(), indent=1))

@@ -1,0 +1,89 @@
+"""`relex recipe`."""
+
+import json
+import sys
+
+import pytest
+import yaml
+
+from relex.cli.app import main
+from relex.config import Recipe, load_recipe
+
+
+@pytest.fixture
+def relex(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RELEX_HOME", str(tmp_path / "home"))
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["relex", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        output = capsys.readouterr()
+        return end.value.code or 0, output.out, output.err
+
+    return run
+
+
+def test_a_new_recipe_is_one_and_what_it_states_beside_the_choices_are_the_defaults(
+    relex, tmp_path
+):
+    assert relex("recipe", "new", "my-run")[0] == 0
+    recipe = load_recipe(tmp_path / "my-run.yaml")
+    assert recipe.name == "my-run"
+    stated = yaml.safe_load((tmp_path / "my-run.yaml").read_text())
+    for section, chosen in (("training", {"steps", "learning_rate"}), ("evaluation", set())):
+        fields = type(getattr(recipe, section)).model_fields
+        for name in stated[section].keys() - chosen:
+            assert stated[section][name] == fields[name].default, f"{section}.{name}"
+
+
+def test_a_recipe_that_is_there_is_not_written_over(relex, tmp_path):
+    (tmp_path / "mine.yaml").write_text("mine")
+    code, _, error = relex("recipe", "new", "mine")
+    assert (code, error) == (2, "relex: mine.yaml: cannot be written (File exists); give --out\n")
+    assert (tmp_path / "mine.yaml").read_text() == "mine"
+
+
+def test_a_recipe_that_can_be_run_is_told_so_and_nothing_is_left_of_its_check(relex, tmp_path):
+    recipe = {
+        "name": "tiny",
+        "base": {"path": "toy"},
+        "problems": {
+            "train": {"kind": "toy", "split": "train"},
+            "validation": {"kind": "toy", "split": "validation"},
+            "test": [{"name": "toy", "source": {"kind": "toy", "split": "test"}}],
+        },
+        "rewards": [{"reward": "exact_match"}],
+        "training": {"steps": 2, "learning_rate": 1e-5, "max_completion_tokens": 8},
+        "extrapolation": {"targets": [4]},
+        "evaluation": {
+            "grader": "exact_match",
+            "max_completion_tokens": 8,
+            "max_context_tokens": 64,
+        },
+    }
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(recipe))
+    code, out, error = relex("recipe", "check", "tiny.yaml")
+    assert code == 0, error
+    assert "tiny.yaml: can be run" in out
+    assert [path for path in (tmp_path / "home" / "s3").rglob("*") if path.is_file()] == []
+
+
+def test_a_recipe_whose_questions_are_not_there_is_refused_in_one_line(relex, tmp_path):
+    relex("recipe", "new", "my-run")
+    text = (tmp_path / "my-run.yaml").read_text()
+    (tmp_path / "mine.yaml").write_text(text.replace("Qwen/Qwen2.5-0.5B", "toy"))
+    code, _, error = relex("recipe", "check", "mine.yaml")
+    assert code == 2
+    assert error.startswith("relex: ") and "train.jsonl" in error and error.count("\n") == 1
+
+
+def test_the_schema_knows_every_field_of_a_recipe(relex):
+    schema = json.loads(relex("recipe", "schema")[1])
+    assert schema["$defs"]["Recipe"]["properties"].keys() == Recipe.model_fields.keys()
+
+
+def test_the_program_tells_its_version_and_its_commands(relex):
+    assert relex("--version")[1].startswith("relex 0.")
+    assert "recipe" in relex()[1]
