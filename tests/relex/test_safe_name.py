@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 from relex.safe_name import safe_name, safe_path
 
 PLAIN = ("Level 5", "algebra", "Algebra", "gsm8k", "pass_at_4", "Qwen2.5-Math-1.5B", "_", "a-b")
+WORDS = """
+. .. ... / // a//b /a a/ train/ ./a ../../etc/passwd C:\\x ~ .hidden a. Level5. a/b - --help
+https://example.org/p http://example.org/p https://example.org/q a-0123456789 name-e3b0c44298
+代数 几何 代數 é e\u0301 ß İ 👩‍💻 👩 \u202eabc \u200b \ufeff \x00 \x01 \x7f \ud800 \udfff
+$x$ $\\frac$ [bold] [/x] <b> a|b ` a`b * %2e % # ? & a=b,c pass@1 ' \" a'b ;drop con:
+"""
 HOSTILE = (
-    *". .. ... / // a//b /a a/ train/ ./a ../../etc/passwd C:\\x ~ .hidden a. Level5. a/b".split(),
-    *"https://example.org/p http://example.org/p https://example.org/q a-0123456789 - --help".split(),
-    *"代数 几何 代數 é e\u0301 ß İ 👩‍💻 👩 \u202eabc \u200b \ufeff \x00 \x1b[31m \ud800 \udfff".split(
-        " "
-    ),
-    *"$x$ $\\frac$ [bold] [/x] <b> a|b ` a`b * %2e % # ? & a=b,c pass@1 ' \" a'b ;drop con:".split(),
-    *("", " ", "  ", "\t", "\n", "a ", " a", "a\n", "LEVEL 5", "level 5", "name-e3b0c44298"),
+    *WORDS.split(),
+    *("", " ", "  ", "\t", "\n", "a ", " a", "a\n", "LEVEL 5", "level 5", "\x1b[31m"),
     *("x" * 80, "x" * 81, "x" * 300, "/" * 300, "代" * 300),
 )
 

@@ -15,11 +15,11 @@ from tasks.tracking import Tracker
 from tasks.tracking_names import model_name, run_title
 
 TOY = Path(__file__).parents[2] / "deployments" / "recipes" / "toy.yaml"
-GROUPS = (
-    *"https://example.org/p https://example.org/q train/ .. . // 代数 几何 😀 $x$ [/x] a'b %".split(),
-    *"pass@1 Level/5 \u202e".split(),
-    *("Level 5", "level 5", " ", "\t", "x" * 300, "x" * 301),
-)
+WORDS = """
+https://example.org/p https://example.org/q train/ .. . // 代数 几何 😀 $x$ [/x] a'b % pass@1
+Level/5 \u202e
+"""
+GROUPS = (*WORDS.split(), "Level 5", "level 5", " ", "\t", "x" * 300, "x" * 301)
 CONFIG = TrackingConfig(experiment="tests")
 
 
