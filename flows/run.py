@@ -19,6 +19,8 @@ from relex.errors import RelexError
 from relex.home import Home, open_home
 from relex.report import RunSummary, candidate_rows, rich_table
 from relex.storage.embedded import free_port
+from relex.terminal import open_terminal
+from relex.visible import visible
 from tasks.background import running_service
 from tasks.display import displayed
 from tasks.services import prefect_environment, prefect_server
@@ -32,7 +34,7 @@ def main() -> None:
         "recipe", type=Path, help="a recipe, for example deployments/recipes/toy.yaml"
     )
     arguments = parser.parse_args()
-    console = Console()
+    console = open_terminal()
     with ends_in_one_line(console, "Interrupted. The same command continues this run."):
         run(load_run_recipe(arguments.recipe), console)
 
@@ -40,7 +42,7 @@ def main() -> None:
 def run(recipe: Recipe | WindowRecipe, console: Console) -> None:
     """Run the recipe's flow and print its table, its reason and where to look."""
     home = open_home()
-    console.print(f"[bold]relex[/] {recipe.run_id}, in {home.root}", highlight=False)
+    console.print(f"relex {recipe.run_id}, in {visible(str(home.root))}", soft_wrap=True)
     with prefect_api(home, console):
         # Prefect reads its settings when it is imported, so not before they are set.
         from flows.extrapolate import relex_extrapolate
@@ -64,7 +66,7 @@ def ends_in_one_line(console: Console, interrupted: str) -> Iterator[None]:
     try:
         yield
     except RelexError as error:
-        Console(stderr=True).print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+        open_terminal(stderr=True).print(f"error: {visible(str(error))}", soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         console.print(interrupted)
@@ -93,12 +95,12 @@ def prefect_api(home: Home, console: Console) -> Iterator[None]:
 def print_result(summary: RunSummary, console: Console) -> None:
     console.print()
     console.print(rich_table(candidate_rows(summary)))
-    console.print(summary.decision.reason, highlight=False)
-    console.print(summary.champion, highlight=False)
+    console.print(summary.decision.reason)
+    console.print(visible(summary.champion))
     console.print()
     for link in summary.links:
-        console.print(f"{link.name:13} {link.address}", highlight=False, soft_wrap=True)
-    console.print("make ui       opens the Prefect and MLflow pages with this run", highlight=False)
+        console.print(f"{link.name:13} {visible(link.address)}", soft_wrap=True)
+    console.print("make ui       opens the Prefect and MLflow pages with this run")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from relex.config import SweepConfig, load_sweep
 from relex.home import open_home
 from relex.report import LEADERBOARD_HTML, terminal_leaderboard
 from relex.sweep import Leaderboard
+from relex.terminal import open_terminal
+from relex.visible import visible
 from tasks.display import displayed
 
 
@@ -22,7 +24,7 @@ def main() -> None:
         "sweep", type=Path, help="a sweep, for example deployments/sweeps/toy-sweep.yaml"
     )
     arguments = parser.parse_args()
-    console = Console()
+    console = open_terminal()
     with ends_in_one_line(console, "Interrupted. The same command goes on with what is missing."):
         run(load_sweep(arguments.sweep), console)
 
@@ -30,7 +32,7 @@ def main() -> None:
 def run(sweep: SweepConfig, console: Console) -> None:
     """Run the sweep and print its leaderboard, its verdict and where to look."""
     home = open_home()
-    console.print(f"[bold]relex[/] sweep {sweep.name}, in {home.root}", highlight=False)
+    console.print(f"relex sweep {sweep.name}, in {visible(str(home.root))}", soft_wrap=True)
     with prefect_api(home, console):
         from flows.sweep import reward_sweep
         from tasks.progress import flush_logs
@@ -46,11 +48,8 @@ def run(sweep: SweepConfig, console: Console) -> None:
 def print_result(leaderboard: Leaderboard, folder: Path, console: Console) -> None:
     console.print()
     console.print(terminal_leaderboard(leaderboard))
-    # A reason may hold a model's text, and brackets in it are no mark-up.
-    console.print(leaderboard.verdict, highlight=False, markup=False)
+    console.print(visible(leaderboard.verdict))
     console.print()
     page = folder / LEADERBOARD_HTML
-    console.print(f"leaderboard   {page}", highlight=False, soft_wrap=True)
-    console.print(
-        "make ui       opens the Prefect and MLflow pages with all trials", highlight=False
-    )
+    console.print(f"leaderboard   {visible(str(page))}", soft_wrap=True)
+    console.print("make ui       opens the Prefect and MLflow pages with all trials")

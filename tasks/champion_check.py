@@ -1,6 +1,5 @@
 """A champion against itself: what it was registered with, and fresh draws of the same questions."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -17,6 +16,8 @@ from relex.errors import ProblemError
 from relex.evaluation import Answer, correct_matrix
 from relex.home import open_home
 from relex.problems import load_problems
+from relex.report import plain
+from relex.safe_name import safe_key
 from relex.selection import PairedTest, holm, paired_test
 from relex.selection.wording import show_difference
 from tasks.champion_answers import Scored, measure_checkpoint
@@ -148,8 +149,8 @@ def record_check(champion: Version, recipe: RunRecipe, checks: Sequence[Check], 
         tracker.log(values, number)
     tracker.end("FINISHED")
     words = " ".join(check.words for check in checks)
-    tracker.mark({NOTE_TAG: words})
-    key = re.sub(r"[^a-z0-9]+", "-", f"{KIND} {champion.model}".lower())
+    tracker.mark({NOTE_TAG: plain(words)})
+    key = safe_key(f"{KIND}-{champion.model}")
     create_table_artifact([_row(check) for check in checks], key=key, description=words)
     say(words)
 

@@ -22,11 +22,11 @@ class Display:
         self.console = console
         self.progress = Progress(
             SpinnerColumn(finished_text="[green]✓[/]"),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("[dim]{task.fields[note]}[/]"),
+            TextColumn("{task.fields[note]}", style="dim", markup=False),
             console=console,
         )
 

@@ -9,6 +9,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.logging import get_run_logger
 from prefect.logging.handlers import APILogWorker
 
+from relex.visible import visible
 from tasks.display import current_display
 
 SECONDS_BETWEEN_UPDATES = 2.0
@@ -17,6 +18,7 @@ SECONDS_TO_FLUSH = 5.0
 
 def say(line: str) -> None:
     """A line for the person who watches: in the run's log, and on the terminal if there is one."""
+    line = visible(line)
     get_run_logger().info(line)
     display = current_display()
     if display is not None:

@@ -13,6 +13,7 @@ from relex.digests import sha256_json
 from relex.evaluation import ANSWERS_FILE, SCORE_FILE, Answer, Score
 from relex.extrapolation import KIND as FACTORS_KIND
 from relex.manifest import Manifest, finished_manifest, publish_folder, read_manifest
+from relex.report import plain
 from relex.selection import Decision
 from tasks.champion import QUESTIONS_TAG, Contest, challenge
 from tasks.progress import say
@@ -46,7 +47,7 @@ def publish(run: Run, factors: Path, decision: Decision) -> str:
         )
         say(f"{decision.chosen.label} is {version.name} in MLflow, at {version.source}")
         outcome = challenge(registry, Contest(run, version, test.answers))
-        registry.describe(version, f"{outcome}\n\n{decision.reason}")
+        registry.describe(version, f"{plain(outcome)}\n\n{plain(decision.reason)}")
     say(outcome)
     return outcome
 

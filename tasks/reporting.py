@@ -23,6 +23,8 @@ from relex.report import (
     Link,
     RunSummary,
     candidate_rows,
+    code,
+    plain,
     write_report,
 )
 from relex.rewards import grader_version
@@ -87,7 +89,7 @@ def report(run: Run, factors: Factors, summary: RunSummary) -> None:
         create_table_artifact(candidate_rows(summary), key="candidates", description="Candidates")
         create_markdown_artifact((folder / MARKDOWN_FILE).read_text(), key="report")
         create_link_artifact(run.tracker.link, "MLflow run", key="mlflow-run")
-        create_markdown_artifact(f"Model: `{run.uri}/model`", key="model")
+        create_markdown_artifact(f"Model: {code(f'{run.uri}/model')}", key="model")
         say(f"report in {folder / HTML_FILE}")
     inputs = {"summary": sha256_json(summary.model_dump(mode="json"))}
     publish_folder(run.store.child("report"), folder, KIND, inputs)
@@ -116,8 +118,9 @@ def _links(run: Run) -> tuple[Link, ...]:
 
 def _note(summary: RunSummary) -> str:
     """What MLflow's page of the run says first."""
-    links = "\n".join(f"- {link.name}: `{link.address}`" for link in summary.links)
-    return "\n\n".join(text for text in (summary.decision.reason, summary.champion, links) if text)
+    links = "\n".join(f"- {link.name}: {code(link.address)}" for link in summary.links)
+    words = (plain(summary.decision.reason), plain(summary.champion), links)
+    return "\n\n".join(text for text in words if text)
 
 
 def _chosen(summary: RunSummary) -> dict[str, float]:

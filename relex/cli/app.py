@@ -9,6 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 from relex.errors import RelexError
+from relex.visible import visible
 
 COMMANDS = (
     "benchmarks",
@@ -58,5 +59,5 @@ def main() -> None:
 
 
 def _fail(message: str, exit_code: int) -> NoReturn:
-    typer.echo(f"relex: {message}", err=True)
+    typer.echo(f"relex: {visible(message)}", err=True)
     sys.exit(exit_code)
