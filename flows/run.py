@@ -15,10 +15,12 @@ import typer
 from rich.console import Console
 
 from relex.cli.run import print_result
-from relex.cli.terminal import shown
+from relex.cli.screen import shown
 from relex.config import Recipe, WindowRecipe, load_run_recipe
 from relex.home import Home, open_home
 from relex.storage.embedded import free_port
+from relex.terminal import open_terminal
+from relex.visible import visible
 from tasks.background import running_service
 from tasks.services import prefect_environment, prefect_server
 
@@ -27,13 +29,13 @@ def pipeline(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe of the run.")],
 ) -> None:
     """As `relex run`, recorded in Prefect and MLflow, the model in the registry."""
-    run(load_run_recipe(recipe), Console())
+    run(load_run_recipe(recipe), open_terminal())
 
 
 def run(recipe: Recipe | WindowRecipe, console: Console) -> None:
     """Run the recipe's flow and print its table, its reason and where to look."""
     home = open_home()
-    console.print(f"[bold]relex[/] {recipe.run_id}, in {home.root}", highlight=False)
+    console.print(f"relex {recipe.run_id}, in {visible(str(home.root))}", soft_wrap=True)
     with prefect_api(home, console):
         # Prefect reads its settings when it is imported, so not before they are set.
         from flows.extrapolate import relex_extrapolate
@@ -49,7 +51,7 @@ def run(recipe: Recipe | WindowRecipe, console: Console) -> None:
         finally:
             flush_logs()
     print_result(summary, console)
-    console.print("make up       opens the Prefect and MLflow pages with this run", highlight=False)
+    console.print("make up       opens the Prefect and MLflow pages with this run")
 
 
 @contextmanager

@@ -10,24 +10,26 @@ import typer
 from rich.console import Console
 
 from flows.run import prefect_api
-from relex.cli.terminal import shown
+from relex.cli.screen import shown
 from relex.config import SweepConfig, load_sweep
 from relex.home import open_home
 from relex.report import LEADERBOARD_HTML, terminal_leaderboard
 from relex.sweep import Leaderboard
+from relex.terminal import open_terminal
+from relex.visible import visible
 
 
 def sweep(
     path: Annotated[Path, typer.Argument(metavar="SWEEP", help="The sweep, a YAML file.")],
 ) -> None:
     """Train every reward with every seed, and rank them; goes on with what is missing."""
-    run(load_sweep(path), Console())
+    run(load_sweep(path), open_terminal())
 
 
 def run(sweep: SweepConfig, console: Console) -> None:
     """Run the sweep and print its leaderboard, its verdict and where to look."""
     home = open_home()
-    console.print(f"[bold]relex[/] sweep {sweep.name}, in {home.root}", highlight=False)
+    console.print(f"relex sweep {sweep.name}, in {visible(str(home.root))}", soft_wrap=True)
     with prefect_api(home, console):
         from flows.sweep import reward_sweep
         from tasks.page import flush_logs, watched_by
@@ -43,11 +45,8 @@ def run(sweep: SweepConfig, console: Console) -> None:
 def print_result(leaderboard: Leaderboard, folder: Path, console: Console) -> None:
     console.print()
     console.print(terminal_leaderboard(leaderboard))
-    # A reason may hold a model's text, and brackets in it are no mark-up.
-    console.print(leaderboard.verdict, highlight=False, markup=False)
+    console.print(visible(leaderboard.verdict))
     console.print()
     page = folder / LEADERBOARD_HTML
-    console.print(f"leaderboard   {page}", highlight=False, soft_wrap=True)
-    console.print(
-        "make up       opens the Prefect and MLflow pages with all trials", highlight=False
-    )
+    console.print(f"leaderboard   {visible(str(page))}", soft_wrap=True)
+    console.print("make up       opens the Prefect and MLflow pages with all trials")

@@ -16,9 +16,10 @@ from prefect.artifacts import (
 from prefect.logging import get_run_logger
 from prefect.logging.handlers import APILogWorker
 
-from relex.report import MARKDOWN_FILE, Link, RunSummary, candidate_rows
+from relex.report import MARKDOWN_FILE, Link, RunSummary, candidate_rows, code
 from relex.run.events import Event, Line, Listener, StageEnded, StageProgress, StageStarted
 from relex.run.places import Run
+from relex.visible import visible
 
 SECONDS_BETWEEN_UPDATES = 2.0
 SECONDS_TO_FLUSH = 5.0
@@ -72,9 +73,9 @@ class Page:
     def __call__(self, event: Event) -> None:
         match event:
             case Line(text, "warning"):
-                get_run_logger().warning(text)
+                get_run_logger().warning(visible(text))
             case Line(text):
-                get_run_logger().info(text)
+                get_run_logger().info(visible(text))
             case StageStarted(stage, title, total) if total:
                 self._bars[stage] = ProgressBar(stage, title, total)
             case StageProgress(stage, done, note) if stage in self._bars:
@@ -109,7 +110,7 @@ def show_report(run: Run, summary: RunSummary, mlflow_run: Link) -> None:
     create_table_artifact(candidate_rows(summary), key="candidates", description="Candidates")
     create_markdown_artifact((run.report_folder / MARKDOWN_FILE).read_text(), key="report")
     create_link_artifact(mlflow_run.address, mlflow_run.name, key="mlflow-run")
-    create_markdown_artifact(f"Model: `{run.uri}/model`", key="model")
+    create_markdown_artifact(f"Model: {code(f'{run.uri}/model')}", key="model")
 
 
 def flush_logs() -> None:

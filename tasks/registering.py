@@ -9,6 +9,7 @@ from relex.candidates import Candidate
 from relex.evaluation import ANSWERS_FILE, SCORE_FILE, Answer, Score
 from relex.extrapolation import KIND as FACTORS_KIND
 from relex.manifest import Manifest, read_manifest
+from relex.report import plain
 from relex.run.measure import KIND as SCORE_KIND
 from relex.run.places import Run
 from relex.selection import Decision
@@ -34,7 +35,7 @@ def register(run: Run, record: Record, decision: Decision, model: Manifest) -> s
     )
     run.say(f"{decision.chosen.label} is {version.name} in MLflow, at {version.source}")
     outcome = challenge(registry, Contest(run, version, test.answers))
-    registry.describe(version, f"{outcome}\n\n{decision.reason}")
+    registry.describe(version, f"{plain(outcome)}\n\n{plain(decision.reason)}")
     run.say(outcome)
     return outcome
 

@@ -22,7 +22,7 @@ from relex.report import (
     verdict_markdown,
     write_leaderboard,
 )
-from relex.rewards import grader_version
+from relex.rewards import grader_version, reward_name
 from relex.run.places import RECIPE_FILE
 from relex.storage import open_store
 from relex.sweep import (
@@ -156,7 +156,7 @@ def _record_trial(tracker: Tracker, trial: Trial, result: TrialResult) -> None:
     with tracker.child(trial.label, TRIAL_KIND, params) as child:
         tracker.log_text(dump_recipe(trial.recipe), RECIPE_FILE, child)
         for code in codes:
-            tracker.log_text(code.source, f"reward/{code.file}", child)
+            tracker.log_text(code.source, f"reward/{reward_name(code.reward)}.py", child)
         if result.reason:
             tracker.log_text(result.reason, f"{result.status}.txt", child)
         if result.measures is not None:

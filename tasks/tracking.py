@@ -19,9 +19,10 @@ from relex.claim import one_at_a_time
 from relex.config import TrackingConfig
 from relex.errors import TrackingError
 from relex.home import Home
+from relex.safe_name import safe_path
+from relex.visible import one_line, visible
 from tasks.services import HOST, MLFLOW_PAGE_PORT
 from tasks.tracking_client import home_uri, mlflow_errors, open_client, tracking_uri
-from tasks.tracking_names import metric_name
 from tasks.tracking_registry import Registry
 
 RUN_TAG = "relex.run_id"
@@ -32,6 +33,9 @@ NOTE_TAG = "mlflow.note.content"
 TABLES_TAG = "mlflow.loggedArtifacts"
 USE_TAG = "mlflow.data.context"
 DIGEST_CHARACTERS = 16
+TITLE_CHARACTERS = 250
+"""What MLflow's tables have room for; a name is for people, and found by no program."""
+
 HOW_TO_COMPARE = """\
 **To compare runs, press the chart button above the list**, and hide runs with the eye beside them.
 
@@ -119,14 +123,14 @@ class Tracker:
         with mlflow_errors(self.uri):
             self._client.log_batch(
                 self.parent,
-                params=[Param(name, str(value)) for name, value in params.items()],
-                tags=[RunTag(name, value) for name, value in tags.items()],
+                params=_params(params),
+                tags=_tags(tags),
             )
 
     def mark(self, tags: Mapping[str, str]) -> None:
         """Tags of the parent alone."""
         with mlflow_errors(self.uri):
-            self._client.log_batch(self.parent, tags=[RunTag(*tag) for tag in tags.items()])
+            self._client.log_batch(self.parent, tags=_tags(tags))
 
     def log_questions(self, use: str, name: str, digest: str, num: int, source: str) -> None:
         """A set of questions as an input of the parent.
@@ -163,9 +167,7 @@ class Tracker:
         tags = {**self._tags, PARENT_TAG: self.parent, KIND_TAG: kind, CHILD_TAG: name}
         with mlflow_errors(self.uri):
             child = self._create(f"{name}, {self._title}", tags)
-            values = {**self._params, **params}
-            parameters = [Param(key, str(value)) for key, value in values.items()]
-            self._client.log_batch(child, params=parameters)
+            self._client.log_batch(child, params=_params({**self._params, **params}))
         return child
 
     @contextmanager
@@ -184,14 +186,14 @@ class Tracker:
     def log(self, values: Mapping[str, float], step: int = 0, run: str = "") -> None:
         """Metrics at an optimizer step; on the parent unless `run` says otherwise."""
         now = int(time.time() * 1000)
-        metrics = [Metric(metric_name(name), value, now, step) for name, value in values.items()]
+        metrics = [Metric(safe_path(name), value, now, step) for name, value in values.items()]
         with mlflow_errors(self.uri):
             self._client.log_batch(run or self.parent, metrics=metrics)
 
     def logged_steps(self, name: str) -> set[int]:
         """Steps at which the parent has the metric, so that a later attempt adds only others."""
         with mlflow_errors(self.uri):
-            history = self._client.get_metric_history(self.parent, metric_name(name))
+            history = self._client.get_metric_history(self.parent, safe_path(name))
         return {point.step for point in history}
 
     def log_table(self, rows: Sequence[Mapping[str, Any]], name: str, run: str) -> None:
@@ -242,6 +244,16 @@ class Tracker:
         return str(runs[0].info.run_id) if runs else None
 
     def _create(self, name: str, tags: Mapping[str, str]) -> str:
-        tags = {**self._tags, **tags}
-        run = self._client.create_run(self._experiment, run_name=name, tags=tags)
+        tags = {tag.key: tag.value for tag in _tags({**self._tags, **tags})}
+        title = one_line(name, TITLE_CHARACTERS)
+        run = self._client.create_run(self._experiment, run_name=title, tags=tags)
         return str(run.info.run_id)
+
+
+# What a database cannot hold, such as NUL in PostgreSQL, is written out.
+def _params(values: Mapping[str, Any]) -> list[Param]:
+    return [Param(name, visible(str(value))) for name, value in values.items()]
+
+
+def _tags(values: Mapping[str, str]) -> list[RunTag]:
+    return [RunTag(name, visible(value)) for name, value in values.items()]

@@ -1,10 +1,9 @@
 """What runs and models are called in MLflow, so that nobody has to open one to know what it is."""
 
-import re
-
 import numpy as np
 
 from relex.config import Recipe, RewardTerm, RunRecipe, WindowRecipe
+from relex.safe_name import safe_name
 
 Param = str | int | float
 
@@ -59,12 +58,7 @@ def model_name(recipe: RunRecipe) -> str:
     if stated:
         return stated
     base = recipe.base.path.rstrip("/").rpartition("/")[2]
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", f"{base}-on-{recipe.problems.test[0].name}")
-
-
-def metric_name(text: str) -> str:
-    """`text` with everything that MLflow's REST interface refuses in a metric replaced by `_`."""
-    return re.sub(r"[^A-Za-z0-9_./ -]", "_", text)
+    return f"{safe_name(base)}-on-{recipe.problems.test[0].name}"
 
 
 def _term_title(term: RewardTerm) -> str:

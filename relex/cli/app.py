@@ -12,6 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from relex.errors import RelexError
+from relex.visible import visible
 
 COMMANDS = {
     "run": "relex.cli.run:run",
@@ -96,5 +97,5 @@ def _interruptible(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _fail(message: str, exit_code: int) -> NoReturn:
-    typer.echo(f"relex: {message}", err=True)
+    typer.echo(f"relex: {visible(message)}", err=True)
     sys.exit(exit_code)

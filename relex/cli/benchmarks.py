@@ -1,10 +1,10 @@
 """`relex benchmarks`: the table that recipes may name rows of."""
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Column, Table
 
 from relex.config import BENCHMARKS, NamedBenchmark
+from relex.terminal import open_terminal
 
 COMMIT_CHARACTERS = 7
 
@@ -18,7 +18,7 @@ def benchmarks() -> None:
         commit = row.revision[:COMMIT_CHARACTERS]
         cells = (str(row.num_questions), f"{row.path} {commit}", _answers(row))
         table.add_row(row.name, row.domain, *cells)
-    console = Console()
+    console = open_terminal()
     console.print(table)
     for row in BENCHMARKS:
         if row.note:

@@ -16,6 +16,7 @@ from relex.report import (
     verdict,
     write_trajectory_pictures,
 )
+from relex.terminal import open_terminal
 
 WIDEST_CHARACTERS = 100
 
@@ -41,14 +42,15 @@ def inspect(
     if as_json:
         typer.echo(diagnostics.model_dump_json(indent=1))
         return
-    console = Console(highlight=False)
+    console = open_terminal()
     console.width = min(console.width, WIDEST_CHARACTERS)
     _print_overall(console, diagnostics)
     console.print(tensor_table(diagnostics))
     console.print(
-        "[dim]Skill is 1 for an exact forecast, 0 for one no better, below 0 for a worse one.\n"
+        "Skill is 1 for an exact forecast, 0 for one no better, below 0 for a worse one.\n"
         "Tensors: from those whose forecast hurts most to those that help most, by skill\n"
-        "times their share of the movement (moved). All of them are in --json.[/dim]"
+        "times their share of the movement (moved). All of them are in --json.",
+        style="dim",
     )
 
 
@@ -58,9 +60,9 @@ def _print_overall(console: Console, diagnostics: Diagnostics) -> None:
         f"{len(steps)} steps from {steps[0]} to {steps[-1]}, rank {diagnostics.rank}, "
         f"{len(diagnostics.tensors)} tensors, {diagnostics.num_still} of them never moved"
     )
-    console.print(f"[bold]{verdict(diagnostics)}[/bold]")
+    console.print(verdict(diagnostics), style="bold")
     for warning in concerns(diagnostics):
-        console.print(f"[bold yellow]! {warning}[/bold yellow]")
+        console.print(f"! {warning}", style="bold yellow")
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column()
     grid.add_column(justify="right")

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 from pydantic import TypeAdapter
-from rich.console import Console
 
-from relex.cli.terminal import shown
+from relex.cli.screen import shown
 from relex.config import AnyRecipe, load_run_recipe
 from relex.errors import InputError
 from relex.run.places import open_run
 from relex.run.preflight import validate
+from relex.terminal import open_terminal
 
 recipe_app = typer.Typer(no_args_is_help=True, help="Start a recipe, and check one.")
 TEMPLATE = "template.yaml"
@@ -43,7 +43,7 @@ def check(
 ) -> None:
     """Look for everything that can be refused before GPU time is spent."""
     chosen = load_run_recipe(recipe)
-    with shown(Console()) as terminal, open_run(chosen, [terminal]) as run:
+    with shown(open_terminal()) as screen, open_run(chosen, [screen]) as run:
         validate(run)
     typer.echo(f"{recipe}: can be run; its run is {chosen.run_id}")
 

@@ -6,19 +6,21 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from relex.cli.terminal import shown
+from relex.cli.screen import shown
 from relex.config import load_run_recipe
 from relex.home import open_home
 from relex.report import RunSummary, candidate_rows, rich_table
 from relex.run import pipeline
+from relex.terminal import open_terminal
+from relex.visible import visible
 
 
 def run(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe of the run.")],
 ) -> None:
     """Train, extrapolate, measure, choose and publish; the same recipe goes on where it stood."""
-    console, chosen = Console(), load_run_recipe(recipe)
-    console.print(f"[bold]relex[/] {chosen.run_id}, in", str(open_home().root), highlight=False)
+    console, chosen = open_terminal(), load_run_recipe(recipe)
+    console.print(f"relex {chosen.run_id}, in {visible(str(open_home().root))}", soft_wrap=True)
     with shown(console) as terminal:
         summary = pipeline.run(chosen, [terminal])
     print_result(summary, console)
@@ -30,9 +32,7 @@ def print_result(summary: RunSummary, console: Console) -> None:
     console.print(rich_table(candidate_rows(summary)))
     for text in (summary.decision.reason, summary.champion):
         if text:
-            console.print(text, highlight=False, markup=False)
+            console.print(visible(text))
     console.print()
     for link in summary.links:
-        console.print(
-            f"{link.name:13} {link.address}", highlight=False, markup=False, soft_wrap=True
-        )
+        console.print(f"{link.name:13} {visible(link.address)}", soft_wrap=True)

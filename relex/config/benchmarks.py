@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from relex.config.strict import Strict
+from relex.config.strict import HOTTEST, MOST_SAMPLES, Section
 
 AnswerPart = Literal["all", "boxed", "after_hashes"]
 """What of a column is the answer."""
@@ -23,7 +23,7 @@ BOXED_TEMPLATE = (
 UNPINNED = "not pinned: no commit was found, and main may change"
 
 
-class NamedBenchmark(Strict):
+class NamedBenchmark(Section):
     """One row of the table."""
 
     name: str
@@ -32,7 +32,7 @@ class NamedBenchmark(Strict):
     domain: Literal["in", "out"]
     """`in`: drawn as the MATH training questions are; `out`: from elsewhere."""
 
-    num_questions: int
+    num_questions: int = Field(ge=1, le=1_000_000)
     """Questions of the published set, to compare with what was loaded."""
 
     path: str
@@ -62,10 +62,10 @@ class NamedBenchmark(Strict):
     template: str = BOXED_TEMPLATE
     """Prompt, where the recipe has none."""
 
-    samples_per_question: int = 8
+    samples_per_question: int = Field(default=8, ge=1, le=MOST_SAMPLES)
     """Answers drawn for every question."""
 
-    temperature: float = Field(default=0.7, ge=0)
+    temperature: float = Field(default=0.7, ge=0, le=HOTTEST)
     """Sampling temperature; 0 is greedy."""
 
     top_p: float = Field(default=0.8, gt=0, le=1)

@@ -13,26 +13,33 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from relex.config.search import SearchConfig
-from relex.config.strict import Strict
+from relex.config.strict import MOST_RANK, Section, Step
 
 Convention = Literal["exact", "published"]
 """`exact` fits over the optimizer steps and subtracts in float32. `published` repeats the authors'
 code for comparisons: rows in place of steps, subtraction in float16, predictions in bfloat16."""
 
 
+LARGEST_DEGREE = 10
+"""Beyond the window a polynomial of a higher one is noise."""
+
+LARGEST_FACTOR = 1000.0
+MOST_TARGETS = 1000
+"""Each is a checkpoint that answers all questions."""
+
 _AUTO = WithJsonSchema({"type": "string", "title": "auto", "enum": ["auto"]})
 
 
-class PredictionOptions(Strict):
+class PredictionOptions(Section):
     """What of the fit a prediction uses; the defaults are the paper's method."""
 
-    rank: int | None = Field(default=None, ge=1)
+    rank: int | None = Field(default=None, ge=1, le=MOST_RANK)
     """Leading directions to use; all that were fitted by default."""
 
-    degree: int = Field(default=1, ge=0)
+    degree: int = Field(default=1, ge=0, le=LARGEST_DEGREE)
     """Degree of the polynomial through the coefficients."""
 
-    line_steps: tuple[int, int] | None = None
+    line_steps: tuple[Step, Step] | None = None
     """First and last step that the polynomial is fitted on; all by default. With an end before that
     of the window the directions know what the line does not: the paper's oracle."""
 
@@ -43,7 +50,7 @@ class PredictionOptions(Strict):
     """What the displacement is added to: the base, or the newest snapshot, which then only moves by
     the difference that the polynomial predicts."""
 
-    shrinkage: float = 1.0
+    shrinkage: float = Field(default=1.0, ge=-LARGEST_FACTOR, le=LARGEST_FACTOR)
     """Factor on the displacement from the anchor."""
 
     norms: Literal["predicted", "newest"] = "predicted"
@@ -62,12 +69,14 @@ class PredictionOptions(Strict):
         return self.anchor == "newest" or self.norms == "newest"
 
 
-class ExtrapolationConfig(Strict):
+class ExtrapolationConfig(Section):
     """The fit and the steps to extrapolate to."""
 
     targets: (
         Annotated[Literal["auto"], _AUTO]
-        | Annotated[tuple[int, ...], Field(min_length=1, title="these steps")]
+        | Annotated[
+            tuple[Step, ...], Field(min_length=1, max_length=MOST_TARGETS, title="these steps")
+        ]
     )
     """`auto` searches for the best target; or optimizer steps, each beyond the window, which are
     all measured on all questions."""
@@ -75,10 +84,10 @@ class ExtrapolationConfig(Strict):
     search: SearchConfig = SearchConfig()
     """How `auto` searches."""
 
-    rank: int = Field(default=1, ge=1)
+    rank: int = Field(default=1, ge=1, le=MOST_RANK)
     """Directions per tensor. The paper's finding is that one is enough."""
 
-    memory_bytes: int | None = Field(default=None, ge=1_000_000)
+    memory_bytes: int | None = Field(default=None, ge=1_000_000, le=10**15)
     """Memory that the fit may use for weights of the window, in bytes; by default 2 GB on the CPU,
     half of what is free on every GPU."""
 
@@ -91,7 +100,8 @@ class ExtrapolationConfig(Strict):
         except ValidationError as error:
             raise PydanticCustomError(
                 "targets",
-                "input should be auto, or a list of steps beyond the window such as [60, 120]",
+                "input should be auto, or a list of steps beyond the window such as [60, 120], "
+                f"no more than {MOST_TARGETS} of them",
             ) from error
 
     @model_validator(mode="after")

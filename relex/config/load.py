@@ -2,6 +2,7 @@
 
 import difflib
 from pathlib import Path
+from reprlib import Repr
 from typing import Any, TypeVar
 
 import yaml
@@ -9,9 +10,16 @@ from pydantic import BaseModel, ValidationError
 
 from relex.config.recipe import AnyRecipe, Recipe, RunRecipe, WindowRecipe
 from relex.config.sweep import SweepConfig
+from relex.config.yaml_text import parse_mapping, read_text
 from relex.errors import RecipeError
+from relex.visible import one_line
 
 Checked = TypeVar("Checked", bound=BaseModel)
+MOST_FAULTS = 10
+KEY_CHARACTERS, VALUE_CHARACTERS, MESSAGE_CHARACTERS = 60, 200, 600
+LONGEST_BITS = 200
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = VALUE_CHARACTERS
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -24,7 +32,7 @@ def load_recipe(path: Path) -> Recipe:
 
 def parse_recipe(text: str, where: str) -> Recipe:
     """The recipe in a YAML text; `where` names the text in messages."""
-    return check_recipe(_parse(text, where), where)
+    return check_recipe(parse_mapping(text, where), where)
 
 
 def load_run_recipe(path: Path) -> AnyRecipe:
@@ -34,7 +42,7 @@ def load_run_recipe(path: Path) -> AnyRecipe:
 
 def parse_run_recipe(text: str, where: str) -> AnyRecipe:
     """As `parse_recipe`, but a recipe with a `window` in place of `training` is one too."""
-    return check_run_recipe(_parse(text, where), where)
+    return check_run_recipe(parse_mapping(text, where), where)
 
 
 def load_sweep(path: Path) -> SweepConfig:
@@ -60,42 +68,37 @@ def dump_recipe(recipe: RunRecipe) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: cannot be read ({error}); give a YAML recipe") from error
-    return _parse(text, str(path))
-
-
-def _parse(text: str, where: str) -> dict[str, Any]:
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(value, dict):
-        raise RecipeError(f"{where}: holds {type(value).__name__}, not a mapping of recipe fields")
-    return value
+    return parse_mapping(read_text(path), str(path))
 
 
 def _check(model: type[Checked], value: dict[str, Any], where: str) -> Checked:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        faults = "; ".join(_describe(fault, model) for fault in error.errors())
-        raise RecipeError(f"{where}: {faults}") from error
+        told = [_describe(fault, model) for fault in error.errors()[:MOST_FAULTS]]
+        more = error.error_count() - len(told)
+        told += [f"and {more} more"] if more else []
+        raise RecipeError(f"{where}: {'; '.join(told)}") from error
 
 
 def _describe(fault: Any, model: type[BaseModel]) -> str:
-    location = [str(part) for part in fault["loc"]]
+    location = [one_line(str(part), KEY_CHARACTERS) for part in fault["loc"]]
     path = ".".join(location)
     if fault["type"] == "extra_forbidden":
         return f"{path}: unknown key{_suggestion(location, model)}"
     if fault["type"] == "missing":
         return f"{path}: missing"
-    message = fault["msg"].removeprefix("Value error, ")
+    message = one_line(fault["msg"].removeprefix("Value error, "), MESSAGE_CHARACTERS)
     if fault["type"] == "value_error":
         return f"{path}.{message}" if path else message
-    return f"{path}: {message[0].lower()}{message[1:]}, found {fault['input']!r}"
+    return f"{path}: {message[0].lower()}{message[1:]}, found {_shown(fault['input'])}"
+
+
+def _shown(value: Any) -> str:
+    """The value, short however large, long or deep it is."""
+    if isinstance(value, int) and value.bit_length() > LONGEST_BITS:
+        return f"a number of {value.bit_length()} bits"
+    return one_line(_SHORT.repr(value), VALUE_CHARACTERS)
 
 
 def _suggestion(location: list[str], section: type[BaseModel]) -> str:

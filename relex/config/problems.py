@@ -5,12 +5,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from relex.config.benchmarks import AnswerPart, NamedBenchmark, named_benchmark
-from relex.config.strict import Strict
+from relex.config.strict import HOTTEST, MOST_ENTRIES, MOST_SAMPLES, Section, Seed
 
+MOST_PROBLEMS = 100_000_000
 StopString = Annotated[str, Field(min_length=1)]
 
 
-class PromptConfig(Strict):
+class PromptConfig(Section):
     """How a question becomes the text that the policy reads, in training and in evaluation."""
 
     template: str = "{question}"
@@ -31,7 +32,7 @@ class PromptConfig(Strict):
         return self
 
 
-class ProblemSource(Strict):
+class ProblemSource(Section):
     """A set of questions with known answers.
 
     A recipe may write the name of a benchmark in its place, or `{kind: benchmark, name: ...}` with
@@ -67,16 +68,16 @@ class ProblemSource(Strict):
     group_column: str = ""
     """Column with a difficulty or a subject, by which accuracy is told; empty has none."""
 
-    without: tuple[str, ...] = ()
+    without: tuple[str, ...] = Field(default=(), max_length=MOST_ENTRIES)
     """Named benchmarks whose questions are left out, before the shuffle."""
 
-    skip: int = Field(default=0, ge=0)
+    skip: int = Field(default=0, ge=0, le=MOST_PROBLEMS)
     """Problems to leave out at the front, after the shuffle."""
 
-    limit: int = Field(default=0, ge=0)
+    limit: int = Field(default=0, ge=0, le=MOST_PROBLEMS)
     """Problems to keep after `skip`; 0 keeps all."""
 
-    shuffle_seed: int = Field(default=0, ge=0)
+    shuffle_seed: Seed = 0
     """Seed of the shuffle before `skip` and `limit`, and of the toy's split."""
 
     @model_validator(mode="before")
@@ -105,14 +106,14 @@ class ProblemSource(Strict):
         return self
 
 
-class Benchmark(Strict):
+class Benchmark(Section):
     """A named problem source to measure on, and how, where that differs from `evaluation`.
 
     A recipe may write the name of a benchmark of the table in its place. What an entry does not say
     comes from the table when its source is named there, and otherwise from `evaluation`.
     """
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_]*$")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=60)
     """Name in tables, files and metrics: lower case, digits and underscores."""
 
     source: ProblemSource
@@ -121,10 +122,10 @@ class Benchmark(Strict):
     prompt: PromptConfig | None = None
     """How its questions become prompts."""
 
-    samples_per_question: int | None = Field(default=None, ge=1)
+    samples_per_question: int | None = Field(default=None, ge=1, le=MOST_SAMPLES)
     """Answers drawn for every question and candidate."""
 
-    temperature: float | None = Field(default=None, ge=0)
+    temperature: float | None = Field(default=None, ge=0, le=HOTTEST)
     """Sampling temperature; 0 is greedy."""
 
     top_p: float | None = Field(default=None, gt=0, le=1)
@@ -150,7 +151,7 @@ class Benchmark(Strict):
         return self
 
 
-class QuestionsConfig(Strict):
+class QuestionsConfig(Section):
     """Choice and report each have questions of their own."""
 
     train: ProblemSource | None = None
@@ -160,10 +161,10 @@ class QuestionsConfig(Strict):
     validation: ProblemSource
     """Questions on which candidates are compared and the choice is made."""
 
-    test: tuple[Benchmark, ...] = Field(min_length=1)
+    test: tuple[Benchmark, ...] = Field(min_length=1, max_length=MOST_ENTRIES)
     """Questions on which the chosen candidate is measured once. The first one is the headline."""
 
-    guard: tuple[Benchmark, ...] = ()
+    guard: tuple[Benchmark, ...] = Field(default=(), max_length=MOST_ENTRIES)
     """Secondary questions of the regression guard: what would be chosen, and the last observed
     step, answer them before the choice is final. See `selection.largest_loss`."""
 

@@ -11,7 +11,7 @@ from relex.config.extrapolation import ExtrapolationConfig
 from relex.config.problems import ProblemsConfig, QuestionsConfig
 from relex.config.rewards import GraderName, RewardTerm
 from relex.config.selection import SelectionConfig
-from relex.config.strict import Strict
+from relex.config.strict import MOST_ENTRIES, MOST_SAMPLES, MOST_TOKENS, Section, Seed, Steps
 from relex.config.training import TrainingConfig
 from relex.digests import sha256_json
 
@@ -25,8 +25,11 @@ Keep = Literal["window", "factors", "nothing"]
 Stage = Literal["pack", "train", "fit", "validation", "guard", "test", "publish", "report"]
 """The stages of a run, in their order; a run packs a window or trains one."""
 
+LONGEST_MINUTES = 1_000_000.0
+"""Of a stage: two years."""
 
-class BaseConfig(Strict):
+
+class BaseConfig(Section):
     """The untouched model, step 0."""
 
     path: str = Field(min_length=1)
@@ -48,17 +51,17 @@ class EvaluationConfig(Sampling):
     grader: GraderName = "math_equality"
     """The reward whose value 1.0 means correct: a built-in, or your own as `module:function`."""
 
-    samples_per_question: int = Field(default=4, ge=1)
+    samples_per_question: int = Field(default=4, ge=1, le=MOST_SAMPLES)
     """Answers drawn for every question and candidate."""
 
-    max_context_tokens: int = Field(default=4096, ge=2)
+    max_context_tokens: int = Field(default=4096, ge=2, le=MOST_TOKENS)
     """Prompt plus answer never exceed this. Every answer may have `max_completion_tokens`, so a
     longer prompt than the rest is refused, not given a shorter answer."""
 
-    observed_steps: tuple[int, ...] = ()
+    observed_steps: Steps = ()
     """Steps of the window to measure beside the last one, which is always measured."""
 
-    denoised_steps: tuple[int, ...] = ()
+    denoised_steps: Steps = ()
     """Steps of the window to measure denoised too: at the point of the fitted line. A search tries
     the last step so by itself."""
 
@@ -75,7 +78,7 @@ class EvaluationConfig(Sampling):
         return self
 
 
-class StorageConfig(Strict):
+class StorageConfig(Section):
     """Where runs are kept."""
 
     uri: str = Field(default="embedded", pattern=r"^(embedded|s3://[^/]+(/.*)?)$")
@@ -105,16 +108,16 @@ class StorageConfig(Strict):
         return self
 
 
-class TrackingConfig(Strict):
+class TrackingConfig(Section):
     """Where runs are compared."""
 
     uri: str = Field(default="", json_schema_extra={"pattern": NO_CREDENTIALS})
     """MLflow server, without a password; empty keeps a SQLite database beside the runs."""
 
-    experiment: str = "relex"
+    experiment: str = Field(default="relex", min_length=1, max_length=200)
     """MLflow experiment."""
 
-    registered_model: str = Field(default="", pattern=r"^[A-Za-z0-9_.-]*$")
+    registered_model: str = Field(default="", pattern=r"^[A-Za-z0-9_.-]*$", max_length=200)
     """Name in the model registry; empty takes one of base and first test benchmark, such as
     `Qwen2.5-Math-1.5B-on-math_500`. The best of all runs with one name is its champion."""
 
@@ -135,7 +138,7 @@ def _refuse_credentials(field: str, address: str, variables: str) -> None:
         )
 
 
-class WindowConfig(Strict):
+class WindowConfig(Section):
     """Snapshots that are there already."""
 
     uri: str = Field(min_length=1)
@@ -145,13 +148,13 @@ class WindowConfig(Strict):
     S3 is read with the recipe's `storage`."""
 
 
-class RunRecipe(Strict):
+class RunRecipe(Section):
     """What every run depends on, wherever its window comes from."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=60)
     """Name of the run: lower case, digits and dashes."""
 
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     """Seed of training, sampling and resampling."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -163,7 +166,7 @@ class RunRecipe(Strict):
     problems: QuestionsConfig
     """Questions for choice and report."""
 
-    rewards: tuple[RewardTerm, ...] = ()
+    rewards: tuple[RewardTerm, ...] = Field(default=(), max_length=MOST_ENTRIES)
     """Terms of the reward of the training; a format reward among them raises red flags."""
 
     extrapolation: ExtrapolationConfig
@@ -181,7 +184,9 @@ class RunRecipe(Strict):
     tracking: TrackingConfig = TrackingConfig()
     """Where the run is recorded."""
 
-    limits_minutes: dict[Stage, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    limits_minutes: dict[Stage, Annotated[float, Field(gt=0, le=LONGEST_MINUTES)]] = Field(
+        default_factory=dict
+    )
     """Longest time of a stage in minutes, counted anew at every start; a stage that is not named
     has no limit. One that takes longer fails, its processes end, and what it has done is kept: the
     same recipe with a higher limit goes on from there."""
@@ -247,7 +252,7 @@ class Recipe(RunRecipe):
     problems: ProblemsConfig
     """Questions for training, choice and report."""
 
-    rewards: tuple[RewardTerm, ...] = Field(min_length=1)
+    rewards: tuple[RewardTerm, ...] = Field(min_length=1, max_length=MOST_ENTRIES)
     """Terms of the reward; their weighted sum is what training maximises."""
 
     training: TrainingConfig

@@ -4,10 +4,13 @@ from typing import Annotated, Any
 
 from pydantic import Field, WithJsonSchema
 
-from relex.config.strict import Strict
+from relex.config.strict import MOST_ENTRIES, Section, Setting
 
 BUILT_IN_REWARDS = ("exact_match", "math_equality", "published_equality", "format")
 BUILT_IN_GRADERS = BUILT_IN_REWARDS[:-1]
+LARGEST_WEIGHT = 1e6
+"""Sums stay far from the largest float32, 3e38, in which training keeps them."""
+
 OWN = {"type": "string", "title": "your own", "pattern": r"^[\w.]+:\w+$"}
 
 
@@ -21,14 +24,14 @@ RewardName = Annotated[str, Field(min_length=1), _one_of(BUILT_IN_REWARDS)]
 GraderName = Annotated[str, Field(min_length=1), _one_of(BUILT_IN_GRADERS)]
 
 
-class RewardTerm(Strict):
+class RewardTerm(Section):
     """One term of the weighted sum."""
 
     reward: RewardName
     """A built-in, or your own as `module:function` on the Python path of the worker."""
 
-    weight: float = 1.0
+    weight: float = Field(default=1.0, ge=-LARGEST_WEIGHT, le=LARGEST_WEIGHT)
     """Factor of this term in the sum."""
 
-    params: dict[str, str | int | float | bool] = Field(default={})
+    params: dict[str, Setting] = Field(default={}, max_length=MOST_ENTRIES)
     """Keyword arguments for the reward, such as `{"longest": 300}`."""

@@ -2,16 +2,16 @@
 
 from pydantic import Field
 
-from relex.config.strict import Strict
+from relex.config.strict import MOST_TOKENS, Section
 
 
-class SelectionConfig(Strict):
+class SelectionConfig(Section):
     """The rule of the choice and the thresholds of its red flags."""
 
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     """Confidence of the intervals and of the paired tests, all together."""
 
-    num_resamples: int = Field(default=10_000, ge=1000)
+    num_resamples: int = Field(default=10_000, ge=1000, le=1_000_000)
     """Bootstrap and permutation resamples."""
 
     require_gain: float = Field(default=0.0, ge=0, lt=1)
@@ -28,7 +28,7 @@ class SelectionConfig(Strict):
     shortest_reasoning: float = Field(default=0.33, ge=0, le=1)
     """Red flag: correct answers are shorter than this part of the last observed step's."""
 
-    reasoning_tokens: int = Field(default=50, ge=1)
+    reasoning_tokens: int = Field(default=50, ge=1, le=MOST_TOKENS)
     """Correct answers of the last observed step that are shorter on average hold no reasoning that
     could be skipped."""
 

@@ -1,6 +1,50 @@
 """The base of every config: unknown keys are errors, values are frozen, defaults are checked."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated, Any, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+LONGEST_TEXT = 20_000
+"""Characters of any text in a recipe: a system prompt with examples has fewer."""
+
+LARGEST_SEED = 2**31 - 1
+"""numpy takes 32 bits, and each training process adds its rank."""
+
+LAST_STEP = 10_000_000
+"""Of any target: a hundred times the longest training."""
+
+MOST_STEPS = 100_000
+"""Of a training, and so of a list of its steps, each of which may be a snapshot."""
+
+MOST_RANK = 1000
+"""A fit has no more directions than snapshots, and holds one vector of the model for each."""
+
+MOST_SAMPLES = 10_000
+"""Answers to one question: pass at k is published up to some thousands."""
+
+MOST_TOKENS = 10_000_000
+"""Of a prompt with its answer; the longest contexts of today hold them."""
+
+HOTTEST = 100.0
+"""Sampling temperature: at it every token is about as likely as any other."""
+
+MOST_ENTRIES = 100
+"""Of a list that a person writes: rewards, benchmarks, seeds."""
+
+LARGEST_NUMBER = 10**15
+"""Of a parameter of a user's own: JSON, in which it travels, keeps whole numbers up to here."""
+
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+Step = Annotated[int, Field(ge=0, le=LAST_STEP)]
+Steps = Annotated[tuple[Step, ...], Field(max_length=MOST_STEPS)]
+Setting = (
+    str
+    | Annotated[int, Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
+    | Annotated[float, Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
+    | bool
+)
+"""A parameter of a user's own."""
 
 
 class Strict(BaseModel):
@@ -13,3 +57,26 @@ class Strict(BaseModel):
         use_attribute_docstrings=True,
         allow_inf_nan=False,
     )
+
+
+class Section(Strict):
+    """A part of what a person writes: texts are bounded, and `on` and `yes`, which YAML takes for
+    true, are neither numbers nor texts."""
+
+    model_config = ConfigDict(str_max_length=LONGEST_TEXT)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_truth_value(cls, value: Any, info: ValidationInfo) -> Any:
+        assert info.field_name is not None
+        listed = value if isinstance(value, list | tuple) else (value,)
+        kind = cls.model_fields[info.field_name].annotation
+        if any(isinstance(one, bool) for one in listed) and not _takes_bool(kind):
+            raise PydanticCustomError(
+                "truth_value", "input should not be true or false (put a word in quotes)"
+            )
+        return value
+
+
+def _takes_bool(kind: Any) -> bool:
+    return kind is bool or any(map(_takes_bool, get_args(kind)))

@@ -4,51 +4,54 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from relex.config.strict import Strict
+from relex.config.strict import HOTTEST, MOST_STEPS, MOST_TOKENS, Section, Steps
 
 WeightDtype = Literal["float32", "bfloat16"]
 SnapshotDtype = Literal["float32", "bfloat16", "rounded"]
+MOST_COMPLETIONS = 1_000_000
+"""Of one optimizer step: hundreds of times what published runs take."""
+
 LEAST_GROUPS = 20
 """Of fewer questions the mean accuracy is too uncertain to end a run for."""
 
 
-class TrainingConfig(Strict):
+class TrainingConfig(Section):
     """A GRPO run of a few steps whose snapshots make the window."""
 
-    steps: int = Field(ge=2)
+    steps: int = Field(ge=2, le=MOST_STEPS)
     """Optimizer steps to train."""
 
     learning_rate: float = Field(gt=0, le=1)
     """Constant learning rate of AdamW, after `warmup_steps`."""
 
-    prompts_per_step: int = Field(default=64, ge=1)
+    prompts_per_step: int = Field(default=64, ge=1, le=MOST_COMPLETIONS)
     """Questions per optimizer step."""
 
-    completions_per_prompt: int = Field(default=16, ge=2)
+    completions_per_prompt: int = Field(default=16, ge=2, le=MOST_COMPLETIONS)
     """Completions sampled for each question (the group of GRPO)."""
 
-    completions_per_device_batch: int = Field(default=16, ge=1)
+    completions_per_device_batch: int = Field(default=16, ge=1, le=MOST_COMPLETIONS)
     """Completions in one forward and backward pass on one device; bounds memory, not results."""
 
     gradient_checkpointing: bool = True
     """Compute activations again in the backward pass: less memory, about a fifth more time."""
 
-    max_completion_tokens: int = Field(default=2048, ge=1)
+    max_completion_tokens: int = Field(default=2048, ge=1, le=MOST_TOKENS)
     """Longest completion. Longer ones are clipped."""
 
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=1.0, gt=0, le=HOTTEST)
     """Sampling temperature of the rollouts."""
 
-    kl_beta: float = Field(default=0.0, ge=0)
+    kl_beta: float = Field(default=0.0, ge=0, le=1000)
     """Weight of the KL term; 0 keeps no reference model in memory."""
 
-    warmup_steps: int = Field(default=0, ge=0)
+    warmup_steps: int = Field(default=0, ge=0, le=MOST_STEPS)
     """Steps of linear warm-up."""
 
-    weight_decay: float = Field(default=0.0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0, le=1000)
     """Decoupled weight decay."""
 
-    max_grad_norm: float = Field(default=1.0, gt=0)
+    max_grad_norm: float = Field(default=1.0, gt=0, le=1e9)
     """Gradients are clipped to this norm."""
 
     scale_rewards: Literal["group", "batch", "none"] = "group"
@@ -62,23 +65,23 @@ class TrainingConfig(Strict):
     steps; `float32` is the trainer's own bits; `rounded` is float32 whose displacement from the
     base is rounded by about a tenth of its own size, the first steps included, and is small."""
 
-    snapshot_steps: tuple[int, ...] = ()
+    snapshot_steps: Steps = ()
     """Steps whose weights are kept; empty keeps every step."""
 
-    anchor_every_steps: int = Field(default=100, ge=2)
+    anchor_every_steps: int = Field(default=100, ge=2, le=MOST_STEPS)
     """Every so many kept steps one is stored whole, which bounds what must be replayed to read a
     step. An anchor takes the bytes of about 60 bfloat16 deltas."""
 
-    checkpoint_every_steps: int = Field(default=10, ge=1)
+    checkpoint_every_steps: int = Field(default=10, ge=1, le=MOST_STEPS)
     """A rolling checkpoint of optimizer, scheduler and random state is written this often."""
 
-    max_pending_snapshots: int = Field(default=2, ge=1)
+    max_pending_snapshots: int = Field(default=2, ge=1, le=1000)
     """Snapshots that may wait on disk for upload before training waits for them."""
 
-    upload_timeout_seconds: float = Field(default=600.0, gt=0)
+    upload_timeout_seconds: float = Field(default=600.0, gt=0, le=1_000_000)
     """Training fails when it has waited this long for a snapshot to be stored."""
 
-    num_gpus: int = Field(default=1, ge=1)
+    num_gpus: int = Field(default=1, ge=1, le=1024)
     """GPUs of this machine to train on; above 1 through `accelerate launch`. Unused on the CPU."""
 
     rollouts: Literal["transformers", "vllm"] = "transformers"
@@ -93,11 +96,11 @@ class TrainingConfig(Strict):
     zero_spread_fraction_alarm: float = Field(default=0.8, ge=0, le=1)
     """Warn when more than this share of groups has no spread in reward, and so teaches nothing."""
 
-    stop_after_flat_steps: int = Field(default=0, ge=0)
+    stop_after_flat_steps: int = Field(default=0, ge=0, le=MOST_STEPS)
     """End the run, as one that learns nothing, after so many steps in a row with more than that
     share of such groups. 0 never does: a reward may become informative late."""
 
-    stop_after_falling_steps: int = Field(default=0, ge=0)
+    stop_after_falling_steps: int = Field(default=0, ge=0, le=MOST_STEPS)
     """End the run, as one that learns nothing, when its completions of the last so many steps are
     worse than those of its first so many: graded as in the evaluation, whatever the reward is, by
     more than 3 standard errors. 0 never does."""

@@ -1,6 +1,8 @@
 """Rows of a file or a dataset, and the problems in them."""
 
-from collections.abc import Iterable, Mapping
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +12,8 @@ from relex.errors import ProblemError
 from relex.problems.problem import Problem, comparable_text
 
 HASHES = "####"
+MOST_GROUPS = 500
+UNWRITABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,8 @@ def problems_in(rows: Iterable[Row], source: ProblemSource) -> list[Problem]:
     answers that differ in their looks only (`comparable_text`) are the same.
 
     Raises ProblemError for a missing column, a value that is no text or number, an empty question
-    or answer, and a question that is there twice with different answers.
+    or answer, a question that is there twice with different answers, and a column of so many groups
+    that it names none.
     """
     kept: dict[str, tuple[Row, Problem]] = {}
     for row in rows:
@@ -40,7 +45,20 @@ def problems_in(rows: Iterable[Row], source: ProblemSource) -> list[Problem]:
                 f"{row.where}: the same question as in {first_row.where} has another answer "
                 f"({problem.answer!r}, there {first.answer!r}); remove one of them"
             )
-    return [problem for _, problem in kept.values()]
+    problems = [problem for _, problem in kept.values()]
+    _check_groups(problems, source)
+    return problems
+
+
+def _check_groups(problems: Sequence[Problem], source: ProblemSource) -> None:
+    """Every group is a row of the report and a number of every candidate."""
+    num = len({problem.group for problem in problems})
+    if num > MOST_GROUPS:
+        raise ProblemError(
+            f"{source.path}: column {source.group_column!r} has {num:,} different values, and "
+            f"accuracy is told for {MOST_GROUPS} groups at most; set group_column to a difficulty "
+            "or a subject"
+        )
 
 
 def _answer(row: Row, source: ProblemSource) -> str:
@@ -71,6 +89,11 @@ def _text(row: Row, column: str, field: str) -> str:
     if isinstance(value, list) and len(value) == 1:
         # OlympiadBench wraps its one answer in a list.
         value = value[0]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ProblemError(
+            f"{row.where}: column {column!r} holds {value}, not text or a number (a gap in a table "
+            "of numbers reads so); fill it in or leave the row out"
+        )
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, str | int | float) or isinstance(value, bool):
@@ -80,4 +103,9 @@ def _text(row: Row, column: str, field: str) -> str:
     text = str(value)
     if not text.strip():
         raise ProblemError(f"{row.where}: column {column!r} is empty; remove the row or fill it in")
+    if not_text := UNWRITABLE.search(text):
+        raise ProblemError(
+            f"{row.where}: column {column!r} holds {not_text[0]!a}, which no file and no database "
+            "can hold as text; correct the row"
+        )
     return text

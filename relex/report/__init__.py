@@ -9,6 +9,7 @@ from relex.report.leaderboard import (
     verdict_markdown,
     write_leaderboard,
 )
+from relex.report.plain import code, plain
 from relex.report.summary import BenchmarkResult, Link, RunSummary, TrainingStep
 from relex.report.table import candidate_rows, markdown_table, rich_table
 from relex.report.trajectory import concerns, overall_rows, tensor_table, verdict
@@ -26,9 +27,11 @@ __all__ = [
     "RunSummary",
     "TrainingStep",
     "candidate_rows",
+    "code",
     "concerns",
     "markdown_table",
     "overall_rows",
+    "plain",
     "rich_table",
     "tensor_table",
     "terminal_leaderboard",

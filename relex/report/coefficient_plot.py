@@ -7,10 +7,11 @@ from matplotlib.axes import Axes
 
 from relex.extrapolation import Diagnosis, DirectionFit, Factors
 from relex.report import style
-from relex.report.names import kind_of, short_name
+from relex.report.names import kind_of, shorten
 
 HEIGHT_INCHES = 5.2
 NUM_CURVES = 6
+NAME_CHARACTERS = 40
 COLOURS = (
     style.BLUE,
     style.VERMILLION,
@@ -31,7 +32,7 @@ class Curve:
     @property
     def label(self) -> str:
         """The tensor and how straight its coefficients are."""
-        short = short_name(self.name)
+        short = shorten(self.name, NAME_CHARACTERS)
         line = self.fit.line
         if line.total_squares == 0:
             return short

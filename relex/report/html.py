@@ -9,7 +9,7 @@ import markdown
 
 from relex.report.table import CHOSEN_MARK
 
-CHOSEN_ROW = re.compile(rf"<tr>(?=(?:(?!</tr>).)*{CHOSEN_MARK})", re.DOTALL)
+CHOSEN_ROW = re.compile(rf"<tr>(?=(?:(?!</tr>).)*<td>{CHOSEN_MARK}</td>)", re.DOTALL)
 STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #222; --quiet: #6e6e6e; --line: #e3e3e3;
         --chosen: #fbf9dd; --code: #f4f4f4; }
@@ -39,9 +39,12 @@ code { background: var(--code); padding: 0.1rem 0.3rem; border-radius: 3px;
           --chosen: #3a3717; --code: #2a2a2a; }
   img { filter: invert(0.91) hue-rotate(180deg); } }
 """
+# What stands in the text is shown; nothing of it is run, and nothing loaded from elsewhere.
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 PAGE = """<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <title>{title}</title><style>{style}</style></head>
 <body>{body}</body>
 </html>
@@ -54,4 +57,4 @@ def report_html(title: str, text: str, pictures: Mapping[str, bytes]) -> str:
     for name, data in pictures.items():
         embedded = base64.b64encode(data).decode()
         body = re.sub(rf'src="{re.escape(name)}"', f'src="data:image/png;base64,{embedded}"', body)
-    return PAGE.format(title=html.escape(title), style=STYLE, body=body)
+    return PAGE.format(title=html.escape(title), policy=POLICY, style=STYLE, body=body)

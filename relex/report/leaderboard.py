@@ -10,7 +10,7 @@ from rich.table import Table
 from relex.report.files import write_files
 from relex.report.html import report_html
 from relex.report.leaderboard_plot import sweep_picture
-from relex.report.plain import plain
+from relex.report.plain import code, plain
 from relex.report.table import CHOSEN_MARK, NOT_MEASURED, Row, markdown_table
 from relex.selection.wording import show_accuracy, show_difference
 from relex.sweep import Leaderboard, TrialResult, VariantResult
@@ -147,7 +147,7 @@ def _reasons(trials: Sequence[TrialResult]) -> list[str]:
         if trial.reason:
             seeds[trial.variant, trial.status, trial.reason].append(trial.seed)
     lines = [
-        f"- {variant}, seed{'s' * (len(which) > 1)} {', '.join(map(str, which))}, {status}: "
+        f"- {plain(variant)}, seed{'s' * (len(which) > 1)} {', '.join(map(str, which))}, {status}: "
         f"{plain(reason)}"
         for (variant, status, reason), which in seeds.items()
     ]
@@ -157,7 +157,7 @@ def _reasons(trials: Sequence[TrialResult]) -> list[str]:
 def _how(leaderboard: Leaderboard) -> str:
     return (
         "Every trial answered the same validation and test questions and was graded by "
-        f"`{leaderboard.grader}`, whatever it was paid for in training. Variants are ranked by "
+        f"{code(leaderboard.grader)}, whatever it was paid for in training. Variants are ranked by "
         "validation accuracy, the mean over their seeds of the candidate that each run chose "
         "(± is the standard deviation between seeds); a variant with unfinished trials stands "
         "behind those without. The test questions played no part in that: on the "

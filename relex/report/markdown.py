@@ -2,7 +2,7 @@
 
 from relex.extrapolation import Diagnostics
 from relex.report.answer_tables import answer_rows, flag_lines, group_rows
-from relex.report.plain import plain
+from relex.report.plain import code, plain
 from relex.report.search import SEARCH_TITLE, search_markdown
 from relex.report.summary import RunSummary
 from relex.report.table import FLAG_MARK, candidate_rows, markdown_table
@@ -27,7 +27,7 @@ def report_markdown(summary: RunSummary, diagnostics: Diagnostics) -> str:
     """The whole report as Markdown; pictures are files beside it."""
     parts = [
         f"# {summary.run_id}",
-        f"**{summary.decision.reason}**",
+        f"**{plain(summary.decision.reason)}**",
         plain(summary.champion),
         markdown_table(candidate_rows(summary)),
         f"![Accuracy over the optimizer step]({ACCURACY_PICTURE})",
@@ -84,7 +84,7 @@ def _answers(summary: RunSummary) -> str:
     last = summary.decision.last_observed
     groups = group_rows(summary)
     parts = [
-        "\n".join(f"- {FLAG_MARK} **{line}**" for line in flag_lines(summary)),
+        "\n".join(f"- {FLAG_MARK} **{plain(line)}**" for line in flag_lines(summary)),
         f"Of answers to one question with one seed: `+` were repaired, `-` were broken, against "
         f"{last.label} and against the base. Pass at k is the chance that one of k answers is "
         "right.",
@@ -96,7 +96,7 @@ def _answers(summary: RunSummary) -> str:
 
 def _trajectory(diagnostics: Diagnostics) -> str:
     """What to expect beyond the window, what is odd, and the numbers."""
-    warned = [f"- **{warning}**" for warning in concerns(diagnostics)]
+    warned = [f"- **{plain(warning)}**" for warning in concerns(diagnostics)]
     rows = [
         {"": title, "value": value, "what it is": words}
         for title, value, words in overall_rows(diagnostics)
@@ -125,8 +125,8 @@ def _curve(summary: RunSummary) -> str:
 def _facts(summary: RunSummary) -> str:
     seconds = ", ".join(f"{name} {value:.0f} s" for name, value in summary.seconds_by_stage.items())
     versions = ", ".join(f"{name} {version}" for name, version in summary.versions.items())
-    lines = [f"- {link.name}: `{link.address}`" for link in summary.links]
+    lines = [f"- {plain(link.name)}: {code(link.address)}" for link in summary.links]
     lines += [f"- time: {seconds}"] if seconds else []
     lines += [f"- recipe digest: `{summary.recipe_digest}`"]
-    lines += [f"- versions: {versions}"] if versions else []
+    lines += [f"- versions: {plain(versions)}"] if versions else []
     return "\n".join(lines)

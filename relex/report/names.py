@@ -2,6 +2,8 @@
 
 import re
 
+from relex.visible import one_line
+
 LAYER = re.compile(r"\.(\d+)\.")
 
 
@@ -35,5 +37,4 @@ def shorten(name: str, num_characters: int) -> str:
 
     Layers differ at the start, modules at the end.
     """
-    short, half = short_name(name), (num_characters - 1) // 2
-    return short if len(short) <= num_characters else f"{short[:half]}…{short[-half:]}"
+    return one_line(short_name(name), num_characters)

@@ -64,7 +64,7 @@ def markdown_table(rows: Sequence[Row]) -> str:
     """A Markdown table; every row has the columns of the first."""
     columns = list(rows[0])
     lines = [
-        columns,
+        [*map(_markdown_cell, columns)],
         ["---"] * len(columns),
         *([_markdown_cell(row[column]) for column in columns] for row in rows),
     ]

@@ -3,7 +3,13 @@
 from relex.rewards.contract import CORRECT, CheckedReward, Reward
 from relex.rewards.golds import check_golds, listed_golds
 from relex.rewards.preflight import check_reward_contract
-from relex.rewards.registry import BUILT_INS, build_reward, build_rewards, grader_version
+from relex.rewards.registry import (
+    BUILT_INS,
+    build_reward,
+    build_rewards,
+    grader_version,
+    reward_name,
+)
 from relex.rewards.weighted_sum import weighted_sum
 
 __all__ = [
@@ -17,5 +23,6 @@ __all__ = [
     "check_reward_contract",
     "grader_version",
     "listed_golds",
+    "reward_name",
     "weighted_sum",
 ]

@@ -33,7 +33,7 @@ class CheckedReward:
     """A reward whose values are certain to be finite numbers, one per completion."""
 
     name: str
-    """Unique among the rewards of a run; lower case, digits and underscores."""
+    """Unique among the rewards of a run, and a `safe_name`."""
 
     function: Callable[..., Any]
     """Takes prompts, completions and answers as keyword arguments; any text may be in them."""

@@ -2,7 +2,6 @@
 
 import importlib
 import inspect
-import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,6 +17,7 @@ from relex.rewards.exact_match import ExactMatch
 from relex.rewards.format import Format
 from relex.rewards.math_equality import MathEquality
 from relex.rewards.published_equality import PublishedEquality
+from relex.safe_name import safe_name
 
 BUILT_INS: dict[str, Callable[..., Callable[..., Any]]] = {
     "exact_match": ExactMatch,
@@ -53,8 +53,7 @@ def build_rewards(terms: Sequence[RewardTerm]) -> list[CheckedReward]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise RewardError(
-            f"rewards: {', '.join(twice)} is there twice; merge the weights of equal terms, or "
-            "rename one of two functions that differ only in case or punctuation"
+            f"rewards: {', '.join(twice)} is there twice; merge the weights of equal terms"
         )
     return rewards
 
@@ -76,9 +75,14 @@ def grader_version(name: str) -> str:
     return f"{name}/{sha256_file(Path(file))[:DIGEST_CHARACTERS]}"
 
 
+def reward_name(reference: str) -> str:
+    """What a reward is called in files and metrics: `my_rewards.concise`."""
+    return safe_name(reference.replace(":", "."))
+
+
 def _metric_name(term: RewardTerm) -> str:
     """The same term has the same name in every run, so that runs can be compared by it."""
-    name = re.sub(r"[^a-z0-9]+", "_", term.reward.lower()).strip("_")
+    name = reward_name(term.reward)
     return f"{name}_{sha256_json(term.params)[:DIGEST_CHARACTERS]}" if term.params else name
 
 

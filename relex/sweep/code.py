@@ -22,9 +22,6 @@ class RewardCode:
     version: str
     """Name and version, as graders have it."""
 
-    file: str
-    """Name of the source file."""
-
     source: str
     """Its text."""
 
@@ -40,7 +37,7 @@ def reward_code(reward: str) -> RewardCode:
         path = Path(inspect.getfile(BUILT_INS[reward]))
     else:
         path = Path(str(sys.modules[reward.partition(":")[0]].__file__))
-    return RewardCode(reward, reward_version, path.name, path.read_text(encoding="utf-8"))
+    return RewardCode(reward, reward_version, path.read_text(encoding="utf-8"))
 
 
 def own_code_digest(terms: tuple[RewardTerm, ...]) -> str:

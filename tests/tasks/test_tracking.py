@@ -20,7 +20,7 @@ from relex.storage.embedded import free_port
 from tasks.services import mlflow_server
 from tasks.tracking import HOW_TO_COMPARE, NOTE_TAG, Tracker
 from tasks.tracking_end import end_abandoned, note_begun, note_ended
-from tasks.tracking_names import metric_name, model_name, run_params, run_title
+from tasks.tracking_names import model_name, run_params, run_title
 
 TOY = Path(__file__).parents[2] / "deployments" / "recipes" / "toy.yaml"
 WAIT_SECONDS = 60.0
@@ -166,14 +166,6 @@ def test_a_server_that_does_not_answer_is_named(home):
     uri = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(TrackingError, match=rf"{uri}: MLflow does not answer .* start the server"):
         Tracker(TrackingConfig(uri=uri), home, "toy-1")
-
-
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [("pass@1", "pass_1"), ("reward/a=b, c", "reward/a_b_ c"), ("accuracy", "accuracy")],
-)
-def test_metric_names_hold_only_what_mlflow_takes(text, name):
-    assert metric_name(text) == name
 
 
 @pytest.fixture

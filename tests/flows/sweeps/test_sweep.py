@@ -126,7 +126,8 @@ def test_mlflow_has_a_parent_for_the_sweep_and_a_child_for_each_trial(swept):
     assert parent.data.tags["relex.winner"] == "exact-match"
     good = children["exact-match, seed 0"]
     check_child(client, good)
-    assert "def chatty" in read(client, children["chatty, seed 0"], "reward/rewards.py")
+    code = read(client, children["chatty, seed 0"], "reward/relex.toy.rewards.chatty.py")
+    assert "def chatty" in code
     assert "ValueError" in read(client, children["broken, seed 1"], "failed.txt")
 
 

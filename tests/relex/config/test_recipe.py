@@ -66,8 +66,9 @@ def test_a_recipe_survives_a_round_trip() -> None:
 
 
 def test_where_a_run_is_kept_does_not_change_its_identity() -> None:
-    elsewhere = TOY + "storage: {uri: 's3://other/place'}\ntracking: {experiment: other}\n"
-    assert parse_recipe(elsewhere, "toy.yaml").run_id == parse_recipe(TOY, "toy.yaml").run_id
+    elsewhere = {"storage": {"uri": "s3://other/place"}, "tracking": {"experiment": "other"}}
+    stated = yaml.safe_load(TOY) | elsewhere
+    assert check_recipe(stated, "toy.yaml").run_id == parse_recipe(TOY, "toy.yaml").run_id
 
 
 def test_what_can_change_a_result_changes_the_identity() -> None:
@@ -174,7 +175,7 @@ def test_targets_that_are_neither_auto_nor_steps_are_one_clear_line(
         check_recipe(given, "my.yaml")
     assert str(error.value) == (
         "my.yaml: extrapolation.targets: input should be auto, or a list of steps beyond the "
-        f"window such as [60, 120], found {found}"
+        f"window such as [60, 120], no more than 1000 of them, found {found}"
     )
 
 
@@ -221,7 +222,7 @@ def test_an_address_with_a_password_is_refused_and_not_repeated(
     section: str, field: str, variable: str
 ) -> None:
     with pytest.raises(RecipeError) as caught:
-        parse_recipe(f"{TOY}{section}\n", "toy.yaml")
+        check_recipe(yaml.safe_load(TOY) | yaml.safe_load(section), "toy.yaml")
     line = str(caught.value)
     assert line.startswith(f"toy.yaml: {field}: holds a user name or password")
     assert variable in line

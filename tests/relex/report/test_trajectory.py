@@ -1,5 +1,7 @@
 """Pictures and words about trajectories of many shapes."""
 
+import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -8,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 from rich.console import Console
 
@@ -16,8 +19,11 @@ from relex.extrapolation import Factors, FactorsTable, diagnose
 from relex.extrapolation.fit_table import describe_tensor
 from relex.extrapolation.subspace import leading_subspace
 from relex.report import concerns, tensor_table, verdict, write_trajectory_pictures
+from relex.report.coefficient_plot import coefficient_picture
 from relex.report.heat_map import heat_map_picture, layer_grid, outside_grid
 from relex.report.names import layer_of, module_of, shorten
+from relex.report.style import new_figure, png_bytes
+from relex.terminal import open_terminal
 
 PICTURES = ["coefficients.png", "heatmap.png", "spectrum.png"]
 TWO_LAYERS = [
@@ -191,3 +197,67 @@ def test_names_are_taken_apart() -> None:
     assert (layer_of(name), module_of(name)) == (12, "k_norm")
     assert (layer_of("model.norm.weight"), module_of("model.norm.weight")) == (None, "norm")
     assert shorten("model.layers.12.post_attention_layernorm.weight", 20) == "layers.12…layernorm"
+
+
+HOSTILE_NAMES = [
+    "a$b",
+    "$x$",
+    r"$\frac{",
+    r"$\notacommand$ w",
+    r"\$",
+    "a[/x]b",
+    "[bold]w[/bold]",
+    "[link=file:///etc/passwd]w",
+    ":smile:",
+    "_hidden",
+    "代数.0.w",
+    "😀",
+    "x" * 300,
+    "a\nb",
+    "\x1b[31mred",
+    "\u202eabc",
+    "\x00",
+    " ",
+    "",
+    "%s {0} {name}",
+    "model.layers.0.$a$.weight",
+    "model.layers.1.[/x].weight",
+    "model.layers.99999999999999999999.w",
+    "h.-1.w",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES, ids=ascii)
+def test_a_tensor_of_any_name_is_drawn(name: str, tmp_path) -> None:
+    factors = factors_of(Shape([name, "model.layers.0.up.weight"], range(1, 9)))
+    diagnostics = diagnose(factors.table)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write_trajectory_pictures(factors, diagnostics, tmp_path / "pictures")
+        assert coefficient_picture(factors, diagnostics.overall, 60)
+
+
+def test_all_of_them_stand_in_one_table_of_eighty_columns() -> None:
+    console = open_terminal()
+    console.file, console.width = io.StringIO(), 80
+    diagnostics = diagnose(factors_of(Shape(HOSTILE_NAMES, range(1, 9))).table)
+    for number in range(0, len(HOSTILE_NAMES), 6):
+        some = {name: diagnostics.tensors[name] for name in HOSTILE_NAMES[number : number + 6]}
+        console.print(tensor_table(diagnostics.model_copy(update={"tensors": some})))
+    shown = console.file.getvalue()
+    assert "a[/x]b" in shown
+    assert "[bold]w[/bold]" in shown
+    assert ":smile:" in shown
+    assert r"\x1b[31mred" in shown
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+
+
+def test_dollars_are_drawn_and_the_setting_of_others_stays() -> None:
+    drawn = {}
+    for words in ("$x$", "x"):
+        figure = new_figure(2.0, words)
+        figure.add_subplot().set_title(words)
+        drawn[words] = png_bytes(figure)
+    assert drawn["$x$"] != drawn["x"]
+    assert Figure().text(0, 0, "$x$").get_parse_math()

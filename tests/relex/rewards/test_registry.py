@@ -10,6 +10,7 @@ import pytest
 from relex.config import RewardTerm
 from relex.errors import RewardError
 from relex.rewards import build_reward, build_rewards, grader_version
+from relex.safe_name import safe_name
 
 USER_MODULE = """
 def shorter(completions, answers, limit=10, **_):
@@ -66,7 +67,9 @@ def test_names_are_safe_for_metrics(user_module: Path) -> None:
         RewardTerm(reward="team_rewards:Shorter"),
         RewardTerm(reward="format", params={"pattern": "[^/]+ %"}),
     ]
-    assert all(re.fullmatch(r"[a-z0-9_]+", reward.name) for reward in build_rewards(terms))
+    names = [reward.name for reward in build_rewards(terms)]
+    assert names[:2] == ["exact_match", "team_rewards.Shorter"]
+    assert names == [safe_name(name) for name in names]
 
 
 def test_a_term_has_the_same_name_whatever_stands_beside_it(user_module: Path) -> None:
@@ -81,10 +84,17 @@ def test_a_term_that_is_there_twice_is_refused() -> None:
         build_rewards(terms)
 
 
-def test_two_functions_whose_names_fall_together_are_refused(user_module: Path) -> None:
+def test_two_functions_that_differ_in_case_are_two(user_module: Path) -> None:
     terms = [RewardTerm(reward=f"team_rewards:{name}") for name in ("shorter", "Shorter")]
-    with pytest.raises(RewardError, match="team_rewards_shorter is there twice"):
-        build_rewards(terms)
+    assert len({reward.name for reward in build_rewards(terms)}) == 2
+
+
+def test_functions_with_names_in_another_script_are_two(user_module: Path) -> None:
+    source = "def 短(completions, **_): ...\n长 = 短\n"
+    (user_module.parent / "奖励.py").write_text(source, encoding="utf-8")
+    terms = [RewardTerm(reward=f"奖励:{name}") for name in "短长"]
+    names = [reward.name for reward in build_rewards(terms)]
+    assert names == ["奖励.短", "奖励.长"]
 
 
 @pytest.mark.parametrize(

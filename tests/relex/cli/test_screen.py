@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from relex.cli.terminal import shown
+from relex.cli.screen import shown
 from relex.run.events import Line, StageEnded, StageProgress, StageStarted
 
 

@@ -15,20 +15,21 @@ from rich.progress import (
 )
 
 from relex.run.events import Event, Line, StageEnded, StageProgress, StageStarted
+from relex.visible import visible
 
 
-class Terminal:
+class Screen:
     """Listens to a run."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self.progress = Progress(
             SpinnerColumn(finished_text="[green]✓[/]"),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("[dim]{task.fields[note]}[/]"),
+            TextColumn("{task.fields[note]}", style="dim", markup=False),
             console=console,
         )
         self._bars: dict[str, TaskID] = {}
@@ -48,7 +49,7 @@ class Terminal:
 
     def _say(self, line: str) -> None:
         # A model's text in it, such as [/INST], is no mark-up.
-        self.console.print(line, highlight=False, markup=False)
+        self.console.print(visible(line), highlight=False, markup=False)
 
     def _begin(self, stage: str, title: str, total: int) -> None:
         if stage in self._bars:  # the next run, which brings bars of its own
@@ -64,8 +65,8 @@ class Terminal:
 
 
 @contextmanager
-def shown(console: Console) -> Iterator[Terminal]:
+def shown(console: Console) -> Iterator[Screen]:
     """A listener whose bars are on `console` for as long as the block."""
-    terminal = Terminal(console)
-    with terminal.progress:
-        yield terminal
+    screen = Screen(console)
+    with screen.progress:
+        yield screen
