@@ -7,7 +7,7 @@ from prefect.cache_policies import NO_CACHE
 
 from relex.config import Recipe
 from relex.errors import RecipeError
-from relex.window import pack
+from relex.window import pack, read_window_manifest
 from tasks.progress import say, stage_progress
 from tasks.run import Run
 
@@ -26,6 +26,10 @@ def take_window(run: Run) -> None:
         say(f"the window is read where it is: {run.window_uri}")
         return
     store, work = run.store.child("window"), run.work / "pack"
+    manifest = read_window_manifest(store)
+    if manifest is not None and manifest.facts.complete:
+        say(f"the window is complete at {store.uri}; not packed again")
+        return
     work.mkdir(parents=True, exist_ok=True)
     title = f"Packing {len(source.steps)} snapshots"
     with run.timed("pack"), stage_progress("pack", title, len(source.steps)) as progress:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -27,8 +28,7 @@ class FolderStore:
             raise StorageError(f"{self.root / key}: cannot be written: {error}") from error
 
     def put_file(self, key: str, path: Path) -> None:
-        target = self.root / key
-        partial = target.with_name(f".{target.name}{PARTIAL_SUFFIX}")
+        target, partial = self.root / key, self._partial(key)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, partial)
@@ -92,11 +92,11 @@ class FolderStore:
         except OSError as error:
             raise StorageError(f"{self.root / key}: cannot be removed: {error}") from error
 
-    def abort_uploads(self, older_than: timedelta) -> int:
+    def abort_uploads(self, keys: Collection[str], older_than: timedelta) -> int:
         unfinished = [
             path
-            for path in self.root.rglob(f".*{PARTIAL_SUFFIX}")
-            if time.time() - path.stat().st_mtime >= older_than.total_seconds()
+            for path in map(self._partial, keys)
+            if path.is_file() and time.time() - path.stat().st_mtime >= older_than.total_seconds()
         ]
         for path in unfinished:
             path.unlink(missing_ok=True)
@@ -104,6 +104,10 @@ class FolderStore:
 
     def child(self, name: str) -> "FolderStore":
         return FolderStore(self.root / name)
+
+    def _partial(self, key: str) -> Path:
+        path = self.root / key
+        return path.with_name(f".{path.name}{PARTIAL_SUFFIX}")
 
     def _unreadable(self, key: str, error: OSError) -> StorageError:
         return StorageError(f"{self.root / key}: cannot be read: {error}")
