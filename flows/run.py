@@ -16,7 +16,7 @@ from rich.console import Console
 
 from relex.config import Recipe, WindowRecipe, load_run_recipe
 from relex.errors import RelexError
-from relex.home import Home, open_home
+from relex.home import Home, make_home
 from relex.report import RunSummary, candidate_rows, rich_table
 from relex.storage.embedded import free_port
 from tasks.background import running_service
@@ -39,7 +39,7 @@ def main() -> None:
 
 def run(recipe: Recipe | WindowRecipe, console: Console) -> None:
     """Run the recipe's flow and print its table, its reason and where to look."""
-    home = open_home()
+    home = make_home()
     console.print(f"[bold]relex[/] {recipe.run_id}, in {home.root}", highlight=False)
     with prefect_api(home, console):
         # Prefect reads its settings when it is imported, so not before they are set.

@@ -1,4 +1,5 @@
-"""`make up` and `make down`: Prefect, MLflow, S3 and workers on this machine, on 127.0.0.1 only.
+"""`make up`, `make down` and `make clean`: Prefect, MLflow, S3 and workers on this machine, on
+127.0.0.1 only.
 
 They run in the background and keep everything in the home folder.
 """
@@ -12,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from relex.errors import InputError, RelexError, ResourceError
-from relex.home import Home, open_home
+from relex.home import Home, clear_home, make_home, open_home
 from tasks.background import WORKER, Background
 from tasks.gpus import gpu_slots
 from tasks.services import (
@@ -51,10 +52,15 @@ Next: open {prefect}/deployments, choose relex-pipeline, then Run.
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m flows.service", description=__doc__)
-    parser.add_argument("action", choices=("up", "down"))
-    action = {"up": up, "down": down}[parser.parse_args().action]
+    parser.add_argument("action", choices=("up", "down", "clean"))
+    action = parser.parse_args().action
     try:
-        action(open_home())
+        if action == "up":
+            up(make_home())
+        elif action == "down":
+            down(open_home())
+        else:
+            clean(open_home())
     except RelexError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -90,6 +96,13 @@ def down(home: Home) -> None:
     names = ", ".join(background.running) or "nothing ran"
     background.stop()
     print(f"ended: {names}")
+
+
+def clean(home: Home) -> None:
+    """End everything, and remove what relex made in the home."""
+    down(home)
+    left = clear_home(home)
+    print(f"{home.root}: {f'left {len(left)} files, {left[0]} first' if left else 'removed'}")
 
 
 def _servers(home: Home, running: Mapping[str, int]) -> list[Server]:

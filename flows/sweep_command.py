@@ -10,7 +10,7 @@ from rich.console import Console
 
 from flows.run import ends_in_one_line, prefect_api
 from relex.config import SweepConfig, load_sweep
-from relex.home import open_home
+from relex.home import make_home
 from relex.report import LEADERBOARD_HTML, terminal_leaderboard
 from relex.sweep import Leaderboard
 from tasks.display import displayed
@@ -29,7 +29,7 @@ def main() -> None:
 
 def run(sweep: SweepConfig, console: Console) -> None:
     """Run the sweep and print its leaderboard, its verdict and where to look."""
-    home = open_home()
+    home = make_home()
     console.print(f"[bold]relex[/] sweep {sweep.name}, in {home.root}", highlight=False)
     with prefect_api(home, console):
         from flows.sweep import reward_sweep

@@ -12,7 +12,7 @@ from relex.claim import claimed_here, claimed_in, this_place
 from relex.config import Recipe, WindowRecipe, dump_recipe
 from relex.device import Device, resolve_device
 from relex.errors import TrackingError
-from relex.home import Home, open_home
+from relex.home import Home, make_home
 from relex.problems import Problem, load_problems
 from relex.storage import S3Connection, Store, check_writable, connection_of, open_store
 from relex.storage.embedded import embedded_s3
@@ -162,7 +162,7 @@ class Run:
 def open_run(recipe: AnyRecipe) -> Iterator[Run]:
     """The places of `recipe`'s run, which is ours alone for as long as the block; an embedded S3
     server lives as long too. Raises ClaimError when another process works on the run."""
-    home, run_id = open_home(), recipe.run_id
+    home, run_id = make_home(), recipe.run_id
     end_abandoned(home)
     with ExitStack() as stack:
         stack.enter_context(claimed_here(home.lock(run_id), run_id))

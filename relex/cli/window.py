@@ -56,7 +56,13 @@ def pack_window(
         typer.Option(help="exact keeps every bit; rounded and bfloat16 are smaller."),
     ] = "exact",
     work: Annotated[
-        Path | None, typer.Option(help="Existing folder with room for two steps from the Hub.")
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            writable=True,
+            help="Existing folder with room for two steps from the Hub.",
+        ),
     ] = None,
 ) -> None:
     """Make a window of checkpoints; run it again to go on where it stopped."""

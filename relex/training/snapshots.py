@@ -19,6 +19,7 @@ from pathlib import Path
 
 import torch
 
+from relex.atomic import writing
 from relex.checkpoints import Checkpoint, TensorInfo, check_same_tensors, write_tensor_file
 from relex.checkpoints.raw_bytes import raw_bytes
 from relex.checkpoints.tensor_file import open_tensor_file
@@ -91,7 +92,8 @@ class SnapshotSpool:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot-upload")
         # What a run that died left there is in the window, or was never acknowledged.
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        with writing(folder):
+            folder.mkdir(parents=True)
 
     def keep(self, step: int, state: State) -> None:
         """Spool the weights of `step` and hand them to the background thread.

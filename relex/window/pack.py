@@ -33,7 +33,8 @@ def pack(
     receives the steps done and the steps in all.
 
     Raises WindowError or CheckpointError when the checkpoints do not go together or with `base`, or
-    a window of something else is there; UploadError when a step cannot be stored.
+    a window of something else is there; StorageError when the place cannot be read or written,
+    UploadError when a step cannot be stored.
     """
     writer = open_writer(
         store,

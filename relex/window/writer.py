@@ -210,8 +210,8 @@ def open_writer(
     continue the window that is there, which is then left as it is.
 
     Raises WindowError when the base is quantised, the window there is of another base, precision or
-    plan, or files are there that are of no window; StorageError when the place cannot be read,
-    UploadError when it cannot be written.
+    plan, or files are there that are of no window; StorageError when the place cannot be read or
+    written.
     """
     check_weights(str(base.folder), base.tensors)
     new = WindowManifest(
@@ -233,10 +233,7 @@ def open_writer(
     else:
         manifest = _continued(store, found, new)
         check_found(found)
-    try:
-        write_window_manifest(store, manifest)
-    except StorageError as error:
-        raise UploadError(f"the window could not be written: {error}") from error
+    write_window_manifest(store, manifest)
     return WindowWriter(store, manifest, base, work)
 
 
