@@ -51,6 +51,6 @@ format: $(STAMP)  ## Format and fix
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
-clean:  ## Remove the environment and everything that runs left in .relex
-	@if [ -x $(PYTHON) ]; then $(PYTHON) -m flows.program down; fi
-	rm -rf .venv .relex
+clean:  ## Remove the environment and what runs left in .relex (or RELEX_HOME)
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m flows.program clean; fi
+	rm -rf .venv

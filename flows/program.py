@@ -8,6 +8,7 @@ COMMANDS = {
     "fetch": "flows.fetch:fetch",
     "up": "flows.service:up",
     "down": "flows.service:down",
+    "clean": "flows.service:clean",
 }
 """Those that need Prefect or MLflow."""
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from relex.cli.run import print_result
 from relex.cli.screen import shown
 from relex.config import Recipe, WindowRecipe, load_run_recipe
-from relex.home import Home, open_home
+from relex.home import Home, make_home
 from relex.storage.embedded import free_port
 from relex.terminal import open_terminal
 from relex.visible import visible
@@ -34,7 +34,7 @@ def pipeline(
 
 def run(recipe: Recipe | WindowRecipe, console: Console) -> None:
     """Run the recipe's flow and print its table, its reason and where to look."""
-    home = open_home()
+    home = make_home()
     console.print(f"relex {recipe.run_id}, in {visible(str(home.root))}", soft_wrap=True)
     with prefect_api(home, console):
         # Prefect reads its settings when it is imported, so not before they are set.

@@ -1,4 +1,5 @@
-"""`relex up` and `relex down`: Prefect, MLflow, S3 and workers on this machine, on 127.0.0.1 only.
+"""`relex up`, `relex down` and `relex clean`: Prefect, MLflow, S3 and workers on this machine, on
+127.0.0.1 only.
 
 They run in the background and keep everything in the home folder.
 """
@@ -11,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from relex.errors import InputError, ResourceError
-from relex.home import Home, open_home
+from relex.home import Home, clear_home, make_home, open_home
 from tasks.background import WORKER, Background
 from tasks.gpus import gpu_slots
 from tasks.services import (
@@ -51,7 +52,7 @@ Next: open {prefect}/deployments, choose relex-pipeline, then Run.
 def up() -> None:
     """Start Prefect, MLflow, S3 and workers in the background; says where the pages are."""
     # When nothing ran before and something fails, nothing runs afterwards.
-    home = open_home()
+    home = make_home()
     background = Background(home)
     before = background.running
     for name in before:
@@ -77,6 +78,14 @@ def down() -> None:
     names = ", ".join(background.running) or "nothing ran"
     background.stop()
     print(f"ended: {names}")
+
+
+def clean() -> None:
+    """End everything that `up` started, and remove what relex made in its home."""
+    down()
+    home = open_home()
+    left = clear_home(home)
+    print(f"{home.root}: {f'left {len(left)} files, {left[0]} first' if left else 'removed'}")
 
 
 def _servers(home: Home, running: Mapping[str, int]) -> list[Server]:

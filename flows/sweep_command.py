@@ -12,7 +12,7 @@ from rich.console import Console
 from flows.run import prefect_api
 from relex.cli.screen import shown
 from relex.config import SweepConfig, load_sweep
-from relex.home import open_home
+from relex.home import make_home
 from relex.report import LEADERBOARD_HTML, terminal_leaderboard
 from relex.sweep import Leaderboard
 from relex.terminal import open_terminal
@@ -28,7 +28,7 @@ def sweep(
 
 def run(sweep: SweepConfig, console: Console) -> None:
     """Run the sweep and print its leaderboard, its verdict and where to look."""
-    home = open_home()
+    home = make_home()
     console.print(f"relex sweep {sweep.name}, in {visible(str(home.root))}", soft_wrap=True)
     with prefect_api(home, console):
         from flows.sweep import reward_sweep

@@ -1,4 +1,4 @@
-"""Folders and files that are either whole or absent."""
+"""Folders and files that are either whole or absent, and places that refuse to be written."""
 
 import os
 import shutil
@@ -7,38 +7,58 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from relex.errors import InputError
+from relex.errors import InputError, StorageError
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raise StorageError where the block, which writes to `path`, raises OSError."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{path}: cannot be written: {error.strerror or error}; choose another place, or free "
+            "some space"
+        ) from error
 
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
     """Yield a sibling folder of `out` that is renamed to `out` on success and removed otherwise.
 
-    Raises InputError when `out` exists already: nothing is ever overwritten.
+    Raises InputError when `out` exists already: nothing is ever overwritten. StorageError when the
+    place refuses.
     """
-    if out.exists():
-        raise InputError(f"{out}: exists already; choose another folder or remove it first")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
+    with writing(out):
+        if out.exists():
+            raise InputError(f"{out}: exists already; choose another folder or remove it first")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
     try:
         yield partial
-        partial.chmod(0o755)
-        partial.rename(out)
+        with writing(out):
+            partial.chmod(0o755)
+            partial.rename(out)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` so that a reader sees the old bytes or the new, never a mixture."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    """Replace `path` by `data` so that a reader sees the old bytes or the new, never a mixture.
+
+    Raises StorageError when the place refuses.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with writing(path), os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
+        with writing(path):
+            os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

@@ -14,8 +14,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 from uuid import uuid4
 
+from relex.atomic import writing
 from relex.errors import ClaimError, StorageError
 from relex.storage import Store
 
@@ -28,18 +30,22 @@ SETTLE_SECONDS = 1.0
 
 @contextmanager
 def one_at_a_time(lock: Path) -> Iterator[None]:
-    """Wait until no other process of this machine is in a block with the same lock file."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("a") as file:
+    """Wait until no other process of this machine is in a block with the same lock file.
+
+    Raises StorageError when the file cannot be made.
+    """
+    with _open_lock(lock) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 @contextmanager
 def claimed_here(lock: Path, run_id: str) -> Iterator[None]:
-    """Hold the run on this machine. Raises ClaimError when another process does."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("a+") as file:
+    """Hold the run on this machine.
+
+    Raises ClaimError when another process does, StorageError when the lock cannot be made.
+    """
+    with _open_lock(lock) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -73,6 +79,12 @@ def claimed_in(store: Store, place: str, run_id: str) -> Iterator[None]:
         # One that cannot be removed is as good as that of a process that died.
         with suppress(StorageError):
             store.delete(CLAIM_FILE)
+
+
+def _open_lock(lock: Path) -> TextIO:
+    with writing(lock):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        return lock.open("a+")
 
 
 def this_place(folder: Path) -> str:

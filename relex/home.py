@@ -1,8 +1,24 @@
-"""The local folder in which relex keeps what has no better place: `$RELEX_HOME`, or `.relex`."""
+"""The local folder in which relex keeps what has no better place: `$RELEX_HOME`, or `.relex`.
+
+It may be any folder, also one that holds other things. One that relex made, or found empty, has a
+mark; only there can relex tell what is its own, and remove it.
+"""
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
+
+from relex.atomic import writing
+from relex.errors import StorageError
+
+MARK = ".made-by-relex"
+MADE = (
+    *("s3/relex/runs", "s3/relex/sweeps", "s3.credentials", "work", "records", "locks", "reports"),
+    *("mlflow.db", "mlflow-artifacts", "mlflow.log", "prefect", "prefect.log"),
+    *("service", "service.json"),
+)
+"""What relex makes there; beside it, the bucket may hold what its users have put there."""
 
 
 @dataclass(frozen=True)
@@ -50,3 +66,46 @@ class Home:
 
 def open_home() -> Home:
     return Home(Path(os.environ.get("RELEX_HOME", ".relex")).resolve())
+
+
+def make_home() -> Home:
+    """As `open_home`, for who will write there; marked where it is new or empty.
+
+    Raises StorageError when it cannot be written.
+    """
+    home = open_home()
+    with writing(home.root):
+        home.root.mkdir(parents=True, exist_ok=True)
+        if not any(home.root.iterdir()):
+            (home.root / MARK).touch()
+    if not os.access(home.root, os.W_OK):
+        raise StorageError(
+            f"{home.root}: cannot be written; set RELEX_HOME to a folder that can be"
+        )
+    return home
+
+
+def clear_home(home: Home) -> list[Path]:
+    """Remove what relex made in a marked home, and folders that are empty then; returns what is
+    left. Raises StorageError, and removes nothing, where there is no mark.
+    """
+    if not home.root.exists():
+        return []
+    if not (home.root / MARK).is_file():
+        raise StorageError(
+            f"{home.root}: was not made by relex, so nothing there was removed; remove by hand "
+            "what you do not need"
+        )
+    for name in MADE:
+        _remove(home.root / name)
+    left = sorted(path for path in home.root.rglob("*") if not path.is_dir() and path.name != MARK)
+    if not left:
+        shutil.rmtree(home.root)
+    return left
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

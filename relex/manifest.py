@@ -87,7 +87,6 @@ def read_manifest(store: Store, kind: str) -> Manifest | None:
 
     Raises StorageError when it is damaged, of another schema version or of another kind.
     """
-    where = f"{store.uri}/{MANIFEST}"
     # Listing, unlike asking for the object, tells a bucket that does not exist from an empty one.
     if MANIFEST not in store.list(MANIFEST):
         return None
@@ -95,14 +94,18 @@ def read_manifest(store: Store, kind: str) -> Manifest | None:
         manifest = Manifest.model_validate_json(store.get(MANIFEST))
     except ValidationError as error:
         reason = " ".join(str(error).split())
-        raise StorageError(f"{where}: not a manifest of relex: {reason}") from error
+        raise StorageError(
+            f"{store.uri}: holds no {kind}: its {MANIFEST} is not a manifest of relex: {reason}"
+        ) from error
     if manifest.schema_version != SCHEMA_VERSION:
         raise StorageError(
-            f"{where}: schema version {manifest.schema_version}, this relex reads "
+            f"{store.uri}/{MANIFEST}: schema version {manifest.schema_version}, this relex reads "
             f"{SCHEMA_VERSION}; use the relex that wrote it"
         )
     if manifest.kind != kind:
-        raise StorageError(f"{where}: describes a {manifest.kind}, expected a {kind}")
+        raise StorageError(
+            f"{store.uri}: holds no {kind}: its {MANIFEST} describes a {manifest.kind}"
+        )
     return manifest
 
 
@@ -155,3 +158,16 @@ def fetch_folder(store: Store, folder: Path, kind: str) -> Manifest:
             )
     write_manifest(FolderStore(folder), manifest)
     return manifest
+
+
+def remove_folder(store: Store, kind: str) -> list[str]:
+    """Remove the files that a finished folder's manifest names, and last the manifest.
+
+    Returns the keys removed, none where there is no manifest; what else is there stays. Raises
+    StorageError as `read_manifest`.
+    """
+    manifest = read_manifest(store, kind)
+    keys = [] if manifest is None else [*manifest.files, MANIFEST]
+    for key in keys:
+        store.delete(key)
+    return keys

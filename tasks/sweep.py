@@ -16,7 +16,7 @@ from relex.candidates import BASE
 from relex.config import Recipe, SweepConfig, load_recipe
 from relex.errors import RecipeError
 from relex.evaluation import ANSWERS_FILE, SCORE_FILE, Score, correct_matrix, read_answers
-from relex.home import open_home
+from relex.home import make_home
 from relex.manifest import fetch_folder, read_manifest
 from relex.report import SUMMARY_FILE, RunSummary
 from relex.rewards import grader_version
@@ -83,7 +83,7 @@ def open_runs(trials: Sequence[Trial]) -> Iterator[list[Run]]:
 
     They are kept in one storage; an embedded S3 server lives as long as the block.
     """
-    home, storage = open_home(), trials[0].recipe.storage
+    home, storage = make_home(), trials[0].recipe.storage
     with ExitStack() as stack:
         root_uri, connection = storage.uri, connection_of(storage)
         if storage.uri == "embedded":

@@ -1,20 +1,18 @@
 """A Hugging Face checkpoint, opened lazily."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
 from relex.checkpoints.raw_bytes import raw_bytes
-from relex.checkpoints.tensor_file import DTYPE_NAMES, TensorFile, TensorInfo, open_tensor_file
+from relex.checkpoints.tensor_file import DTYPE_NAMES, TensorFile, TensorInfo
+from relex.checkpoints.weight_files import open_weight_files
 from relex.digests import sha256_json
 from relex.errors import CheckpointError
+from relex.storage.folder import FolderStore
 
-SINGLE_FILE = "model.safetensors"
-INDEX_FILE = "model.safetensors.index.json"
-PICKLED = ("*.bin", "*.pt", "*.pth")
 DIGEST_ELEMENTS = 1 << 20
 
 
@@ -24,16 +22,12 @@ class Checkpoint:
     def __init__(self, folder: Path) -> None:
         """Read the headers.
 
-        Raises CheckpointError when the folder is missing, has no safetensors (pickled weights are
-        refused), a shard is missing or damaged, or the index and the shards disagree.
+        Raises CheckpointError when the folder is missing, and as `open_weight_files`.
         """
         self.folder = folder
-        self.shards = {name: open_tensor_file(folder / name) for name in _shard_names(folder)}
-        _check_index(folder, self.shards)
+        self.shards = _open_folder(folder)
         self._shard_of = {name: file for file in self.shards.values() for name in file.tensors}
         self._digest: str | None = None
-        if not self._shard_of:
-            raise CheckpointError(f"{folder}: holds no tensors; copy the checkpoint again")
 
     @property
     def tensors(self) -> dict[str, TensorInfo]:
@@ -93,49 +87,11 @@ def check_same_tensors(
             )
 
 
-def _shard_names(folder: Path) -> list[str]:
+def _open_folder(folder: Path) -> dict[str, TensorFile]:
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: is not a folder; give a Hugging Face checkpoint")
-    if (folder / INDEX_FILE).is_file():
-        return sorted(set(_weight_map(folder).values()))
-    if (folder / SINGLE_FILE).is_file():
-        return [SINGLE_FILE]
-    pickled = sorted(path.name for pattern in PICKLED for path in folder.glob(pattern))
-    found = f"only pickled weights ({pickled[0]})" if pickled else "no weights"
-    raise CheckpointError(
-        f"{folder}: has {found}; relex reads safetensors only, so save it with "
-        "save_pretrained(..., safe_serialization=True)"
-    )
-
-
-def _weight_map(folder: Path) -> dict[str, str]:
-    path = folder / INDEX_FILE
-    try:
-        weight_map = dict(json.loads(path.read_text())["weight_map"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: is not a safetensors index ({error!r})") from error
-    for name, shard in weight_map.items():
-        if not isinstance(shard, str) or Path(shard).name != shard:
-            raise CheckpointError(
-                f"{path}: puts {name} into {shard!r}, which is not a file of its folder"
-            )
-    return weight_map
-
-
-def _check_index(folder: Path, shards: dict[str, TensorFile]) -> None:
-    """With an index, the shards hold exactly what it says; so no tensor is in two of them."""
-    if not (folder / INDEX_FILE).is_file():
-        return
-    weight_map = _weight_map(folder)
-    for name, shard in weight_map.items():
-        if name not in shards[shard].tensors:
-            raise CheckpointError(f"{folder / shard}: lacks {name}, which the index puts there")
-    for shard, file in shards.items():
-        for name in file.tensors:
-            if weight_map.get(name) != shard:
-                raise CheckpointError(
-                    f"{folder / shard}: holds {name}, which the index does not put there"
-                )
+    names = {path.name for path in folder.iterdir() if path.is_file()}
+    return open_weight_files(FolderStore(folder), names)
 
 
 def _named(names: list[str]) -> str:

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from relex.cli.screen import shown
 from relex.config import load_run_recipe
-from relex.home import open_home
+from relex.home import make_home
 from relex.report import RunSummary, candidate_rows, rich_table
 from relex.run import pipeline
 from relex.terminal import open_terminal
@@ -20,7 +20,7 @@ def run(
 ) -> None:
     """Train, extrapolate, measure, choose and publish; the same recipe goes on where it stood."""
     console, chosen = open_terminal(), load_run_recipe(recipe)
-    console.print(f"relex {chosen.run_id}, in {visible(str(open_home().root))}", soft_wrap=True)
+    console.print(f"relex {chosen.run_id}, in {visible(str(make_home().root))}", soft_wrap=True)
     with shown(console) as terminal:
         summary = pipeline.run(chosen, [terminal])
     print_result(summary, console)

@@ -9,7 +9,8 @@ from relex.checkpoints import locate_base
 from relex.config import Recipe, dump_recipe, load_recipe, parse_recipe
 from relex.digests import sha256_bytes
 from relex.errors import StorageError
-from relex.home import open_home
+from relex.home import make_home
+from relex.manifest import MANIFEST
 from relex.problems import load_problems
 from relex.rewards import build_rewards, check_reward_contract
 from relex.storage import check_writable, connection_of, open_store
@@ -51,7 +52,7 @@ def _job(recipe: Recipe, out: str) -> TrainingJob:
         base=str(locate_base(recipe.base)),
         window=window,
         connection=connection_of(recipe.storage),
-        work=str(open_home().work(f"train-{sha256_bytes(window.encode())[:WORK_CHARACTERS]}")),
+        work=str(make_home().work(f"train-{sha256_bytes(window.encode())[:WORK_CHARACTERS]}")),
     )
 
 
@@ -61,9 +62,15 @@ def _check_rewards(recipe: Recipe) -> None:
 
 
 def _claim_run(out: str, job: TrainingJob) -> None:
-    """Write the recipe into RUN; raises StorageError where another recipe is there already."""
+    """Write the recipe into RUN; raises StorageError where another recipe is there already, or a
+    window that no recipe accounts for."""
     store = open_store(out, job.connection)
     if store.size(RECIPE_FILE) is None:
+        if store.child("window").size(MANIFEST) is not None:
+            raise StorageError(
+                f"{job.window}: is the window of another run, there is no {RECIPE_FILE} beside it; "
+                "choose another --out"
+            )
         store.put(RECIPE_FILE, dump_recipe(job.recipe).encode())
         return
     where = f"{store.uri}/{RECIPE_FILE}"

@@ -24,11 +24,13 @@ from relex.window import (
     pack,
     remove_orphans,
     remove_window,
+    strangers,
     unpack,
     window_keys,
 )
 
 BYTES_PER_MB = 1_000_000
+MOST_NAMED = 10
 
 window_app = typer.Typer(help="Make windows of checkpoints, look into them, check and remove them.")
 WindowArgument = Annotated[
@@ -54,7 +56,13 @@ def pack_window(
         typer.Option(help="exact keeps every bit; rounded and bfloat16 are smaller."),
     ] = "exact",
     work: Annotated[
-        Path | None, typer.Option(help="Existing folder with room for two steps from the Hub.")
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            writable=True,
+            help="Existing folder with room for two steps from the Hub.",
+        ),
     ] = None,
 ) -> None:
     """Make a window of checkpoints; run it again to go on where it stopped."""
@@ -140,29 +148,35 @@ def unpack_step(
 
 @window_app.command("rm")
 def remove(where: WindowArgument, dry_run: DryRunOption = False) -> None:
-    """Remove a window, and only what belongs to it."""
+    """Remove a window: what its manifest accounts for, and nothing else that lies there."""
     store = open_store(where)
-    keys = window_keys(store) if dry_run else remove_window(store)
-    _say_removed(where, keys, dry_run)
+    left = strangers(store)
+    _say_removed(where, window_keys(store) if dry_run else remove_window(store), dry_run)
+    _say_left(where, left)
 
 
 @window_app.command("clean")
 def clean(where: WindowArgument, dry_run: DryRunOption = False) -> None:
     """Remove what killed writers left: files of no step, and uploads that never ended."""
     store = open_store(where)
-    if dry_run:
-        _say_removed(where, orphans(store), dry_run)
-        return
-    keys, num_uploads = remove_orphans(store)
+    keys, num_uploads = (orphans(store), 0) if dry_run else remove_orphans(store)
     _say_removed(where, keys, dry_run)
     if num_uploads:
         typer.echo(f"{where}: {_count(num_uploads, 'unfinished upload')} removed")
+    _say_left(where, strangers(store))
 
 
 def _say_removed(where: str, keys: list[str], dry_run: bool) -> None:
     for key in keys:
         typer.echo(f"{where}/{key}")
     typer.echo(f"{where}: {_count(len(keys), 'file')} {'would be ' if dry_run else ''}removed")
+
+
+def _say_left(where: str, keys: list[str]) -> None:
+    """Of a bucket full of other things, the first few."""
+    if keys:
+        named = ", ".join([*keys[:MOST_NAMED], *(["..."] if len(keys) > MOST_NAMED else [])])
+        typer.echo(f"{where}: left {_count(len(keys), 'file')} not of the window: {named}")
 
 
 def _count(number: int, thing: str) -> str:

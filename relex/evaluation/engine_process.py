@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from relex.atomic import writing
 from relex.candidates.candidate import Candidate
 from relex.children import Child, Event
 from relex.config import Sampling
@@ -82,7 +83,8 @@ class EngineProcess:
         # Not a folder with a name of its own each time: what a process that was killed leaves
         # behind would add up.
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(parents=True)
+        with writing(self._folder):
+            self._folder.mkdir(parents=True)
         self._open.callback(shutil.rmtree, self._folder)
         write_jsonl(self._folder / CANARY_FILE, self._canary)
         child = self._open.enter_context(Child(WORKER, [str(self._folder)], self._on_log, QUIET))

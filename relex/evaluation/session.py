@@ -20,7 +20,7 @@ from relex.problems import Problem
 from relex.rewards import Reward, build_reward, grader_version
 
 CANARY_REQUESTS = 16
-EXCHANGE = "exchange"
+EXCHANGE = ".relex-exchange"
 
 OnMeasureProgress = Callable[[Candidate, str, int, int], None]
 """Called with the candidate, the benchmark, answers so far and answers in all."""

@@ -11,7 +11,7 @@ from relex.checkpoints import Checkpoint, locate_base
 from relex.claim import claimed_here, claimed_in, this_place
 from relex.config import AnyRecipe, Recipe
 from relex.device import Device, resolve_device
-from relex.home import Home, open_home
+from relex.home import Home, make_home
 from relex.problems import Problem, load_problems
 from relex.run.events import Event, Line, Listener
 from relex.storage import S3Connection, Store, check_writable, connection_of, open_store
@@ -160,7 +160,7 @@ def open_run(
     S3 server, so that its addresses are those that a registry takes; the server ends with the
     block. Raises ClaimError when another process works on the run.
     """
-    home, run_id = open_home(), recipe.run_id
+    home, run_id = make_home(), recipe.run_id
     with ExitStack() as stack:
         stack.enter_context(claimed_here(home.lock(run_id), run_id))
         if recipe.storage.uri != "embedded":

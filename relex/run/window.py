@@ -116,6 +116,10 @@ def take_window(run: Run) -> None:
         run.say(f"the window is read where it is: {run.window_uri}")
         return
     store, work = run.store.child("window"), run.work / "pack"
+    manifest = read_window_manifest(store)
+    if manifest is not None and manifest.facts.complete:
+        run.say(f"the window is complete at {store.uri}; not packed again")
+        return
     work.mkdir(parents=True, exist_ok=True)
     num_steps = len(source.steps)
     with stage(run, "pack", f"Packing {num_steps} snapshots", num_steps) as progress:

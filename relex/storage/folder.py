@@ -3,11 +3,12 @@
 import os
 import shutil
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
-from relex.atomic import write_atomic
+from relex.atomic import write_atomic, writing
 from relex.errors import StorageError
 
 PARTIAL_SUFFIX = ".partial"
@@ -21,24 +22,21 @@ class FolderStore:
         self.uri = str(root)
 
     def put(self, key: str, data: bytes) -> None:
-        try:
-            write_atomic(self.root / key, data)
-        except OSError as error:
-            raise StorageError(f"{self.root / key}: cannot be written: {error}") from error
+        write_atomic(self.root / key, data)
 
     def put_file(self, key: str, path: Path) -> None:
-        target = self.root / key
-        partial = target.with_name(f".{target.name}{PARTIAL_SUFFIX}")
+        target, partial = self.root / key, self._partial(key)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, partial)
-            with partial.open("rb") as file:
-                os.fsync(file.fileno())
-            partial.replace(target)
-        except OSError as error:
+            with writing(target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, partial)
+                with partial.open("rb") as file:
+                    os.fsync(file.fileno())
+                partial.replace(target)
+        except StorageError:
             with suppress(OSError):
                 partial.unlink()
-            raise StorageError(f"{target}: cannot be written: {error}") from error
+            raise
 
     def get(self, key: str) -> bytes:
         try:
@@ -78,11 +76,17 @@ class FolderStore:
 
     def size(self, key: str) -> int | None:
         path = self.root / key
-        return path.stat().st_size if path.is_file() else None
+        try:
+            return path.stat().st_size if path.is_file() else None
+        except OSError as error:
+            raise self._unreadable(key, error) from error
 
     def list(self, prefix: str = "") -> list[str]:
         # Hidden files are the unfinished ones of `put` and `put_file`.
-        paths = (p for p in self.root.rglob("[!.]*") if p.is_file())
+        try:
+            paths = [path for path in self.root.rglob("[!.]*") if path.is_file()]
+        except OSError as error:
+            raise self._unreadable(prefix, error) from error
         keys = (path.relative_to(self.root).as_posix() for path in paths)
         return sorted(key for key in keys if key.startswith(prefix))
 
@@ -92,11 +96,11 @@ class FolderStore:
         except OSError as error:
             raise StorageError(f"{self.root / key}: cannot be removed: {error}") from error
 
-    def abort_uploads(self, older_than: timedelta) -> int:
+    def abort_uploads(self, keys: Collection[str], older_than: timedelta) -> int:
         unfinished = [
             path
-            for path in self.root.rglob(f".*{PARTIAL_SUFFIX}")
-            if time.time() - path.stat().st_mtime >= older_than.total_seconds()
+            for path in map(self._partial, keys)
+            if path.is_file() and time.time() - path.stat().st_mtime >= older_than.total_seconds()
         ]
         for path in unfinished:
             path.unlink(missing_ok=True)
@@ -104,6 +108,10 @@ class FolderStore:
 
     def child(self, name: str) -> "FolderStore":
         return FolderStore(self.root / name)
+
+    def _partial(self, key: str) -> Path:
+        path = self.root / key
+        return path.with_name(f".{path.name}{PARTIAL_SUFFIX}")
 
     def _unreadable(self, key: str, error: OSError) -> StorageError:
         return StorageError(f"{self.root / key}: cannot be read: {error}")

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from pathlib import Path
@@ -169,12 +169,12 @@ class S3Store:
     def delete(self, key: str) -> None:
         self._do("delete", key, partial(self.client.delete_object, **self._object(key)))
 
-    def abort_uploads(self, older_than: timedelta) -> int:
-        """Remove the parts of uploads that were begun that long ago and never finished.
+    def abort_uploads(self, keys: Collection[str], older_than: timedelta) -> int:
+        """Remove the parts of uploads to `keys` that were begun that long ago and never finished.
 
         They cost space and no listing shows them. Returns the number of uploads.
         """
-        return self._do("clean up", "", partial(self._abort_uploads, older_than))
+        return self._do("clean up", "", partial(self._abort_uploads, keys, older_than))
 
     def child(self, name: str) -> "S3Store":
         return S3Store(f"{self.uri}/{name}", self.client)
@@ -193,12 +193,13 @@ class S3Store:
                 return None
             raise
 
-    def _abort_uploads(self, older_than: timedelta) -> int:
+    def _abort_uploads(self, keys: Collection[str], older_than: timedelta) -> int:
         begun_before = datetime.now(UTC) - older_than
+        ours = set(map(self._key, keys))
         old = [
             upload
             for upload in _uploads(self.client, self.bucket, self._key(""))
-            if upload["Initiated"] < begun_before
+            if upload["Key"] in ours and upload["Initiated"] < begun_before
         ]
         for upload in old:
             self.client.abort_multipart_upload(

@@ -1,5 +1,6 @@
 """One interface over a local folder and an S3 prefix."""
 
+from collections.abc import Collection
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
@@ -44,8 +45,8 @@ class Store(Readable, Protocol):
     def delete(self, key: str) -> None:
         """Remove an object; removing what is not there is no error."""
 
-    def abort_uploads(self, older_than: timedelta) -> int:
-        """Remove what writers that were killed left unfinished; returns how much it was."""
+    def abort_uploads(self, keys: Collection[str], older_than: timedelta) -> int:
+        """Remove what killed writers of these objects left unfinished; returns how much it was."""
 
     def child(self, name: str) -> "Store":
         """The store rooted at `name` below this one."""

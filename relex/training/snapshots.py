@@ -19,14 +19,19 @@ from pathlib import Path
 
 import torch
 
+from relex.atomic import writing
 from relex.checkpoints import Checkpoint, TensorInfo, check_same_tensors, write_tensor_file
+from relex.checkpoints.raw_bytes import raw_bytes
 from relex.checkpoints.tensor_file import open_tensor_file
 from relex.config.training import SnapshotDtype, TrainingConfig
 from relex.errors import CheckpointError, RelexError, TrainingError, UploadError
 from relex.training.events import SnapshotStored, send
 from relex.window import WindowWriter
+from relex.window.codec import block_spans
 
 HF_METADATA = {"format": "pt"}
+LOADED = "the model that transformers made of the base"
+PIECE_ELEMENTS = 1 << 22
 State = Mapping[str, torch.Tensor]
 Schema = dict[str, TensorInfo]
 
@@ -43,11 +48,12 @@ def snapshot_schema(base: Checkpoint, dtype: SnapshotDtype) -> Schema:
     }
 
 
-def check_model_state(state: State, schema: Schema) -> None:
+def check_model_state(state: State, base: Checkpoint, schema: Schema) -> None:
     """Raise CheckpointError unless the model that was loaded is made of the base's tensors.
 
-    A tensor that the base does not have is fine when it is another name of one that it has, as the
-    output layer of a model with tied embeddings is.
+    Names, shapes, and every element, which is what the digest of the base stands for. A tensor that
+    the base does not have is fine when it is another name of one that it has, as the output layer
+    of a model with tied embeddings is.
     """
     known = {tensor.data_ptr() for name, tensor in state.items() if name in schema}
     found = {
@@ -55,7 +61,21 @@ def check_model_state(state: State, schema: Schema) -> None:
         for name, tensor in state.items()
         if name in schema or tensor.data_ptr() not in known
     }
-    check_same_tensors("the model that transformers made of the base", found, schema)
+    check_same_tensors(LOADED, found, schema)
+    for name in schema:
+        _check_same_elements(name, state[name], base)
+
+
+def _check_same_elements(name: str, loaded: torch.Tensor, base: Checkpoint) -> None:
+    loaded_N = loaded.detach().reshape(-1)
+    for start, stop in block_spans(loaded_N.numel(), PIECE_ELEMENTS):
+        piece_N = loaded_N[start:stop].cpu()
+        expected_N = base.read(name, start, stop).to(piece_N.dtype)
+        if not torch.equal(raw_bytes(piece_N), raw_bytes(expected_N)):
+            raise CheckpointError(
+                f"{LOADED}: {name} has other values than in {base.folder}, from which everything "
+                "else is computed; save the base anew with save_pretrained, into an empty folder"
+            )
 
 
 class SnapshotSpool:
@@ -72,7 +92,8 @@ class SnapshotSpool:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot-upload")
         # What a run that died left there is in the window, or was never acknowledged.
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        with writing(folder):
+            folder.mkdir(parents=True)
 
     def keep(self, step: int, state: State) -> None:
         """Spool the weights of `step` and hand them to the background thread.

@@ -32,7 +32,7 @@ def train(job: TrainingJob) -> None:
     rewards = build_rewards(computed_terms(job.recipe))
     problems = load_problems(job.recipe.problems.train)
     model = load_policy(job)
-    check_model_state(model.state_dict(), schema)
+    check_model_state(model.state_dict(), base, schema)
     trainer = build_trainer(job, arguments, model, rewards, problems)
 
     writer = _open_window(job, base) if is_main else None

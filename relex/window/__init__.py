@@ -6,7 +6,14 @@ from relex.window.layout import Precision, WindowFacts, WindowManifest, read_win
 from relex.window.low_rank import LowRank, joined
 from relex.window.open import open_stored_window, open_window, source_to_pack
 from relex.window.pack import pack
-from relex.window.remove import apply_retention, orphans, remove_orphans, remove_window, window_keys
+from relex.window.remove import (
+    apply_retention,
+    orphans,
+    remove_orphans,
+    remove_window,
+    strangers,
+    window_keys,
+)
 from relex.window.sources import Source, open_source
 from relex.window.stored import StoredWindow
 from relex.window.unpack import unpack
@@ -37,6 +44,7 @@ __all__ = [
     "remove_orphans",
     "remove_window",
     "source_to_pack",
+    "strangers",
     "unpack",
     "window_keys",
 ]

@@ -3,9 +3,9 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from relex.config.strict import Strict
 from relex.errors import WindowError
@@ -27,22 +27,34 @@ REFUSED = {
 """Fields that, when set, make a displacement that is no plain product."""
 
 
+def _check_expression(expression: str) -> str:
+    try:
+        _compiled(expression)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"{expression!r} is no regular expression: {error}") from error
+    return expression
+
+
+Expression = Annotated[str, AfterValidator(_check_expression)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
 class AdapterConfig(Strict):
     """The parts of a LoRA config that decide what `scale * B A` is."""
 
-    r: int
+    r: Annotated[int, Field(gt=0)]
     """Rank, unless `rank_pattern` has another one for the module."""
 
-    lora_alpha: float
+    lora_alpha: Finite
     """Numerator of the scale, unless `alpha_pattern` has another one for the module."""
 
     use_rslora: bool = False
     """Whether the scale divides by the root of the rank, not by the rank."""
 
-    rank_pattern: dict[str, int] = Field(default_factory=dict)
+    rank_pattern: dict[Expression, Annotated[int, Field(gt=0)]] = Field(default_factory=dict)
     """Ranks by regular expressions of module names."""
 
-    alpha_pattern: dict[str, float] = Field(default_factory=dict)
+    alpha_pattern: dict[Expression, Finite] = Field(default_factory=dict)
     """Numerators by regular expressions of module names."""
 
     fan_in_fan_out: bool = False
@@ -95,6 +107,10 @@ def _matching(pattern: dict[str, Any], module: str, default: float) -> float:
     (`get_pattern_key` of `peft.utils.other`.)
     """
     for expression, value in pattern.items():
-        if re.match(rf"(.*\.)?({expression})$", module):
+        if _compiled(expression).match(module):
             return float(value)
     return default
+
+
+def _compiled(expression: str) -> re.Pattern[str]:
+    return re.compile(rf"(.*\.)?({expression})$")

@@ -2,18 +2,25 @@
 
 import re
 from collections.abc import Collection, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import torch
 
 from relex.checkpoints import Checkpoint
+from relex.checkpoints.weight_files import SUFFIX
 from relex.errors import WindowError
 from relex.window.fingerprints import Fingerprints
 from relex.window.same_tensors import same_tensors
 
 STEP_NAME = re.compile(r"(?:checkpoint-|global_step_|step_)(\d+)")
-NESTED = Path("actor/huggingface")
+NESTED = "actor/huggingface"
 """Where verl puts the Hugging Face checkpoint inside that of a step."""
+
+SHARDS_OF_VERL = {
+    "fsdp": re.compile(r"actor/model_world_size_\d+_rank_\d+\.pt"),
+    "megatron": re.compile(r"actor/dist_ckpt/.+"),
+}
+"""Weights as verl keeps them for itself, by the backend that its merger has to be told."""
 
 
 class CheckpointFolder:
@@ -77,8 +84,31 @@ def step_folders(folder: Path) -> dict[int, Path]:
             f"{folder}: neither a window nor a folder of checkpoints named checkpoint-N, "
             "global_step_N or step_N"
         )
-    return {step: _checkpoint_folder(path) for step, path in found.items()}
+    return {step: checkpoint_folder(path) for step, path in found.items()}
 
 
-def _checkpoint_folder(path: Path) -> Path:
-    return path / NESTED if (path / NESTED).is_dir() else path
+def checkpoint_folder(step: Path) -> Path:
+    """The checkpoint inside the folder of a step; raises as `checkpoint_place`."""
+    folders = ("", "actor", NESTED, "actor/dist_ckpt")
+    names = [f"{folder}/{path.name}" for folder in folders for path in (step / folder).glob("*")]
+    return step / checkpoint_place(str(step), [name.removeprefix("/") for name in names])
+
+
+def checkpoint_place(where: str, names: Collection[str]) -> str:
+    """Which folder of a step holds its Hugging Face checkpoint; `names` are the files of the step.
+
+    It is that of verl where there are weights in it, else the step itself. Raises WindowError when
+    the weights are shards that verl has still to merge.
+    """
+    places = {PurePosixPath(name).parent for name in names if name.endswith(SUFFIX)}
+    for place in (NESTED, ""):
+        if PurePosixPath(place) in places:
+            return place
+    for backend, pattern in SHARDS_OF_VERL.items():
+        for shard in sorted(filter(pattern.fullmatch, names)):
+            raise WindowError(
+                f"{where}: its weights are {backend} shards ({shard}); merge those of every step, "
+                f"in its folder: python -m verl.model_merger merge --backend {backend} "
+                f"--local_dir actor --target_dir {NESTED}"
+            )
+    return NESTED if any(name.startswith(f"{NESTED}/") for name in names) else ""

@@ -17,6 +17,7 @@ from relex.checkpoints import TensorInfo
 from relex.checkpoints.raw_bytes import raw_bytes
 from relex.checkpoints.tensor_file import DTYPE_NAMES
 from relex.digests import sha256_bytes, sha256_json
+from relex.window.codec import Snapshot
 
 LEAF_ELEMENTS = 1 << 18
 LEAF_BYTES = 16
@@ -37,10 +38,12 @@ class Fingerprints:
     def add(self, step: int, name: str, start: int, elements_N: torch.Tensor) -> None:
         """Hash elements that begin at `start` if they are whole leaves."""
         stop = start + len(elements_N)
+        if (step, name) in self._whole:
+            return
         if start % LEAF_ELEMENTS or (stop % LEAF_ELEMENTS and stop != self._num_elements(name)):
             return
-        for first in range(0, len(elements_N), LEAF_ELEMENTS):
-            leaf_N = elements_N[first : first + LEAF_ELEMENTS]
+        for first in range(0, max(len(elements_N), 1), LEAF_ELEMENTS):
+            leaf_N = elements_N[first : first + LEAF_ELEMENTS].cpu()
             digest = xxhash.xxh3_128_digest(raw_bytes(leaf_N).numpy().data)
             self._keep(step, name, start + first, digest)
 
@@ -76,3 +79,24 @@ class Fingerprints:
 
     def _num_elements(self, name: str) -> int:
         return self._tensors[name].num_elements
+
+
+class FingerprintedSnapshot:
+    """The snapshot of a step, hashed while it is read."""
+
+    def __init__(self, snapshot: Snapshot, step: int) -> None:
+        self.tensors = dict(snapshot.tensors)
+        self._snapshot, self._step = snapshot, step
+        self._found = Fingerprints(self.tensors)
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
+        elements_N = self._snapshot.read(name, start, stop)
+        self._found.add(self._step, name, start, elements_N)
+        return elements_N
+
+    def digest(self) -> str:
+        """Of the step and all its tensors; reads those that were not read whole."""
+        read = self._snapshot.read
+        return self._found.digest(
+            lambda _, name, start, stop: read(name, start, stop), (self._step,), self.tensors
+        )

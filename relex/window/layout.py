@@ -1,5 +1,6 @@
 """The files of a window: one delta file per step, and a manifest of those that are safe."""
 
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,6 +31,9 @@ class StepFile(Strict):
 
     previous: int | None
     """Step that it is encoded against: 0 is the base; None for an anchor."""
+
+    snapshot_digest: str
+    """Of the snapshot that it was made from, whatever is kept of it."""
 
     @property
     def key(self) -> str:
@@ -73,6 +77,11 @@ class WindowManifest:
     def steps(self) -> tuple[int, ...]:
         """Numbers of the safe steps, ascending."""
         return tuple(file.step for file in self.facts.steps)
+
+    @property
+    def planned_files(self) -> Set[str]:
+        """Keys of all files that the window's writer ever makes beside the manifest."""
+        return {step_key(step) for step in self.facts.planned_steps} | self.files.keys()
 
     def pack(self) -> Manifest:
         facts = self.facts.model_copy(update={"checksum": self._checksum()})

@@ -1,45 +1,53 @@
-"""Removes windows, and what killed writers left beside them."""
+"""Removes windows, and what killed writers left in them: only what a manifest accounts for."""
 
+from collections.abc import Set
 from datetime import timedelta
 
 from relex.config.recipe import Keep
 from relex.errors import WindowError
-from relex.manifest import MANIFEST
+from relex.manifest import MANIFEST, remove_folder
 from relex.storage import Store
-from relex.window.layout import STEPS_PREFIX, read_window_manifest
+from relex.window.layout import STEPS_PREFIX, WindowManifest, read_window_manifest
 
 UNFINISHED_UPLOAD_AGE = timedelta(days=1)
 """Younger uploads may still be under way."""
 
 
 def window_keys(store: Store) -> list[str]:
-    """All objects of a window, the manifest first; raises WindowError when there are none."""
-    manifest = [key for key in store.list(MANIFEST) if key == MANIFEST]
-    keys = [*manifest, *store.list(STEPS_PREFIX)]
-    if not keys:
-        raise WindowError(f"{store.uri}: holds no window; check the address")
-    return keys
+    """All objects of a window, the manifest last: the files that it names, and those of steps that
+    it plans, which a killed writer left.
+
+    Raises WindowError when there is no manifest of a window, or it is damaged.
+    """
+    manifest = _manifest(store)
+    return [*_stored(store, manifest.planned_files), MANIFEST]
 
 
 def remove_window(store: Store) -> list[str]:
     """Remove a window and its unfinished uploads; returns the keys removed.
 
-    The manifest goes first, so that nobody opens the rest; a removal that was interrupted can be
-    repeated. Raises WindowError when there is no window.
+    What is there beside stays. The manifest goes last, so that a removal that was interrupted can
+    be repeated. Raises as `window_keys`.
     """
-    keys = window_keys(store)
+    keys, uploads = window_keys(store), _uploads(store)
     for key in keys:
         store.delete(key)
-    store.abort_uploads(timedelta(0))
+    store.abort_uploads(uploads, timedelta(0))
     return keys
 
 
+def strangers(store: Store) -> list[str]:
+    """Keys of what is there and not of the window; raises as `window_keys`."""
+    return sorted(set(store.list()) - _manifest(store).planned_files - {MANIFEST})
+
+
 def orphans(store: Store) -> list[str]:
-    """Files of steps that the manifest does not name: left by writers that were killed."""
-    manifest = read_window_manifest(store)
-    if manifest is None:
-        raise WindowError(f"{store.uri}: holds no window; check the address")
-    return sorted(set(store.list(STEPS_PREFIX)) - manifest.files.keys())
+    """Files of planned steps that the manifest does not name: left by writers that were killed.
+
+    Raises as `window_keys`.
+    """
+    manifest = _manifest(store)
+    return _stored(store, manifest.planned_files - manifest.files.keys())
 
 
 def remove_orphans(store: Store) -> tuple[list[str], int]:
@@ -50,25 +58,35 @@ def remove_orphans(store: Store) -> tuple[list[str], int]:
     keys = orphans(store)
     for key in keys:
         store.delete(key)
-    return keys, store.abort_uploads(UNFINISHED_UPLOAD_AGE)
+    return keys, store.abort_uploads(_uploads(store), UNFINISHED_UPLOAD_AGE)
 
 
 def apply_retention(run: Store, keep: Keep) -> list[str]:
     """After the choice, remove what the recipe does not keep of a run's window and factors.
 
-    Returns the keys removed, relative to the run. What is gone already is no error.
+    Returns the keys removed, relative to the run: those that the manifests name. What is gone
+    already is no error.
     """
     removed: list[str] = []
-    if keep in ("factors", "nothing"):
-        removed += _remove_folder(run, "window")
+    window, factors = run.child("window"), run.child("factors")
+    if keep in ("factors", "nothing") and read_window_manifest(window) is not None:
+        removed += [f"window/{key}" for key in remove_window(window)]
     if keep == "nothing":
-        removed += _remove_folder(run, "factors")
+        removed += [f"factors/{key}" for key in remove_folder(factors, "factors")]
     return removed
 
 
-def _remove_folder(run: Store, name: str) -> list[str]:
-    """The manifest goes first."""
-    keys = sorted(run.list(f"{name}/"), key=lambda key: key != f"{name}/{MANIFEST}")
-    for key in keys:
-        run.delete(key)
-    return keys
+def _manifest(store: Store) -> WindowManifest:
+    manifest = read_window_manifest(store)
+    if manifest is None:
+        raise WindowError(f"{store.uri}: holds no window; check the address")
+    return manifest
+
+
+def _uploads(store: Store) -> set[str]:
+    """Keys that a writer of the window may have begun to upload."""
+    return {*_manifest(store).planned_files, MANIFEST}
+
+
+def _stored(store: Store, keys: Set[str]) -> list[str]:
+    return sorted(keys & set(store.list(STEPS_PREFIX)))

@@ -22,18 +22,19 @@ def same_tensors(
     if not tensors_of:
         raise WindowError(f"{where}: holds no snapshot yet")
     first_step, first = next(iter(tensors_of.items()))
-    _check_weights(f"{where}: step {first_step}", first)
+    check_weights(f"{where}: step {first_step}", first)
     for step, found in tensors_of.items():
         _check_same(f"{where}: step {step}", found, f"step {first_step}", first)
     return dict(first)
 
 
-def _check_weights(where: str, tensors: Mapping[str, TensorInfo]) -> None:
+def check_weights(where: str, tensors: Mapping[str, TensorInfo]) -> None:
+    """Raise WindowError, naming the tensor, when weights are quantised."""
     for name, info in tensors.items():
         if info.dtype not in WEIGHT_DTYPES | BUFFER_DTYPES:
             raise WindowError(
                 f"{where}: {name} is {_name(info)}, so the weights are quantised; "
-                "give the snapshots in float32, bfloat16 or float16"
+                "give them in float32, bfloat16 or float16"
             )
 
 

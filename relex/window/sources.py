@@ -1,6 +1,5 @@
 """Where the snapshots of other people's runs come from: a folder, S3, or the Hub."""
 
-import re
 import shutil
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -9,18 +8,22 @@ from typing import Protocol, TypeVar
 
 import torch
 
-from relex.checkpoints import Checkpoint, TensorFile, TensorInfo
+from relex.checkpoints import Checkpoint, TensorInfo
+from relex.checkpoints.weight_files import SUFFIX, no_weights, open_weight_files
 from relex.errors import WindowError
 from relex.storage import S3Connection, Store, open_store
 from relex.storage.block_cache import BlockCache
 from relex.window.adapter_folder import is_adapter_folder
-from relex.window.checkpoint_folder import NESTED, STEP_NAME, step_folders
+from relex.window.checkpoint_folder import (
+    STEP_NAME,
+    checkpoint_folder,
+    checkpoint_place,
+    step_folders,
+)
 from relex.window.codec import Snapshot
 
 HUB_FILES = ["*.safetensors", "*.safetensors.index.json"]
 Result = TypeVar("Result")
-
-PICKLED = re.compile(r".*\.(bin|pt|pth)")
 
 
 class Source(Protocol):
@@ -76,12 +79,11 @@ class StoreSource:
 
     def __init__(self, store: Store) -> None:
         self.where = store.uri
-        self._store = store
-        self._keys_of = dict(sorted(_keys_by_step(store).items()))
-        self.steps = tuple(self._keys_of)
+        self._checkpoint_of = dict(sorted(_checkpoints_by_step(store).items()))
+        self.steps = tuple(self._checkpoint_of)
 
     def open(self, step: int) -> Snapshot:
-        return _StoredCheckpoint(self._store, self._keys_of[step])
+        return _StoredCheckpoint(*self._checkpoint_of[step])
 
     def release(self, step: int) -> None:
         pass
@@ -110,7 +112,7 @@ class HubSource:
             allow_patterns=HUB_FILES,
             local_dir=self._folder(step),
         )
-        return Checkpoint(Path(_on_hub(f"{self.where} at {branch}", download)))
+        return Checkpoint(checkpoint_folder(Path(_on_hub(f"{self.where} at {branch}", download))))
 
     def release(self, step: int) -> None:
         shutil.rmtree(self._folder(step), ignore_errors=True)
@@ -122,10 +124,10 @@ class HubSource:
 class _StoredCheckpoint:
     """The safetensors files of one checkpoint in a store, as one snapshot."""
 
-    def __init__(self, store: Store, keys: list[str]) -> None:
-        cache = BlockCache(store)
-        files = [TensorFile(cache, key) for key in keys]
-        self._file_of = {name: file for file in files for name in file.tensors}
+    def __init__(self, store: Store, names: list[str]) -> None:
+        """Raises CheckpointError as `open_weight_files`."""
+        files = open_weight_files(BlockCache(store), names)
+        self._file_of = {name: file for file in files.values() for name in file.tensors}
 
     @property
     def tensors(self) -> Mapping[str, TensorInfo]:
@@ -135,21 +137,19 @@ class _StoredCheckpoint:
         return self._file_of[name].read(name, start, stop)
 
 
-def _keys_by_step(store: Store) -> dict[int, list[str]]:
+def _checkpoints_by_step(store: Store) -> dict[int, tuple[Store, list[str]]]:
+    """Where the checkpoint of every step is, and its files."""
     keys = [PurePosixPath(key) for key in store.list()]
     folder_of = _by_step(store.uri, sorted({key.parts[0] for key in keys if len(key.parts) > 1}))
     found = {}
     for step, name in folder_of.items():
-        inside = {
-            folder: [str(k) for k in keys if k.parent == folder]
-            for folder in (PurePosixPath(name), PurePosixPath(name, *NESTED.parts))
-        }
-        files = next((f for f in reversed(list(inside.values())) if f), [])
-        found[step] = [key for key in files if key.endswith(".safetensors")]
-        if not found[step]:
-            pickled = [key for key in files if PICKLED.fullmatch(key)]
-            reason = f"only pickled weights ({pickled[0]})" if pickled else "no safetensors files"
-            raise WindowError(f"{store.uri}/{name}: holds {reason}; convert it to safetensors")
+        inside = [key.relative_to(name) for key in keys if key.parts[0] == name]
+        place = checkpoint_place(f"{store.uri}/{name}", [str(key) for key in inside])
+        files = [key.name for key in inside if key.parent == PurePosixPath(place)]
+        checkpoint = store.child(f"{name}/{place}".rstrip("/"))
+        if not any(file.endswith(SUFFIX) for file in files):
+            raise WindowError(f"{checkpoint.uri}: {no_weights(files)}")
+        found[step] = checkpoint, files
     return found
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from relex.atomic import new_folder
 from relex.checkpoints import Checkpoint, TensorFileWriter
-from relex.checkpoints.reader import INDEX_FILE
+from relex.checkpoints.weight_files import INDEX_FILE
 from relex.checkpoints.writer import HF_METADATA, copy_companions
 from relex.errors import WindowError
 from relex.window.codec import block_spans

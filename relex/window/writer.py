@@ -6,7 +6,7 @@ only what is safe.
 
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,17 +17,21 @@ from relex.manifest import FileEntry, file_entry
 from relex.storage import Store
 from relex.window.codec import Snapshot, write_delta
 from relex.window.damage import find_damage
+from relex.window.fingerprints import FingerprintedSnapshot
 from relex.window.layout import (
     BASE_INPUT,
+    STEPS_PREFIX,
     Precision,
     StepFile,
     WindowFacts,
     WindowManifest,
     read_window_manifest,
+    step_key,
     write_window_manifest,
 )
 from relex.window.precision import patterns_of_base, patterns_of_step
 from relex.window.replay import Replay
+from relex.window.same_tensors import check_weights
 
 NUM_UPLOADS = 3
 DEFAULT_ANCHOR_EVERY_STEPS = 100
@@ -70,21 +74,22 @@ class WindowWriter:
         """
         self._check_next(step)
         self._check_tensors(step, snapshot)
-        previous = self._patterns_of_last_step()
+        taken = FingerprintedSnapshot(snapshot, step)
+        previous, key = self._patterns_of_last_step(), step_key(step)
         patterns = patterns_of_step(
-            self._manifest.facts.precision, snapshot, self._base, step, previous
+            self._manifest.facts.precision, taken, self._base, step, previous
         )
-        file = self._describe(step)
         with tempfile.TemporaryDirectory(prefix="relex-step-", dir=self._work) as folder:
-            path = Path(folder) / Path(file.key).name
+            path = Path(folder) / Path(key).name
             against = None
-            if file.kind == "delta":
+            if not self._is_anchor_next():
                 against = previous or self._patterns_of_base(patterns)
             write_delta(path, patterns, against)
             entry = file_entry(path)
             with self._changing():
-                self._store_file(file.key, path, entry)
-        files = {**self._manifest.files, file.key: entry}
+                self._store_file(key, path, entry)
+        files = {**self._manifest.files, key: entry}
+        file = self._describe(step, taken.digest())
         self._write((*self._manifest.facts.steps, file), files, complete=False)
         self._last = patterns
         return entry.size_bytes
@@ -120,11 +125,17 @@ class WindowWriter:
     def _patterns_of_base(self, patterns: Snapshot) -> Snapshot:
         return patterns_of_base(self._manifest.facts.precision, self._base, patterns.tensors)
 
-    def _describe(self, step: int) -> StepFile:
-        if (len(self.steps) + 1) % self._manifest.facts.anchor_every_steps == 0:
-            return StepFile(step=step, kind="anchor", previous=None)
+    def _is_anchor_next(self) -> bool:
+        return (len(self.steps) + 1) % self._manifest.facts.anchor_every_steps == 0
+
+    def _describe(self, step: int, snapshot_digest: str) -> StepFile:
         previous = self.steps[-1] if self.steps else 0
-        return StepFile(step=step, kind="delta", previous=previous)
+        return StepFile(
+            step=step,
+            kind="anchor" if self._is_anchor_next() else "delta",
+            previous=None if self._is_anchor_next() else previous,
+            snapshot_digest=snapshot_digest,
+        )
 
     def _store_file(self, key: str, path: Path, entry: FileEntry) -> None:
         """Upload and read back: a network may drop or change bytes and a server acknowledge them.
@@ -190,15 +201,19 @@ def open_writer(
     planned_steps: Sequence[int],
     anchor_every_steps: int = DEFAULT_ANCHOR_EVERY_STEPS,
     work: Path | None = None,
+    check_found: Callable[[WindowManifest], None] = lambda found: None,
 ) -> WindowWriter:
     """Begin a window, or continue the one in `store` after its last safe step.
 
     A step's file is made in the folder `work`, by default in the system's for temporary files; it
-    needs room for a whole snapshot where steps are stored whole.
+    needs room for a whole snapshot where steps are stored whole. `check_found` may refuse to
+    continue the window that is there, which is then left as it is.
 
-    Raises WindowError when the window there is of another base, precision or plan, StorageError
-    when the place cannot be read, UploadError when it cannot be written.
+    Raises WindowError when the base is quantised, the window there is of another base, precision or
+    plan, or files are there that are of no window; StorageError when the place cannot be read or
+    written.
     """
+    check_weights(str(base.folder), base.tensors)
     new = WindowManifest(
         base_digest=base.digest(),
         facts=WindowFacts(
@@ -212,12 +227,24 @@ def open_writer(
         files={},
     )
     found = read_window_manifest(store)
-    manifest = new if found is None else _continued(store, found, new)
-    try:
-        write_window_manifest(store, manifest)
-    except StorageError as error:
-        raise UploadError(f"the window could not be written: {error}") from error
+    if found is None:
+        _check_free(store, planned_steps)
+        manifest = new
+    else:
+        manifest = _continued(store, found, new)
+        check_found(found)
+    write_window_manifest(store, manifest)
     return WindowWriter(store, manifest, base, work)
+
+
+def _check_free(store: Store, planned_steps: Sequence[int]) -> None:
+    """A window's manifest is written first and removed last, so without it no file is ours."""
+    taken = {step_key(step) for step in planned_steps} & set(store.list(STEPS_PREFIX))
+    if taken:
+        raise WindowError(
+            f"{store.uri}: holds no window, but {min(taken)}, which would be written over; choose "
+            "another place, or move it away"
+        )
 
 
 def _continued(store: Store, found: WindowManifest, new: WindowManifest) -> WindowManifest:

@@ -1,7 +1,7 @@
 import pytest
 
 from relex.atomic import new_folder, write_atomic
-from relex.errors import InputError
+from relex.errors import InputError, StorageError
 
 
 def test_a_folder_appears_when_it_is_whole(tmp_path):
@@ -33,6 +33,6 @@ def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path):
 
 def test_a_file_that_cannot_be_replaced_leaves_nothing_beside_it(tmp_path):
     (tmp_path / "file/full").mkdir(parents=True)
-    with pytest.raises(OSError, match="file"):
+    with pytest.raises(StorageError, match="file: cannot be written: Is a directory"):
         write_atomic(tmp_path / "file", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -93,7 +93,7 @@ def test_a_stage_with_other_inputs_is_refused_with_their_names(folder, store):
 @pytest.mark.parametrize(
     ("changes", "finding"),
     [
-        ({"kind": "window"}, "describes a window, expected a factors"),
+        ({"kind": "window"}, "holds no factors: its manifest.json describes a window"),
         ({"schema_version": 99}, "schema version 99, this relex reads 1"),
         ({"surprise": 1}, "not a manifest of relex: .*surprise"),
     ],

@@ -82,19 +82,32 @@ def test_pack_makes_a_window_that_is_verified(tmp_path):
 
 def test_rm_shows_what_it_would_remove_and_then_removes_it(window):
     shown = run("rm", window, "--dry-run").splitlines()
-    assert shown[:2] == [f"{window}/manifest.json", f"{window}/steps/step_000001.safetensors"]
-    assert shown[-1] == f"{window}: 3 files would be removed"
+    assert shown[0] == f"{window}/steps/step_000001.safetensors"
+    assert shown[-2:] == [f"{window}/manifest.json", f"{window}: 3 files would be removed"]
     assert (Path(window) / "manifest.json").is_file()
     assert run("rm", window).splitlines()[-1] == f"{window}: 3 files removed"
     assert not list(Path(window).rglob("*.*"))
 
 
-def test_clean_removes_the_file_of_a_killed_writer(window):
-    orphan = Path(window) / "steps/step_000003.safetensors"
-    orphan.write_bytes(b"half")
+def test_rm_says_what_it_left(window):
+    for number in range(12):
+        (Path(window) / f"{number:02d}.txt").write_text("mine")
+    named = ", ".join(f"{number:02d}.txt" for number in range(10))
+    left = f"{window}: left 12 files not of the window: {named}, ..."
+    assert run("rm", window, "--dry-run").splitlines()[-1] == left
+    assert run("rm", window).splitlines()[-1] == left
+    assert len(list(Path(window).glob("*.txt"))) == 12
+
+
+def test_clean_removes_the_file_of_a_killed_writer_and_says_what_it_left(window):
+    open_writer(open_store(window), Checkpoint(TOY_BASE), "bfloat16", STEPS).drop_after(1)
+    orphan, mine = (Path(window) / f"steps/step_00000{step}.safetensors" for step in (2, 3))
+    for path in (orphan, mine):
+        path.write_bytes(b"half")
+    left = f"{window}: left 1 file not of the window: steps/{mine.name}"
     assert run("clean", window, "--dry-run").splitlines()[0] == str(orphan)
-    assert run("clean", window).splitlines()[1] == f"{window}: 1 file removed"
-    assert not orphan.exists()
+    assert run("clean", window).splitlines()[1:] == [f"{window}: 1 file removed", left]
+    assert mine.exists() and not orphan.exists()
 
 
 def test_unpack_writes_a_checkpoint_of_the_step(window, tmp_path):

@@ -139,17 +139,33 @@ def test_the_schema_has_the_names_of_the_base_in_the_snapshot_dtype() -> None:
     }
 
 
-def test_another_name_of_a_tied_tensor_is_no_surplus() -> None:
-    tied = state()
+def test_another_name_of_a_tied_tensor_is_no_surplus(tmp_path: Path) -> None:
+    tied = state(0.5)
     tied["lm_head.weight"] = tied["layer.weight"]
-    check_model_state(tied, SCHEMA)
+    check_model_state(tied, base_in(tmp_path), SCHEMA)
 
 
-def test_a_tensor_that_the_base_does_not_have_is_an_error() -> None:
+def test_a_tensor_that_the_base_does_not_have_is_an_error(tmp_path: Path) -> None:
+    surplus = {**state(0.5), "lm_head.weight": torch.ones(2, 3)}
     with pytest.raises(CheckpointError, match="lm_head"):
-        check_model_state({**state(), "lm_head.weight": torch.ones(2, 3)}, SCHEMA)
+        check_model_state(surplus, base_in(tmp_path), SCHEMA)
 
 
-def test_a_model_without_a_tensor_of_the_base_is_an_error() -> None:
+def test_a_model_without_a_tensor_of_the_base_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"layer\.weight"):
-        check_model_state({"norm.weight": torch.ones(3)}, SCHEMA)
+        check_model_state({"norm.weight": torch.ones(3)}, base_in(tmp_path), SCHEMA)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", list(SCHEMA))
+@pytest.mark.parametrize("position", [0, -1])
+def test_one_element_that_differs_from_the_base_is_an_error(
+    tmp_path: Path, dtype: torch.dtype, name: str, position: int
+) -> None:
+    base = base_in(tmp_path)
+    loaded = {key: tensor.to(dtype) for key, tensor in state(0.5).items()}
+    schema = {key: TensorInfo(info.shape, dtype) for key, info in SCHEMA.items()}
+    check_model_state(loaded, base, schema)
+    loaded[name].view(-1)[position] += 2**-8
+    with pytest.raises(CheckpointError, match=f"{name} has other values than in .*base, from"):
+        check_model_state(loaded, base, schema)

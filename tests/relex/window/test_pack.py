@@ -75,7 +75,7 @@ def test_checkpoints_on_s3_are_packed_where_they_are(folder, base, s3, tmp_path)
 
 def test_pickled_checkpoints_on_s3_are_refused(s3, tmp_path):
     s3.store("run").put("checkpoint-1/pytorch_model.bin", b"pickle")
-    with pytest.raises(WindowError, match=r"checkpoint-1: holds only pickled weights"):
+    with pytest.raises(WindowError, match=r"checkpoint-1: has only pickled weights"):
         open_source(f"{s3.uri}/run", s3.connection, tmp_path)
 
 

@@ -1,6 +1,7 @@
 """Adapters that cannot be fitted, each with its message; nothing is left behind."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,21 @@ def edit_config(folder: Path, step: int, **values: object) -> None:
         ({"init_lora_weights": "pissa"}, "'pissa', which changes the base"),
         ({"peft_type": "IA3"}, "peft_type is IA3; only LORA"),
         ({"r": "many"}, "is no config of a LoRA adapter"),
+        ({"r": -1}, "r Input should be greater than 0"),
+        ({"lora_alpha": math.nan}, "lora_alpha Input should be a finite number"),
+        ({"lora_alpha": 10**400}, "is no config of a LoRA adapter"),
+        (
+            {"rank_pattern": {"q_proj(": 8}},
+            r"rank_pattern.*'q_proj\(' is no regular expression: mis",
+        ),
+        ({"rank_pattern": {"[": 8}}, "rank_pattern.*is no regular expression"),
+        ({"rank_pattern": {"q{2,1}": 8}}, "rank_pattern.*is no regular expression"),
+        ({"rank_pattern": {"q{99999999999}": 8}}, "rank_pattern.*is no regular expression"),
+        ({"rank_pattern": {"(?P<a>x)(?P<a>y)": 8}}, "rank_pattern.*is no regular expression"),
+        ({"rank_pattern": {"q_proj": 0}}, "rank_pattern.q_proj Input should be greater than 0"),
+        ({"rank_pattern": ["q_proj"]}, "is no config of a LoRA adapter"),
+        ({"alpha_pattern": {"*q": 8}}, "alpha_pattern.*is no regular expression: nothing to rep"),
+        ({"alpha_pattern": {"q": math.inf}}, "alpha_pattern.q Input should be a finite number"),
         ({"lora_alpha": 7}, "the adapter config of step 4 differs from that of step 2"),
     ],
 )

@@ -1,0 +1,101 @@
+"""The home may be any folder: what relex did not make there stays."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from relex.errors import StorageError
+from relex.home import MADE, MARK, clear_home, make_home, open_home
+
+MINE = ["notes.txt", "s3/relex/mine/model.safetensors", "s3/other/a", "models/a/config.json"]
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("RELEX_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def fill(root: Path, names) -> None:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("text")
+
+
+def files(root: Path) -> set[str]:
+    return {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+
+
+def test_looking_at_a_home_makes_nothing(root) -> None:
+    open_home()
+    assert not root.exists()
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_what_relex_made_is_removed_and_with_it_the_folder(root, is_there) -> None:
+    if is_there:
+        root.mkdir()
+    home = make_home()
+    fill(root, [name if "." in name else f"{name}/inside/a.bin" for name in MADE])
+    make_home()
+    assert clear_home(home) == []
+    assert not root.exists()
+
+
+@pytest.mark.parametrize("mine", MINE)
+def test_what_others_put_there_later_stays_and_is_said(root, mine) -> None:
+    home = make_home()
+    fill(root, ["s3/relex/runs/toy/a", "work/toy/b", mine])
+    assert clear_home(home) == [root / mine]
+    assert files(root) == {mine, MARK}
+    assert clear_home(home) == [root / mine]
+
+
+@pytest.mark.parametrize("mine", [*MINE, "work/report.odt", "reports/2026.pdf", "s3/relex/runs/a"])
+def test_a_folder_that_held_something_is_never_cleared(root, mine) -> None:
+    fill(root, [mine])
+    home = make_home()
+    fill(root, ["locks/toy.lock", "work/toy/a"])
+    before = files(root)
+    with pytest.raises(StorageError, match="was not made by relex, so nothing there was removed"):
+        clear_home(home)
+    assert files(root) == before
+
+
+def test_clearing_what_is_not_there_is_no_error(root) -> None:
+    assert clear_home(open_home()) == []
+
+
+def test_what_a_link_points_to_stays(root, tmp_path) -> None:
+    fill(tmp_path / "mine", ["a.txt"])
+    home = make_home()
+    (root / "work").symlink_to(tmp_path / "mine")
+    clear_home(home)
+    assert files(tmp_path / "mine") == {"a.txt"}
+    assert not root.exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "code", "said"),
+    [
+        ([MARK, "work/a", "notes.txt"], 0, "left 1 files"),
+        ([MARK, "work/a"], 0, "removed"),
+        (["work/a"], 2, "was not made by relex"),
+    ],
+)
+def test_the_command_of_make_clean(root, names, code, said) -> None:
+    fill(root, names)
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.service", "clean"],
+        env={**os.environ, "RELEX_HOME": str(root)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == code
+    assert said in done.stdout + done.stderr
+    assert (root / "work/a").exists() == (code != 0)
+    assert (root / "notes.txt").exists() == ("notes.txt" in names)
