@@ -24,6 +24,8 @@ ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "ERROR",
 }
 CPU_KV_CACHE_BYTES = 512 << 20
+CPU_MAX_SEQUENCES = 256
+CPU_LEAST_STEP_TOKENS = 4096
 
 
 class VllmEngine:
@@ -94,8 +96,26 @@ def _arguments(config: EngineConfig, device: Device) -> dict[str, Any]:
         "use_tqdm_on_load": False,
     }
     if device == "cpu":
-        return {**common, "enforce_eager": True, "kv_cache_memory_bytes": CPU_KV_CACHE_BYTES}
+        return {**common, **_cpu_arguments(evaluation.max_context_tokens)}
     return {**common, "gpu_memory_utilization": evaluation.gpu_memory_fraction}
+
+
+def _cpu_arguments(max_context_tokens: int) -> dict[str, Any]:
+    """Every prompt is read in one step of the scheduler.
+
+    Of a prompt that is read in pieces vLLM takes back the token drawn after each piece by setting
+    the offset of its request's generator, which a generator on the CPU does not have. A step
+    therefore holds the longest context beside one token for each of the other answers.
+    """
+    return {
+        "enforce_eager": True,
+        "kv_cache_memory_bytes": CPU_KV_CACHE_BYTES,
+        "enable_chunked_prefill": False,
+        "max_num_seqs": CPU_MAX_SEQUENCES,
+        "max_num_batched_tokens": max(
+            CPU_LEAST_STEP_TOKENS, max_context_tokens + CPU_MAX_SEQUENCES
+        ),
+    }
 
 
 def _completion(output: Any) -> Completion:
