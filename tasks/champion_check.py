@@ -14,7 +14,7 @@ from prefect.logging import get_run_logger
 
 from relex.config import RunRecipe
 from relex.errors import ProblemError
-from relex.evaluation import Answer, correct_matrix
+from relex.evaluation import Answer, correct_matrix, parse_dtype
 from relex.home import open_home
 from relex.problems import load_problems
 from relex.selection import PairedTest, holm, paired_test
@@ -76,15 +76,16 @@ def today() -> int:
 
 @task(task_run_name="draw again", cache_policy=NO_CACHE)
 def draw_again(champion: Version, seed: int) -> Fresh:
-    """Fetch the champion and let it answer its test benchmarks as its own recipe asks them."""
+    """Fetch the champion and let it answer its test benchmarks as its own recipe asks them, in the
+    dtype in which it was measured."""
     recipe = read_recipe(champion).model_copy(update={"seed": seed})
     problems = {b.name: load_problems(b.source) for b in recipe.problems.test}
     say(f"measuring {champion.name} on {', '.join(problems)}, with seed {seed}")
     with TemporaryDirectory() as folder:
         checkpoint, work = Path(folder) / "model", Path(folder) / "scores"
         fetch_model(champion, checkpoint)
-        log = get_run_logger().info
-        return Fresh(recipe, measure_checkpoint(checkpoint, recipe, problems, work, log))
+        log, dtype = get_run_logger().info, parse_dtype(champion.tags["relex.dtype"], champion.name)
+        return Fresh(recipe, measure_checkpoint(checkpoint, recipe, problems, work, log, dtype))
 
 
 def compare_fresh(champion: Version, fresh: Fresh, confidence: float) -> list[Check]:

@@ -119,6 +119,7 @@ class Evaluation:
             "exam": exam.model_dump(mode="json"),
             "seed": recipe.seed,
             "engine": how.engine,
+            "dtype": self._run.dtype,
             "max_context_tokens": how.max_context_tokens,
         }
         return {
@@ -160,6 +161,7 @@ class Evaluation:
                     self._folder,
                     self._on_progress,
                     get_run_logger().info,
+                    self._run.dtype,
                 )
             )
         return self._session

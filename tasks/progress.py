@@ -23,6 +23,15 @@ def say(line: str) -> None:
         display.say(f"  {line}")
 
 
+def note_line(line: str) -> None:
+    """A line for the run's log; also shown where there is no bar on a terminal to tell it."""
+    display = current_display()
+    if display is None or display.console.is_terminal:
+        get_run_logger().info(line)
+    else:
+        say(line)
+
+
 class StageProgress:
     """Counts the units of one stage."""
 

@@ -13,6 +13,7 @@ from relex.digests import sha256_json
 from relex.evaluation import ANSWERS_FILE, SCORE_FILE, Answer, Score
 from relex.extrapolation import KIND as FACTORS_KIND
 from relex.manifest import Manifest, finished_manifest, publish_folder, read_manifest
+from relex.report import model_card
 from relex.selection import Decision
 from tasks.champion import QUESTIONS_TAG, Contest, challenge
 from tasks.progress import say
@@ -28,6 +29,8 @@ from tasks.run import Run
 from tasks.stage import stage
 from tasks.tracking_names import model_name, run_title
 
+MODEL_CARD = "README.md"
+
 
 @task(task_run_name="publish", cache_policy=NO_CACHE)
 def publish(run: Run, factors: Path, decision: Decision) -> str:
@@ -35,8 +38,8 @@ def publish(run: Run, factors: Path, decision: Decision) -> str:
     it challenge the champion. Returns what became of that, in a sentence.
     """
     with stage(run, "publish"):
-        manifest = _write_model(run, factors, decision)
         test = _headline(run, decision.chosen)
+        manifest = _write_model(run, factors, decision, test.score)
         registry = run.tracker.registry
         version = registry.register(
             model_name(run.recipe),
@@ -51,7 +54,7 @@ def publish(run: Run, factors: Path, decision: Decision) -> str:
     return outcome
 
 
-def _write_model(run: Run, factors: Path, decision: Decision) -> Manifest:
+def _write_model(run: Run, factors: Path, decision: Decision, test: Score) -> Manifest:
     """The manifest of the checkpoint, which is written unless it is there."""
     store = run.store.child("model")
     inputs = {
@@ -71,6 +74,8 @@ def _write_model(run: Run, factors: Path, decision: Decision) -> Manifest:
         factors=str(factors),
     )
     write_checkpoint(folder, run.base, open_weights(source).tensors(decision.chosen))
+    card = model_card(run.recipe, decision, test)
+    (folder / MODEL_CARD).write_text(card, encoding="utf-8")
     manifest = publish_folder(store, folder, MODEL_KIND, inputs)
     shutil.rmtree(folder)
     return manifest
@@ -98,6 +103,7 @@ def _origin(run: Run, manifest: Manifest) -> dict[str, str]:
 class _Test:
     """How the chosen candidate did on the first test benchmark."""
 
+    score: Score
     answers: list[Answer]
     tags: dict[str, str]
 
@@ -112,7 +118,8 @@ def _headline(run: Run, chosen: Candidate) -> _Test:
         "relex.candidate": chosen.key,
         "relex.benchmark": benchmark,
         "relex.accuracy": f"{score.accuracy:.4f}",
+        "relex.dtype": score.dtype,
         "relex.scores_digest": manifest.files[ANSWERS_FILE].sha256,
         QUESTIONS_TAG: questions_digest(run.recipe, manifest.inputs["problems"], score),
     }
-    return _Test(read_scored(run.store, benchmark, chosen.key), tags)
+    return _Test(score, read_scored(run.store, benchmark, chosen.key), tags)

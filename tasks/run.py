@@ -12,6 +12,7 @@ from relex.claim import claimed_here, claimed_in, this_place
 from relex.config import Recipe, WindowRecipe, dump_recipe
 from relex.device import Device, resolve_device
 from relex.errors import TrackingError
+from relex.evaluation import Dtype, choose_dtype, parse_dtype
 from relex.home import Home, open_home
 from relex.problems import Problem, load_problems
 from relex.storage import S3Connection, Store, check_writable, connection_of, open_store
@@ -26,6 +27,7 @@ EMBEDDED_BUCKET = "relex"
 TRAIN, VALIDATION = "train", "validation"
 SECONDS_FILE = "seconds.json"
 RECIPE_FILE = "recipe.yaml"
+DTYPE_FILE = "dtype"
 
 AnyRecipe = Recipe | WindowRecipe
 
@@ -108,6 +110,17 @@ class Run:
         return self.base.digest()
 
     @cached_property
+    def dtype(self) -> Dtype:
+        """What all answers of the run are computed in.
+
+        Chosen for the machine that begins the run and kept with it: on another kind of processor
+        the run goes on in the same, so that its candidates differ in their weights alone.
+        """
+        if self.store.size(DTYPE_FILE) is None:
+            self.store.put(DTYPE_FILE, choose_dtype(self.base, self.device).encode())
+        return parse_dtype(self.store.get(DTYPE_FILE).decode(), f"{self.uri}/{DTYPE_FILE}")
+
+    @cached_property
     def tracker(self) -> Tracker:
         recipe = self.recipe
         return Tracker(recipe.tracking, self.home, recipe.run_id, run_title(recipe))
@@ -124,7 +137,7 @@ class Run:
         tags |= {f"version.{name}": version for name, version in installed_versions().items()}
         note_begun(self.home, self.recipe.run_id, self.tracker.uri, self.recipe.tracking.experiment)
         self.tracker.begin()
-        self.tracker.describe(run_params(self.recipe, self.window_steps[-1]), tags)
+        self.tracker.describe(run_params(self.recipe, self.window_steps[-1], self.dtype), tags)
         self.tracker.log_text(dump_recipe(self.recipe), RECIPE_FILE)
         try:
             with self.tracker.machine_watched():

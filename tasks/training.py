@@ -17,7 +17,7 @@ from relex.training import (
     run_training,
 )
 from relex.window import read_window_manifest
-from tasks.progress import StageProgress, say, stage_progress
+from tasks.progress import StageProgress, note_line, say, stage_progress
 from tasks.run import Run
 from tasks.stage import stage
 
@@ -83,7 +83,9 @@ class _Listener:
 
     def _on_step(self, event: StepTrained) -> None:
         accuracy = "" if event.accuracy is None else f", accuracy {event.accuracy:.3f}"
-        self._progress.update(event.step, f"reward {event.reward_mean:.3f}{accuracy}")
+        note = f"reward {event.reward_mean:.3f}{accuracy}"
+        self._progress.update(event.step, note)
+        note_line(f"step {event.step} of {event.num_steps}: {note}, {event.step_seconds:.1f} s")
         step = TrainingStep(step=event.step, metrics=_metrics(event))
         self._record(step)
         with self.curve.open("a") as file:

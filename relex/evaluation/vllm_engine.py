@@ -2,17 +2,14 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from relex.candidates.candidate import Candidate
-from relex.checkpoints import Checkpoint
 from relex.config import Sampling
 from relex.device import Device
 from relex.errors import EngineError, RelexError
 from relex.evaluation.engine import Completion, EngineConfig, OnProgress, Request
 from relex.evaluation.vllm_worker import CandidateLoader
-from relex.evaluation.weights import base_dtype
 
 # One process: all requests are queued before the first step, so that batches, and with them the
 # rounding, are the same for every candidate; and the memory is free when the process ends.
@@ -87,7 +84,7 @@ def _arguments(config: EngineConfig, device: Device) -> dict[str, Any]:
     evaluation = config.evaluation
     common = {
         "model": config.source.base,
-        "dtype": str(base_dtype(Checkpoint(Path(config.source.base)))).removeprefix("torch."),
+        "dtype": config.dtype,
         "max_model_len": evaluation.max_context_tokens,
         "generation_config": "vllm",
         "trust_remote_code": config.trust_remote_code,

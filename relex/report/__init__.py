@@ -9,6 +9,7 @@ from relex.report.leaderboard import (
     verdict_markdown,
     write_leaderboard,
 )
+from relex.report.model_card import model_card
 from relex.report.summary import BenchmarkResult, Link, RunSummary, TrainingStep
 from relex.report.table import candidate_rows, markdown_table, rich_table
 from relex.report.trajectory import concerns, overall_rows, tensor_table, verdict
@@ -28,6 +29,7 @@ __all__ = [
     "candidate_rows",
     "concerns",
     "markdown_table",
+    "model_card",
     "overall_rows",
     "rich_table",
     "tensor_table",

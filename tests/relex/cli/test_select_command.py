@@ -45,6 +45,7 @@ def measured(
         benchmark=benchmark,
         grader=grader,
         engine="none",
+        dtype="float32",
         num_questions=20,
         samples_per_question=1,
         accuracy=accuracy,
