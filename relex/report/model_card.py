@@ -17,4 +17,7 @@ answers each) is {test.accuracy:.3f}, measured with {test.engine} in {test.dtype
 sums are rounded otherwise and answers differ, so serve it in the same:
 
     vllm serve MODEL --dtype {test.dtype}
+
+With the CPU build of vLLM that is `python -m vllm.entrypoints.openai.api_server --model MODEL
+--dtype {test.dtype}`.
 """
