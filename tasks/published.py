@@ -9,7 +9,8 @@ The tags of a version say all that is needed to find and check it from anywhere:
 | candidate | key of the chosen candidate |
 | manifest_digest | digest of the checkpoint's manifest, which has the digest of every file |
 | benchmark, accuracy, scores_digest | its test: questions, result, digest of the answers |
-| questions_digest | questions, prompt, sampling, grader and engine: equal means comparable |
+| dtype | what the answers were computed in |
+| questions_digest | questions, prompt, sampling, grader, engine and dtype: equal means comparable |
 | endpoint_url, region, folder | how its S3 server is reached; `folder` for an embedded one |
 | champion_decision | why it is champion or why not |
 """
@@ -118,5 +119,6 @@ def questions_digest(recipe: RunRecipe, problems: str, score: Score) -> str:
             "max_context_tokens": recipe.evaluation.max_context_tokens,
             "grader": score.grader,
             "engine": score.engine,
+            "dtype": score.dtype,
         }
     )

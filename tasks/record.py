@@ -104,7 +104,7 @@ class Record:
         tags |= {f"version.{name}": version for name, version in installed_versions().items()}
         note_begun(run.home, recipe.run_id, self.tracker.uri, recipe.tracking.experiment)
         self.tracker.begin()
-        self.tracker.describe(run_params(recipe, run.window_steps[-1]), tags)
+        self.tracker.describe(run_params(recipe, run.window_steps[-1], run.dtype), tags)
         self.tracker.log_text(dump_recipe(recipe), RECIPE_FILE)
         for name, source in recipe.problems.sources.items():
             problems = run.problems[name]

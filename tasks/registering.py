@@ -76,6 +76,7 @@ def _headline(run: Run, chosen: Candidate) -> _Test:
         "relex.candidate": chosen.key,
         "relex.benchmark": benchmark,
         "relex.accuracy": f"{score.accuracy:.4f}",
+        "relex.dtype": score.dtype,
         "relex.scores_digest": manifest.files[ANSWERS_FILE].sha256,
         QUESTIONS_TAG: questions_digest(run.recipe, manifest.inputs["problems"], score),
     }

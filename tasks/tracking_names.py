@@ -3,6 +3,7 @@
 import numpy as np
 
 from relex.config import Recipe, RewardTerm, RunRecipe, WindowRecipe
+from relex.evaluation import Dtype
 from relex.safe_name import safe_name
 
 Param = str | int | float
@@ -22,8 +23,9 @@ def reward_title(terms: tuple[RewardTerm, ...]) -> str:
     return " + ".join(_term_title(term) for term in terms)
 
 
-def run_params(recipe: Recipe | WindowRecipe, last_step: int) -> dict[str, Param]:
-    """What tells runs apart, the same on a run and its children; the window ends at `last_step`."""
+def run_params(recipe: Recipe | WindowRecipe, last_step: int, dtype: Dtype) -> dict[str, Param]:
+    """What tells runs apart, the same on a run and its children; the window ends at `last_step`,
+    answers are computed in `dtype`."""
     return {
         "recipe": recipe.name,
         "base": recipe.base.path,
@@ -31,6 +33,7 @@ def run_params(recipe: Recipe | WindowRecipe, last_step: int) -> dict[str, Param
         "seed": recipe.seed,
         "steps_trained": last_step,
         "grader": recipe.evaluation.grader,
+        "dtype": dtype,
         **_origin(recipe),
     }
 

@@ -15,6 +15,7 @@ from rich.progress import (
 )
 
 from relex.run.events import Event, Line, StageEnded, StageProgress, StageStarted
+from relex.training import StepTrained
 from relex.visible import visible
 
 
@@ -40,6 +41,8 @@ class Screen:
                 self._say(f"  {text}")
             case Line(text, "warning"):
                 self._say(f"  warning: {text}")
+            case StepTrained() if not self.console.is_terminal:
+                self._say(f"  {event.words}")
             case StageStarted(stage, title, total) if total:
                 self._begin(stage, title, total)
             case StageProgress(stage, done, note) if stage in self._bars:

@@ -64,13 +64,20 @@ def _groups(recipe: Recipe, benchmark: str) -> dict[str, str]:
 
 
 def read_grader(scores: Path, benchmark: str) -> str:
-    """What graded all candidates below `scores`; raises InputError when it was not the same."""
+    """What graded all candidates below `scores`; raises InputError when it was not the same, or
+    they were not measured in one dtype."""
     paths = sorted(scores.glob(f"*/{benchmark}/{SCORE_FILE}"))
-    graders = {Score.model_validate_json(path.read_bytes()).grader for path in paths}
+    found = [Score.model_validate_json(path.read_bytes()) for path in paths]
+    graders, dtypes = {score.grader for score in found}, {score.dtype for score in found}
     if len(graders) != 1:
         raise InputError(
             f"{scores}: the answers to {benchmark} were graded by {', '.join(sorted(graders))}, "
             "which cannot be compared; measure all candidates with one grader"
+        )
+    if len(dtypes) != 1:
+        raise InputError(
+            f"{scores}: the answers to {benchmark} were computed in {', '.join(sorted(dtypes))}, "
+            "which cannot be compared; measure all candidates on one kind of processor"
         )
     return graders.pop()
 

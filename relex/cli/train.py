@@ -81,19 +81,8 @@ def _claim_run(out: str, job: TrainingJob) -> None:
 def _show(event: TrainingEvent) -> None:
     match event:
         case StepTrained():
-            typer.echo(_step_line(event))
+            typer.echo(event.words)
         case TrainingWarning():
             typer.echo(f"warning: {event.message}", err=True)
         case TrainingResumed():
             typer.echo(f"resumed after step {event.step}")
-
-
-def _step_line(trained: StepTrained) -> str:
-    accuracy = "" if trained.accuracy is None else f"accuracy {trained.accuracy:.3f}, "
-    return (
-        f"step {trained.step}/{trained.num_steps}: "
-        f"reward {trained.reward_mean:.3f}, {accuracy}"
-        f"groups without spread {100 * trained.zero_spread_fraction:.0f} %, "
-        f"clipped {100 * trained.clipped_fraction:.0f} %, "
-        f"{trained.mean_completion_tokens:.1f} tokens, {trained.step_seconds:.1f} s"
-    )

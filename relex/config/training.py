@@ -1,5 +1,6 @@
 """The short GRPO run."""
 
+from math import ceil
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -73,7 +74,8 @@ class TrainingConfig(Section):
     step. An anchor takes the bytes of about 60 bfloat16 deltas."""
 
     checkpoint_every_steps: int = Field(default=10, ge=1, le=MOST_STEPS)
-    """A rolling checkpoint of optimizer, scheduler and random state is written this often."""
+    """A rolling checkpoint of optimizer, scheduler and random state is written this often, and in a
+    run of fewer than three times as many steps after each third of it."""
 
     max_pending_snapshots: int = Field(default=2, ge=1, le=1000)
     """Snapshots that may wait on disk for upload before training waits for them."""
@@ -109,6 +111,11 @@ class TrainingConfig(Section):
     def kept_steps(self) -> tuple[int, ...]:
         """The steps that the window will hold, ascending."""
         return tuple(sorted(self.snapshot_steps)) or tuple(range(1, self.steps + 1))
+
+    @property
+    def rolling_steps(self) -> int:
+        """Steps between two rolling checkpoints."""
+        return min(self.checkpoint_every_steps, ceil(self.steps / 3))
 
     @model_validator(mode="after")
     def _check(self) -> Self:

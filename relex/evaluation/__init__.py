@@ -1,6 +1,7 @@
 """How candidates are measured: one engine, weights swapped in place, graded answers."""
 
 from relex.evaluation.draws import draw_all
+from relex.evaluation.dtype import Dtype, choose_dtype, own_dtype, parse_dtype
 from relex.evaluation.results import (
     ANSWERS_FILE,
     SCORE_FILE,
@@ -18,11 +19,15 @@ __all__ = [
     "ANSWERS_FILE",
     "SCORE_FILE",
     "Answer",
+    "Dtype",
     "EvaluationSession",
     "Score",
+    "choose_dtype",
     "correct_matrix",
     "draw_all",
     "join_scores",
+    "own_dtype",
+    "parse_dtype",
     "part_name",
     "read_answers",
     "write_answers",

@@ -9,6 +9,7 @@ from relex.candidates.weights import WeightSource
 from relex.config.exam import Sampling
 from relex.config.recipe import EvaluationConfig
 from relex.config.strict import Strict
+from relex.evaluation.dtype import Dtype
 
 OnProgress = Callable[[int], None]
 """Called with the number of requests answered so far."""
@@ -46,6 +47,9 @@ class EngineConfig(Strict):
 
     evaluation: EvaluationConfig
     """Which engine, in how much memory, for how long texts."""
+
+    dtype: Dtype
+    """What it computes in; weights are converted to it when they are loaded."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where it runs; `auto` takes the GPU where there is one."""

@@ -10,6 +10,7 @@ from relex.atomic import writing
 from relex.candidates.candidate import Candidate
 from relex.children import Child, Event
 from relex.config import Sampling
+from relex.evaluation.dtype import Dtype
 from relex.evaluation.engine import Completion, EngineConfig, OnProgress, Request
 from relex.evaluation.exchange import CANARY_FILE, COMPLETIONS_FILE, REQUESTS_FILE
 from relex.evaluation.jsonl import read_jsonl, write_jsonl
@@ -24,6 +25,7 @@ class Generated:
 
     completions: list[Completion]
     engine: str
+    dtype: Dtype
     swap_seconds: float
     generation_seconds: float
 
@@ -75,6 +77,7 @@ class EngineProcess:
         return Generated(
             completions=read_jsonl(self._folder / COMPLETIONS_FILE, Completion),
             engine=self._engine,
+            dtype=self._config.dtype,
             swap_seconds=event["swap_seconds"],
             generation_seconds=event["generation_seconds"],
         )
@@ -91,7 +94,10 @@ class EngineProcess:
         child.send(**self._config.model_dump(mode="json"))
         ready = _wait(child, "ready", lambda num_done: None)
         self._engine = str(ready["engine"])
-        self._on_log(f"{self._engine} is ready after {ready['start_seconds']:.1f} s")
+        self._on_log(
+            f"{self._engine} is ready after {ready['start_seconds']:.1f} s and computes in "
+            f"{self._config.dtype}"
+        )
         self._child = child
         return child
 

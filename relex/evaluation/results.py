@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from relex.candidates.candidate import Candidate
 from relex.config.strict import Strict
 from relex.errors import StageError
+from relex.evaluation.dtype import Dtype
 from relex.evaluation.jsonl import read_jsonl, write_jsonl
 
 ANSWERS_FILE = "answers.jsonl"
@@ -58,6 +59,9 @@ class Score(Strict):
 
     engine: str
     """Name and version of what generated."""
+
+    dtype: Dtype
+    """What it computed in."""
 
     num_questions: int
     """Questions asked."""

@@ -43,6 +43,7 @@ def summarise(
         benchmark=benchmark,
         grader=grader,
         engine=how.engine,
+        dtype=how.dtype,
         num_questions=num_questions,
         samples_per_question=len(answers) // num_questions,
         accuracy=fmean(answer.correct for answer in answers),

@@ -10,8 +10,11 @@ from typing import Self
 from relex.atomic import write_atomic
 from relex.candidates.candidate import Candidate
 from relex.candidates.weights import WeightSource
+from relex.checkpoints import Checkpoint
 from relex.config import RewardTerm, RunRecipe
+from relex.device import resolve_device
 from relex.evaluation.draws import draw_all, draws_of
+from relex.evaluation.dtype import Dtype, choose_dtype
 from relex.evaluation.engine import EngineConfig
 from relex.evaluation.engine_process import EngineProcess
 from relex.evaluation.results import ANSWERS_FILE, SCORE_FILE, Score, part_name, write_answers
@@ -37,8 +40,10 @@ class EvaluationSession:
         work: Path,
         on_progress: OnMeasureProgress,
         on_log: Callable[[str], None],
+        dtype: Dtype | None = None,
     ) -> None:
-        """Tokenise all questions. Results will be in `work/<candidate>/<benchmark>/`.
+        """Tokenise all questions. Results will be in `work/<candidate>/<benchmark>/`. What is
+        computed in is chosen by base and machine unless `dtype` says it.
 
         Raises RecipeError for a context that the base cannot read, ProblemError for a prompt that
         does not fit in it, RewardError for an unknown grader.
@@ -49,6 +54,8 @@ class EvaluationSession:
         config = EngineConfig(
             source=source,
             evaluation=recipe.evaluation,
+            dtype=dtype
+            or choose_dtype(Checkpoint(Path(source.base)), resolve_device(recipe.device)),
             device=recipe.device,
             trust_remote_code=recipe.base.trust_remote_code,
         )

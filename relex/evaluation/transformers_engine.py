@@ -21,7 +21,7 @@ from relex.errors import EngineError
 from relex.evaluation.engine import Completion, EngineConfig, OnProgress, Request
 from relex.evaluation.sampler import SeededSampler
 from relex.evaluation.stop_strings import StopStrings
-from relex.evaluation.weights import base_dtype, candidate_weights
+from relex.evaluation.weights import candidate_weights
 
 TOKENS_PER_BATCH = 1 << 16
 
@@ -42,7 +42,7 @@ class TransformersEngine:
         arguments = {"trust_remote_code": config.trust_remote_code}
         self._tokenizer = AutoTokenizer.from_pretrained(base.folder, **arguments)
         self._model = AutoModelForCausalLM.from_pretrained(
-            base.folder, dtype=base_dtype(base), **arguments
+            base.folder, dtype=getattr(torch, config.dtype), **arguments
         )
         self._model.to(device).eval()
         self._weights = _weights_by_name(self._model, base)

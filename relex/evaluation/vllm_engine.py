@@ -2,17 +2,18 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+import torch
+from transformers import AutoConfig
+
 from relex.candidates.candidate import Candidate
-from relex.checkpoints import Checkpoint
 from relex.config import Sampling
 from relex.device import Device
 from relex.errors import EngineError, RelexError
+from relex.evaluation.dtype import Dtype
 from relex.evaluation.engine import Completion, EngineConfig, OnProgress, Request
 from relex.evaluation.vllm_worker import CandidateLoader
-from relex.evaluation.weights import base_dtype
 
 # One process: all requests are queued before the first step, so that batches, and with them the
 # rounding, are the same for every candidate; and the memory is free when the process ends.
@@ -23,7 +24,9 @@ ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
     "VLLM_LOGGING_LEVEL": "ERROR",
 }
-CPU_KV_CACHE_BYTES = 512 << 20
+CPU_LEAST_CACHE_BYTES = 512 << 20
+CPU_MAX_SEQUENCES = 256
+CPU_LEAST_STEP_TOKENS = 4096
 
 
 class VllmEngine:
@@ -85,7 +88,7 @@ def _arguments(config: EngineConfig, device: Device) -> dict[str, Any]:
     evaluation = config.evaluation
     common = {
         "model": config.source.base,
-        "dtype": str(base_dtype(Checkpoint(Path(config.source.base)))).removeprefix("torch."),
+        "dtype": config.dtype,
         "max_model_len": evaluation.max_context_tokens,
         "generation_config": "vllm",
         "trust_remote_code": config.trust_remote_code,
@@ -94,8 +97,43 @@ def _arguments(config: EngineConfig, device: Device) -> dict[str, Any]:
         "use_tqdm_on_load": False,
     }
     if device == "cpu":
-        return {**common, "enforce_eager": True, "kv_cache_memory_bytes": CPU_KV_CACHE_BYTES}
+        model = AutoConfig.from_pretrained(
+            config.source.base, trust_remote_code=config.trust_remote_code
+        )
+        cache_bytes = cpu_cache_bytes(model, config.dtype, evaluation.max_context_tokens)
+        return {**common, **_cpu_arguments(evaluation.max_context_tokens, cache_bytes)}
     return {**common, "gpu_memory_utilization": evaluation.gpu_memory_fraction}
+
+
+def _cpu_arguments(max_context_tokens: int, cache_bytes: int) -> dict[str, Any]:
+    """Every prompt is read in one step of the scheduler.
+
+    Of a prompt that is read in pieces vLLM takes back the token drawn after each piece by setting
+    the offset of its request's generator, which a generator on the CPU does not have. A step
+    therefore holds the longest context beside one token for each of the other answers.
+    """
+    return {
+        "enforce_eager": True,
+        "kv_cache_memory_bytes": cache_bytes,
+        "enable_chunked_prefill": False,
+        "max_num_seqs": CPU_MAX_SEQUENCES,
+        "max_num_batched_tokens": max(
+            CPU_LEAST_STEP_TOKENS, max_context_tokens + CPU_MAX_SEQUENCES
+        ),
+    }
+
+
+def cpu_cache_bytes(model: Any, dtype: Dtype, max_context_tokens: int) -> int:
+    """Bytes of keys and values, at least of two of the longest contexts.
+
+    `model` is the base's config; a layer without attention is counted as one with it.
+    """
+    text = model.get_text_config()
+    num_heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    num_elements = 2 * text.num_hidden_layers * num_heads * head_dim
+    token_bytes: int = num_elements * getattr(torch, dtype).itemsize
+    return max(CPU_LEAST_CACHE_BYTES, 2 * max_context_tokens * token_bytes)
 
 
 def _completion(output: Any) -> Completion:

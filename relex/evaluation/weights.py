@@ -1,6 +1,5 @@
 """A candidate's weights, checked against the base while they stream into an engine."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
@@ -8,7 +7,7 @@ import torch
 
 from relex.candidates.candidate import Candidate
 from relex.candidates.weights import CandidateWeights, WeightSource, open_weights
-from relex.checkpoints import Checkpoint, NamedTensor, TensorInfo
+from relex.checkpoints import NamedTensor, TensorInfo
 from relex.errors import EngineError
 
 
@@ -35,14 +34,6 @@ def exactly(
         yield name, tensor
     if missing:
         raise EngineError(f"{where}: {len(missing)} weights never came: {next(iter(missing))}, ...")
-
-
-def base_dtype(base: Checkpoint) -> torch.dtype:
-    """The dtype of most elements of the base."""
-    num_elements: Counter[torch.dtype] = Counter()
-    for info in base.tensors.values():
-        num_elements[info.dtype] += info.num_elements
-    return num_elements.most_common(1)[0][0]
 
 
 @cache

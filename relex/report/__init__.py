@@ -9,6 +9,7 @@ from relex.report.leaderboard import (
     verdict_markdown,
     write_leaderboard,
 )
+from relex.report.model_card import model_card
 from relex.report.plain import code, plain
 from relex.report.summary import BenchmarkResult, Link, RunSummary, TrainingStep
 from relex.report.table import candidate_rows, markdown_table, rich_table
@@ -30,6 +31,7 @@ __all__ = [
     "code",
     "concerns",
     "markdown_table",
+    "model_card",
     "overall_rows",
     "plain",
     "rich_table",

@@ -11,7 +11,7 @@ from relex.selection.decision import Decision
 
 ACCURACY_PICTURE = "accuracy.png"
 COEFFICIENT_PICTURE = "coefficients.png"
-CURVE_ROWS = 6
+CURVE_ROWS = 10
 CURVE_COLUMNS = {
     "reward_mean": "reward",
     "reward_spread": "spread of the reward",
@@ -106,10 +106,10 @@ def _trajectory(diagnostics: Diagnostics) -> str:
 
 
 def _curve(summary: RunSummary) -> str:
-    """A few rows of the training curve, the first and the last step among them."""
-    steps = summary.training
-    stride = max(1, (len(steps) - 1) // (CURVE_ROWS - 1))
-    shown = [*steps[:-1:stride][: CURVE_ROWS - 1], steps[-1]]
+    """Evenly spaced rows of the training curve, from the first step to the last."""
+    steps, last = summary.training, len(summary.training) - 1
+    num_gaps = min(CURVE_ROWS - 1, last)
+    shown = [steps[number * last // max(num_gaps, 1)] for number in range(num_gaps + 1)]
     rows = [
         {"step": str(step.step)}
         | {

@@ -9,6 +9,7 @@ from relex.candidates import open_weights
 from relex.checkpoints import write_checkpoint
 from relex.config import WindowRecipe
 from relex.digests import sha256_json
+from relex.evaluation import SCORE_FILE, Score
 from relex.extrapolation import open_factors
 from relex.manifest import (
     Manifest,
@@ -23,6 +24,7 @@ from relex.report import (
     BenchmarkResult,
     Link,
     RunSummary,
+    model_card,
     write_report,
 )
 from relex.rewards import grader_version
@@ -37,7 +39,7 @@ from relex.versions import installed_versions
 from relex.window import apply_retention
 
 MODEL_KIND, REPORT_KIND = "model", "report"
-DECISION_FILE = "decision.json"
+DECISION_FILE, MODEL_CARD = "decision.json", "README.md"
 
 
 def choose(run: Run, evaluation: Evaluation, measured: Sequence[Measured]) -> Decision:
@@ -69,10 +71,19 @@ def publish(run: Run, factors: Path, decision: Decision) -> Manifest:
             shutil.rmtree(folder, ignore_errors=True)
             weights = open_weights(run.weights(factors)).tensors(decision.chosen)
             write_checkpoint(folder, run.base, weights)
+            card = model_card(run.recipe, decision, _headline_score(run, decision))
+            (folder / MODEL_CARD).write_text(card, encoding="utf-8")
             manifest = publish_folder(store, folder, MODEL_KIND, inputs)
             shutil.rmtree(folder)
     run.say(f"the model, {decision.chosen.label}, is at {store.uri}")
     return manifest
+
+
+def _headline_score(run: Run, decision: Decision) -> Score:
+    """Of the chosen candidate on the first test benchmark."""
+    benchmark = run.recipe.problems.test[0].name
+    store = run.store.child(f"scores/{benchmark}/{decision.chosen.key}")
+    return Score.model_validate_json(store.get(SCORE_FILE))
 
 
 def finished_summary(run: Run) -> RunSummary | None:

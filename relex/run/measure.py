@@ -108,6 +108,7 @@ class Evaluation:
             "exam": exam.model_dump(mode="json"),
             "seed": recipe.seed,
             "engine": how.engine,
+            "dtype": self._run.dtype,
             "max_context_tokens": how.max_context_tokens,
         }
         return {
@@ -149,6 +150,7 @@ class Evaluation:
                     self._folder,
                     self._on_progress,
                     run.detail,
+                    run.dtype,
                 )
             )
         return self._session

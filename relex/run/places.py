@@ -9,8 +9,9 @@ from pathlib import Path
 from relex.candidates import WeightSource
 from relex.checkpoints import Checkpoint, locate_base
 from relex.claim import claimed_here, claimed_in, this_place
-from relex.config import AnyRecipe, Recipe
+from relex.config import AnyRecipe, Recipe, dump_recipe
 from relex.device import Device, resolve_device
+from relex.evaluation import Dtype, choose_dtype, parse_dtype
 from relex.home import Home, make_home
 from relex.problems import Problem, load_problems
 from relex.run.events import Event, Line, Listener
@@ -21,6 +22,7 @@ from relex.window import Source, open_window, source_to_pack
 EMBEDDED_BUCKET = "relex"
 TRAIN, VALIDATION = "train", "validation"
 SECONDS_FILE, RECIPE_FILE, LOGS = "seconds.json", "recipe.yaml", "logs"
+DTYPE_FILE = "dtype"
 
 
 class Run:
@@ -121,6 +123,17 @@ class Run:
     def base_digest(self) -> str:
         return self.base.digest()
 
+    @cached_property
+    def dtype(self) -> Dtype:
+        """What all answers of the run are computed in.
+
+        Chosen for the machine that begins the run and kept with it: on another kind of processor
+        the run goes on in the same, so that its candidates differ in their weights alone.
+        """
+        if self.store.size(DTYPE_FILE) is None:
+            return choose_dtype(self.base, self.device)
+        return parse_dtype(self.store.get(DTYPE_FILE).decode(), f"{self.uri}/{DTYPE_FILE}")
+
     def weights(self, factors: Path) -> WeightSource:
         """Where the weights of every candidate come from."""
         return WeightSource(
@@ -129,6 +142,11 @@ class Run:
             connection=self.connection,
             factors=str(factors),
         )
+
+    def keep(self) -> None:
+        """The recipe and the dtype stand beside all that is made."""
+        self.store.put(RECIPE_FILE, dump_recipe(self.recipe).encode())
+        self.store.put(DTYPE_FILE, self.dtype.encode())
 
     @property
     def report_folder(self) -> Path:

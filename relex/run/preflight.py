@@ -4,8 +4,9 @@ import shutil
 from pathlib import Path
 
 from relex.config import Recipe, RewardTerm, WindowRecipe
+from relex.device import multiplies_in
 from relex.errors import RecipeError, ResourceError
-from relex.evaluation import draw_all
+from relex.evaluation import draw_all, own_dtype
 from relex.extrapolation.checks import check_window_of_base
 from relex.problems import check_disjoint
 from relex.rewards import (
@@ -35,10 +36,27 @@ def validate(run: Run) -> None:
     run.say(
         f"base       {run.base_folder} ({num_elements / 1e6:,.1f} M parameters), on {run.device}"
     )
+    run.say(f"dtype      {_dtype_words(run)}")
     if isinstance(run.recipe, WindowRecipe):
         _check_window(run, run.recipe)
     _check_problems(run)
     _check_storage(run)
+
+
+def _dtype_words(run: Run) -> str:
+    """What answers are computed in, and why where that is not plain."""
+    dtype, own = run.dtype, own_dtype(run.base)
+    if dtype != own:
+        return (
+            f"answers are computed in {dtype}, not in the base's own {own}, for which the machine "
+            "that began the run has no instructions"
+        )
+    if not multiplies_in(dtype, run.device):
+        return (
+            f"answers are computed in {dtype}, in which the run began; this processor has no "
+            "instructions for it and takes several times as long"
+        )
+    return f"answers are computed in {dtype}, the base's own"
 
 
 def _check_problems(run: Run) -> None:

@@ -3,14 +3,14 @@
 import shutil
 from pathlib import Path
 
-from relex.config import Recipe, WindowRecipe, dump_recipe
+from relex.config import Recipe, WindowRecipe
 from relex.errors import RecipeError
 from relex.extrapolation import KIND as FACTORS_KIND
 from relex.extrapolation import Diagnostics, diagnose, fit_factors, fit_inputs, open_factors
 from relex.manifest import fetch_folder, finished_manifest, publish_folder
 from relex.report import TrainingStep, concerns, verdict
 from relex.run.events import Diagnosed
-from relex.run.places import RECIPE_FILE, Run
+from relex.run.places import Run
 from relex.run.stage import Progress, stage
 from relex.training import (
     SnapshotStored,
@@ -33,7 +33,7 @@ def fill_window(run: Run) -> None:
 
 def train(run: Run) -> None:
     """The short GRPO run fills the window of the run, from where it stands."""
-    keep_recipe(run)
+    run.keep()
     store = run.store.child("window")
     manifest = read_window_manifest(store)
     is_complete = manifest is not None and manifest.facts.complete
@@ -61,11 +61,6 @@ def train(run: Run) -> None:
     run.say(f"window of {len(training.kept_steps)} snapshots at {store.uri}")
 
 
-def keep_recipe(run: Run) -> None:
-    """The recipe stands beside all that is made from it."""
-    run.store.put(RECIPE_FILE, dump_recipe(run.recipe).encode())
-
-
 class _Curve:
     """Passes on what training says, and keeps its measurements."""
 
@@ -81,6 +76,7 @@ class _Curve:
             case StepTrained():
                 accuracy = "" if event.accuracy is None else f", accuracy {event.accuracy:.3f}"
                 self._progress.update(event.step, f"reward {event.reward_mean:.3f}{accuracy}")
+                self._run.detail(event.words)
                 step = TrainingStep(step=event.step, metrics=event.metrics)
                 with self.path.open("a") as file:
                     file.write(step.model_dump_json() + "\n")
@@ -110,7 +106,7 @@ def take_window(run: Run) -> None:
             f"recipe {run.recipe.name}: has no window; say where it is in window.uri, or train one "
             "with relex-pipeline"
         )
-    keep_recipe(run)
+    run.keep()
     source = run.source
     if source is None:
         run.say(f"the window is read where it is: {run.window_uri}")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from statistics import fmean
 
 from relex.config.training import TrainingConfig
+from relex.device import Device, multiplies_in
 from relex.errors import NoLearningError
 from relex.training.events import StepTrained
 
@@ -102,8 +103,13 @@ class Alarms:
         )
 
 
-def config_warnings(config: TrainingConfig) -> Iterator[str]:
+def config_warnings(config: TrainingConfig, device: Device) -> Iterator[str]:
     """What can be said before the first step."""
+    if not multiplies_in(config.master_dtype, device):
+        yield (
+            f"master_dtype {config.master_dtype}: this processor has no instructions for it and "
+            "takes several times as long as in float32"
+        )
     if config.master_dtype == "bfloat16" and config.learning_rate <= SMALL_RATE_FOR_BFLOAT16:
         yield (
             f"master_dtype bfloat16 with learning_rate {config.learning_rate:g}: most updates are "

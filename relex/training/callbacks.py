@@ -41,7 +41,7 @@ class ReportSteps(TrainerCallback):  # type: ignore[misc]
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         self._last_seconds = time.monotonic()
-        for message in config_warnings(self._config):
+        for message in config_warnings(self._config, "cpu" if args.use_cpu else "cuda"):
             send(TrainingWarning(message=message))
         if self._why_not_judged is not None:
             message = f"accuracy is not measured, nor can it end the run: {self._why_not_judged}"
@@ -125,7 +125,7 @@ class RollCheckpoint(TrainerCallback):  # type: ignore[misc]
     """Asks for a checkpoint every few steps, and marks it when it is whole and none too early."""
 
     def __init__(self, config: TrainingConfig, spool: SnapshotSpool | None) -> None:
-        self._every_steps, self._last_step = config.checkpoint_every_steps, config.steps
+        self._every_steps, self._last_step = config.rolling_steps, config.steps
         self._spool = spool
 
     def on_step_end(

@@ -64,6 +64,17 @@ class StepTrained(Strict):
     """Mean ratio of the trainer's and vLLM's probabilities of the completions; ideally 1."""
 
     @property
+    def words(self) -> str:
+        """The step in a line."""
+        accuracy = "" if self.accuracy is None else f"accuracy {self.accuracy:.3f}, "
+        return (
+            f"step {self.step}/{self.num_steps}: reward {self.reward_mean:.3f}, {accuracy}"
+            f"groups without spread {100 * self.zero_spread_fraction:.0f} %, "
+            f"clipped {100 * self.clipped_fraction:.0f} %, "
+            f"{self.mean_completion_tokens:.1f} tokens, {self.step_seconds:.1f} s"
+        )
+
+    @property
     def metrics(self) -> dict[str, float]:
         """The measurements by name, each reward's mean as `reward/<name>`; what was not taken is
         left out."""

@@ -181,7 +181,9 @@ def test_a_title_says_reward_rate_and_seed(recipe):
     )
     other = recipe.model_copy(update={"rewards": terms, "seed": 3})
     assert run_title(other) == "concise(longest=300) + 0.2 format lr 1e-5 seed 3 (toy)"
-    assert run_params(other, 30)["reward"] == "concise(longest=300) + 0.2 format"
+    params = run_params(other, 30, "float32")
+    assert params["reward"] == "concise(longest=300) + 0.2 format"
+    assert params["dtype"] == "float32"
 
 
 def test_runs_of_one_base_and_benchmark_share_a_registered_model(recipe):

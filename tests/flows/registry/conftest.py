@@ -77,6 +77,7 @@ class Publisher:
             benchmark="toy",
             grader="exact_match/1",
             engine="made up",
+            dtype="bfloat16",
             num_questions=QUESTIONS,
             samples_per_question=len(answers) // QUESTIONS,
             accuracy=float(np.mean([answer.correct for answer in answers])),

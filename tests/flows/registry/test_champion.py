@@ -163,6 +163,7 @@ def test_what_is_fetched_is_what_was_published_and_loads(publisher, fetch, tmp_p
     assert all(
         (out / name).read_bytes() == (published / name).read_bytes() for name in names - {MANIFEST}
     )
+    assert "vllm serve MODEL --dtype bfloat16" in (out / "README.md").read_text()
     tokenizer = AutoTokenizer.from_pretrained(out)
     model = AutoModelForCausalLM.from_pretrained(out)
     ids = model.generate(

@@ -9,7 +9,7 @@ import yaml
 from relex.candidates.candidate import BASE, Candidate
 from relex.cli.select import select
 from relex.errors import InputError
-from relex.evaluation import ANSWERS_FILE, SCORE_FILE, Answer, Score
+from relex.evaluation import ANSWERS_FILE, SCORE_FILE, Answer, Dtype, Score
 from relex.evaluation.results import write_answers
 
 RECIPE = Path(__file__).parents[3] / "deployments/recipes/toy.yaml"
@@ -22,6 +22,7 @@ def measured(
     grader: str,
     accuracy: float,
     benchmark: str = "validation",
+    dtype: Dtype = "float32",
 ) -> None:
     """A candidate that answers that share of 20 questions."""
     target = folder / candidate.key / benchmark
@@ -45,6 +46,7 @@ def measured(
         benchmark=benchmark,
         grader=grader,
         engine="none",
+        dtype=dtype,
         num_questions=20,
         samples_per_question=1,
         accuracy=accuracy,
@@ -69,6 +71,15 @@ def test_scores_by_different_graders_are_not_compared(tmp_path: Path) -> None:
     for candidate, grader in zip(CANDIDATES, ("exact_match/1",) * 2 + ("mine/123",), strict=True):
         measured(tmp_path / "scores", candidate, grader, 0.5)
     with pytest.raises(InputError, match="graded by exact_match/1, mine/123, which cannot be"):
+        select(RECIPE, tmp_path / "scores", tmp_path / "decision.json")
+    assert not (tmp_path / "decision.json").exists()
+
+
+def test_scores_in_different_dtypes_are_not_compared(tmp_path: Path) -> None:
+    dtypes: tuple[Dtype, ...] = ("bfloat16", "bfloat16", "float32")
+    for candidate, dtype in zip(CANDIDATES, dtypes, strict=True):
+        measured(tmp_path / "scores", candidate, "exact_match/1", 0.5, dtype=dtype)
+    with pytest.raises(InputError, match="computed in bfloat16, float32, which cannot be"):
         select(RECIPE, tmp_path / "scores", tmp_path / "decision.json")
     assert not (tmp_path / "decision.json").exists()
 

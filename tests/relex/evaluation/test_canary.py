@@ -17,7 +17,7 @@ REQUESTS = [Request(prompt_token_ids=(2 + digit, 12, 5, 13), seed=digit) for dig
 @pytest.fixture
 def engine(toy_recipe: Callable[..., Recipe], source: WeightSource) -> TransformersEngine:
     return TransformersEngine(
-        EngineConfig(source=source, evaluation=toy_recipe().evaluation), "cpu"
+        EngineConfig(source=source, evaluation=toy_recipe().evaluation, dtype="bfloat16"), "cpu"
     )
 
 

@@ -16,7 +16,7 @@ def make_config(toy_recipe: Callable[..., Recipe]) -> Callable[[str], EngineConf
     def make(engine: str) -> EngineConfig:
         source = WeightSource(base=str(TOY_BASE))
         evaluation = toy_recipe(engine=engine).evaluation
-        return EngineConfig(source=source, evaluation=evaluation, device="cpu")
+        return EngineConfig(source=source, evaluation=evaluation, dtype="bfloat16", device="cpu")
 
     return make
 

@@ -25,6 +25,7 @@ def make_engine(toy_recipe: Callable[..., Recipe], source: WeightSource) -> Make
         config = EngineConfig(
             source=source.model_copy(update={"base": str(base)}),
             evaluation=toy_recipe(**evaluation).evaluation,
+            dtype="bfloat16",
         )
         return TransformersEngine(config, "cpu")
 

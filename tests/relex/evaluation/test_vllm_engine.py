@@ -60,7 +60,9 @@ def draws(toy_recipe: Callable[..., Recipe]) -> list[Draw]:
 def answer(
     recipe: Recipe, source: WeightSource, candidates: list[Candidate], draws: list[Draw]
 ) -> list[list[Completion]]:
-    config = EngineConfig(source=source, evaluation=recipe.evaluation, device="cpu")
+    config = EngineConfig(
+        source=source, evaluation=recipe.evaluation, dtype="bfloat16", device="cpu"
+    )
     requests = [draw.request for draw in draws]
     with TemporaryDirectory() as folder:
         process = EngineProcess(config, requests[:16], Path(folder) / "exchange", print)

@@ -1,8 +1,12 @@
-"""A run knows the steps of its window before anything is trained."""
+"""What a run knows before it trains: the steps of its window, the dtype of its answers."""
 
 from pathlib import Path
 
+import pytest
+import torch
+
 from relex.config import load_recipe
+from relex.errors import InputError
 from relex.home import Home
 from relex.run.places import Run
 from relex.storage import S3Connection
@@ -19,3 +23,32 @@ def test_the_last_step_is_always_observed(tmp_path):
     assert run.window_steps == tuple(range(1, 31))
     assert run.observed_steps == (10, 20, 30)
     assert run.window_uri == f"{run.uri}/window"
+
+
+def dtype_on(processor: dict[str, bool], folder: Path) -> str:
+    """Of the run whose files are in `folder`, when it is opened on that processor."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cpu, "get_capabilities", lambda: processor)
+        recipe = load_recipe(RECIPES / "toy.yaml").model_copy(update={"device": "cpu"})
+        run = Run(recipe, Home(folder), str(folder / "s3"), S3Connection())
+        run.keep()
+        return run.dtype
+
+
+SLOW, FAST = {"avx2": True}, {"avx2": True, "avx512_bf16": True}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "dtype"), [(SLOW, FAST, "float32"), (FAST, SLOW, "bfloat16")]
+)
+def test_a_run_goes_on_in_the_dtype_in_which_it_began(first, second, dtype, tmp_path):
+    assert dtype_on(first, tmp_path) == dtype
+    assert dtype_on(second, tmp_path) == dtype
+
+
+def test_a_damaged_dtype_of_a_run_is_named(tmp_path):
+    dtype_on(FAST, tmp_path)
+    (file,) = tmp_path.glob("s3/runs/*/dtype")
+    file.write_text("bfloa")
+    with pytest.raises(InputError, match=r"runs/toy-.*/dtype: 'bfloa' is none of float32, "):
+        dtype_on(FAST, tmp_path)

@@ -34,6 +34,7 @@ class Parts:
             benchmark="validation",
             grader="exact_match/1",
             engine="none",
+            dtype="float32",
             num_questions=len(questions),
             samples_per_question=SAMPLES,
             accuracy=sum(answer.correct for answer in answers) / len(answers),

@@ -74,11 +74,11 @@ def test_a_mismatch_of_vllm_and_the_trainer_is_warned_about_once() -> None:
 
 def test_a_small_rate_on_bfloat16_masters_is_warned_about() -> None:
     config = TrainingConfig(steps=9, learning_rate=1e-6, master_dtype="bfloat16")
-    assert "updates are smaller than the spacing" in next(config_warnings(config))
+    assert "updates are smaller than the spacing" in next(config_warnings(config, "cuda"))
 
 
 def test_float32_masters_are_not_warned_about() -> None:
-    assert not list(config_warnings(TrainingConfig(steps=9, learning_rate=1e-6)))
+    assert not list(config_warnings(TrainingConfig(steps=9, learning_rate=1e-6), "cpu"))
 
 
 def check_flat(fractions: list[float], stop_after_flat_steps: int, num_steps: int = 9) -> None:
