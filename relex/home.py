@@ -4,6 +4,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from relex.errors import ResourceError
+from relex.visible import visible
+
+VARIABLE = "RELEX_HOME"
+NOT_IN_ADDRESSES = {"?", "%"}
+"""A question begins the settings of a database, and %20 is read as a space."""
+
 
 @dataclass(frozen=True)
 class Home:
@@ -49,4 +56,12 @@ class Home:
 
 
 def open_home() -> Home:
-    return Home(Path(os.environ.get("RELEX_HOME", ".relex")).resolve())
+    """Raises ResourceError for a folder that the address of a database cannot name."""
+    root = Path(os.environ.get(VARIABLE, "").strip() or ".relex").resolve()
+    unfit = sorted(NOT_IN_ADDRESSES & set(str(root)))
+    if unfit:
+        raise ResourceError(
+            f"{VARIABLE} {visible(str(root))}: holds {' and '.join(unfit)}, which means something "
+            "else in the addresses of databases; choose a folder without"
+        )
+    return Home(root)
