@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relex.atomic import writing
-from relex.errors import StorageError
+from relex.errors import ResourceError, StorageError
+from relex.visible import visible
 
 MARK = ".made-by-relex"
 MADE = (
@@ -19,6 +20,10 @@ MADE = (
     *("service", "service.json"),
 )
 """What relex makes there; beside it, the bucket may hold what its users have put there."""
+
+VARIABLE = "RELEX_HOME"
+NOT_IN_ADDRESSES = {"?", "%"}
+"""A question begins the settings of a database, and %20 is read as a space."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,15 @@ class Home:
 
 
 def open_home() -> Home:
-    return Home(Path(os.environ.get("RELEX_HOME", ".relex")).resolve())
+    """Raises ResourceError for a folder that the address of a database cannot name."""
+    root = Path(os.environ.get(VARIABLE, "").strip() or ".relex").resolve()
+    unfit = sorted(NOT_IN_ADDRESSES & set(str(root)))
+    if unfit:
+        raise ResourceError(
+            f"{VARIABLE} {visible(str(root))}: holds {' and '.join(unfit)}, which means something "
+            "else in the addresses of databases; choose a folder without"
+        )
+    return Home(root)
 
 
 def make_home() -> Home:

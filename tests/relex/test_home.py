@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from relex.errors import StorageError
+from relex.errors import ResourceError, StorageError
 from relex.home import MADE, MARK, clear_home, make_home, open_home
 
 MINE = ["notes.txt", "s3/relex/mine/model.safetensors", "s3/other/a", "models/a/config.json"]
@@ -90,7 +90,7 @@ def test_what_a_link_points_to_stays(root, tmp_path) -> None:
 def test_the_command_of_make_clean(root, names, code, said) -> None:
     fill(root, names)
     done = subprocess.run(
-        [sys.executable, "-m", "flows.service", "clean"],
+        [sys.executable, "-m", "flows.program", "clean"],
         env={**os.environ, "RELEX_HOME": str(root)},
         capture_output=True,
         text=True,
@@ -99,3 +99,29 @@ def test_the_command_of_make_clean(root, names, code, said) -> None:
     assert said in done.stdout + done.stderr
     assert (root / "work/a").exists() == (code != 0)
     assert (root / "notes.txt").exists() == ("notes.txt" in names)
+
+
+@pytest.mark.parametrize("value", [None, "", " ", "\t"])
+def test_without_a_value_it_is_a_folder_of_its_own_here(value, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RELEX_HOME", raising=False)
+    if value is not None:
+        monkeypatch.setenv("RELEX_HOME", value)
+    assert open_home().root == tmp_path / ".relex"
+
+
+@pytest.mark.parametrize("name", ["a?b", "a%20b", "%", "?", "a?mode=memory"])
+def test_what_the_address_of_a_database_cannot_name_is_refused(name, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("RELEX_HOME", str(tmp_path / name))
+    with pytest.raises(ResourceError, match=r"RELEX_HOME .* choose a folder without") as error:
+        open_home()
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["a[/x]b", "a[old]b", "a b", "a#b", "a$b", "代数 😀", "a'b", ":a:"]
+)
+def test_any_other_name_is_as_good(name, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("RELEX_HOME", str(tmp_path / name))
+    assert open_home().root == Path(tmp_path / name)
