@@ -39,11 +39,11 @@ def validate(run: Run) -> None:
         check_training(run.recipe)
     num_elements = sum(info.num_elements for info in run.base.tensors.values())
     say(f"base       {run.base_folder} ({num_elements / 1e6:,.1f} M parameters), on {run.device}")
-    say(f"dtype      {_dtype_words(run)}")
     if isinstance(run.recipe, WindowRecipe):
         _check_window(run, run.recipe)
     _check_problems(run)
     _check_storage(run)
+    say(f"dtype      {_dtype_words(run)}")
     say(f"tracking   {run.tracker.uri}")
     run.store.put(RECIPE_FILE, dump_recipe(run.recipe).encode())
 
