@@ -36,11 +36,11 @@ def validate(run: Run) -> None:
     run.say(
         f"base       {run.base_folder} ({num_elements / 1e6:,.1f} M parameters), on {run.device}"
     )
-    run.say(f"dtype      {_dtype_words(run)}")
     if isinstance(run.recipe, WindowRecipe):
         _check_window(run, run.recipe)
     _check_problems(run)
     _check_storage(run)
+    run.say(f"dtype      {_dtype_words(run)}")
 
 
 def _dtype_words(run: Run) -> str:

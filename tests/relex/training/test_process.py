@@ -28,7 +28,8 @@ from relex.training import (
 from relex.window.layout import read_window_manifest
 
 NUM_STEPS = 5
-CHECKPOINT_EVERY_STEPS = 2  # a third of them, rounded up: nothing is said in the recipe
+CHECKPOINT_EVERY_STEPS = 2
+"""By itself: a third of them, rounded up."""
 
 
 def small_recipe(**changes: Any) -> Recipe:
@@ -190,6 +191,7 @@ def test_a_run_whose_accuracy_falls_is_ended_and_so_is_the_resumed_one(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     recipe = small_recipe(rewards=[{"reward": "watched_reward:pay"}])
     falling = {"steps": 9, "learning_rate": 1e-3, "stop_after_falling_steps": 3}
+    falling["checkpoint_every_steps"] = CHECKPOINT_EVERY_STEPS
     training = recipe.training.model_copy(update=falling)
     job = job_in(tmp_path, recipe.model_copy(update={"training": training}))
     events: list[TrainingEvent] = []
