@@ -11,8 +11,6 @@ from deployments.pool import POOL_TYPES, apply_pool
 from deployments.registry import REGISTRY, differences, entry_of, expected_entry, read_registry
 from relex.errors import InputError
 
-pytestmark = pytest.mark.slow
-
 NAMES = ["relex-pipeline", "relex-extrapolate", "reward-sweep", "champion-check"]
 
 

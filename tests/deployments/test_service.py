@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,12 +19,10 @@ from relex.storage import S3Connection, check_writable
 from relex.storage.embedded import free_port
 from relex.storage.s3 import open_client
 from tasks.background import Background
-
-pytestmark = pytest.mark.slow
+from tests.waiting import is_alive, wait_until
 
 ROOT = Path(__file__).parents[2]
 SERVERS = ("prefect", "mlflow", "s3")
-WAIT_SECONDS = 300.0
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -84,13 +81,6 @@ def processes_with(home: Home) -> list[psutil.Process]:
         if alive and any(str(home.root) in word for word in words):
             found.append(process)
     return found
-
-
-def wait_for(what: Callable[[], object], name: str) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not what():
-        assert time.monotonic() < deadline, name
-        time.sleep(0.2)
 
 
 def test_a_port_in_use_is_told_in_one_line_and_nothing_is_started(service, home, ports):
@@ -187,7 +177,7 @@ def test_down_leaves_nothing_even_when_parts_were_killed_while_a_run_goes_on(
         ],
     )
     client.create_flow_run_from_deployment(deployment)
-    wait_for((home.root / "processes").exists, "the run starts")
+    wait_until((home.root / "processes").exists, "the run does not start")
     run, child = (psutil.Process(int(pid)) for pid in (home.root / "processes").read_text().split())
     for name in ("worker", "mlflow"):
         process, _ = Background(home).living()[name]
@@ -197,7 +187,7 @@ def test_down_leaves_nothing_even_when_parts_were_killed_while_a_run_goes_on(
     result = service("down")
     assert result.returncode == 0, result.stderr
     assert processes_with(home) == []
-    assert not psutil.pid_exists(child.pid) or child.status() == psutil.STATUS_ZOMBIE
+    assert not is_alive(child)
     for port in ports.values():
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", port)) != 0

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,11 @@ from transformers import AutoModelForCausalLM
 from relex.home import Home
 from relex.storage.embedded import free_port
 from tasks.background import Background
+from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-WAIT_SECONDS = 800.0
 # The toy, small: it is the way that is walked here, not where it leads.
 SMALL: dict[str, Any] = {
     "training": {"prompts_per_step": 16, "completions_per_prompt": 8},
@@ -113,8 +112,5 @@ def start(client: SyncPrefectClient, deployment: UUID, learning_rate: float) -> 
 
 
 def wait_until_ended(client: SyncPrefectClient, run: FlowRun) -> FlowRun:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not (found := client.read_flow_run(run.id)).state.is_final():
-        assert time.monotonic() < deadline, found.state
-        time.sleep(1)
-    return found
+    wait_until(lambda: client.read_flow_run(run.id).state.is_final(), f"{run.name} does not end")
+    return client.read_flow_run(run.id)

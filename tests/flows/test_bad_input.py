@@ -9,8 +9,6 @@ import yaml
 
 from relex.checkpoints import TOY_BASE
 
-pytestmark = pytest.mark.slow
-
 Recipe = dict
 TOY = Path(__file__).parents[2] / "deployments" / "recipes" / "toy.yaml"
 

@@ -14,8 +14,7 @@ import yaml
 
 from relex.config import Recipe, check_recipe
 from relex.storage.embedded import embedded_s3
-
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+from tests.waiting import wait_until
 
 TOY = Path(__file__).parents[2] / "deployments" / "recipes" / "toy.yaml"
 AWS_KEY, PASSWORD, TOKEN = "plantedaws0123456789", "planted-password-4711", "hf_plantedtoken42"
@@ -97,7 +96,7 @@ def finished(service, s3_folder, planted) -> Finished:
     with watching(service.worker) as watched:
         first = service.start(deployment, recipe=parameters)
         work = service.home.work(recipe.run_id)
-        service.wait_until(lambda: (work / "logs" / "train.log").exists(), "it does not train")
+        wait_until(lambda: (work / "logs" / "train.log").exists(), "it does not train")
         second = service.start(deployment, recipe=parameters)
         second_state, state = service.wait_until_ended(second), service.wait_until_ended(first)
     return Finished(

@@ -11,7 +11,6 @@ from mlflow.tracking import MlflowClient
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import tasks.champion
-import tasks.services
 from flows.fetch import main
 from relex.config import TrackingConfig
 from relex.manifest import MANIFEST
@@ -21,18 +20,14 @@ from tasks.services import mlflow_server
 from tasks.tracking import Tracker
 from tasks.tracking_registry import CHALLENGER, CHAMPION, PREVIOUS
 
-pytestmark = pytest.mark.slow
-
 NUM_AT_ONCE = 6
 
 
 @pytest.fixture(scope="module")
 def publisher(publisher_at) -> Iterator:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks.services, "START_SECONDS", 600.0)
-        home = publisher_at("").home
-        with mlflow_server(home, free_port()) as address:
-            yield publisher_at(address)
+    home = publisher_at("").home
+    with mlflow_server(home, free_port()) as address:
+        yield publisher_at(address)
 
 
 @pytest.fixture

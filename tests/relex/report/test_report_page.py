@@ -57,7 +57,6 @@ def page_file(tmp_path_factory, summarise) -> Path:
     return folder / "report" / "report.html"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("width", "height"), [DESKTOP, PHONE])
 def test_nothing_sticks_out_and_every_picture_loads(browser, page_file, width, height):
     page = browser.new_page(viewport={"width": width, "height": height})
@@ -76,7 +75,6 @@ def test_nothing_sticks_out_and_every_picture_loads(browser, page_file, width, h
     page.close()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_is_dark_where_a_reader_wants_that_and_words_stand_out(browser, page_file, scheme):
     page = browser.new_page(color_scheme=scheme)

@@ -1,6 +1,5 @@
 """The answer in a completion."""
 
-
 import pytest
 
 from relex.boxed import boxed_spans

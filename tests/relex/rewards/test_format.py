@@ -1,6 +1,5 @@
 """Rewards for form."""
 
-
 import pytest
 
 from relex.rewards.format import Format

@@ -157,7 +157,6 @@ def test_a_run_that_samples_one_answer_per_question_is_warned_about(tmp_path: Pa
     assert all(event.kl is not None for event in events if isinstance(event, StepTrained))
 
 
-@pytest.mark.slow
 def test_a_reward_that_fails_ends_the_run_with_its_name_and_the_completion(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
