@@ -8,17 +8,19 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import settings
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from relex.storage import S3Connection, Store, open_store
 from relex.storage.embedded import embedded_s3
 from relex.storage.s3 import open_client
 
-PAGE_MILLISECONDS = 60_000
+PAGE_MILLISECONDS = 1_500_000.0
+"""Only ends what hangs."""
 
 # How long an example takes depends on what else the machine does.
 settings.register_profile("relex", deadline=None)
@@ -89,18 +91,21 @@ def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         # Its sandbox does not work for root, and a container has little /dev/shm.
         options = ["--no-sandbox", "--disable-dev-shm-usage"]
-        opened = playwright.chromium.launch(executable_path=chromium, args=options)
+        opened = playwright.chromium.launch(
+            executable_path=chromium, args=options, timeout=PAGE_MILLISECONDS
+        )
+        expect.set_options(timeout=PAGE_MILLISECONDS)
         yield opened
         opened.close()
 
 
 @pytest.fixture
-def open_page(browser: Browser) -> Iterator[Callable[[int, int], Page]]:
-    """Opens a page of a width and height in pixels, which is patient with a busy server."""
+def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens a page with the options of `Browser.new_page`; it is patient with a busy server."""
     with ExitStack() as pages:
 
-        def open_one(width: int, height: int) -> Page:
-            page = browser.new_page(viewport={"width": width, "height": height})
+        def open_one(**options: Any) -> Page:
+            page = browser.new_page(**options)
             pages.callback(page.close)
             page.set_default_timeout(PAGE_MILLISECONDS)
             return page

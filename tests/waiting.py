@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 
 import psutil
 
+from tests.processes import is_alive
+
 HANGS_SECONDS = 1500.0
 """Only ends what hangs, in any thread, before pytest's own limit does."""
 
@@ -19,13 +21,6 @@ def wait_until(happened: Callable[[], object], otherwise: str = "it never happen
 
 
 def wait_until_gone(processes: Iterable[psutil.Process]) -> None:
-    """Return when none of them lives; what is dead and was not yet waited for does not."""
+    """Return when none of them lives."""
     for process in processes:
         wait_until(lambda process=process: not is_alive(process), f"{process} does not end")
-
-
-def is_alive(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

@@ -19,7 +19,8 @@ from relex.storage import S3Connection, check_writable
 from relex.storage.embedded import free_port
 from relex.storage.s3 import open_client
 from tasks.background import Background
-from tests.waiting import is_alive, wait_until
+from tests.processes import is_alive, listening
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 SERVERS = ("prefect", "mlflow", "s3")
@@ -104,14 +105,9 @@ def test_a_port_that_is_none_is_told(service):
 def test_it_says_where_the_pages_are_and_listens_on_this_machine_only(up, home, ports):
     for server in SERVERS:
         assert f"http://127.0.0.1:{ports[server]}" in up.stdout
-    listening = [
-        connection.laddr
-        for process in processes_with(home)
-        for connection in process.net_connections()
-        if connection.status == psutil.CONN_LISTEN
-    ]
-    assert {address.ip for address in listening} == {"127.0.0.1"}
-    assert {address.port for address in listening} >= set(ports.values())
+    found = {where for process in processes_with(home) for where in listening(process)}
+    assert {address for address, _ in found} == {"127.0.0.1"}
+    assert {port for _, port in found} >= set(ports.values())
 
 
 def test_its_s3_server_takes_the_keys_of_the_home(up, home, ports):

@@ -68,7 +68,7 @@ def command(home, ports) -> Iterator[Command]:
 
 @pytest.fixture
 def page(open_page) -> Page:
-    return open_page(1400, 1000)
+    return open_page(viewport={"width": 1400, "height": 1000})
 
 
 def test_a_newcomer_gets_from_make_up_to_the_champion(command, home, ports, page, tmp_path):

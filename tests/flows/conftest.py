@@ -23,6 +23,7 @@ from relex.home import Home
 from relex.storage.embedded import free_port
 from tasks.services import prefect_environment, prefect_server
 from tests.flows.preloaded import Starter
+from tests.processes import kill
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -173,14 +174,7 @@ class Service:
 
     def kill_worker(self) -> None:
         """Kill the worker and what it runs, as if the machine had stopped."""
-        kill_tree(self.worker)
-
-
-def kill_tree(process: psutil.Process) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        for each in [*process.children(recursive=True), process]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                each.kill()
+        kill(self.worker)
 
 
 @contextmanager
@@ -195,7 +189,7 @@ def running_worker(pool: str, environment: dict[str, str], log: Path) -> Iterato
         wait_until(lambda: "started!" in log.read_text(), f"the worker did not start, see {log}")
         yield process
     finally:
-        kill_tree(process)
+        kill(process)
         process.wait()
 
 

@@ -15,7 +15,8 @@ import yaml
 from mlflow.tracking import MlflowClient
 
 from relex.config import Recipe, check_recipe
-from tests.waiting import is_alive, wait_until, wait_until_gone
+from tests.processes import is_alive, listening
+from tests.waiting import wait_until, wait_until_gone
 
 ROOT = Path(__file__).parents[2]
 TOY = ROOT / "deployments" / "recipes" / "toy.yaml"
@@ -159,7 +160,7 @@ def end(service, flow_run: str, recipe: Recipe, stage: str, way: str) -> Ended:
     wait_for_stage(service, recipe, stage, process)
     process.send_signal(signal.SIGSTOP)
     members = [process, *process.children(recursive=True)]
-    ports = {port for member in members for port in listening(member)}
+    ports = {port for member in members for _, port in listening(member)}
     if way == "crash":
         process.kill()
     else:
@@ -189,10 +190,6 @@ def wait_for_stage(service, recipe: Recipe, stage: str, process: psutil.Process)
 def cancel(service, flow_run: str) -> None:
     command = [sys.executable, "-m", "prefect", "flow-run", "cancel", flow_run]
     subprocess.run(command, env=service.environment, check=True, capture_output=True)
-
-
-def listening(process: psutil.Process) -> set[int]:
-    return {c.laddr.port for c in process.net_connections("inet") if c.status == "LISTEN"}
 
 
 def all_listening() -> set[int]:

@@ -14,6 +14,7 @@ import yaml
 
 from relex.config import Recipe, check_recipe
 from relex.storage.embedded import embedded_s3
+from tests.processes import command_line, listening
 from tests.waiting import wait_until
 
 TOY = Path(__file__).parents[2] / "deployments" / "recipes" / "toy.yaml"
@@ -117,13 +118,8 @@ def watching(worker: psutil.Process) -> Iterator[Watched]:
     def look() -> None:
         while not ended.wait(0.3):
             for process in [worker, *worker.children(recursive=True)]:
-                with contextlib.suppress(psutil.Error):
-                    watched.commands.add(" ".join(process.cmdline()))
-                    watched.addresses.update(
-                        connection.laddr.ip
-                        for connection in process.net_connections("inet")
-                        if connection.status == psutil.CONN_LISTEN
-                    )
+                watched.commands.add(command_line(process))
+                watched.addresses.update(address for address, _ in listening(process))
 
     thread = threading.Thread(target=look)
     thread.start()

@@ -25,7 +25,7 @@ from relex.report import RunSummary
 from relex.storage.embedded import free_port
 from tasks.services import mlflow_server
 from tasks.tracking_names import model_name, run_title
-from tests.waiting import is_alive
+from tests.processes import is_alive
 
 RECIPES = Path(__file__).parents[2] / "deployments" / "recipes"
 PEAK_LIMIT_BYTES = 4e9

@@ -12,12 +12,12 @@ from relex.claim import CLAIM_FILE, claimed_here, claimed_in, one_at_a_time
 from relex.errors import ClaimError
 
 HOLDER = """
-import sys, time
+import signal, sys
 from pathlib import Path
 from relex.claim import claimed_here
 with claimed_here(Path(sys.argv[1]), "toy-1"):
     print("held", flush=True)
-    time.sleep(600)
+    signal.pause()
 """
 
 

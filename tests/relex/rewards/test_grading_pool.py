@@ -14,6 +14,7 @@ from relex.errors import RewardError
 from relex.rewards import grading_pool
 from relex.rewards.grading_pool import GradingPool, GradingWorker
 from relex.rewards.grading_worker import MEMORY_BYTES
+from tests.processes import command_line
 from tests.waiting import wait_until_gone
 
 EQUAL, HANGS = ("$1/2$", "$0.5$"), ("$8$", "$9^{9^{9^{9}}}$")
@@ -28,7 +29,7 @@ pool.equal([("$8$", sys.argv[1])])
 
 
 def grading_processes(parent: psutil.Process) -> list[psutil.Process]:
-    return [child for child in parent.children() if "grading_worker" in " ".join(child.cmdline())]
+    return [child for child in parent.children() if "grading_worker" in command_line(child)]
 
 
 def run_in_thread(pool: GradingPool) -> list[bool]:

@@ -18,14 +18,14 @@ from relex.storage.embedded import embedded_s3
 from tests.waiting import wait_until
 
 SERVING_PROCESS = """
-import sys, time
+import signal, sys
 from pathlib import Path
 from relex.storage.embedded import embedded_s3
 from tests.waiting import wait_until
 
 with embedded_s3(Path(sys.argv[1]), "bucket") as connection:
     print(connection.endpoint_url, flush=True)
-    time.sleep(600)
+    signal.pause()
 """
 
 
