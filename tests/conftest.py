@@ -47,7 +47,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Begin no test file after a time, in seconds since 1970, that the environment may set."""
     is_late = time.time() > float(os.environ.get("RELEX_TESTS_BEGIN_UNTIL", "inf"))
     if is_late and item.path not in BEGUN:
-        pytest.skip("NOT RUN, because the time for tests is over: make test-all runs it")
+        pytest.skip(f"{item.location[0]}: NOT RUN, because the time is over; see make test-all")
     BEGUN.add(item.path)
 
 
