@@ -90,7 +90,7 @@ def test_the_form_knows_the_parameters_and_the_server_checks_them(applied, clien
         assert deployment.parameter_openapi_schema["properties"]
 
 
-@pytest.mark.parametrize("seed", ["1", "2"])
+@pytest.mark.parametrize("seed", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_applying_again_changes_nothing_but_respects_what_users_switched_on(
     applied, apply_command, client, seed
 ):

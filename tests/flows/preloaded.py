@@ -23,6 +23,8 @@ PRELOADED = [
     *("flows.run", "flows.pipeline", "flows.extrapolate", "flows.sweep", "flows.sweep_command"),
     *("boto3", "mlflow", "pyarrow", "transformers"),
 ]
+# As our programs have it before they import Prefect and MLflow.
+QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "MLFLOW_LOGGING_LEVEL": "WARNING"}
 
 
 class Program:
@@ -60,8 +62,7 @@ class Starter:
     """Starts programs; all of them use the Prefect server of the environment given here."""
 
     def __init__(self, environment: Mapping[str, str], logs: Path) -> None:
-        quiet = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}  # as our programs have it
-        self._environment, self._logs, self._number = {**environment, **quiet}, logs, 0
+        self._environment, self._logs, self._number = {**environment, **QUIET}, logs, 0
         self._context: ForkServerContext = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(PRELOADED)
 
