@@ -1,6 +1,6 @@
 # Every target sets up what it needs: `make demo` and `make test` work on a fresh clone.
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test test-fast lint format bench study clean
+.PHONY: help install demo up down test test-all lint format bench study clean
 PYTHON := .venv/bin/python
 STAMP := .venv/.installed
 RECIPE ?= deployments/recipes/toy.yaml
@@ -30,11 +30,11 @@ lint: $(STAMP)  ## Format, lint and strict types
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 
-test: lint  ## Everything: lint, types, all tests (the GPU ones where there is a GPU)
-	$(PYTHON) -m pytest -m "not gpu or gpu" --numprocesses 2 --dist loadfile
+test: lint  ## Lint, types and tests of every behaviour, in about ten minutes
+	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile
 
-test-fast: $(STAMP)  ## The fast tests only
-	$(PYTHON) -m pytest
+test-all: lint  ## Lint, types and all tests, the long ones too: three quarters of an hour
+	$(PYTHON) -m pytest -m "slow or not slow" --numprocesses 2 --dist loadfile
 
 bench: $(STAMP)  ## Speed, bytes and memory of engine and window beside references (half an hour)
 	@PYTHONPATH=. $(PYTHON) tests/bench/bench_precision.py

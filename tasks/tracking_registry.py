@@ -68,13 +68,6 @@ class Registry:
             found = self._client.search_model_versions(f"name = '{model}'")
         return sorted(map(_version, found), key=lambda version: int(version.number))
 
-    def champions(self) -> list[Version]:
-        """Of every registered model that has one which a run of relex made."""
-        with mlflow_errors(self.uri):
-            models = [model.name for model in self._client.search_registered_models()]
-        found = [self.at_alias(model, CHAMPION) for model in models]
-        return [champion for champion in found if champion and "relex.run_id" in champion.tags]
-
     def at_alias(self, model: str, alias: str) -> Version | None:
         """The version that an alias of an existing model points at, or None."""
         number = self._aliases(model).get(alias)

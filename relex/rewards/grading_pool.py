@@ -1,4 +1,4 @@
-"""Compares expressions in processes of their own, each pair within a hard limit of time.
+"""Compares expressions in processes of their own, each pair within a hard limit of processor time.
 
 A grader is called from threads that end soon, so PR_SET_PDEATHSIG is no use here: it kills the
 child when the thread that started it ends. The workers watch their input instead.
@@ -41,7 +41,7 @@ class GradingWorker:
             reply = self._ask(gold, answer)
             if reply:
                 return reply == EQUAL_LINE
-            if self.stop() == -signal.SIGALRM:
+            if self.stop() == -signal.SIGPROF:
                 return False
         return False
 

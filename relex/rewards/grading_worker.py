@@ -3,6 +3,7 @@
 Its first line is the verdict on a pair that is equal: a process that cannot grade is found at once.
 The kernel keeps its limits, because text written by a model can hold Python inside one long
 operation for hours: a timer ends the process when a pair takes too long, and memory is capped. The
+timer counts the processor's time, so that no verdict depends on what else the machine does. The
 process ends with its parent, because then its input ends.
 
 Run as a file, `python grading_worker.py SECONDS RELATIVE_TOLERANCE`: without the rest of relex it
@@ -55,8 +56,8 @@ def number(expressions: Any) -> float:
 
 def limit_resources() -> None:
     # Both are inherited and may have been changed in the parent.
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF})
     if sys.platform == "linux":
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
 
@@ -71,10 +72,10 @@ def main(timeout_seconds: float, tolerance: float) -> None:
     # From here on, what would be printed could be a model's text; it belongs in no log.
     os.dup2(sys.stdout.fileno(), sys.stderr.fileno())
     for line in sys.stdin:
-        signal.setitimer(signal.ITIMER_REAL, timeout_seconds)
+        signal.setitimer(signal.ITIMER_PROF, timeout_seconds)
         gold, answer = json.loads(line)
         verdict = equal(gold, answer, tolerance)
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         print(int(verdict), file=replies, flush=True)
 
 

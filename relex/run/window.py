@@ -44,7 +44,7 @@ def train(run: Run) -> None:
     if not isinstance(recipe, Recipe):
         raise RecipeError(
             f"recipe {recipe.name}: has a window in place of training; run it with "
-            "relex-extrapolate"
+            "the flow relex-extrapolate"
         )
     training = recipe.training
     job = TrainingJob(
@@ -104,7 +104,7 @@ def take_window(run: Run) -> None:
     if not isinstance(run.recipe, WindowRecipe):
         raise RecipeError(
             f"recipe {run.recipe.name}: has no window; say where it is in window.uri, or train one "
-            "with relex-pipeline"
+            "with the flow relex-pipeline"
         )
     run.keep()
     source = run.source

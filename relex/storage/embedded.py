@@ -25,7 +25,9 @@ from relex.errors import ResourceError, StorageError
 from relex.storage.connection import S3Connection, service_connection
 
 PROGRAM = "rclone"
-START_SECONDS = 30.0
+START_SECONDS = 300.0
+"""Only ends what hangs; a server that cannot start ends by itself."""
+
 STOP_SECONDS = 10.0
 LAST_LINES = 10
 ADDRESS = re.compile(r"Starting s3 server on \[(http://127\.0\.0\.1:\d+)/\]")

@@ -67,7 +67,7 @@ def measure(recipe: Path, home: Home) -> Timed:
     environment |= {"RELEX_HOME": str(home.root), "PYTHONPATH": str(ROOT)}
     with prefect_server(home, port) as address:
         started = time.time()
-        command = [sys.executable, "-m", "flows.run", str(recipe)]
+        command = [sys.executable, "-m", "flows.program", "pipeline", str(recipe)]
         subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
         ended = time.time()
         (flow_run,) = ask(f"{address}/api/flow_runs/filter")

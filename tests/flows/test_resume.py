@@ -1,25 +1,19 @@
 """A run that is killed at any stage continues there."""
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-import psutil
 import pytest
 import yaml
 
 from relex.evaluation import read_answers
 from relex.report import RunSummary
+from tests.flows.preloaded import Program
+from tests.waiting import wait_until, wait_until_gone
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
-
-START_SECONDS = 600.0
-ROOT = Path(__file__).parents[2]
-TOY = ROOT / "deployments" / "recipes" / "toy.yaml"
+TOY = Path(__file__).parents[2] / "deployments" / "recipes" / "toy.yaml"
 # What the run prints when it has just ended, or is in the middle of, each stage.
 KILL_AT = (
     "tracking ",
@@ -62,57 +56,39 @@ def small_recipe(tmp_path) -> Path:
     return path
 
 
-def start(recipe: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-u", "-m", "flows.run", str(recipe)],
-        cwd=ROOT,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+@pytest.fixture
+def start(small_recipe, starter, build_environment) -> Callable[[Path], AbstractContextManager]:
+    """Starts the recipe with its home in a folder."""
+    return lambda home: starter.started(
+        "flows.program", ["pipeline", str(small_recipe)], build_environment(home)
     )
 
 
-def wait_for_words(process: subprocess.Popen[str], words: str) -> None:
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if words in line:
-            return
-    pytest.fail(f"never said {words!r}:\n{''.join(lines)}")
-
-
-def wait_for_snapshot(home: Path, step: int) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not list(home.glob(f"s3/relex/runs/*/window/steps/step_{step:06d}.safetensors")):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def kill(process: subprocess.Popen[str]) -> None:
+def kill(program: Program) -> None:
     """SIGKILL to the flow alone; its children must follow by themselves."""
-    children = psutil.Process(process.pid).children(recursive=True)
-    with process:
-        os.kill(process.pid, signal.SIGKILL)
-    _, alive = psutil.wait_procs(children, timeout=30)
-    assert alive == []
+    children = program.tree.children(recursive=True)
+    program.kill()
+    wait_until_gone(children)
 
 
-def test_a_run_that_is_killed_at_every_stage_ends_as_if_it_never_was(
-    small_recipe, tmp_path, build_environment
-):
+def run_to_end(program: Program) -> None:
+    ended = program.wait()
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_a_run_that_is_killed_at_every_stage_ends_as_if_it_never_was(start, tmp_path):
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    process = start(small_recipe, build_environment(killed))
-    wait_for_snapshot(killed, step=3)
-    kill(process)
+    with start(killed) as program:
+        third = "s3/relex/runs/*/window/steps/step_000003.safetensors"
+        wait_until(lambda: list(killed.glob(third)))
+        kill(program)
     for words in KILL_AT:
-        process = start(small_recipe, build_environment(killed))
-        wait_for_words(process, words)
-        kill(process)
+        with start(killed) as program:
+            program.wait_for_words(words)
+            kill(program)
     for home in (killed, whole):
-        with start(small_recipe, build_environment(home)) as process:
-            output, _ = process.communicate()
-        assert process.returncode == 0, output
+        with start(home) as program:
+            run_to_end(program)
     assert summary_of(killed).decision == summary_of(whole).decision
     assert summary_of(killed).benchmarks == summary_of(whole).benchmarks
     assert model_of(killed) == model_of(whole)
@@ -120,8 +96,9 @@ def test_a_run_that_is_killed_at_every_stage_ends_as_if_it_never_was(
     assert list(killed.glob("s3/relex/runs/*/factors/*")) != []
 
 
+@pytest.mark.slow
 def test_a_search_that_is_killed_takes_the_same_path_and_asks_nothing_twice(
-    small_recipe, tmp_path, build_environment
+    small_recipe, start, tmp_path
 ):
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     recipe = yaml.safe_load(small_recipe.read_text())
@@ -129,18 +106,17 @@ def test_a_search_that_is_killed_takes_the_same_path_and_asks_nothing_twice(
     small_recipe.write_text(yaml.safe_dump(recipe))
     kept: dict[Path, tuple[int, bytes]] = {}
     for words in SEARCH_KILL_AT:
-        process = start(small_recipe, build_environment(killed))
-        wait_for_words(process, words)
-        kill(process)
+        with start(killed) as program:
+            program.wait_for_words(words)
+            kill(program)
         assert kept.items() <= scores_of(killed).items()
         kept = scores_of(killed)
     shutil.copytree(killed / "s3", whole / "s3")
     for folder in whole.glob("s3/relex/runs/*/scores"):
         shutil.rmtree(folder)
     for home in (killed, whole):
-        with start(small_recipe, build_environment(home)) as process:
-            output, _ = process.communicate()
-        assert process.returncode == 0, output
+        with start(home) as program:
+            run_to_end(program)
     assert kept.items() <= scores_of(killed).items()  # what was stored is not generated again
     found = summary_of(killed)
     assert found.search == summary_of(whole).search

@@ -14,8 +14,8 @@ import yaml
 
 from relex.config import Recipe, check_recipe
 from relex.storage.embedded import embedded_s3
-
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+from tests.processes import command_line, listening
+from tests.waiting import wait_until
 
 TOY = Path(__file__).parents[2] / "deployments" / "recipes" / "toy.yaml"
 AWS_KEY, PASSWORD, TOKEN = "plantedaws0123456789", "planted-password-4711", "hf_plantedtoken42"
@@ -97,7 +97,7 @@ def finished(service, s3_folder, planted) -> Finished:
     with watching(service.worker) as watched:
         first = service.start(deployment, recipe=parameters)
         work = service.home.work(recipe.run_id)
-        service.wait_until(lambda: (work / "logs" / "train.log").exists(), "it does not train")
+        wait_until(lambda: (work / "logs" / "train.log").exists(), "it does not train")
         second = service.start(deployment, recipe=parameters)
         second_state, state = service.wait_until_ended(second), service.wait_until_ended(first)
     return Finished(
@@ -118,13 +118,8 @@ def watching(worker: psutil.Process) -> Iterator[Watched]:
     def look() -> None:
         while not ended.wait(0.3):
             for process in [worker, *worker.children(recursive=True)]:
-                with contextlib.suppress(psutil.Error):
-                    watched.commands.add(" ".join(process.cmdline()))
-                    watched.addresses.update(
-                        connection.laddr.ip
-                        for connection in process.net_connections("inet")
-                        if connection.status == psutil.CONN_LISTEN
-                    )
+                watched.commands.add(command_line(process))
+                watched.addresses.update(address for address, _ in listening(process))
 
     thread = threading.Thread(target=look)
     thread.start()

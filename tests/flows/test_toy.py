@@ -1,12 +1,14 @@
-"""The whole job on the toy, for real: TRL, S3, vLLM, MLflow, Prefect."""
+"""The whole job on a toy, for real: TRL, S3, vLLM, MLflow, Prefect.
+
+The small toy takes the same way as the one of the README, whose figures only that one has.
+"""
 
 import contextlib
 import json
-import subprocess
-import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,22 +19,28 @@ from mlflow.tracking import MlflowClient
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from relex.checkpoints import TOY_BASE
+from relex.config import Recipe, load_recipe
 from relex.home import Home
 from relex.report import RunSummary
 from relex.storage.embedded import free_port
 from tasks.services import mlflow_server
+from tasks.tracking_names import model_name, run_title
+from tests.processes import is_alive
 
-pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).parents[2]
-TOY = ROOT / "deployments" / "recipes" / "toy.yaml"
+RECIPES = Path(__file__).parents[2] / "deployments" / "recipes"
 PEAK_LIMIT_BYTES = 4e9
+NUM_TRAIN = 561
+RunToEnd = Callable[[Path, Path], "Finished"]
+of_the_readme = pytest.mark.parametrize(
+    "toy", [pytest.param("toy", marks=pytest.mark.slow)], indirect=True
+)
 
 
 @dataclass(frozen=True)
 class Finished:
     """A pipeline run that has ended."""
 
+    recipe: Recipe
     home: Home
     run: Path
     output: str
@@ -43,54 +51,58 @@ class Finished:
         return RunSummary.model_validate_json((self.run / "report" / "summary.json").read_bytes())
 
 
-def run_to_end(recipe: Path, folder: Path, environment: dict[str, str]) -> Finished:
-    """Run the pipeline and watch the memory of its whole process tree."""
-    command = [sys.executable, "-m", "flows.run", str(recipe)]
-    with subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    ) as process:
-        peak_bytes = [0.0]
-        watcher = threading.Thread(target=watch_memory, args=(process, peak_bytes))
-        watcher.start()
-        output, _ = process.communicate()
-        watcher.join()
-    assert process.returncode == 0, output
-    (run,) = (folder / "s3" / "relex" / "runs").iterdir()
-    return Finished(Home(folder), run, output, peak_bytes[0])
+@pytest.fixture(scope="module")
+def run_to_end(starter, build_environment) -> RunToEnd:
+    """Runs the pipeline and watches the memory of its whole process tree."""
+
+    def run(recipe: Path, folder: Path) -> Finished:
+        with starter.started(
+            "flows.program", ["pipeline", str(recipe)], build_environment(folder)
+        ) as program:
+            peak_bytes = [0.0]
+            watcher = threading.Thread(target=watch_memory, args=(program.tree, peak_bytes))
+            watcher.start()
+            ended = program.wait()
+            watcher.join()
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        (run,) = (folder / "s3" / "relex" / "runs").iterdir()
+        return Finished(load_recipe(recipe), Home(folder), run, ended.stdout, peak_bytes[0])
+
+    return run
 
 
-def watch_memory(process: subprocess.Popen[str], peak_bytes: list[float]) -> None:
+def watch_memory(root: psutil.Process, peak_bytes: list[float]) -> None:
     """Sum of the proportional set sizes of a process and its descendants, at its largest."""
-    while process.poll() is None:
+    while is_alive(root):
         with contextlib.suppress(psutil.Error):
-            root = psutil.Process(process.pid)
             tree = [root, *root.children(recursive=True)]
             peak_bytes[0] = max(peak_bytes[0], sum(p.memory_full_info().pss for p in tree))
         time.sleep(0.5)
 
 
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory, prefect_settings, build_environment) -> Finished:
-    folder = tmp_path_factory.mktemp("toy")
-    return run_to_end(TOY, folder, build_environment(folder))
+@pytest.fixture(scope="module", params=["toy-small", pytest.param("toy", marks=pytest.mark.slow)])
+def toy(request, tmp_path_factory, run_to_end) -> Finished:
+    """A shipped recipe, with the engine that most use."""
+    folder = tmp_path_factory.mktemp(request.param)
+    recipe = yaml.safe_load((RECIPES / f"{request.param}.yaml").read_text())
+    recipe["evaluation"].pop("engine", None)
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    return run_to_end(path, folder)
 
 
 @pytest.fixture(scope="module")
-def fast_toy(tmp_path_factory, build_environment) -> Finished:
+def fast_toy(tmp_path_factory, run_to_end) -> Finished:
     """The toy at a rate at which extrapolation is harmful at once."""
     folder = tmp_path_factory.mktemp("fast")
-    recipe = yaml.safe_load(TOY.read_text())
+    recipe = yaml.safe_load((RECIPES / "toy.yaml").read_text())
     recipe["training"]["learning_rate"] = 5e-5
     path = folder / "fast.yaml"
     path.write_text(yaml.safe_dump(recipe))
-    return run_to_end(path, folder, build_environment(folder))
+    return run_to_end(path, folder)
 
 
+@of_the_readme
 def test_an_extrapolated_candidate_is_chosen_and_beats_what_was_trained(toy):
     decision = toy.summary.decision
     assert decision.chosen.kind == "extrapolated"
@@ -99,6 +111,7 @@ def test_an_extrapolated_candidate_is_chosen_and_beats_what_was_trained(toy):
     assert chosen.interval.low > last.interval.high
 
 
+@of_the_readme
 def test_the_figures_are_those_of_the_readme(toy):
     accuracies = {
         result.candidate.label: result.accuracy for result in toy.summary.decision.results
@@ -108,6 +121,7 @@ def test_the_figures_are_those_of_the_readme(toy):
     assert accuracies["k = 120"] == pytest.approx(0.73, abs=0.06)
 
 
+@pytest.mark.slow
 def test_an_observed_step_is_kept_where_extrapolation_is_harmful(fast_toy):
     decision = fast_toy.summary.decision
     assert decision.chosen == decision.last_observed
@@ -116,12 +130,13 @@ def test_an_observed_step_is_kept_where_extrapolation_is_harmful(fast_toy):
 
 def test_vllm_generated_the_answers(toy):
     scores = [json.loads(path.read_text()) for path in toy.run.glob("scores/*/*/score.json")]
-    assert len(scores) == 12 + 3
+    assert len(scores) == len(toy.summary.decision.results) + len(toy.summary.benchmarks)
     assert all(score["engine"].startswith("vllm") for score in scores)
 
 
 def test_s3_holds_the_window_and_a_model_that_loads(toy):
-    assert len(list((toy.run / "window" / "steps").glob("*.safetensors"))) == 30
+    steps = list((toy.run / "window" / "steps").glob("*.safetensors"))
+    assert len(steps) == toy.recipe.training.steps
     tokenizer = AutoTokenizer.from_pretrained(toy.run / "model")
     model = AutoModelForCausalLM.from_pretrained(toy.run / "model")
     ids = model.generate(
@@ -130,6 +145,7 @@ def test_s3_holds_the_window_and_a_model_that_loads(toy):
     assert tokenizer.decode(ids[0], skip_special_tokens=True) == "3+4=7"
 
 
+@of_the_readme
 def test_the_window_is_smaller_than_the_base(toy):
     window = sum(path.stat().st_size for path in (toy.run / "window").rglob("*") if path.is_file())
     assert window < (TOY_BASE / "model.safetensors").stat().st_size
@@ -146,11 +162,13 @@ def test_memory_stays_under_four_gigabytes(toy):
 
 
 def test_mlflow_shows_the_runs_over_http(toy):
+    training, evaluation = toy.recipe.training, toy.recipe.evaluation
+    model = model_name(toy.recipe)
     with mlflow_server(toy.home, free_port()) as address:
         client = MlflowClient(address)
         (experiment,) = [e for e in client.search_experiments() if e.name == "relex"]
         runs = client.search_runs([experiment.experiment_id])
-        champion = client.get_model_version_by_alias("toy", "champion")
+        champion = client.get_model_version_by_alias(model, "champion")
         (parent,) = [run for run in runs if run.data.tags["relex.kind"] == "pipeline"]
         curves = {
             name: sorted(p.step for p in client.get_metric_history(parent.info.run_id, name))
@@ -160,32 +178,41 @@ def test_mlflow_shows_the_runs_over_http(toy):
         link = f"{address}/get-artifact?path=report/accuracy.png&run_uuid={parent.info.run_id}"
         with urllib.request.urlopen(link) as answer:
             picture = answer.read()
-    name = "k = 120, exact_match lr 1e-5 seed 0 (toy)"
+    targets = list(toy.recipe.extrapolation.targets)
+    name = f"k = {targets[0]}, {run_title(toy.recipe)}"
     (target,) = [run for run in runs if run.info.run_name == name]
     children = [run for run in runs if run is not parent]
     own = {"kind": "", "step": "", "answered": ""}
     assert all(run.data.params | own == parent.data.params | own for run in children)
-    assert target.data.params["answered"] == "200 of 200 questions"
+    sources = {
+        "validation": toy.recipe.problems.validation,
+        "test": toy.recipe.problems.test[0].source,
+    }
+    asked = {name: source.limit or 200 for name, source in sources.items()}
+    answered = f"{asked['validation']} of {asked['validation']} questions"
+    assert target.data.params["answered"] == answered
     inputs = {
         data.tags[0].value: json.loads(data.dataset.profile)["num_questions"]
         for data in parent.inputs.dataset_inputs
     }
-    assert inputs == {"train": 561, "validation": 200, "test": 200}
-    facts = {"pass_at_1", "pass_at_16", "repairs", "regressions", "repairs_of_base", "red_flags"}
+    assert inputs == {"train": NUM_TRAIN, **asked}
+    most = f"pass_at_{evaluation.samples_per_question}"
+    facts = {"pass_at_1", most, "repairs", "regressions", "repairs_of_base", "red_flags"}
     assert facts <= target.data.metrics.keys()
     kinds = [run.data.tags["relex.kind"] for run in runs]
     assert sorted(set(kinds)) == ["candidate", "pipeline", "training"]
-    assert kinds.count("candidate") == 12
+    observed = [0, *evaluation.observed_steps, training.steps]
+    assert kinds.count("candidate") == len(observed) + len(targets)
     assert {run.info.status for run in runs} == {"FINISHED"}
-    targets = [60, 75, 90, 120, 150, 180, 240, 300]
-    assert curves["accuracy/extrapolated"] == [30, *targets]
-    assert curves["accuracy/trained"] == [0, 10, 20, 30]
-    assert curves["accuracy/validation"] == [0, 10, 20, 30, *targets]
-    assert curves["training/reward_mean"] == list(range(1, 31))
-    assert curves["training/accuracy"] == list(range(1, 31))
+    steps = list(range(1, training.steps + 1))
+    assert curves["accuracy/extrapolated"] == [training.steps, *targets]
+    assert curves["accuracy/trained"] == observed
+    assert curves["accuracy/validation"] == observed + targets
+    assert curves["training/reward_mean"] == steps
+    assert curves["training/accuracy"] == steps
     assert curves["system/cpu_utilization_percentage"] != []
     assert parent.data.metrics["chosen/step"] == toy.summary.decision.chosen.step
-    assert 0.9 < parent.data.metrics["fit/r2"] <= 1
+    assert 0 < parent.data.metrics["fit/r2"] <= 1
     assert parent.data.metrics["fit/forecast_skill"] < parent.data.metrics["fit/r2"]
     assert champion.source == f"s3://relex/runs/{toy.run.name}/model"
     assert "report/report.md" in [file.path for file in report]
@@ -212,8 +239,8 @@ def test_the_end_of_the_output_tells_what_was_chosen_and_where_it_is(toy):
     assert "make ui" in toy.output
 
 
-def test_the_same_recipe_again_does_nothing_and_says_so(toy, build_environment):
-    again = run_to_end(TOY, toy.home.root, build_environment(toy.home.root))
+def test_the_same_recipe_again_does_nothing_and_says_so(toy, run_to_end):
+    again = run_to_end(toy.home.root / "recipe.yaml", toy.home.root)
     assert "is finished already" in again.output
     assert "starting the engine" not in again.output
     assert again.summary.decision == toy.summary.decision

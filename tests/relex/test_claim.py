@@ -12,12 +12,12 @@ from relex.claim import CLAIM_FILE, claimed_here, claimed_in, one_at_a_time
 from relex.errors import ClaimError
 
 HOLDER = """
-import sys, time
+import signal, sys
 from pathlib import Path
 from relex.claim import claimed_here
 with claimed_here(Path(sys.argv[1]), "toy-1"):
     print("held", flush=True)
-    time.sleep(600)
+    signal.pause()
 """
 
 
@@ -75,10 +75,10 @@ for _ in range(20):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """The same rules with shorter times."""
-    monkeypatch.setattr(claim, "RENEWAL_SECONDS", 0.2)
-    monkeypatch.setattr(claim, "DEAD_SECONDS", 1.5)
-    monkeypatch.setattr(claim, "SETTLE_SECONDS", 0.1)
+    """The same rules with shorter times, but patience with one that lives and is slow."""
+    monkeypatch.setattr(claim, "RENEWAL_SECONDS", 0.05)
+    monkeypatch.setattr(claim, "DEAD_SECONDS", 3600.0)
+    monkeypatch.setattr(claim, "SETTLE_SECONDS", 0.05)
 
 
 def test_another_place_is_refused_while_the_first_lives(s3, quick):
@@ -92,15 +92,15 @@ def test_another_place_is_refused_while_the_first_lives(s3, quick):
     assert store.size(CLAIM_FILE) is None
 
 
-def test_the_claim_of_a_place_that_died_is_taken_over(s3, quick):
+def test_the_claim_of_a_place_that_died_is_taken_over(s3, quick, monkeypatch):
+    monkeypatch.setattr(claim, "DEAD_SECONDS", 0.2)
     store = s3.store("run")
     store.put(CLAIM_FILE, b'{"place": "one:/home", "process": 1, "token": "old"}')
     with claimed_in(store, "two:/home", "toy-1"):
         assert b"two:/home" in store.get(CLAIM_FILE)
 
 
-def test_an_older_claim_of_the_same_place_is_taken_over_at_once(s3, quick, monkeypatch):
-    monkeypatch.setattr(claim, "DEAD_SECONDS", 3600.0)
+def test_an_older_claim_of_the_same_place_is_taken_over_at_once(s3, quick):
     store = s3.store("run")
     store.put(CLAIM_FILE, b'{"place": "one:/home", "process": 1, "token": "old"}')
     with claimed_in(store, "one:/home", "toy-1"):

@@ -2,7 +2,6 @@
 
 import threading
 
-import pytest
 from mlflow.tracking import MlflowClient
 
 from relex.config import TrackingConfig
@@ -10,8 +9,6 @@ from relex.home import Home
 from relex.storage.embedded import free_port
 from tasks.services import mlflow_server
 from tasks.tracking import Tracker
-
-pytestmark = pytest.mark.slow
 
 
 def test_metrics_wait_for_an_mlflow_server_that_restarts(tmp_path):

@@ -10,8 +10,7 @@ from relex.errors import ResourceError
 from relex.home import Home
 from relex.storage.embedded import free_port
 from tasks.services import mlflow_server, prefect_server, running_server
-
-pytestmark = pytest.mark.slow
+from tests.processes import is_alive, listening
 
 
 @pytest.mark.parametrize(
@@ -24,9 +23,9 @@ def test_a_server_answers_on_loopback_and_ends_with_its_processes(tmp_path, serv
         with urllib.request.urlopen(address + health) as answer:
             assert answer.status == 200
         started = set(psutil.Process().children(recursive=True)) - before
-        listening = [c.laddr for p in started for c in p.net_connections() if c.status == "LISTEN"]
-    assert {where.ip for where in listening} == {"127.0.0.1"}
-    assert [process for process in started if process.is_running()] == []
+        addresses = {address for process in started for address, _ in listening(process)}
+    assert addresses == {"127.0.0.1"}
+    assert [process for process in started if is_alive(process)] == []
 
 
 def test_a_server_that_does_not_start_shows_the_end_of_its_log(tmp_path):

@@ -5,9 +5,7 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,9 +19,9 @@ from tasks.services import mlflow_server
 from tasks.tracking import HOW_TO_COMPARE, NOTE_TAG, Tracker
 from tasks.tracking_end import end_abandoned, note_begun, note_ended
 from tasks.tracking_names import model_name, run_params, run_title
+from tests.waiting import wait_until
 
 TOY = Path(__file__).parents[2] / "deployments" / "recipes" / "toy.yaml"
-WAIT_SECONDS = 60.0
 CONFIG = TrackingConfig(experiment="tests")
 
 
@@ -45,13 +43,6 @@ def home(tmp_path, empty_database) -> Home:
 @pytest.fixture
 def tracker(home) -> Tracker:
     return Tracker(CONFIG, home, "toy-1", "exact_match lr 1e-5 seed 0 (toy)")
-
-
-def wait_for(happened: Callable[[], object]) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 @pytest.fixture
@@ -144,12 +135,12 @@ def test_the_machine_is_watched_only_in_the_block(tracker, client, monkeypatch):
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
     tracker.begin()
     with tracker.machine_watched():
-        wait_for(lambda: tracker.logged_steps("system/cpu_utilization_percentage"))
+        wait_until(lambda: tracker.logged_steps("system/cpu_utilization_percentage"))
     steps = tracker.logged_steps("system/cpu_utilization_percentage")
     assert not [t for t in threading.enumerate() if t.name == "SystemMetricsMonitor"]
     assert "system/system_memory_usage_megabytes" in client.get_run(tracker.parent).data.metrics
     with tracker.machine_watched():
-        wait_for(lambda: tracker.logged_steps("system/cpu_utilization_percentage") > steps)
+        wait_until(lambda: tracker.logged_steps("system/cpu_utilization_percentage") > steps)
 
 
 def test_the_experiment_says_how_to_compare(tracker, client):
@@ -193,7 +184,6 @@ def test_runs_of_one_base_and_benchmark_share_a_registered_model(recipe):
     assert model_name(recipe) == recipe.tracking.registered_model == "toy"
 
 
-@pytest.mark.slow
 def test_a_server_shows_what_was_recorded(tracker, home):
     tracker.log({"validation_accuracy": 0.7}, step=120)
     with mlflow_server(home, free_port()) as address:
@@ -222,7 +212,6 @@ with claimed_here(home.lock("toy-1"), "toy-1"):
 """
 
 
-@pytest.mark.slow
 def test_the_record_of_a_process_that_was_killed_is_ended_by_another(home, tracker, client):
     command = [sys.executable, "-c", KILLED_RUN, str(home.root)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

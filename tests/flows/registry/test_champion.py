@@ -11,8 +11,7 @@ from mlflow.tracking import MlflowClient
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import tasks.champion
-import tasks.services
-from flows.fetch import main
+from flows.program import main
 from relex.config import TrackingConfig
 from relex.manifest import MANIFEST
 from relex.storage.embedded import free_port
@@ -21,18 +20,14 @@ from tasks.services import mlflow_server
 from tasks.tracking import Tracker
 from tasks.tracking_registry import CHALLENGER, CHAMPION, PREVIOUS
 
-pytestmark = pytest.mark.slow
-
 NUM_AT_ONCE = 6
 
 
 @pytest.fixture(scope="module")
 def publisher(publisher_at) -> Iterator:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks.services, "START_SECONDS", 600.0)
-        home = publisher_at("").home
-        with mlflow_server(home, free_port()) as address:
-            yield publisher_at(address)
+    home = publisher_at("").home
+    with mlflow_server(home, free_port()) as address:
+        yield publisher_at(address)
 
 
 @pytest.fixture
@@ -45,10 +40,10 @@ def aliases(publisher) -> Callable[[str], dict[str, str]]:
 
 @pytest.fixture
 def fetch(publisher, monkeypatch, capsys) -> Callable[..., tuple[int, str]]:
-    """`relex-fetch`: exit code, and the line on standard error."""
+    """`relex fetch`: exit code, and the line on standard error."""
 
     def run(address: str, out: Path, tracking: str = publisher.tracking) -> tuple[int, str]:
-        arguments = ["relex-fetch", address, "--out", str(out), "--tracking", tracking]
+        arguments = ["relex", "fetch", address, "--out", str(out), "--tracking", tracking]
         monkeypatch.setattr(sys, "argv", arguments)
         capsys.readouterr()
         try:

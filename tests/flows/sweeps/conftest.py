@@ -4,8 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,18 +20,30 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from relex.sweep import Trial
 from tasks.sweep_pool import OUTLIVES_WORKER, is_alive_here
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
-PATIENCE_SECONDS = 500.0
 DEPLOYMENTS = ROOT / "deployments"
 
 
-@pytest.fixture
-def toy_sweep() -> dict[str, Any]:
-    """The shipped sweep, with its base written out."""
+@pytest.fixture(scope="session")
+def shipped_sweep() -> dict[str, Any]:
+    """With its base written out."""
     sweep = yaml.safe_load((DEPLOYMENTS / "sweeps" / "toy-sweep.yaml").read_text())
     recipe = DEPLOYMENTS / "recipes" / f"{sweep['base']}.yaml"
     return sweep | {"base": yaml.safe_load(recipe.read_text())}
+
+
+@pytest.fixture(scope="session")
+def small_sweep(shipped_sweep) -> dict[str, Any]:
+    """The same sweep with less of everything."""
+    sweep = deepcopy(shipped_sweep)
+    base = sweep["base"]
+    base["training"] |= {"steps": 5, "checkpoint_every_steps": 2}
+    base["extrapolation"] = {"targets": [8]}
+    base["evaluation"] |= {"samples_per_question": 4, "observed_steps": []}
+    base["problems"]["validation"]["limit"] = base["problems"]["test"][0]["source"]["limit"] = 50
+    return sweep
 
 
 class Pool:
@@ -90,11 +102,8 @@ class Pool:
     def state(self, flow_run: UUID) -> str:
         return str(self.client.read_flow_run(flow_run).state_name)
 
-    def wait_for(self, true: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not true():
-            assert time.monotonic() < deadline, (self.folder / "worker.log").read_text()[-5000:]
-            time.sleep(0.2)
+    def wait_for(self, true: Callable[[], object]) -> None:
+        wait_until(true, f"see {self.folder / 'worker.log'}")
 
     def kill_process_of(self, flow_run: UUID) -> None:
         self.wait_for(lambda: is_alive_here(self.client.read_flow_run(flow_run)))

@@ -1,8 +1,6 @@
 """A sweep whose trial gets worse at what it is judged by, for real."""
 
-import subprocess
-import sys
-from pathlib import Path
+from copy import deepcopy
 
 import pytest
 import yaml
@@ -13,22 +11,19 @@ from relex.sweep import Leaderboard
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[3]
-
 
 def test_a_trial_whose_accuracy_falls_is_stopped_and_the_leaderboard_says_why(
-    tmp_path, build_environment, toy_sweep
+    tmp_path, starter, build_environment, shipped_sweep
 ):
     """The reward is paid, so nothing but the grader can tell."""
-    chatty = [reward for reward in toy_sweep["rewards"] if reward["name"] == "chatty"]
-    toy_sweep |= {"rewards": chatty, "seeds": [0], "stop_after_falling_steps": 3}
-    toy_sweep["base"]["training"] |= {"learning_rate": 1e-3, "prompts_per_step": 16}
+    chatty = [reward for reward in shipped_sweep["rewards"] if reward["name"] == "chatty"]
+    sweep = deepcopy(shipped_sweep)
+    sweep |= {"rewards": chatty, "seeds": [0], "stop_after_falling_steps": 3}
+    sweep["base"]["training"] |= {"learning_rate": 1e-3, "prompts_per_step": 16}
     path = tmp_path / "falling.yaml"
-    path.write_text(yaml.safe_dump(toy_sweep))
+    path.write_text(yaml.safe_dump(sweep))
     home = Home(tmp_path / "home")
-    command = [sys.executable, "-m", "flows.sweep", str(path)]
-    environment = build_environment(home.root)
-    ended = subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True)
+    ended = starter.run("flows.program", ["sweep", str(path)], build_environment(home.root))
 
     assert ended.returncode == 1, ended.stdout + ended.stderr
     (found,) = home.s3.glob("relex/sweeps/*/leaderboard.json")

@@ -1,17 +1,18 @@
-"""The example sweep for real: inline from a shell, and on a pool whose worker is killed."""
+"""A sweep for real: inline from a shell, and on a pool whose worker is killed.
+
+Inline with one seed and less of everything; the example that is shipped is one of the slow tests.
+"""
 
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from prefect.client.schemas.actions import WorkPoolUpdate
@@ -20,20 +21,17 @@ from relex.home import Home
 from relex.report import RunSummary
 from relex.sweep import Leaderboard
 
-pytestmark = pytest.mark.slow
-
 ROOT = Path(__file__).parents[3]
-SWEEP = ROOT / "deployments" / "sweeps" / "toy-sweep.yaml"
-
-
-def command() -> list[str]:
-    return [sys.executable, "-u", "-m", "flows.sweep", str(SWEEP)]
+of_the_example = pytest.mark.parametrize(
+    "swept", [pytest.param("shipped_sweep", marks=pytest.mark.slow)], indirect=True
+)
 
 
 @dataclass(frozen=True)
 class Swept:
     """A sweep that has ended."""
 
+    sweep: dict[str, Any]
     home: Home
     output: str
 
@@ -47,22 +45,26 @@ class Swept:
         return {path.name: path for path in (self.home.s3 / "relex" / "runs").iterdir()}
 
 
-@pytest.fixture(scope="module")
-def swept(tmp_path_factory, build_environment) -> Iterator[Swept]:
+@pytest.fixture(
+    scope="module",
+    params=["small_sweep", pytest.param("shipped_sweep", marks=pytest.mark.slow)],
+)
+def swept(request, tmp_path_factory, starter, build_environment) -> Swept:
     """Killed with its second trial begun, and started again."""
+    sweep = request.getfixturevalue(request.param)
+    if request.param == "small_sweep":
+        sweep = sweep | {"seeds": [0]}
     home = Home(tmp_path_factory.mktemp("swept"))
-    environment = build_environment(home.root)
-    with subprocess.Popen(
-        command(), cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE
-    ) as process:
-        for line in process.stdout:
-            if "trial 2 of 6" in line:
-                os.kill(process.pid, signal.SIGKILL)
-    again = subprocess.run(command(), cwd=ROOT, env=environment, text=True, capture_output=True)
+    (path := home.root / "sweep.yaml").write_text(yaml.safe_dump(sweep))
+    command = ("flows.program", ["sweep", str(path)], build_environment(home.root))
+    with starter.started(*command) as program:
+        program.wait_for_words("trial 2 of ")
+    again = starter.run(*command)
     assert again.returncode == 0, again.stdout + again.stderr
-    yield Swept(home, again.stdout)
+    return Swept(sweep, home, again.stdout)
 
 
+@of_the_example
 def test_the_good_reward_wins_and_the_paragraph_says_how_certain_that_is(swept):
     leaderboard = swept.leaderboard
     assert [v.variant for v in leaderboard.variants] == ["exact-match", "chatty", "broken"]
@@ -77,14 +79,20 @@ def test_the_good_reward_wins_and_the_paragraph_says_how_certain_that_is(swept):
 
 def test_the_broken_reward_is_reported_and_not_fatal(swept):
     broken = swept.leaderboard.trials_of("broken")
-    assert [trial.status for trial in broken] == ["failed", "failed"]
+    num_seeds = len(swept.sweep["seeds"])
+    assert [trial.status for trial in broken] == ["failed"] * num_seeds
     assert broken[0].reason.startswith("reward relex_toy_rewards_broken: raised ValueError: ")
-    assert "broken: 2 of 2 trials failed (reward relex_toy_rewards_broken" in swept.output
+    assert (
+        f"broken: {num_seeds} of {num_seeds} trials failed (reward relex_toy_rewards_broken"
+        in swept.output
+    )
 
 
 def test_the_trial_that_was_finished_before_the_kill_was_not_run_again(swept):
-    assert "1 of 6 trials are finished already" in swept.output
-    assert "trial 1 of 5: exact-match, seed 1" in swept.output
+    num_trials = len(swept.leaderboard.trials)
+    assert f"1 of {num_trials} trials are finished already" in swept.output
+    second = swept.leaderboard.trials[1]
+    assert f"trial 1 of {num_trials - 1}: {second.label}" in swept.output
 
 
 def test_the_numbers_are_those_of_the_runs(swept):
@@ -123,44 +131,41 @@ def test_mlflow_has_a_parent_for_the_sweep_and_a_child_for_each_trial(swept):
     }
     assert sorted(children) == sorted(trial.label for trial in swept.leaderboard.trials)
     assert {run.info.status for run in children.values()} == {"FINISHED", "FAILED"}
-    assert parent.data.tags["relex.winner"] == "exact-match"
+    assert parent.data.tags["relex.winner"] == swept.leaderboard.variants[0].variant
     good = children["exact-match, seed 0"]
-    check_child(client, good)
+    check_child(swept, client, good)
     code = read(client, children["chatty, seed 0"], "reward/relex.toy.rewards.chatty.py")
     assert "def chatty" in code
-    assert "ValueError" in read(client, children["broken, seed 1"], "failed.txt")
+    assert "ValueError" in read(
+        client, children[f"broken, seed {swept.sweep['seeds'][-1]}"], "failed.txt"
+    )
 
 
-def check_child(client: MlflowClient, run: Run) -> None:
+def check_child(swept: Swept, client: MlflowClient, run: Run) -> None:
     assert run.data.params["variant"] == "exact-match"
     assert run.data.params["seed"] == "0"
     assert "class ExactMatch" in read(client, run, "reward/exact_match.py")
     curve = client.get_metric_history(run.info.run_id, "accuracy/validation")
-    assert sorted(point.step for point in curve) == [0, 4, 8, 12, 16, 24]
+    base = swept.sweep["base"]
+    last = base["training"]["steps"]
+    observed, targets = base["evaluation"]["observed_steps"], base["extrapolation"]["targets"]
+    assert sorted(point.step for point in curve) == [0, *observed, last, *targets]
 
 
 def read(client: MlflowClient, run: Run, path: str) -> str:
     return Path(client.download_artifacts(run.info.run_id, path)).read_text()
 
 
-def smaller(sweep: dict[str, Any]) -> dict[str, Any]:
-    """The same sweep for a pool, with less of everything."""
-    base = sweep["base"]
-    base["training"] |= {"steps": 5, "checkpoint_every_steps": 2}
-    base["extrapolation"] = {"targets": [8]}
-    base["evaluation"] |= {"samples_per_question": 4, "observed_steps": []}
-    base["problems"]["validation"]["limit"] = base["problems"]["test"][0]["source"]["limit"] = 50
-    return sweep | {"mode": "pool"}
-
-
+@pytest.mark.slow
 def test_on_a_pool_whose_worker_is_killed_every_trial_is_accounted_for_and_none_runs_twice(
-    pool, toy_sweep
+    pool, small_sweep
 ):
     pool.client.update_work_pool(pool.name, WorkPoolUpdate(concurrency_limit=2))
     pool.deploy("relex-pipeline", ROOT, "flows/pipeline.py:relex_pipeline")
     pool.deploy("reward-sweep", ROOT, "flows/sweep.py:reward_sweep")
     home = Home(pool.folder / "home")
-    parent = pool.start_sweep(smaller(toy_sweep))
+    sweep = small_sweep | {"mode": "pool"}
+    parent = pool.start_sweep(sweep)
     # The worker, and the trial that is training, as when the machine runs out of memory.
     pool.wait_for(lambda: list(home.s3.glob("relex/runs/*/window/steps/step_000003.safetensors")))
     os.kill(pool.worker.pid, signal.SIGKILL)
@@ -171,7 +176,7 @@ def test_on_a_pool_whose_worker_is_killed_every_trial_is_accounted_for_and_none_
     pool.wait_for(lambda: pool.state(parent) in ("Completed", "Failed", "Crashed"))
     assert pool.state(parent) == "Completed"
 
-    leaderboard = Swept(home, "").leaderboard
+    leaderboard = Swept(sweep, home, "").leaderboard
     assert Counter(trial.status for trial in leaderboard.trials) == {"finished": 4, "failed": 2}
     assert leaderboard.variants[2].variant == "broken"
     states = Counter((run.name, run.state_name) for run in pool.runs_of("relex-pipeline"))

@@ -188,7 +188,6 @@ def run_child(arguments: list[str], **options) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.slow
 def test_ctrl_c_leaves_no_folder(tmp_path: Path) -> None:
     for name in ("base", "window/step_1", "window/step_2", "window/step_3"):
         wide_checkpoint(tmp_path / name, 100_000_000)
@@ -206,7 +205,6 @@ def test_ctrl_c_leaves_no_folder(tmp_path: Path) -> None:
     assert list(out.parent.iterdir()) == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("command", ["fit", "predict"])
 def test_a_full_disk_leaves_no_folder(command, factors, tmp_path: Path) -> None:
     out = tmp_path / "results" / "out"

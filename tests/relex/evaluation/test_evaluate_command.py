@@ -33,7 +33,6 @@ def test_a_benchmark_that_the_recipe_lacks_is_refused(
         evaluate(tmp_path / "recipe.yaml", tmp_path / "out", benchmark="math")
 
 
-@pytest.mark.slow
 def test_the_command_measures_and_keeps_the_answers(
     toy_recipe: Callable[..., Recipe],
     snapshots: Path,

@@ -22,6 +22,7 @@ from relex.evaluation import (
     read_answers,
 )
 from relex.problems import Problem, load_problems
+from tests.processes import command_line
 
 WORKER = "relex.evaluation.worker"
 PROBLEMS = load_problems(ProblemSource(kind="toy", split="validation"))
@@ -95,7 +96,7 @@ def session(
 
 def engine_processes() -> list[psutil.Process]:
     children = psutil.Process().children(recursive=True)
-    return [child for child in children if WORKER in child.cmdline()]
+    return [child for child in children if WORKER in command_line(child)]
 
 
 def test_the_base_of_the_toy_is_right_half_of_the_time(measured: Measured) -> None:

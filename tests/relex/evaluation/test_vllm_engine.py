@@ -44,10 +44,7 @@ def has_vllm() -> bool:
         return False
 
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not has_vllm(), reason="needs vLLM for the CPU and no GPU"),
-]
+pytestmark = pytest.mark.skipif(not has_vllm(), reason="needs vLLM for the CPU and no GPU")
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +111,7 @@ def test_a_swapped_candidate_answers_like_a_fresh_vllm_on_its_checkpoint(
     assert base != noisy
 
 
+@pytest.mark.slow
 def test_both_engines_sample_from_the_same_distribution(
     toy_recipe: Callable[..., Recipe],
     source: WeightSource,
@@ -128,6 +126,7 @@ def test_both_engines_sample_from_the_same_distribution(
     assert by_vllm == pytest.approx(by_transformers, abs=3 * standard_error)
 
 
+@pytest.mark.slow
 def test_a_stop_string_cuts_what_would_have_been_written(
     toy_recipe: Callable[..., Recipe], source: WeightSource, draws: list[Draw]
 ) -> None:

@@ -153,14 +153,13 @@ def test_the_folder_holds_a_page_that_stands_alone(leaderboard, tmp_path):
     assert Leaderboard.model_validate_json(stored) == leaderboard
 
 
-def test_what_a_model_wrote_is_shown_as_it_wrote_it(browser, tmp_path):
+def test_what_a_model_wrote_is_shown_as_it_wrote_it(open_page, tmp_path):
     words = r"completion: '<think>\boxed{17}</think> **_it_ [/INST] | `x`'"
     broken = failed(0).model_copy(update={"reason": words})
     write_leaderboard(leaderboard_of([broken, trial_of("terse", 0, 0.7)]), tmp_path / "out")
-    page = browser.new_page()
+    page = open_page()
     page.goto((tmp_path / "out" / "leaderboard.html").as_uri())
     shown = page.locator("li").all_inner_texts()
-    page.close()
     assert shown[-2:] == [
         f"broken: 1 of 1 trial failed ({words}).",
         f"broken, seed 0, failed: {words}",

@@ -57,10 +57,9 @@ def page_file(tmp_path_factory, summarise) -> Path:
     return folder / "report" / "report.html"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("width", "height"), [DESKTOP, PHONE])
-def test_nothing_sticks_out_and_every_picture_loads(browser, page_file, width, height):
-    page = browser.new_page(viewport={"width": width, "height": height})
+def test_nothing_sticks_out_and_every_picture_loads(open_page, page_file, width, height):
+    page = open_page(viewport={"width": width, "height": height})
     page.goto(page_file.as_uri())
     assert page.title() == "toy-12345678"
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -73,13 +72,11 @@ def test_nothing_sticks_out_and_every_picture_loads(browser, page_file, width, h
     )
     assert len(tables) == 6
     assert width < DESKTOP[0] or set(tables) == {0}  # a phone scrolls inside a table
-    page.close()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_is_dark_where_a_reader_wants_that_and_words_stand_out(browser, page_file, scheme):
-    page = browser.new_page(color_scheme=scheme)
+def test_it_is_dark_where_a_reader_wants_that_and_words_stand_out(open_page, page_file, scheme):
+    page = open_page(color_scheme=scheme)
     page.goto(page_file.as_uri())
     asked = (("body", "backgroundColor"), ("tr.chosen td", "backgroundColor"), ("td", "color"))
     paper, chosen, words = (page.evaluate(BRIGHTNESS, pair) for pair in asked)
@@ -89,4 +86,3 @@ def test_it_is_dark_where_a_reader_wants_that_and_words_stand_out(browser, page_
     else:
         assert min(paper, chosen) > 220
         assert words < 60
-    page.close()

@@ -1,10 +1,11 @@
 """Math equality: the traps of math-verify, and completions that mean harm."""
 
-import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from relex.rewards import grading_pool
 from relex.rewards.math_equality import MathEquality, equal_at_sight, math_mode
 
 Grade = Callable[[str, str], float]
@@ -126,13 +127,14 @@ def test_a_batch_keeps_its_order_with_a_hang_in_it() -> None:
     assert values == [1.0, 0.0, 0.0, 1.0, 1.0] * 20
 
 
-def test_a_batch_that_needs_no_mathematics_starts_no_process() -> None:
+def test_a_batch_that_needs_no_mathematics_starts_no_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(grading_pool, "WORKER_FILE", Path("no such file"))
     reward = MathEquality()
-    start = time.monotonic()
     completions = [r"\boxed{7}", "no box", r"\boxed{}"] * 1000
     values = reward(prompts=completions, completions=completions, answers=["7"] * 3000)
     assert sum(values) == 1000
-    assert time.monotonic() - start < 0.3
 
 
 def test_an_empty_batch_has_no_values() -> None:

@@ -1,13 +1,9 @@
-import time
-
 import pytest
 
 from relex.errors import StorageError
 from relex.storage import S3Connection, check_writable, open_store
 from relex.storage.embedded import free_port
 from relex.storage.s3 import PART_BYTES, split_uri
-
-REFUSED_WITHIN_SECONDS = 5.0
 
 
 @pytest.fixture
@@ -64,12 +60,10 @@ def test_a_proxy_in_the_environment_is_not_asked_for_a_local_server(s3, monkeypa
     check_writable(s3.uri, s3.connection.model_copy(update={"region": "eu-west-1"}))
 
 
-def test_an_address_where_nothing_answers_is_refused_within_seconds(s3):
+def test_an_address_where_nothing_answers_is_refused(s3):
     closed = f"http://127.0.0.1:{free_port()}"
-    started = time.monotonic()
     with pytest.raises(StorageError, match=f'"{closed}.*check storage.endpoint_url'):
         check_writable(s3.uri, s3.connection.model_copy(update={"endpoint_url": closed}))
-    assert time.monotonic() - started < REFUSED_WITHIN_SECONDS
 
 
 @pytest.mark.parametrize(

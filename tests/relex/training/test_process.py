@@ -26,6 +26,7 @@ from relex.training import (
     run_training,
 )
 from relex.window.layout import read_window_manifest
+from tests.processes import command_line
 
 NUM_STEPS = 5
 CHECKPOINT_EVERY_STEPS = 2
@@ -87,7 +88,7 @@ def kill_child_at(step: int) -> Callable[[TrainingEvent], None]:
         if isinstance(event, StepTrained) and event.step == step:
             # Not the other children: the servers of other tests are among them.
             for child in psutil.Process().children():
-                if "relex.training.worker" in child.cmdline():
+                if "relex.training.worker" in command_line(child):
                     child.send_signal(signal.SIGKILL)
 
     return on_event
@@ -157,7 +158,6 @@ def test_a_run_that_samples_one_answer_per_question_is_warned_about(tmp_path: Pa
     assert all(event.kl is not None for event in events if isinstance(event, StepTrained))
 
 
-@pytest.mark.slow
 def test_a_reward_that_fails_ends_the_run_with_its_name_and_the_completion(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,4 @@
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -90,8 +89,7 @@ def test_training_waits_while_too_many_snapshots_are_pending(tmp_path: Path) -> 
     assert len(list((tmp_path / "spool").iterdir())) == 2
 
     store.gate.set()
-    third.join(10)
-    assert not third.is_alive()
+    third.join()
     spool.wait()
 
 
@@ -107,12 +105,11 @@ def test_waiting_ends_with_an_error_when_uploads_take_too_long(tmp_path: Path) -
         store.gate.set()
 
 
-def test_a_failed_upload_stops_training_at_the_next_snapshot(tmp_path: Path) -> None:
+def test_a_failed_upload_stops_training(tmp_path: Path) -> None:
     spool = spool_of(tmp_path, FullStore(tmp_path / "window"))
-    spool.keep(1, state())
-    time.sleep(0.2)
     with pytest.raises(UploadError, match=r"step 1: its snapshot cannot be stored: .*no space"):
-        spool.keep(2, state())
+        for step in (1, 2, 3):  # the third is not kept before the first is stored
+            spool.keep(step, state())
 
 
 def test_weights_that_are_not_finite_are_named_with_their_step(tmp_path: Path) -> None:

@@ -12,7 +12,10 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 import pytest
+from botocore.retries.bucket import TokenBucket
+from botocore.retries.standard import ExponentialBackoff
 
+import relex.storage.s3
 from relex.storage import S3Connection
 
 Kind = Literal[
@@ -146,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._hang_up()
 
     def _ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-        upstream = http.client.HTTPConnection(self.proxy.upstream, timeout=30)
+        upstream = http.client.HTTPConnection(self.proxy.upstream)
         try:
             upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():
@@ -202,7 +205,15 @@ def _error(code: str) -> bytes:
 
 
 @pytest.fixture
-def proxied(s3) -> Iterator[tuple[Proxy, S3Connection]]:
+def no_pauses(monkeypatch) -> None:
+    """Everything is asked again as often as it would be, but at once."""
+    monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0)
+    monkeypatch.setattr(TokenBucket, "acquire", lambda *_, **__: True)
+    monkeypatch.setattr(relex.storage.s3, "FIRST_PAUSE_SECONDS", 0)
+
+
+@pytest.fixture
+def proxied(s3, no_pauses) -> Iterator[tuple[Proxy, S3Connection]]:
     """A proxy before the server of the test, and how to reach the server through it."""
     with misbehaving(s3.connection) as found:
         yield found

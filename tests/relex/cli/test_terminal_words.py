@@ -1,11 +1,11 @@
 """What the commands print holds paths of the user's, which are no mark-up."""
 
 import io
+import sys
 
 import pytest
 
-from flows.run import ends_in_one_line
-from relex.errors import RecipeError
+from relex.cli.app import main
 from relex.terminal import open_terminal
 
 WORDS = ["/a[/x]/b", "/a[old]/b", "[link=x]y", ":smile:", "[/INST]", "a\\[b]"]
@@ -20,7 +20,9 @@ def test_a_line_is_printed_as_it_is(words: str) -> None:
 
 
 @pytest.mark.parametrize("words", WORDS)
-def test_an_error_is_one_line_as_it_is(words: str, capsys) -> None:
-    with pytest.raises(SystemExit), ends_in_one_line(open_terminal(), "interrupted"):
-        raise RecipeError(f"{words}: cannot be read\x1b[31m")
-    assert capsys.readouterr().err == f"error: {words}: cannot be read\\x1b[31m\n"
+def test_an_error_is_one_line_as_it_is(words: str, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["relex", "run", f"{words}\x1b[31m"])
+    with pytest.raises(SystemExit):
+        main()
+    error = capsys.readouterr().err
+    assert error.startswith(f"relex: {words}\\x1b[31m: cannot be read") and error.count("\n") == 1
