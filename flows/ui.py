@@ -4,14 +4,20 @@ import signal
 import sys
 
 from relex.errors import RelexError
-from relex.home import open_home
+from relex.home import Home, open_home
 from tasks.background import Background
 from tasks.services import HOST, MLFLOW_PAGE_PORT, PREFECT_PAGE_PORT, mlflow_server, prefect_server
 
 
 def main() -> None:
+    try:
+        serve(open_home())
+    except RelexError as error:
+        sys.exit(f"error: {error}")
+
+
+def serve(home: Home) -> None:
     """Serve until Ctrl-C; where `make up` serves them already, say so."""
-    home = open_home()
     if ports := Background(home).running:
         print("`make up` serves the pages of this home already; `make down` ends it.")
         for name in ("prefect", "mlflow"):
@@ -28,8 +34,6 @@ def main() -> None:
             signal.pause()
     except KeyboardInterrupt:
         pass
-    except RelexError as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
