@@ -68,3 +68,46 @@ def test_a_column_without_that_part_is_refused(tmp_path: Path, part: str, column
         ProblemError, match=r"p\.parquet, row 0: column 'answer' has no answer in .*set "
     ):
         load_problems(source)
+
+
+def test_a_column_of_numbers_with_a_gap_is_refused_by_its_row(tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    columns = {"question": ["a", "b", "c"], "answer": [1.0, 2.5, float("nan")]}
+    parquet.write_table(pyarrow.table(columns), path)
+    with pytest.raises(ProblemError, match=r"row 2: column 'answer' holds nan, not text or a numb"):
+        load_problems(ProblemSource(kind="parquet", path=str(path)))
+
+
+@pytest.mark.parametrize("column", ["question", "answer", "subject"])
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("NaN", "holds nan, not text or a number"),
+        ("Infinity", "holds inf, not text or a number"),
+        ("-Infinity", "holds -inf, not text"),
+        ("1e999", "holds inf, not text"),
+        ("[NaN]", "holds nan, not text"),
+        ("null", "holds NoneType, not text"),
+        ("true", "holds bool, not text"),
+        ("{}", "holds dict, not text"),
+        ("[1, 2]", "holds list, not text"),
+        (r'"\ud800"', r"holds '\\ud800', which no file and no database can hold as text"),
+        (r'"a\u0000"', r"holds '\\x00', which no file"),
+    ],
+)
+def test_what_is_no_text_is_refused_by_its_line(
+    tmp_path: Path, column: str, value: str, found: str
+) -> None:
+    path = tmp_path / "p.jsonl"
+    fields = {"question": '"q"', "answer": '"a"', "subject": '"s"', column: value}
+    line = ", ".join(f'"{name}": {text}' for name, text in fields.items())
+    path.write_text(f'{{"question": "first", "answer": "1", "subject": "s"}}\n{{{line}}}\n')
+    with pytest.raises(ProblemError, match=rf"p\.jsonl:2: column '{column}' {found}"):
+        load_problems(ProblemSource(kind="jsonl", path=str(path), group_column="subject"))
+
+
+def test_a_column_of_countless_groups_is_refused(tmp_path: Path) -> None:
+    rows: Rows = [{"question": f"q{n}", "answer": "1", "id": str(n)} for n in range(600)]
+    source = written(tmp_path / "p.parquet", rows, group_column="id")
+    with pytest.raises(ProblemError, match=r"column 'id' has 600 different values, .* 500 groups"):
+        load_problems(source)
