@@ -65,8 +65,7 @@ class Server:
 
 def prefect(home: Home, port: int) -> Server:
     """A Prefect server with its database below `home`."""
-    command = [sys.executable, "-m", "prefect", "server", "start"]
-    command += ["--host", HOST, "--port", str(port)]
+    command = [sys.executable, "-m", "tasks.prefect_server", "--host", HOST, "--port", str(port)]
     return Server("prefect", port, command, prefect_environment(home, port), "/api/health")
 
 
@@ -74,6 +73,8 @@ def mlflow(home: Home, port: int) -> Server:
     """An MLflow server over the database below `home`."""
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port)]
     command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{home.mlflow_database}"]
+    # Without this list `10.evil.example` is taken for a machine of a private network.
+    command += ["--allowed-hosts", f"{HOST},{HOST}:*,localhost,localhost:*"]
     # A folder, so that runs with and without the server find each other's artifacts.
     command += ["--default-artifact-root", home.mlflow_artifacts.as_uri()]
     # Its background jobs serve prompts and traces, and would be eight more processes.
