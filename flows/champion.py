@@ -9,6 +9,7 @@ from pydantic import Field
 
 from relex.home import open_home
 from tasks.champion_check import Check, compare_fresh, draw_again, record_check, today
+from tasks.flow_run import heed_operator
 from tasks.tracking_client import open_existing, tracking_uri
 from tasks.tracking_registry import CHAMPION, Registry, Version
 
@@ -32,6 +33,7 @@ def champion_check(
     was luck, or what serves, asks or grades it has changed. At the default confidence a weekly
     check of one champion raises a false alarm about once in two years.
     """
+    heed_operator()
     uri = tracking_uri(tracking, open_home())
     registry = Registry(open_existing(uri), uri)
     champions = [registry.resolve(f"models:/{model}@{CHAMPION}")] if model else registry.champions()

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from relex.addresses import check_command
 from relex.errors import RelexError
 from relex.home import open_home
 from tasks.published import fetch_model, model_manifest
@@ -23,6 +24,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     try:
+        check_command()
         fetch(arguments.model, arguments.out, arguments.tracking)
     except RelexError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -11,7 +11,7 @@ from relex.extrapolation import open_factors
 from relex.report import RunSummary
 from tasks.evaluation import measure_finalists, open_evaluation
 from tasks.extrapolation import fit
-from tasks.flow_run import refused, run_name, stated_recipe
+from tasks.flow_run import heed_operator, refused, run_name, stated_recipe
 from tasks.form import asks, asks_overrides, asks_preset, asks_recipe
 from tasks.killed import record_as_killed
 from tasks.preflight import validate
@@ -59,6 +59,7 @@ def relex_pipeline(
 def run_to_end(fill_window: Callable[[Run], None]) -> RunSummary:
     """All that follows from the recipe of this flow run; a recipe that is wrong is refused."""
     try:
+        heed_operator()
         with open_run(stated_recipe()) as run:
             validate(run)
             summary = finished_summary(run) or run_stages(run, fill_window)

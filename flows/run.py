@@ -6,6 +6,7 @@ folder, and ends with the run.
 """
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -14,16 +15,18 @@ from pathlib import Path
 
 from rich.console import Console
 
+from relex.addresses import check_command
 from relex.config import Recipe, WindowRecipe, load_run_recipe
-from relex.errors import RelexError
+from relex.errors import RelexError, ResourceError
 from relex.home import Home, open_home
 from relex.report import RunSummary, candidate_rows, rich_table
 from relex.storage.embedded import free_port
 from tasks.background import running_service
 from tasks.display import displayed
-from tasks.services import prefect_environment, prefect_server
+from tasks.services import answers, prefect_environment, prefect_server
 
 INTERRUPTED = 130
+PATIENCE_SECONDS = 30.0
 
 
 def main() -> None:
@@ -62,6 +65,7 @@ def run(recipe: Recipe | WindowRecipe, console: Console) -> None:
 def ends_in_one_line(console: Console, interrupted: str) -> Iterator[None]:
     """An error on purpose ends the command in one line, and Ctrl-C in the line `interrupted`."""
     try:
+        check_command()
         yield
     except RelexError as error:
         Console(stderr=True).print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
@@ -73,8 +77,31 @@ def ends_in_one_line(console: Console, interrupted: str) -> Iterator[None]:
 
 @contextmanager
 def prefect_api(home: Home, console: Console) -> Iterator[None]:
-    """The Prefect server of the environment, that of `make up`, or one of our own for the block."""
+    """The Prefect server of the environment, that of `make up`, or one of our own for the block.
+
+    Raises ResourceError when it goes away before the block has ended.
+    """
+    with _prefect_server(home, console):
+        try:
+            yield
+        except RelexError:
+            raise
+        except Exception as error:
+            address = os.environ["PREFECT_API_URL"]
+            if answers(f"{address}/health", PATIENCE_SECONDS):
+                raise
+            raise ResourceError(
+                f"Prefect at {address}: does not answer any more ({type(error).__name__}); start "
+                "it again, and the same command goes on where this run was"
+            ) from error
+
+
+@contextmanager
+def _prefect_server(home: Home, console: Console) -> Iterator[None]:
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    # Lines and events that could not be sent are told once, by the error that ends the run.
+    os.environ.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")
+    logging.raiseExceptions = False
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     if os.environ.get("PREFECT_API_URL"):
         yield

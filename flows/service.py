@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from relex.addresses import check_command
 from relex.errors import InputError, RelexError, ResourceError
 from relex.home import Home, open_home
 from tasks.background import WORKER, Background
@@ -54,6 +55,7 @@ def main() -> None:
     parser.add_argument("action", choices=("up", "down"))
     action = {"up": up, "down": down}[parser.parse_args().action]
     try:
+        check_command()
         action(open_home())
     except RelexError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -58,7 +58,7 @@ class Server:
 
     def is_ready(self) -> bool:
         if self.health:
-            return _answers(self.address + self.health)
+            return answers(self.address + self.health)
         with socket.socket() as probe:
             return probe.connect_ex((HOST, self.port)) == 0
 
@@ -136,7 +136,7 @@ def running_server(
             env={**os.environ, **environment},
         )
     try:
-        wait_until(lambda: _answers(health), process, log)
+        wait_until(lambda: answers(health), process, log)
         yield
     finally:
         _stop(process)
@@ -164,9 +164,10 @@ def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log:
         time.sleep(POLL_SECONDS)
 
 
-def _answers(url: str) -> bool:
+def answers(url: str, within_seconds: float = 1.0) -> bool:
+    """Whether a server answers there, and without an error."""
     try:
-        with urllib.request.urlopen(url, timeout=1):
+        with urllib.request.urlopen(url, timeout=within_seconds):
             return True
     except OSError:
         return False

@@ -8,6 +8,7 @@ from typing import NoReturn
 import typer
 from typer.exceptions import TyperException
 
+from relex.addresses import check_command
 from relex.errors import RelexError
 
 COMMANDS = (
@@ -50,6 +51,7 @@ def main() -> None:
     gc.set_threshold(100_000)
     app = build_app((asked,) if asked in COMMANDS else COMMANDS)
     try:
+        check_command()
         sys.exit(app(standalone_mode=False))
     except RelexError as error:
         _fail(str(error), error.exit_code)

@@ -25,7 +25,8 @@ class RewardTerm(Strict):
     """One term of the weighted sum."""
 
     reward: RewardName
-    """A built-in, or your own as `module:function` on the Python path of the worker."""
+    """A built-in, or your own as `module:function` on the Python path of the worker, which is code
+    that the worker runs, where its RELEX_PLUGINS allows it."""
 
     weight: float = 1.0
     """Factor of this term in the sum."""
