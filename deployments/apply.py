@@ -19,6 +19,7 @@ from deployments.automation_files import apply_automations
 from deployments.deploy import apply_deployments
 from deployments.pool import POOL_TYPES, apply_pool
 from deployments.registry import REGISTRY, read_registry
+from relex.addresses import check_command
 from relex.errors import RelexError, ResourceError
 from tasks.gpus import visible_gpus
 
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--registry", type=Path, default=REGISTRY, help="default: %(default)s")
     arguments = parser.parse_args()
     try:
+        check_command()
         for line in apply(arguments.registry, arguments.gpus, arguments.pool_type):
             print(line, flush=True)
     except RelexError as error:

@@ -11,7 +11,7 @@ from relex.report import RunSummary
 from relex.run.conclude import finish, finished_summary, summarise
 from relex.run.measure import open_evaluation
 from relex.run.places import Run, open_run
-from tasks.flow_run import refused, run_name, stated_recipe
+from tasks.flow_run import heed_operator, refused, run_name, stated_recipe
 from tasks.form import asks, asks_overrides, asks_preset, asks_recipe
 from tasks.killed import record_as_killed
 from tasks.page import listeners, show_report
@@ -64,6 +64,7 @@ def relex_pipeline(
 def run_to_end(fill_window: Callable[[Run], None]) -> RunSummary:
     """All that follows from the recipe of this flow run; a recipe that is wrong is refused."""
     try:
+        heed_operator()
         with open_run(stated_recipe(), listeners(), served=True) as run:
             record = Record(run)
             validate(run)

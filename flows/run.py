@@ -5,6 +5,7 @@ environment, a Prefect server of our own is started on 127.0.0.1, with its datab
 folder, and ends with the run.
 """
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,12 +18,15 @@ from rich.console import Console
 from relex.cli.run import print_result
 from relex.cli.screen import shown
 from relex.config import Recipe, WindowRecipe, load_run_recipe
+from relex.errors import RelexError, ResourceError
 from relex.home import Home, make_home
 from relex.storage.embedded import free_port
 from relex.terminal import open_terminal
 from relex.visible import visible
 from tasks.background import running_service
-from tasks.services import prefect_environment, prefect_server
+from tasks.services import answers, prefect_environment, prefect_server
+
+PATIENCE_SECONDS = 30.0
 
 
 def pipeline(
@@ -56,8 +60,31 @@ def run(recipe: Recipe | WindowRecipe, console: Console) -> None:
 
 @contextmanager
 def prefect_api(home: Home, console: Console) -> Iterator[None]:
-    """The Prefect server of the environment, that of `make up`, or one of our own for the block."""
+    """The Prefect server of the environment, that of `make up`, or one of our own for the block.
+
+    Raises ResourceError when it goes away before the block has ended.
+    """
+    with _prefect_server(home, console):
+        try:
+            yield
+        except RelexError:
+            raise
+        except Exception as error:
+            address = os.environ["PREFECT_API_URL"]
+            if answers(f"{address}/health", PATIENCE_SECONDS):
+                raise
+            raise ResourceError(
+                f"Prefect at {address}: does not answer any more ({type(error).__name__}); start "
+                "it again, and the same command goes on where this run was"
+            ) from error
+
+
+@contextmanager
+def _prefect_server(home: Home, console: Console) -> Iterator[None]:
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    # Lines and events that could not be sent are told once, by the error that ends the run.
+    os.environ.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")
+    logging.raiseExceptions = False
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     if os.environ.get("PREFECT_API_URL"):
         yield

@@ -2,11 +2,13 @@
 
 from typing import TypeVar, cast
 
-from prefect.runtime import flow_run
+from prefect.runtime import deployment, flow_run
 from prefect.states import Failed
 
+from relex.addresses import check_environment
 from relex.config import Recipe, WindowRecipe
 from relex.errors import InputError, RecipeError
+from relex.plugins import restrict_plugins
 from tasks.form import recipe_of
 
 Result = TypeVar("Result")
@@ -16,6 +18,17 @@ REFUSED = "refused"
 def stated_recipe() -> Recipe | WindowRecipe:
     """The recipe that the parameters of this flow run stand for; raises RecipeError."""
     return recipe_of(flow_run.parameters)
+
+
+def heed_operator() -> None:
+    """What comes by way of a deployment, perhaps from a stranger, runs no code but what whoever
+    runs the worker allows; a run of a user's own terminal runs what it names.
+
+    Raises InputError when an address in the environment holds credentials.
+    """
+    if deployment.id is not None:
+        restrict_plugins()
+    check_environment()
 
 
 def run_name() -> str:

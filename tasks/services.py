@@ -58,15 +58,14 @@ class Server:
 
     def is_ready(self) -> bool:
         if self.health:
-            return _answers(self.address + self.health)
+            return answers(self.address + self.health)
         with socket.socket() as probe:
             return probe.connect_ex((HOST, self.port)) == 0
 
 
 def prefect(home: Home, port: int) -> Server:
     """A Prefect server with its database below `home`."""
-    command = [sys.executable, "-m", "prefect", "server", "start"]
-    command += ["--host", HOST, "--port", str(port)]
+    command = [sys.executable, "-m", "tasks.prefect_server", "--host", HOST, "--port", str(port)]
     return Server("prefect", port, command, prefect_environment(home, port), "/api/health")
 
 
@@ -74,6 +73,8 @@ def mlflow(home: Home, port: int) -> Server:
     """An MLflow server over the database below `home`."""
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port)]
     command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{home.mlflow_database}"]
+    # Without this list `10.evil.example` is taken for a machine of a private network.
+    command += ["--allowed-hosts", f"{HOST},{HOST}:*,localhost,localhost:*"]
     # A folder, so that runs with and without the server find each other's artifacts.
     command += ["--default-artifact-root", home.mlflow_artifacts.as_uri()]
     # Its background jobs serve prompts and traces, and would be eight more processes.
@@ -135,7 +136,7 @@ def running_server(
             env={**os.environ, **environment},
         )
     try:
-        wait_until(lambda: _answers(health), process, log)
+        wait_until(lambda: answers(health), process, log)
         yield
     finally:
         _stop(process)
@@ -163,9 +164,10 @@ def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log:
         time.sleep(POLL_SECONDS)
 
 
-def _answers(url: str) -> bool:
+def answers(url: str, within_seconds: float = 1.0) -> bool:
+    """Whether a server answers there, and without an error."""
     try:
-        with urllib.request.urlopen(url, timeout=1):
+        with urllib.request.urlopen(url, timeout=within_seconds):
             return True
     except OSError:
         return False

@@ -10,6 +10,7 @@ from pathlib import Path
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from relex.addresses import check_addresses
 from relex.errors import TrackingError
 from relex.home import Home
 
@@ -20,8 +21,13 @@ SQLITE = "sqlite:///"
 
 
 def tracking_uri(stated: str, home: Home) -> str:
-    """The address as a recipe states it, that of the environment, or the database in `home`."""
-    return stated or os.environ.get(SERVICE_VARIABLE) or home_uri(home)
+    """The address as a recipe states it, that of the environment, or the database in `home`.
+
+    Raises InputError where it holds a password.
+    """
+    uri = stated or os.environ.get(SERVICE_VARIABLE) or home_uri(home)
+    check_addresses({"tracking": uri})
+    return uri
 
 
 def home_uri(home: Home) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from relex.config.recipe import BaseConfig
 from relex.errors import CheckpointError
+from relex.plugins import REMOTE_CODE, VARIABLE, remote_code_is_allowed
 
 TOY_BASE = Path(__file__).parent.parent / "toy" / "base"
 HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken"]
@@ -13,8 +14,14 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 def locate_base(base: BaseConfig) -> Path:
     """A local folder with the base checkpoint; downloads it from the Hub when it is not local.
 
-    Raises CheckpointError when it cannot be found, or lacks a config or a tokenizer.
+    Raises CheckpointError when it cannot be found, lacks a config or a tokenizer, or would run code
+    of its own where that is not allowed.
     """
+    if base.trust_remote_code and not remote_code_is_allowed():
+        raise CheckpointError(
+            f"base.trust_remote_code: a recipe may not run the code of a model here; leave it out, "
+            f"or let whoever runs the worker add {REMOTE_CODE} to {VARIABLE}"
+        )
     folder = _folder(base)
     if not (folder / "config.json").is_file():
         raise CheckpointError(f"{folder}: has no config.json; give a Hugging Face checkpoint")

@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.exceptions import TyperException
 
+from relex.addresses import check_command
 from relex.errors import RelexError
 from relex.visible import visible
 
@@ -43,6 +44,7 @@ def main(more: Mapping[str, str] = {}) -> None:
     gc.set_threshold(100_000)
     app = build_app({asked: commands[asked]} if asked in commands else commands)
     try:
+        check_command()
         sys.exit(app(standalone_mode=False))
     except RelexError as error:
         _fail(str(error), error.exit_code)

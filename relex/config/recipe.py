@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
+from relex.addresses import NO_CREDENTIALS, without_credentials
 from relex.config.exam import Exam, Sampling
 from relex.config.extrapolation import ExtrapolationConfig
 from relex.config.problems import ProblemsConfig, QuestionsConfig
@@ -16,9 +16,6 @@ from relex.config.training import TrainingConfig
 from relex.digests import sha256_json
 
 DIGEST_CHARACTERS = 8
-NO_CREDENTIALS = r"^[^@]*$"
-"""Lets a form refuse what `_refuse_credentials` would, before it is stored anywhere."""
-
 Keep = Literal["window", "factors", "nothing"]
 """What stays of a run beside the chosen model."""
 
@@ -32,14 +29,15 @@ LONGEST_MINUTES = 1_000_000.0
 class BaseConfig(Section):
     """The untouched model, step 0."""
 
-    path: str = Field(min_length=1)
+    path: str = Field(min_length=1, json_schema_extra={"pattern": NO_CREDENTIALS})
     """`toy`, a folder with a Hugging Face checkpoint, or a repository on the Hub."""
 
     revision: str = "main"
     """Branch, tag or commit on the Hub."""
 
     trust_remote_code: bool = False
-    """Run Python code that comes with the model. Off unless you have read that code."""
+    """Run Python code that comes with the model. Off unless you have read that code; on a worker
+    also where RELEX_PLUGINS does not allow it."""
 
 
 class EvaluationConfig(Sampling):
@@ -49,7 +47,8 @@ class EvaluationConfig(Sampling):
     """What generates answers; `auto` takes vLLM where it is installed."""
 
     grader: GraderName = "math_equality"
-    """The reward whose value 1.0 means correct: a built-in, or your own as `module:function`."""
+    """The reward whose value 1.0 means correct: a built-in, or your own as `module:function`, which
+    is code that the worker runs, where its RELEX_PLUGINS allows it."""
 
     samples_per_question: int = Field(default=4, ge=1, le=MOST_SAMPLES)
     """Answers drawn for every question and candidate."""
@@ -100,13 +99,6 @@ class StorageConfig(Section):
     """What stays beside the chosen model when a run is done: window and factors, the factors only,
     or neither."""
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        _refuse_credentials(
-            "endpoint_url", self.endpoint_url, "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        )
-        return self
-
 
 class TrackingConfig(Section):
     """Where runs are compared."""
@@ -121,27 +113,11 @@ class TrackingConfig(Section):
     """Name in the model registry; empty takes one of base and first test benchmark, such as
     `Qwen2.5-Math-1.5B-on-math_500`. The best of all runs with one name is its champion."""
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        _refuse_credentials(
-            "uri", self.uri, "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-        )
-        return self
-
-
-def _refuse_credentials(field: str, address: str, variables: str) -> None:
-    """A recipe is stored with its run and shown on pages, so it must hold no secret."""
-    if urlsplit(address).username is not None:
-        raise ValueError(
-            f"{field}: holds a user name or password, which would be shown wherever the run is; "
-            f"leave it out and set {variables} in the environment of the worker"
-        )
-
 
 class WindowConfig(Section):
     """Snapshots that are there already."""
 
-    uri: str = Field(min_length=1)
+    uri: str = Field(min_length=1, json_schema_extra={"pattern": NO_CREDENTIALS})
     """A window that relex wrote (a folder or `s3://bucket/prefix`), or Hugging Face checkpoints
     named `checkpoint-N`, `global_step_N` or `step_N`: in a folder, below `s3://bucket/prefix`, or
     as branches of a repository on the Hub; or a folder of LoRA adapters of these names. What is on
@@ -190,6 +166,9 @@ class RunRecipe(Section):
     """Longest time of a stage in minutes, counted anew at every start; a stage that is not named
     has no limit. One that takes longer fails, its processes end, and what it has done is kept: the
     same recipe with a higher limit goes on from there."""
+
+    # A recipe is stored with its run and shown on pages.
+    _no_credentials = model_validator(mode="before")(without_credentials)
 
     @property
     def digest(self) -> str:

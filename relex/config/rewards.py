@@ -28,7 +28,8 @@ class RewardTerm(Section):
     """One term of the weighted sum."""
 
     reward: RewardName
-    """A built-in, or your own as `module:function` on the Python path of the worker."""
+    """A built-in, or your own as `module:function` on the Python path of the worker, which is code
+    that the worker runs, where its RELEX_PLUGINS allows it."""
 
     weight: float = Field(default=1.0, ge=-LARGEST_WEIGHT, le=LARGEST_WEIGHT)
     """Factor of this term in the sum."""

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from relex.addresses import without_credentials
 from relex.config.recipe import Recipe
 from relex.config.rewards import RewardTerm
 from relex.config.strict import MOST_ENTRIES, MOST_STEPS, Section, Seed, Setting
@@ -101,6 +102,8 @@ class SweepConfig(Section):
     """End a trial whose completions of the last so many steps are worse than those of its first so
     many, by the grader of the base recipe's evaluation and by more than 3 standard errors. 0 takes
     what the base recipe says, which is never unless it says otherwise."""
+
+    _no_credentials = model_validator(mode="before")(without_credentials)
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -12,6 +12,7 @@ from typing import Any
 from relex.config import RewardTerm
 from relex.digests import sha256_file, sha256_json
 from relex.errors import RewardError
+from relex.plugins import check_defined, check_module
 from relex.rewards.contract import CheckedReward
 from relex.rewards.exact_match import ExactMatch
 from relex.rewards.format import Format
@@ -93,6 +94,7 @@ def _imported(reference: str) -> Callable[..., Any]:
             f"reward {reference}: is not built in ({', '.join(BUILT_INS)}); "
             "name your own as module:function"
         )
+    check_module(reference, module_name)
     try:
         module = importlib.import_module(module_name)
     except Exception as error:
@@ -105,6 +107,7 @@ def _imported(reference: str) -> Callable[..., Any]:
         raise RewardError(
             f"reward {reference}: module {module_name!r} has no function {function_name!r}"
         )
+    check_defined(reference, function)
     return function
 
 
