@@ -48,9 +48,10 @@ def validate(run: Run) -> None:
 
 def _check_problems(run: Run) -> None:
     check_disjoint(run.problems)
-    rewards = build_rewards(run.recipe.rewards)
+    rewards = build_rewards(run.recipe.rewards, run.recipe.limits)
     names = {run.recipe.exam(name).grader for name in run.benchmark_names}
-    graders = {name: build_reward(RewardTerm(reward=name)) for name in sorted(names)}
+    limits = run.recipe.limits
+    graders = {name: build_reward(RewardTerm(reward=name), limits) for name in sorted(names)}
     check_reward_contract([*rewards, *graders.values()], next(iter(run.problems.values())))
     for term, reward in zip(run.recipe.rewards, rewards, strict=True):
         if term.reward == "math_equality" and TRAIN in run.problems:

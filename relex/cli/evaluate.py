@@ -41,7 +41,7 @@ def evaluate(
     chosen = load_recipe(recipe)
     candidates = [parse_candidate(key) for key in candidate or [BASE.key]]
     problems = load_problems(problem_source(chosen, benchmark))
-    grader = build_reward(RewardTerm(reward=chosen.exam(benchmark).grader))
+    grader = build_reward(RewardTerm(reward=chosen.exam(benchmark).grader), chosen.limits)
     doubtful = check_golds(benchmark, problems, grader)
     if doubtful:
         typer.echo(f"{grader.name} takes only the same text for {listed_golds(doubtful)}", err=True)

@@ -27,5 +27,10 @@ class LimitsConfig(Strict):
     publish_minutes: float = Field(default=0.0, ge=0)
     """Longest time for writing the chosen model to S3, in minutes."""
 
+    reward_seconds: float = Field(default=300.0, ge=0)
+    """Longest time for a reward or grader of your own, in seconds: for its import, and for every
+    100 completions (begun) that it is given at once. One that takes longer is ended, and the stage
+    fails."""
+
     report_minutes: float = Field(default=0.0, ge=0)
     """Longest time for the report, in minutes."""

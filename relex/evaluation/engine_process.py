@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relex.candidates.candidate import Candidate
-from relex.children import Child, Event
+from relex.child_output import Event
+from relex.children import Child
 from relex.config import Sampling
 from relex.evaluation.engine import Completion, EngineConfig, OnProgress, Request
 from relex.evaluation.exchange import CANARY_FILE, COMPLETIONS_FILE, REQUESTS_FILE

@@ -3,7 +3,13 @@
 from relex.rewards.contract import CORRECT, CheckedReward, Reward
 from relex.rewards.golds import check_golds, listed_golds
 from relex.rewards.preflight import check_reward_contract
-from relex.rewards.registry import BUILT_INS, build_reward, build_rewards, grader_version
+from relex.rewards.registry import (
+    BUILT_INS,
+    build_reward,
+    build_rewards,
+    end_rewards,
+)
+from relex.rewards.versions import grader_version, source_file
 from relex.rewards.weighted_sum import weighted_sum
 
 __all__ = [
@@ -15,7 +21,9 @@ __all__ = [
     "build_rewards",
     "check_golds",
     "check_reward_contract",
+    "end_rewards",
     "grader_version",
     "listed_golds",
+    "source_file",
     "weighted_sum",
 ]

@@ -17,7 +17,7 @@ WAIT_SECONDS = 10
 
 def child(body: str, lines: list[str] | None = None) -> Child:
     """A child that runs `body` after importing what children use."""
-    source = f"import os, sys, time\nfrom relex.children import child_main, emit\n{body}"
+    source = f"import os, sys, time\nfrom relex.child_side import child_main, emit\n{body}"
     on_log = (lines if lines is not None else []).append
     return Child.of_command([sys.executable, "-c", source], on_log)
 
@@ -107,7 +107,7 @@ import sys
 from relex.children import Child
 body = '''
 import os, time
-from relex.children import child_main, emit
+from relex.child_side import child_main, emit
 child_main(lambda: (emit("ready", pid=os.getpid()), time.sleep(600)))
 '''
 with Child.of_command([sys.executable, "-c", body], print) as running:
