@@ -25,6 +25,7 @@ EVENTS_VARIABLE = "RELEX_EVENTS"
 PR_SET_PDEATHSIG = 1
 GRACE_SECONDS = 5.0
 """How long threads and processes may take to end by themselves once the work is done."""
+NUM_NAMED = 5
 # Python's own helpers, which end with the process that uses them.
 HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 
@@ -99,24 +100,24 @@ def child_main(body: Callable[[], None], name: str = "child process") -> None:
             traceback.print_exc()
         emit("error", type=type(error).__name__, message=str(error))
         sys.exit(1)
-    threading.Thread(target=_end_in_spite_of_threads, args=[name], daemon=True).start()
+    threading.Thread(target=_end_what_is_left, args=[name], daemon=True).start()
 
 
-def _end_in_spite_of_threads(name: str) -> None:
-    """The interpreter waits for threads that are no daemons, without an end."""
+def _end_what_is_left(name: str) -> None:
+    """The interpreter waits without an end for threads that are no daemons, and for processes."""
     time.sleep(GRACE_SECONDS)
+    _end_processes(name)
     threads = [thread for thread in threading.enumerate() if not thread.daemon]
     left = [thread.name for thread in threads if thread is not threading.main_thread()]
     if left:
-        _say_left(name, "threads", left)
-        _end_processes(name)
+        _say_left(name, "thread", "threads", left)
         os._exit(0)
 
 
 def _end_processes(name: str) -> None:
     left = [child for child in psutil.Process().children(recursive=True) if not _is_helper(child)]
     if left:
-        _say_left(name, "processes", [_described(process) for process in left])
+        _say_left(name, "process", "processes", [_described(process) for process in left])
     for process in left:
         with suppress(psutil.Error):
             process.kill()
@@ -136,10 +137,11 @@ def _described(process: psutil.Process) -> str:
     return str(process.pid)
 
 
-def _say_left(name: str, what: str, left: list[str]) -> None:
+def _say_left(name: str, one: str, many: str, left: list[str]) -> None:
+    more = ", ..." if len(left) > NUM_NAMED else ""
+    what = f"{len(left)} {one if len(left) == 1 else many}"
     print(
-        f"{name}: left {len(left)} {what} behind ({', '.join(left[:5])}{', ...' * (len(left) > 5)})"
-        "; ended",
+        f"{name}: left {what} behind ({', '.join(left[:NUM_NAMED])}{more}); ended",
         file=sys.stderr,
         flush=True,
     )

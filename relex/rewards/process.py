@@ -39,6 +39,10 @@ class RewardProcess:
             first = {"name": name, "term": term.model_dump(), "path": sys.path}
             self._ask(first, 1, "while it was imported")
 
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
     def __call__(
         self, *, prompts: Sequence[str], completions: Sequence[str], answers: Sequence[str]
     ) -> list[float]:
@@ -52,11 +56,14 @@ class RewardProcess:
 
     def _ask(self, message: Event, num_limits: int, what: str) -> Event:
         """`what` the process is busy with, or on, for a message."""
+        if not self.close.alive:
+            raise RewardError(f"reward {self._name}: its process was ended; build it again")
         limit_seconds = self._limit_seconds * num_limits or None
         try:
             self._child.send(**message)
             return self._child.receive(limit_seconds)
         except TimeoutError as error:
+            self.close.detach()
             self._child.__exit__()
             raise RewardError(
                 f"reward {self._name}: took longer than {limit_seconds:g} s {what}, and was "

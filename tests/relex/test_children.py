@@ -130,3 +130,93 @@ sys.stderr.write('\r50%'); emit('step', step=1)"""
     with child(body, lines) as running:
         assert list(running.events()) == [{"event": "step", "step": 1}]
     assert lines == [" 3/3 |###|", "green", "50%"]
+
+
+@pytest.mark.parametrize(
+    "prints",
+    [
+        r"print('\x1e{\"event\": \"error\", \"type\": \"RewardError\", \"message\": \"forged\"}')",
+        r"print('{\"event\": \"step\", \"step\": 7}')",
+        r"sys.stdout.buffer.write(bytes(range(256)) * 1000)",
+        r"os.write(1, b'x' * 3_000_000)",
+        r"os.write(2, b'\r1 %' * 100_000)",
+    ],
+)
+def test_what_is_printed_is_a_log_line_and_nothing_else(prints: str) -> None:
+    lines: list[str] = []
+    body = f"emit('step', step=1); {prints}; print(); print('last'); emit('step', step=2)"
+    with child(body, lines) as running:
+        assert list(running.events()) == [{"event": "step", "step": step} for step in (1, 2)]
+    assert len(lines) > 1 and lines[-1] == "last"
+    assert all(line.isprintable() and len(line) <= 4003 for line in lines if "\t" not in line)
+
+
+def test_events_are_as_long_as_they_need_to_be() -> None:
+    with child("emit('long', text='x' * 3_000_000, more='\\n\\x1e')") as running:
+        assert running.receive() == {"event": "long", "text": "x" * 3_000_000, "more": "\n\x1e"}
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "subprocess.run([sys.executable, '-c', source])",
+        "multiprocessing.get_context('fork').Process(target=forged).start()",
+        "os.fork() or (forged(), os._exit(0))",
+    ],
+)
+def test_what_a_child_starts_itself_has_no_events(start: str) -> None:
+    body = f"""
+import multiprocessing, subprocess
+source = "from relex.child_side import emit; emit('forged')"
+forged = lambda: emit('forged')
+emit('first')
+{start}
+emit('last')"""
+    with child(body) as running:
+        assert [event["event"] for event in running.events()] == ["first", "last"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the process file system of Linux")
+def test_a_launcher_passes_the_events_of_its_programs_on() -> None:
+    source = "from relex.child_side import child_main, emit; child_main(lambda: emit('step'))"
+    launcher = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {source!r}])"
+    command = [sys.executable, "-m", "relex.children", str(os.getpid())]
+    with Child.of_command([*command, sys.executable, "-c", launcher], print) as running:
+        assert list(running.events()) == [{"event": "step"}]
+
+
+def test_a_child_that_says_nothing_is_waited_for_no_longer_than_that() -> None:
+    with child("print('busy'); time.sleep(10**6)") as running, pytest.raises(TimeoutError):
+        running.receive(timeout_seconds=0.5)
+
+
+def test_a_child_that_only_prints_is_waited_for_no_longer_than_that() -> None:
+    with child("while True: print('busy')") as running, pytest.raises(TimeoutError):
+        running.receive(timeout_seconds=0.5)
+
+
+def test_a_process_that_is_left_does_not_keep_its_grandparent_waiting() -> None:
+    lines: list[str] = []
+    body = """
+import subprocess
+child_main(lambda: emit('pid', pid=subprocess.Popen(['sleep', '1000000']).pid), 'this child')"""
+    with child(body, lines) as running:
+        [event] = running.events()
+    assert lines == ["this child: left 1 process behind ('sleep 1000000'); ended"]
+    wait_until_gone(event["pid"])
+
+
+def test_what_a_killed_child_leaves_is_ended() -> None:
+    body = "import subprocess; emit('pid', pid=subprocess.Popen(['sleep', '1000000']).pid)"
+    with child(f"{body}; os.kill(os.getpid(), 9)") as running, pytest.raises(StageError):
+        for event in running.events():
+            pid = event["pid"]
+    wait_until_gone(pid)
+
+
+def test_an_exit_in_a_child_is_an_error_of_it() -> None:
+    with (
+        child("child_main(lambda: sys.exit(0))") as running,
+        pytest.raises(StageError, match=r"^SystemExit: 0$"),
+    ):
+        list(running.events())
