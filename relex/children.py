@@ -120,12 +120,10 @@ class Child:
             self._stdin.close()
         with suppress(RelexError, TimeoutError):
             list(self.events(timeout_seconds))
-        self.__exit__()
+        self.end()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def end(self) -> None:
+        """End it, and what it started."""
         if self._process.poll() is None:
             self._process.terminate()
             try:
@@ -140,6 +138,12 @@ class Child:
         with suppress(BrokenPipeError):
             self._stdin.close()
         self._output.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
 
     def _has_more(self, deadline: float | None) -> bool:
         """Wait for an event; False when the child has ended."""

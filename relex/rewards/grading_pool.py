@@ -57,7 +57,7 @@ class GradingWorker:
         child, self._child = self._child, None
         if child is None:
             return None
-        child.__exit__()
+        child.end()
         return child.status
 
     def _start(self) -> Child:
@@ -70,7 +70,7 @@ class GradingWorker:
                 return child
         except StageError:
             pass
-        child.__exit__()
+        child.end()
         raise RewardError(
             "reward math_equality: its grading process fails on 1/2 = 0.5, or at its start; "
             "what it printed says why; install math-verify again"

@@ -35,9 +35,8 @@ class RewardProcess:
         self._child = Child(WORKER, [name], _log)
         # Runs when the reward is dropped and at the end of the program, whichever comes first.
         self.close = weakref.finalize(self, self._child.finish, END_SECONDS)
-        with self._lock:
-            first = {"name": name, "term": term.model_dump(), "path": sys.path}
-            self._ask(first, 1, "while it was imported")
+        first = {"name": name, "term": term.model_dump(), "path": sys.path}
+        self._ask(first, 1, "while it was imported")
 
     @property
     def pid(self) -> int:
@@ -64,7 +63,7 @@ class RewardProcess:
             return self._child.receive(limit_seconds)
         except TimeoutError as error:
             self.close.detach()
-            self._child.__exit__()
+            self._child.end()
             raise RewardError(
                 f"reward {self._name}: took longer than {limit_seconds:g} s {what}, and was "
                 "ended; make it faster, or raise limits.reward_seconds"
