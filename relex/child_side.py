@@ -8,6 +8,7 @@ import atexit
 import ctypes
 import json
 import os
+import select
 import signal
 import sys
 import threading
@@ -48,6 +49,14 @@ class _Events:
         else:
             self._descriptor = int(number)
             os.set_inheritable(self._descriptor, False)
+
+    def has_reader(self) -> bool:
+        """Whether the parent, if it passed a descriptor, still lives."""
+        if self._descriptor is None:
+            return True
+        poll = select.poll()
+        poll.register(self._descriptor, 0)
+        return not poll.poll(0)
 
     def write(self, line: bytes) -> None:
         self.open()
@@ -91,6 +100,9 @@ def child_main(body: Callable[[], None], name: str = "child process") -> None:
     """
     die_with_parent()
     _EVENTS.open()
+    if not _EVENTS.has_reader():
+        # The parent ended while this process was still importing, before it could ask for that.
+        os._exit(1)
     # Registered first, so that it runs last: those that end themselves at exit have done so.
     atexit.register(_end_processes, name)
     try:

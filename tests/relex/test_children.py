@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import psutil
 import pytest
@@ -98,16 +97,20 @@ def test_leaving_the_context_ends_the_child() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs the parent-death signal of Linux")
-def test_a_child_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
-    parent = """
+@pytest.mark.parametrize(
+    "body",
+    [
+        "child_main(lambda: (emit('ready', pid=os.getpid()), time.sleep(10**6)))",
+        # It is still importing, here until its input ends, when its parent is killed.
+        "emit('ready', pid=os.getpid()); sys.stdin.read(); child_main(lambda: time.sleep(10**6))",
+    ],
+)
+def test_a_child_dies_with_a_parent_that_is_killed(body: str) -> None:
+    source = f"import os, sys, time\nfrom relex.child_side import child_main, emit\n{body}"
+    parent = f"""
 import sys
 from relex.children import Child
-body = '''
-import os, time
-from relex.child_side import child_main, emit
-child_main(lambda: (emit("ready", pid=os.getpid()), time.sleep(600)))
-'''
-with Child.of_command([sys.executable, "-c", body], print) as running:
+with Child.of_command([sys.executable, "-c", {source!r}], print) as running:
     print(running.receive()["pid"], flush=True)
     running.receive()
 """
