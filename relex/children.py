@@ -1,31 +1,33 @@
 """Child processes that live no longer than their parent.
 
-Training and generation each run in a process of their own, because that is the only certain way to
-give GPU memory back. A child talks by lines on its standard output: what follows a record
-separator is an event (JSON), everything else is a log line.
+Training, generation, grading and the rewards of users each run in a process of their own, because
+that is the only certain way to give GPU memory back, and to be safe from what foreign code does. A
+child reports events (`relex.child_side`); whatever stands on its standard output and error are log
+lines.
 """
 
-import ctypes
 import io
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import cache
 from typing import Any, Self
 
 from relex import errors
+from relex.child_output import ChildOutput, Event, LogLine
+from relex.child_side import EVENTS_VARIABLE, die_with_parent, pass_events_on
 from relex.errors import RelexError, StageError
 
-EVENT_MARK = "\x1e"
-PR_SET_PDEATHSIG = 1
 GRACE_SECONDS = 10.0
+POLL_SECONDS = 0.05
 LAST_LINES = 20
-TERMINAL_CODE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07]*\x07)")
 ENVIRONMENT = {
     "TQDM_DISABLE": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -33,39 +35,6 @@ ENVIRONMENT = {
     # Threads that spin while they wait make everything beside them many times slower.
     "OMP_WAIT_POLICY": "PASSIVE",
 }
-
-Event = dict[str, Any]
-LogLine = Callable[[str], None]
-
-
-def die_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent ends (Linux; elsewhere nothing)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def emit(event: str, **fields: Any) -> None:
-    """Called in a child: send an event to the parent."""
-    line = EVENT_MARK + json.dumps({"event": event, **fields})
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
-
-
-def child_main(body: Callable[[], None]) -> None:
-    """Called in a child: run `body` and report its error to the parent as an event."""
-    die_with_parent()
-    try:
-        body()
-    except Exception as error:
-        if not isinstance(error, RelexError):
-            traceback.print_exc()
-        emit("error", type=type(error).__name__, message=str(error))
-        sys.exit(1)
-
-
-def as_seen(text: str) -> str:
-    """What a terminal shows in the end of a line: no colours, of a progress bar its last state."""
-    return TERMINAL_CODE.sub("", text).rstrip().rpartition("\r")[2]
 
 
 class Child:
@@ -81,7 +50,7 @@ class Child:
     def of_command(
         cls, command: Sequence[str], on_log: LogLine, env: Mapping[str, str] = {}
     ) -> Self:
-        """Start another command whose standard output follows the same convention."""
+        """Start another command that reports events in the same way."""
         child = cls.__new__(cls)
         child._start(command, on_log, env)
         return child
@@ -89,62 +58,72 @@ class Child:
     def _start(self, command: Sequence[str], on_log: LogLine, env: Mapping[str, str]) -> None:
         self.name = " ".join(command)
         self._on_log = on_log
-        self._last_lines: list[str] = []
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **ENVIRONMENT, **env},
-        )
+        self._last_lines: deque[str] = deque(maxlen=LAST_LINES)
+        events, events_end = os.pipe()
+        try:
+            self._process = _started(command, {**os.environ, **ENVIRONMENT, **env}, events_end)
+        finally:
+            os.close(events_end)
         assert self._process.stdin is not None and self._process.stdout is not None
         self._stdin = io.TextIOWrapper(self._process.stdin, encoding="utf-8")
-        # A lone carriage return begins a line of a terminal anew; it does not end one.
-        self._stdout = io.TextIOWrapper(
-            self._process.stdout, encoding="utf-8", errors="replace", newline="\n"
-        )
+        self._output = ChildOutput(self._process.stdout, os.fdopen(events, "rb"), self._log)
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def status(self) -> int | None:
+        """What the process ended with, as in `subprocess`; None while it runs."""
+        return self._process.poll()
+
+    @property
+    def last_line(self) -> str:
+        """The last line of its log, or nothing."""
+        return self._last_lines[-1] if self._last_lines else ""
+
     def send(self, **message: Any) -> None:
-        """Write one JSON line to the child's standard input."""
+        """Write one JSON line to the child's standard input; raises like `receive`."""
         try:
             self._stdin.write(json.dumps(message) + "\n")
             self._stdin.flush()
         except BrokenPipeError:
+            # It may have said why it ended.
+            list(self.events())
             self._raise_died()
 
-    def events(self) -> Iterator[Event]:
-        """Events until the child closes its output.
+    def events(self, timeout_seconds: float | None = None) -> Iterator[Event]:
+        """Events until the child ends.
 
-        Raises the child's own error when it reported one, StageError when it died without.
+        Raises the child's own error when it reported one, StageError when it died without,
+        TimeoutError when that takes longer than `timeout_seconds`.
         """
-        for line in self._stdout:
-            # A library may have left a line of its own unfinished before the event.
-            text, mark, payload = line.partition(EVENT_MARK)
-            self._log(as_seen(text))
-            if not mark:
-                continue
-            event = json.loads(payload)
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        while self._has_more(deadline):
+            event = self._output.inbox.popleft()
             if event["event"] == "error":
                 raise _error_of(event)
             yield event
         if self._process.wait() != 0:
             self._raise_died()
 
-    def receive(self) -> Event:
-        """The next event; raises like `events`, and StageError at the end of the output."""
-        for event in self.events():
+    def receive(self, timeout_seconds: float | None = None) -> Event:
+        """The next event; raises like `events`, and StageError when the child has ended."""
+        for event in self.events(timeout_seconds):
             return event
         self._raise_died()
         raise AssertionError
 
-    def __enter__(self) -> Self:
-        return self
+    def finish(self, timeout_seconds: float) -> None:
+        """Let the child come to its end, for no longer than that: nothing will be sent any more."""
+        with suppress(BrokenPipeError):
+            self._stdin.close()
+        with suppress(RelexError, TimeoutError):
+            list(self.events(timeout_seconds))
+        self.end()
 
-    def __exit__(self, *_: object) -> None:
+    def end(self) -> None:
+        """End it, and what it started."""
         if self._process.poll() is None:
             self._process.terminate()
             try:
@@ -152,20 +131,68 @@ class Child:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        # What it has started itself and left running.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         # What the child did not read any more is still in the buffer, and close() tries again.
         with suppress(BrokenPipeError):
             self._stdin.close()
-        self._stdout.close()
+        self._output.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def _has_more(self, deadline: float | None) -> bool:
+        """Wait for an event; False when the child has ended."""
+        while not self._output.inbox:
+            # It may close the descriptor long before it ends.
+            waits = None if self._output.has_events else POLL_SECONDS
+            if waits is not None and self._process.poll() is not None:
+                self._output.take_in_rest()
+                return False
+            if deadline is not None:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError
+                waits = left if waits is None else min(waits, left)
+            self._output.take_in(waits)
+        return True
 
     def _log(self, line: str) -> None:
-        if line:
-            self._last_lines = [*self._last_lines[1 - LAST_LINES :], line]
-            self._on_log(line)
+        self._last_lines.append(line)
+        self._on_log(line)
 
     def _raise_died(self) -> None:
         status = self._process.wait()
+        self._output.take_in_rest()
         tail = "\n".join(self._last_lines)
         raise StageError(f"{self.name}: ended with status {status}; its last lines:\n{tail}")
+
+
+@cache
+def _starter(pid: int) -> ThreadPoolExecutor:
+    """The kernel ends a child with the thread that started it, so that must be one that lasts."""
+    return ThreadPoolExecutor(1)
+
+
+def _started(
+    command: Sequence[str], environment: Mapping[str, str], events_end: int
+) -> subprocess.Popen[bytes]:
+    """The process, the leader of a group of its own, by which all that it starts is found."""
+    start = _starter(os.getpid()).submit(
+        subprocess.Popen,
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**environment, EVENTS_VARIABLE: str(events_end)},
+        pass_fds=[events_end],
+        start_new_session=True,
+    )
+    return start.result()
 
 
 def _error_of(event: Event) -> RelexError:
@@ -178,6 +205,7 @@ def _error_of(event: Event) -> RelexError:
 def main(arguments: Sequence[str]) -> None:
     """Become the program `arguments[1:]`, which then dies with the process `arguments[0]`."""
     die_with_parent()
+    pass_events_on()
     if os.getppid() == int(arguments[0]):
         os.execvp(arguments[1], list(arguments[1:]))
 

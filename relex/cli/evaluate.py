@@ -17,7 +17,7 @@ from relex.cli.progress import progress_bar
 from relex.config import ProblemSource, Recipe, RewardTerm, load_recipe
 from relex.errors import InputError
 from relex.evaluation import EvaluationSession, Score
-from relex.problems import load_problems
+from relex.problems import Problem, load_problems
 from relex.rewards import build_reward, check_golds, listed_golds
 from relex.storage.connection import connection_of
 
@@ -41,10 +41,7 @@ def evaluate(
     chosen = load_recipe(recipe)
     candidates = [parse_candidate(key) for key in candidate or [BASE.key]]
     problems = load_problems(problem_source(chosen, benchmark))
-    grader = build_reward(RewardTerm(reward=chosen.exam(benchmark).grader))
-    doubtful = check_golds(benchmark, problems, grader)
-    if doubtful:
-        typer.echo(f"{grader.name} takes only the same text for {listed_golds(doubtful)}", err=True)
+    _check_golds(chosen, benchmark, problems)
     source = WeightSource(
         base=str(locate_base(chosen.base)),
         window=window,
@@ -86,6 +83,13 @@ def problem_source(recipe: Recipe, benchmark: str) -> ProblemSource:
     if benchmark not in sources:
         raise InputError(f"--benchmark {benchmark}: the recipe has {', '.join(sorted(sources))}")
     return sources[benchmark]
+
+
+def _check_golds(recipe: Recipe, benchmark: str, problems: Sequence[Problem]) -> None:
+    grader = build_reward(RewardTerm(reward=recipe.exam(benchmark).grader), recipe.reward_seconds)
+    doubtful = check_golds(benchmark, problems, grader)
+    if doubtful:
+        typer.echo(f"{grader.name} takes only the same text for {listed_golds(doubtful)}", err=True)
 
 
 def _table(scores: Sequence[Score]) -> Table:

@@ -57,7 +57,7 @@ def _job(recipe: Recipe, out: str) -> TrainingJob:
 
 
 def _check_rewards(recipe: Recipe) -> None:
-    rewards = build_rewards(computed_terms(recipe))
+    rewards = build_rewards(computed_terms(recipe), recipe.reward_seconds)
     check_reward_contract(rewards, load_problems(recipe.problems.train))
 
 

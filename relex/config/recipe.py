@@ -25,6 +25,9 @@ Stage = Literal["pack", "train", "fit", "validation", "guard", "test", "publish"
 LONGEST_MINUTES = 1_000_000.0
 """Of a stage: two years."""
 
+LONGEST_REWARD_SECONDS = 1e6
+"""Eleven days."""
+
 
 class BaseConfig(Section):
     """The untouched model, step 0."""
@@ -167,6 +170,11 @@ class RunRecipe(Section):
     has no limit. One that takes longer fails, its processes end, and what it has done is kept: the
     same recipe with a higher limit goes on from there."""
 
+    reward_seconds: float = Field(default=300.0, ge=0, le=LONGEST_REWARD_SECONDS)
+    """Longest time for a reward or grader of your own, in seconds: for its import, and for every
+    100 completions (begun) that it is given at once; 0 sets no limit. One that takes longer is
+    ended, and the stage fails."""
+
     # A recipe is stored with its run and shown on pages.
     _no_credentials = model_validator(mode="before")(without_credentials)
 
@@ -174,7 +182,7 @@ class RunRecipe(Section):
     def digest(self) -> str:
         """sha256 of all that can change a result; where it is kept and recorded, and how long it
         may take, cannot."""
-        without = {"storage", "tracking", "limits_minutes"}
+        without = {"storage", "tracking", "limits_minutes", "reward_seconds"}
         return sha256_json(self.model_dump(mode="json", exclude=without))
 
     @property

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from relex.atomic import writing
 from relex.candidates.candidate import Candidate
-from relex.children import Child, Event
+from relex.child_output import Event
+from relex.children import Child
 from relex.config import Sampling
 from relex.evaluation.dtype import Dtype
 from relex.evaluation.engine import Completion, EngineConfig, OnProgress, Request

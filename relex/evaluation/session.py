@@ -20,7 +20,7 @@ from relex.evaluation.engine_process import EngineProcess
 from relex.evaluation.results import ANSWERS_FILE, SCORE_FILE, Score, part_name, write_answers
 from relex.evaluation.scoring import grade, summarise
 from relex.problems import Problem
-from relex.rewards import Reward, build_reward, grader_version
+from relex.rewards import CheckedReward, build_reward, end_rewards, grader_version
 
 CANARY_REQUESTS = 16
 EXCHANGE = ".relex-exchange"
@@ -68,6 +68,7 @@ class EvaluationSession:
 
     def __exit__(self, *_: object) -> None:
         self._engine.close()
+        end_rewards(list(self._graders.values()))
 
     def measure(
         self, candidate: Candidate, benchmark: str, questions: range | None = None
@@ -100,7 +101,7 @@ class EvaluationSession:
         return score
 
 
-def _graders(recipe: RunRecipe, benchmarks: Iterable[str]) -> dict[str, Reward]:
+def _graders(recipe: RunRecipe, benchmarks: Iterable[str]) -> dict[str, CheckedReward]:
     """Each grader once, however many benchmarks use it, with its processes."""
     names = {recipe.exam(benchmark).grader for benchmark in benchmarks}
-    return {name: build_reward(RewardTerm(reward=name)) for name in names}
+    return {name: build_reward(RewardTerm(reward=name), recipe.reward_seconds) for name in names}

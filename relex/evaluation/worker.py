@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from relex.candidates.candidate import BASE, Candidate
-from relex.children import child_main, emit
+from relex.child_side import child_main, emit
 from relex.config import Sampling
 from relex.evaluation.canary import Canary
 from relex.evaluation.choose import build_engine
@@ -72,4 +72,4 @@ def _log(line: str) -> None:
 
 
 if __name__ == "__main__":
-    child_main(main)
+    child_main(main, "generation")

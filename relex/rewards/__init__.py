@@ -7,9 +7,10 @@ from relex.rewards.registry import (
     BUILT_INS,
     build_reward,
     build_rewards,
-    grader_version,
+    end_rewards,
     reward_name,
 )
+from relex.rewards.versions import grader_version, source_file
 from relex.rewards.weighted_sum import weighted_sum
 
 __all__ = [
@@ -21,8 +22,10 @@ __all__ = [
     "build_rewards",
     "check_golds",
     "check_reward_contract",
+    "end_rewards",
     "grader_version",
     "listed_golds",
     "reward_name",
+    "source_file",
     "weighted_sum",
 ]

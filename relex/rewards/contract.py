@@ -5,14 +5,18 @@ arguments and sequences of equal length, and returns one finite number per compl
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, Protocol
 
-from relex.errors import RewardError
+from relex.errors import RelexError, RewardError
+from relex.rewards.values import LARGEST_VALUE, as_number, described, listed, shortened
 
-SHORT_CHARACTERS = 200
+SEARCH_SECONDS = 60.0
+"""How long to look, one by one, for the completion that a reward raises on."""
+
 CORRECT = 1.0
 """What a grader gives to a correct answer; every other value means wrong."""
 
@@ -36,7 +40,8 @@ class CheckedReward:
     """Unique among the rewards of a run, and a `safe_name`."""
 
     function: Callable[..., Any]
-    """Takes prompts, completions and answers as keyword arguments; any text may be in them."""
+    """Takes prompts, completions and answers as keyword arguments; any text may be in them. What it
+    gets is its own: whatever it changes there, nobody else sees."""
 
     def __call__(
         self, *, prompts: Sequence[str], completions: Sequence[str], answers: Sequence[str]
@@ -44,51 +49,66 @@ class CheckedReward:
         """One value per completion.
 
         Raises RewardError, with the reward's name and the offending completion, when the function
-        raises, returns another number of values, or a value that is not a finite number.
+        raises, returns another number of values, or a value that is not a finite number of at most
+        1e12.
         """
+        batch = {"prompts": prompts, "completions": completions, "answers": answers}
+        num = len(completions)
         try:
-            values = self.function(prompts=prompts, completions=completions, answers=answers)
-        except RewardError:
+            returned = self._call(batch)
+            values = listed(returned, num + 1)  # a generator raises only here
+        except RelexError:
             raise
-        except Exception as error:
-            raise RewardError(
-                f"reward {self.name}: raised {type(error).__name__}: {error}; "
-                f"{self._first_that_raises(prompts, completions, answers)}"
+        except (Exception, SystemExit) as error:
+            raise self._error(
+                f"raised {type(error).__name__}: {shortened(str(error))}; "
+                f"{self._first_that_raises(batch)}"
             ) from error
-        return self._checked(values, completions)
+        if values is None:
+            raise self._error(f"returned {described(returned)}, not a list of numbers")
+        if len(values) != num:
+            found = f"more than {num}" if len(values) > num else str(len(values))
+            raise self._error(
+                f"returned {found} values for {named_batch(completions)}; return one for each"
+            )
+        pairs = enumerate(zip(values, completions, strict=True))
+        return [self._number(value, f"{n + 1} of {num}", text) for n, (value, text) in pairs]
 
-    def _first_that_raises(
-        self, prompts: Sequence[str], completions: Sequence[str], answers: Sequence[str]
-    ) -> str:
-        for prompt, completion, answer in zip(prompts, completions, answers, strict=True):
+    def _call(self, batch: Mapping[str, Sequence[str]]) -> Any:
+        return self.function(**{column: list(deepcopy(batch[column])) for column in batch})
+
+    def _first_that_raises(self, batch: Mapping[str, Sequence[str]]) -> str:
+        num = len(batch["completions"])
+        end_seconds = time.monotonic() + SEARCH_SECONDS
+        for n in range(num):
+            if time.monotonic() > end_seconds:
+                return f"on the batch of {num} completions, but on none of the first {n} alone"
             try:
-                self.function(prompts=[prompt], completions=[completion], answers=[answer])
-            except Exception:
-                return f"completion: {shortened(completion)}"
-        return f"on the batch of {len(completions)} completions, but on none of them alone"
+                listed(self._call({column: batch[column][n : n + 1] for column in batch}), 2)
+            except (Exception, SystemExit):
+                return named_completion(f"{n + 1} of {num}", batch["completions"][n])
+        return f"on the batch of {num} completions, but on none of them alone"
 
-    def _checked(self, values: Any, completions: Sequence[str]) -> list[float]:
-        if isinstance(values, str | Mapping) or not isinstance(values, Iterable):
-            raise RewardError(
-                f"reward {self.name}: returned {type(values).__name__}, not a list of numbers"
-            )
-        listed = list(values)
-        if len(listed) != len(completions):
-            raise RewardError(
-                f"reward {self.name}: returned {len(listed)} values for {len(completions)} "
-                f"completions, the first of them {shortened(''.join(completions[:1]))}; "
-                "return one value for each"
-            )
-        for value, completion in zip(listed, completions, strict=True):
-            if not isinstance(value, Real) or not math.isfinite(value):
-                raise RewardError(
-                    f"reward {self.name}: returned {value!r}, not a finite number; "
-                    f"completion: {shortened(completion)}"
-                )
-        return [float(value) for value in listed]
+    def _number(self, value: Any, which: str, completion: str) -> float:
+        number = as_number(value)
+        if number is not None and abs(number) <= LARGEST_VALUE:
+            return number
+        infinite = number is None or not math.isfinite(number)
+        wrong = "not a finite number" if infinite else f"beyond {LARGEST_VALUE:g}"
+        raise self._error(
+            f"returned {described(value)}, {wrong}; {named_completion(which, completion)}"
+        )
+
+    def _error(self, what: str) -> RewardError:
+        return RewardError(f"reward {self.name}: {what}")
 
 
-def shortened(completion: str) -> str:
-    """The completion for a message: on one line, cut after 200 characters."""
-    cut = completion[:SHORT_CHARACTERS]
-    return f"{cut!r}..." if len(cut) < len(completion) else repr(cut)
+def named_completion(which: str, completion: str) -> str:
+    """A completion in a message, by its place in the batch and its beginning."""
+    return f"completion {which}: {described(completion)}"
+
+
+def named_batch(completions: Sequence[str]) -> str:
+    """A batch in a message, by its size and its first completion."""
+    first = f", the first of them {described(completions[0])}" if completions else ""
+    return f"{len(completions)} completions{first}"

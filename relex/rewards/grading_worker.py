@@ -1,13 +1,12 @@
-"""One grading process: reads pairs of expressions as lines of JSON, answers each with 1 or 0.
+"""One grading process: reads pairs of expressions as lines of JSON, answers each with an event.
 
-Its first line is the verdict on a pair that is equal: a process that cannot grade is found at once.
-The kernel keeps its limits, because text written by a model can hold Python inside one long
+Its first event is the verdict on a pair that is equal: a process that cannot grade is found at
+once. The kernel keeps its limits, because text written by a model can hold Python inside one long
 operation for hours: a timer ends the process when a pair takes too long, and memory is capped. The
-timer counts the processor's time, so that no verdict depends on what else the machine does. The
-process ends with its parent, because then its input ends.
+timer counts the processor's time, so that no verdict depends on what else the machine does.
 
-Run as a file, `python grading_worker.py SECONDS RELATIVE_TOLERANCE`: without the rest of relex it
-starts in half the time, and it is started anew after every pair that took too long.
+Run as a file, `python grading_worker.py SECONDS RELATIVE_TOLERANCE`: without the rest of the room
+it starts in half the time, and it is started anew after every pair that took too long.
 """
 
 import json
@@ -16,11 +15,14 @@ import os
 import resource
 import signal
 import sys
+import time
 from functools import lru_cache
 from math import isclose
 from typing import Any
 
 from math_verify import parse, verify
+
+from relex.child_side import child_main, emit
 
 MEMORY_BYTES = 2 << 30
 NUM_CACHED_EXPRESSIONS = 1024
@@ -63,21 +65,21 @@ def limit_resources() -> None:
 
 
 def main(timeout_seconds: float, tolerance: float) -> None:
-    # math-verify and sympy may print: what they print must not look like a verdict.
-    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     logging.disable(logging.CRITICAL)
     limit_resources()
-    print(int(equal(*TRUE_PAIR, tolerance)), file=replies, flush=True)
+    emit("verdict", equal=equal(*TRUE_PAIR, tolerance))
     # From here on, what would be printed could be a model's text; it belongs in no log.
-    os.dup2(sys.stdout.fileno(), sys.stderr.fileno())
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
     for line in sys.stdin:
+        pair = json.loads(line)
+        start_seconds = time.process_time()
         signal.setitimer(signal.ITIMER_PROF, timeout_seconds)
-        gold, answer = json.loads(line)
-        verdict = equal(gold, answer, tolerance)
+        verdict = equal(pair["gold"], pair["answer"], tolerance)
         signal.setitimer(signal.ITIMER_PROF, 0)
-        print(int(verdict), file=replies, flush=True)
+        emit("verdict", equal=verdict, seconds=time.process_time() - start_seconds)
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]), float(sys.argv[2]))
+    child_main(lambda: main(float(sys.argv[1]), float(sys.argv[2])), "grading")

@@ -29,7 +29,8 @@ ANSWER_LETTER = re.compile(TEXT_COMMAND + r"\(?([A-Z])\s*(?:[).:}].*)?", re.DOTA
 
 
 class MathEquality:
-    """Grades in child processes, at most `timeout_seconds` of processor time for an answer."""
+    """Grades in child processes, `timeout_seconds` of the processor for one answer at most; too
+    long is wrong."""
 
     def __init__(self, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         if isinstance(timeout_seconds, str) or timeout_seconds <= 0:

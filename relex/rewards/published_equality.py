@@ -15,7 +15,6 @@ import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from math import isclose, isfinite
-from time import monotonic
 
 from relex.errors import RewardError
 from relex.rewards.grading_pool import GradingPool
@@ -30,7 +29,7 @@ NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?")
 
 
 class PublishedEquality:
-    """An answer takes at most twice `timeout_seconds`; too long is wrong."""
+    """An answer takes at most twice `timeout_seconds` of the processor; too long is wrong."""
 
     def __init__(self, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         if isinstance(timeout_seconds, str) or timeout_seconds <= 0:
@@ -57,14 +56,14 @@ class PublishedEquality:
         gold, answer = pair
         if len(answer) > LONGEST_ANSWER_CHARACTERS:
             return False
-        return _Comparison(self._pool, monotonic() + self._timeout_seconds).equal(gold, answer)
+        return _Comparison(self._pool, self._timeout_seconds).equal(gold, answer)
 
 
 class _Comparison:
     """One answer, with the time that is left for it."""
 
-    def __init__(self, pool: GradingPool, deadline: float) -> None:
-        self._pool, self._deadline = pool, deadline
+    def __init__(self, pool: GradingPool, seconds_left: float) -> None:
+        self._pool, self._seconds_left = pool, seconds_left
 
     def equal(self, gold: str, answer: str) -> bool:
         gold, answer = gold.strip(), answer.strip()
@@ -101,9 +100,11 @@ class _Comparison:
         return False
 
     def _equal_expressions(self, gold: str, answer: str) -> bool:
-        if monotonic() > self._deadline:
+        if self._seconds_left <= 0:
             return False
-        return self._pool.equal_pair((math_mode(gold), math_mode(answer)))
+        verdict = self._pool.judge((math_mode(gold), math_mode(answer)))
+        self._seconds_left -= verdict.seconds
+        return verdict.equal
 
 
 def as_number(text: str) -> float | None:

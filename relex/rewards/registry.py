@@ -2,22 +2,21 @@
 
 import importlib
 import inspect
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from relex.config import RewardTerm
-from relex.digests import sha256_file, sha256_json
+from relex.digests import sha256_json
 from relex.errors import RewardError
 from relex.plugins import check_defined, check_module
 from relex.rewards.contract import CheckedReward
 from relex.rewards.exact_match import ExactMatch
 from relex.rewards.format import Format
 from relex.rewards.math_equality import MathEquality
+from relex.rewards.process import RewardProcess
 from relex.rewards.published_equality import PublishedEquality
+from relex.rewards.values import shortened
 from relex.safe_name import safe_name
 
 BUILT_INS: dict[str, Callable[..., Callable[..., Any]]] = {
@@ -26,30 +25,32 @@ BUILT_INS: dict[str, Callable[..., Callable[..., Any]]] = {
     "published_equality": PublishedEquality,
     "format": Format,
 }
-# Raised whenever a rule of ours changes, so that scores by other rules are not compared.
-RULES = {"exact_match": 1, "math_equality": 2, "published_equality": 1, "format": 1}
-ON_MATH_VERIFY = ("math_equality", "published_equality")
+REWARD_SECONDS = 300.0
+"""A recipe says its own."""
 BATCH = ("prompts", "completions", "answers")
 DIGEST_CHARACTERS = 6
 
 
-def build_reward(term: RewardTerm) -> CheckedReward:
-    """The built-in or imported reward of one term, with its parameters.
+def build_reward(term: RewardTerm, limit_seconds: float = REWARD_SECONDS) -> CheckedReward:
+    """The built-in or imported reward of one term, with its parameters; one of the user's runs in
+    a process of its own, within `limits`.
 
     Raises RewardError when it does not exist or import, or does not take the parameters.
     """
+    name = _metric_name(term)
     if term.reward in BUILT_INS:
         made = BUILT_INS[term.reward]
         _check_params(term, made, ())
-        return CheckedReward(_metric_name(term), made(**term.params))
-    function = _imported(term.reward)
-    _check_params(term, function, BATCH)
-    return CheckedReward(_metric_name(term), partial(function, **term.params))
+        return CheckedReward(name, made(**term.params))
+    split_reference(term.reward)
+    return CheckedReward(name, RewardProcess(name, term, limit_seconds))
 
 
-def build_rewards(terms: Sequence[RewardTerm]) -> list[CheckedReward]:
+def build_rewards(
+    terms: Sequence[RewardTerm], limit_seconds: float = REWARD_SECONDS
+) -> list[CheckedReward]:
     """The rewards of a recipe in its order; raises RewardError when two have the same name."""
-    rewards = [build_reward(term) for term in terms]
+    rewards = [build_reward(term, limit_seconds) for term in terms]
     names = [reward.name for reward in rewards]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -59,21 +60,21 @@ def build_rewards(terms: Sequence[RewardTerm]) -> list[CheckedReward]:
     return rewards
 
 
-def grader_version(name: str) -> str:
-    """What belongs to every score: the grader, and what decides its verdicts.
+def imported_function(term: RewardTerm) -> Callable[..., Any]:
+    """The user's function with its parameters. Called in its own process: importing runs code.
 
-    For a built-in that is the version of its rules, and of math-verify where it judges; for a
-    function of the user's the digest of its source file. Raises RewardError when it does not exist
-    or import.
+    Raises RewardError when it does not import, or does not take the parameters.
     """
-    if name in BUILT_INS:
-        judge = f"+math-verify-{version('math-verify')}" if name in ON_MATH_VERIFY else ""
-        return f"{name}/{RULES[name]}{judge}"
-    _imported(name)
-    file = getattr(sys.modules[name.partition(":")[0]], "__file__", None)
-    if file is None:
-        raise RewardError(f"reward {name}: has no source file, so its version cannot be told")
-    return f"{name}/{sha256_file(Path(file))[:DIGEST_CHARACTERS]}"
+    function = _imported(term.reward)
+    _check_params(term, function, BATCH)
+    return partial(function, **term.params)
+
+
+def end_rewards(rewards: Sequence[CheckedReward]) -> None:
+    """End the processes of the user's rewards; what they left behind is said and ended too."""
+    for reward in rewards:
+        if isinstance(reward.function, RewardProcess):
+            reward.function.close()
 
 
 def reward_name(reference: str) -> str:
@@ -87,7 +88,8 @@ def _metric_name(term: RewardTerm) -> str:
     return f"{name}_{sha256_json(term.params)[:DIGEST_CHARACTERS]}" if term.params else name
 
 
-def _imported(reference: str) -> Callable[..., Any]:
+def split_reference(reference: str) -> tuple[str, str]:
+    """Module and function of a user's reward; raises RewardError for what is not written so."""
     module_name, separator, function_name = reference.partition(":")
     if not separator:
         raise RewardError(
@@ -95,12 +97,17 @@ def _imported(reference: str) -> Callable[..., Any]:
             "name your own as module:function"
         )
     check_module(reference, module_name)
+    return module_name, function_name
+
+
+def _imported(reference: str) -> Callable[..., Any]:
+    module_name, function_name = split_reference(reference)
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise RewardError(
             f"reward {reference}: module {module_name!r} does not import "
-            f"({type(error).__name__}: {error}); put its folder on PYTHONPATH"
+            f"({type(error).__name__}: {shortened(str(error))}); put its folder on PYTHONPATH"
         ) from error
     function: Callable[..., Any] | None = getattr(module, function_name, None)
     if not callable(function):

@@ -61,9 +61,10 @@ def _dtype_words(run: Run) -> str:
 
 def _check_problems(run: Run) -> None:
     check_disjoint(run.problems)
-    rewards = build_rewards(run.recipe.rewards)
+    seconds = run.recipe.reward_seconds
+    rewards = build_rewards(run.recipe.rewards, seconds)
     names = {run.recipe.exam(name).grader for name in run.benchmark_names}
-    graders = {name: build_reward(RewardTerm(reward=name)) for name in sorted(names)}
+    graders = {name: build_reward(RewardTerm(reward=name), seconds) for name in sorted(names)}
     check_reward_contract([*rewards, *graders.values()], next(iter(run.problems.values())))
     for term, reward in zip(run.recipe.rewards, rewards, strict=True):
         if term.reward == "math_equality" and TRAIN in run.problems:

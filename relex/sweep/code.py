@@ -1,13 +1,10 @@
 """The code behind a reward: what a sweep compares is code, so it is kept beside the numbers."""
 
-import inspect
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from relex.config import RewardTerm
 from relex.digests import sha256_bytes
-from relex.rewards import BUILT_INS, grader_version
+from relex.rewards import BUILT_INS, grader_version, source_file
 
 DIGEST_CHARACTERS = 6
 
@@ -30,14 +27,10 @@ def reward_code(reward: str) -> RewardCode:
     """The code of a built-in or imported reward.
 
     What the file imports is not part of it. Raises RewardError when the reward does not exist or
-    import, or has no source file.
+    has no source file.
     """
-    reward_version = grader_version(reward)
-    if reward in BUILT_INS:
-        path = Path(inspect.getfile(BUILT_INS[reward]))
-    else:
-        path = Path(str(sys.modules[reward.partition(":")[0]].__file__))
-    return RewardCode(reward, reward_version, path.read_text(encoding="utf-8"))
+    source = source_file(reward).read_text(encoding="utf-8")
+    return RewardCode(reward, grader_version(reward), source)
 
 
 def own_code_digest(terms: tuple[RewardTerm, ...]) -> str:

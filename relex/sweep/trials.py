@@ -80,7 +80,7 @@ def sweep_id(sweep: SweepConfig, trials: Sequence[Trial]) -> str:
 def _trial_name(sweep: SweepConfig, base: Recipe, reward: RewardVariant) -> str:
     """`toy-exact-match`, or `toy-concise-3f2a1b` for code of the user's."""
     try:
-        build_rewards(reward.terms)
+        build_rewards(reward.terms, base.reward_seconds)
         digest = own_code_digest(reward.terms)
     except RewardError as error:
         raise RewardError(f"sweep {sweep.name}: rewards: {reward.name}: {error}") from error

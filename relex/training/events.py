@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from relex.children import Event, emit
+from relex.child_output import Event
+from relex.child_side import emit
 from relex.config.strict import Strict
 
 

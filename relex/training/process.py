@@ -7,10 +7,12 @@ from collections.abc import Callable
 import torch
 
 from relex.atomic import write_atomic
-from relex.children import Child, LogLine
+from relex.child_output import LogLine
+from relex.children import Child
 from relex.device import resolve_device
+from relex.errors import TrainingError
 from relex.storage import open_store
-from relex.training.events import TrainingEvent, parse_event
+from relex.training.events import StepTrained, TrainingEvent, parse_event
 from relex.training.job import TrainingJob
 from relex.training.preflight import check_training
 from relex.window.layout import read_window_manifest
@@ -33,7 +35,8 @@ def run_training(
     `on_log` line by line.
 
     Raises ResourceError when this machine cannot train the recipe, the training process's own error
-    (TrainingError, UploadError, RewardError ...), StageError when it died without one.
+    (UploadError, RewardError ...), StageError when it died without one, TrainingError when it ended
+    and the window is not complete.
     """
     check_training(job.recipe)
     if _is_complete(job):
@@ -41,8 +44,16 @@ def run_training(
     write_atomic(job.file, job.model_dump_json().encode())
     environment = {**ENVIRONMENT, **_visible_gpus(job)}
     with Child.of_command(_command(job), on_log, environment) as child:
-        for event in child.events():
-            on_event(parse_event(event))
+        last_step = 0
+        for event in map(parse_event, child.events()):
+            on_event(event)
+            last_step = event.step if isinstance(event, StepTrained) else last_step
+    if not _is_complete(job):
+        raise TrainingError(
+            f"{job.window}: the training process ended with status 0 after step {last_step} of "
+            f"{job.recipe.training.steps}, and the window is not complete; something in it called "
+            "exit: find out what, and start the same recipe again, it goes on from there"
+        )
     job.file.unlink()
 
 

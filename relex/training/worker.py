@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 from relex.checkpoints import Checkpoint
-from relex.children import child_main
+from relex.child_side import child_main
 from relex.problems import load_problems
-from relex.rewards import build_rewards
+from relex.rewards import build_rewards, end_rewards
 from relex.storage import open_store
 from relex.training.callbacks import KeepSnapshots, ReportSteps, RollCheckpoint
 from relex.training.events import TrainingResumed, TrainingWarning, send
@@ -29,7 +29,7 @@ def train(job: TrainingJob) -> None:
     is_main = arguments.process_index == 0
     base = Checkpoint(Path(job.base))
     schema = snapshot_schema(base, config.snapshot_dtype)
-    rewards = build_rewards(computed_terms(job.recipe))
+    rewards = build_rewards(computed_terms(job.recipe), job.recipe.reward_seconds)
     problems = load_problems(job.recipe.problems.train)
     model = load_policy(job)
     check_model_state(model.state_dict(), base, schema)
@@ -53,6 +53,7 @@ def train(job: TrainingJob) -> None:
         writer.finish()
         shutil.rmtree(job.spool)
         shutil.rmtree(job.checkpoints, ignore_errors=True)
+    end_rewards(rewards)
 
 
 def _open_window(job: TrainingJob, base: Checkpoint) -> WindowWriter:
@@ -83,7 +84,7 @@ def _open_window(job: TrainingJob, base: Checkpoint) -> WindowWriter:
 
 def main() -> None:
     job = TrainingJob.model_validate_json(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    child_main(lambda: train(job))
+    child_main(lambda: train(job), "training")
 
 
 if __name__ == "__main__":

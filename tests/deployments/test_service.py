@@ -91,7 +91,7 @@ def test_a_port_in_use_is_told_in_one_line_and_nothing_is_started(service, home,
         result = service("up")
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
-    assert line.startswith(f"error: port {ports['mlflow']}: mlflow cannot listen there")
+    assert line.startswith(f"relex: port {ports['mlflow']}: mlflow cannot listen there")
     assert "choose another port: RELEX_MLFLOW_PORT=... make up" in line
     assert processes_with(home) == []
 

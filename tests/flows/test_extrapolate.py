@@ -132,6 +132,6 @@ def test_what_cannot_be_extrapolated_is_refused_before_an_engine_starts(
     result = run_command([written(tmp_path, recipe("bad", uri, **changes))], tmp_path / "home")
     assert result.returncode == 2, result.stdout + result.stderr
     (line,) = [line for line in result.stderr.splitlines() if line.strip()]
-    assert line.startswith("error: ")
+    assert line.startswith("relex: ")
     assert message in line
     assert "starting the engine" not in result.stdout

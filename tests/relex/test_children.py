@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -12,23 +12,19 @@ import pytest
 from relex.children import Child
 from relex.errors import RewardError, StageError
 
-WAIT_SECONDS = 10
-
 
 def child(body: str, lines: list[str] | None = None) -> Child:
     """A child that runs `body` after importing what children use."""
-    source = f"import os, sys, time\nfrom relex.children import child_main, emit\n{body}"
+    source = f"import os, sys, time\nfrom relex.child_side import child_main, emit\n{body}"
     on_log = (lines if lines is not None else []).append
     return Child.of_command([sys.executable, "-c", source], on_log)
 
 
-def wait_until_gone(pid: int) -> bool:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < deadline:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return True
-        time.sleep(0.05)
-    return False
+def wait_until_gone(pid: int) -> None:
+    """Returns only then; an orphan may stay a zombie where nothing collects it."""
+    with suppress(psutil.NoSuchProcess):
+        while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.05)
 
 
 def test_events_and_log_lines_are_told_apart() -> None:
@@ -97,20 +93,24 @@ def test_leaving_the_context_ends_the_child() -> None:
     with child("emit('ready'); time.sleep(600)") as running:
         running.receive()
         pid = running.pid
-    assert wait_until_gone(pid)
+    wait_until_gone(pid)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs the parent-death signal of Linux")
-def test_a_child_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
-    parent = """
+@pytest.mark.parametrize(
+    "body",
+    [
+        "child_main(lambda: (emit('ready', pid=os.getpid()), time.sleep(10**6)))",
+        # It is still importing, here until its input ends, when its parent is killed.
+        "emit('ready', pid=os.getpid()); sys.stdin.read(); child_main(lambda: time.sleep(10**6))",
+    ],
+)
+def test_a_child_dies_with_a_parent_that_is_killed(body: str) -> None:
+    source = f"import os, sys, time\nfrom relex.child_side import child_main, emit\n{body}"
+    parent = f"""
 import sys
 from relex.children import Child
-body = '''
-import os, time
-from relex.children import child_main, emit
-child_main(lambda: (emit("ready", pid=os.getpid()), time.sleep(600)))
-'''
-with Child.of_command([sys.executable, "-c", body], print) as running:
+with Child.of_command([sys.executable, "-c", {source!r}], print) as running:
     print(running.receive()["pid"], flush=True)
     running.receive()
 """
@@ -120,7 +120,7 @@ with Child.of_command([sys.executable, "-c", body], print) as running:
         assert process.stdout is not None
         pid = int(process.stdout.readline())
         process.kill()
-    assert wait_until_gone(pid)
+    wait_until_gone(pid)
 
 
 def test_progress_bars_and_colours_do_not_reach_the_log() -> None:
@@ -133,3 +133,93 @@ sys.stderr.write('\r50%'); emit('step', step=1)"""
     with child(body, lines) as running:
         assert list(running.events()) == [{"event": "step", "step": 1}]
     assert lines == [" 3/3 |###|", "green", "50%"]
+
+
+@pytest.mark.parametrize(
+    "prints",
+    [
+        r"print('\x1e{\"event\": \"error\", \"type\": \"RewardError\", \"message\": \"forged\"}')",
+        r"print('{\"event\": \"step\", \"step\": 7}')",
+        r"sys.stdout.buffer.write(bytes(range(256)) * 1000)",
+        r"os.write(1, b'x' * 3_000_000)",
+        r"os.write(2, b'\r1 %' * 100_000)",
+    ],
+)
+def test_what_is_printed_is_a_log_line_and_nothing_else(prints: str) -> None:
+    lines: list[str] = []
+    body = f"emit('step', step=1); {prints}; print(); print('last'); emit('step', step=2)"
+    with child(body, lines) as running:
+        assert list(running.events()) == [{"event": "step", "step": step} for step in (1, 2)]
+    assert len(lines) > 1 and lines[-1] == "last"
+    assert all(line.isprintable() and len(line) <= 4003 for line in lines if "\t" not in line)
+
+
+def test_events_are_as_long_as_they_need_to_be() -> None:
+    with child("emit('long', text='x' * 3_000_000, more='\\n\\x1e')") as running:
+        assert running.receive() == {"event": "long", "text": "x" * 3_000_000, "more": "\n\x1e"}
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "subprocess.run([sys.executable, '-c', source])",
+        "multiprocessing.get_context('fork').Process(target=forged).start()",
+        "os.fork() or (forged(), os._exit(0))",
+    ],
+)
+def test_what_a_child_starts_itself_has_no_events(start: str) -> None:
+    body = f"""
+import multiprocessing, subprocess
+source = "from relex.child_side import emit; emit('forged')"
+forged = lambda: emit('forged')
+emit('first')
+{start}
+emit('last')"""
+    with child(body) as running:
+        assert [event["event"] for event in running.events()] == ["first", "last"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the process file system of Linux")
+def test_a_launcher_passes_the_events_of_its_programs_on() -> None:
+    source = "from relex.child_side import child_main, emit; child_main(lambda: emit('step'))"
+    launcher = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {source!r}])"
+    command = [sys.executable, "-m", "relex.children", str(os.getpid())]
+    with Child.of_command([*command, sys.executable, "-c", launcher], print) as running:
+        assert list(running.events()) == [{"event": "step"}]
+
+
+def test_a_child_that_says_nothing_is_waited_for_no_longer_than_that() -> None:
+    with child("print('busy'); time.sleep(10**6)") as running, pytest.raises(TimeoutError):
+        running.receive(timeout_seconds=0.5)
+
+
+def test_a_child_that_only_prints_is_waited_for_no_longer_than_that() -> None:
+    with child("while True: print('busy')") as running, pytest.raises(TimeoutError):
+        running.receive(timeout_seconds=0.5)
+
+
+def test_a_process_that_is_left_does_not_keep_its_grandparent_waiting() -> None:
+    lines: list[str] = []
+    body = """
+import subprocess
+child_main(lambda: emit('pid', pid=subprocess.Popen(['sleep', '1000000']).pid), 'this child')"""
+    with child(body, lines) as running:
+        [event] = running.events()
+    assert lines == ["this child: left 1 process behind ('sleep 1000000'); ended"]
+    wait_until_gone(event["pid"])
+
+
+def test_what_a_killed_child_leaves_is_ended() -> None:
+    body = "import subprocess; emit('pid', pid=subprocess.Popen(['sleep', '1000000']).pid)"
+    with child(f"{body}; os.kill(os.getpid(), 9)") as running, pytest.raises(StageError):
+        for event in running.events():
+            pid = event["pid"]
+    wait_until_gone(pid)
+
+
+def test_an_exit_in_a_child_is_an_error_of_it() -> None:
+    with (
+        child("child_main(lambda: sys.exit(0))") as running,
+        pytest.raises(StageError, match=r"^SystemExit: 0$"),
+    ):
+        list(running.events())

@@ -169,7 +169,7 @@ def test_what_is_fetched_is_what_was_published_and_loads(publisher, fetch, tmp_p
     code, line = fetch("models:/fetched/1", out)
     assert (code, line) == (
         2,
-        f"error: {out}: exists already; choose another folder or remove it first",
+        f"relex: {out}: exists already; choose another folder or remove it first",
     )
 
 
@@ -187,16 +187,16 @@ def test_what_cannot_be_fetched_is_told(publisher, fetch, tmp_path):
         "models:/NAME/VERSION",
     }
     assert {address: fetch(address, out) for address in messages} == {
-        address: (2, f"error: {message}") for address, message in messages.items()
+        address: (2, f"relex: {message}") for address, message in messages.items()
     }
     nowhere = f"http://127.0.0.1:{free_port()}"
     code, line = fetch("models:/told@champion", out, nowhere)
     assert code == 2
-    assert line.startswith(f"error: tracking.uri {nowhere}: MLflow does not answer (")
+    assert line.startswith(f"relex: tracking.uri {nowhere}: MLflow does not answer (")
     absent = f"sqlite:///{tmp_path}/absent.db"
     code, line = fetch("models:/told@champion", out, absent)
     assert line == (
-        f"error: {absent}: there is no such database; give the address of the MLflow server that "
+        f"relex: {absent}: there is no such database; give the address of the MLflow server that "
         "recorded the run (--tracking), or set RELEX_HOME to the home of the run"
     )
     assert list(tmp_path.iterdir()) == []

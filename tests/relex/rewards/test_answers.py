@@ -65,4 +65,5 @@ def test_a_box_in_a_thought_is_no_answer() -> None:
 )
 def test_a_megabyte_of_braces_is_read_in_one_pass(completion: str) -> None:
     """A search that begins anew at every brace would take hours."""
-    boxed_spans(completion)
+    spans = boxed_spans(completion)
+    assert all(completion[end] == "}" for _, end in spans)

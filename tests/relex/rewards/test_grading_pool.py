@@ -12,7 +12,7 @@ import pytest
 
 from relex.errors import RewardError
 from relex.rewards import grading_pool
-from relex.rewards.grading_pool import GradingPool, GradingWorker
+from relex.rewards.grading_pool import GradingPool, GradingWorker, Verdict
 from relex.rewards.grading_worker import MEMORY_BYTES
 from tests.processes import command_line
 from tests.waiting import wait_until_gone
@@ -21,9 +21,11 @@ EQUAL, HANGS = ("$1/2$", "$0.5$"), ("$8$", "$9^{9^{9^{9}}}$")
 PROGRAM = """
 import sys
 from relex.rewards.grading_pool import GradingPool
-pool = GradingPool(timeout_seconds=1.0)
+pool = GradingPool(timeout_seconds=float(sys.argv[2]))
 assert pool.equal([("$1/2$", "$0.5$")]) == [True]
 print("graded", flush=True)
+sys.stdin.readline()
+print("grading", flush=True)
 pool.equal([("$8$", sys.argv[1])])
 """
 
@@ -41,13 +43,22 @@ def run_in_thread(pool: GradingPool) -> list[bool]:
 
 
 def start_program(answer: str) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
-    """A program that has graded once and now grades `answer`, with its grading processes."""
+    """A program that has graded once and now grades `answer`, for an hour if need be, with its
+    grading processes."""
     program = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, answer], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", PROGRAM, answer, "3600"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
-    assert program.stdout is not None and program.stdout.readline() == "graded\n"
+    assert program.stdin is not None and program.stdout is not None
+    assert program.stdout.readline() == "graded\n"
+    # While it waits for a line, its processes are certain to be there.
     children = grading_processes(psutil.Process(program.pid))
     assert children
+    program.stdin.write("\n")
+    program.stdin.flush()
+    assert program.stdout.readline() == "grading\n"
     return program, children
 
 
@@ -85,7 +96,7 @@ def test_a_worker_that_was_killed_from_outside_does_not_cost_a_verdict() -> None
     pool.equal([EQUAL])
     (worker,) = set(grading_processes(psutil.Process())) - before
     os.kill(worker.pid, signal.SIGKILL)
-    wait_until_gone([worker])
+    worker.wait()
     assert pool.equal([EQUAL]) == [True]
 
 
@@ -121,10 +132,22 @@ def test_a_program_that_is_killed_leaves_no_process(answer: str) -> None:
     wait_until_gone(children)
 
 
-def test_a_hang_ends_and_is_no_equality() -> None:
+def test_a_hang_costs_its_limit_and_the_next_pair_nothing() -> None:
     worker = GradingWorker(timeout_seconds=0.5)
-    worker.equal(*EQUAL)
-    assert worker.equal(*HANGS) is False
+    assert worker.judge(*HANGS) == Verdict(equal=False, seconds=0.5)
+    assert worker.judge(*EQUAL).equal
+    assert worker.stop() == -signal.SIGTERM
+
+
+def test_a_verdict_does_not_depend_on_what_else_the_machine_does() -> None:
+    """A process that does not run, here because it is stopped, uses up none of its limit."""
+    before = set(grading_processes(psutil.Process()))
+    worker = GradingWorker(timeout_seconds=0.5)
+    worker.judge(*EQUAL)
+    (process,) = set(grading_processes(psutil.Process())) - before
+    process.suspend()
+    threading.Timer(1.0, process.resume).start()
+    assert worker.judge("$x+y$", "$y+x$").equal
     worker.stop()
 
 

@@ -1,6 +1,6 @@
-"""Completions that mean harm: each costs its timeout at most, and a zero."""
+"""Completions that mean harm: each gets a zero, and the grader goes on. How long it takes them is
+the limit of the grading processes, whose own tests are in test_grading_pool.py."""
 
-import time
 from collections.abc import Callable
 
 import psutil
@@ -10,9 +10,6 @@ from relex.rewards.math_equality import MathEquality
 from relex.rewards.published_equality import PublishedEquality
 
 TIMEOUT_SECONDS = 0.5
-# A process that took too long is replaced by a new one, which takes a second to start, or more on
-# a busy machine.
-RESTART_SECONDS = 4.0
 PARENT_BYTES = 100 << 20
 Grader = MathEquality | PublishedEquality
 
@@ -79,21 +76,17 @@ def grade(grader: Grader, gold: str, completion: str) -> float:
     ],
 )
 @pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)
-def test_a_hostile_answer_costs_at_most_the_timeout_and_a_zero(
+def test_a_hostile_answer_costs_a_zero_and_the_next_is_graded(
     grader: Grader, gold: str, content: str
 ) -> None:
-    start = time.monotonic()
     assert grade(grader, gold, rf"\boxed{{{content}}}") == 0.0
-    assert time.monotonic() - start < 2 * TIMEOUT_SECONDS + RESTART_SECONDS
-    # The grader goes on: this needs its processes.
+    # This needs the processes of the grader.
     assert grade(grader, r"\frac{1}{x}", r"\boxed{x^{-1}}") == 1.0
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 def test_a_hostile_text_without_an_answer_costs_a_zero(grader: Grader, text: str) -> None:
-    start = time.monotonic()
     assert grade(grader, "8", text) == 0.0
-    assert time.monotonic() - start < RESTART_SECONDS
 
 
 @pytest.mark.slow

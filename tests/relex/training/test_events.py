@@ -1,11 +1,13 @@
-import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from relex.children import EVENT_MARK
 from relex.training import SnapshotStored, TrainingResumed, TrainingWarning
 from relex.training.events import parse_event, send
+
+Sent = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.mark.parametrize(
@@ -17,11 +19,11 @@ from relex.training.events import parse_event, send
     ],
 )
 def test_the_parent_receives_what_was_sent(
-    event: SnapshotStored | TrainingResumed | TrainingWarning, capsys: pytest.CaptureFixture[str]
+    event: SnapshotStored | TrainingResumed | TrainingWarning, sent: Sent
 ) -> None:
     send(event)
-    line = capsys.readouterr().out
-    assert parse_event(json.loads(line.removeprefix(EVENT_MARK))) == event
+    [received] = sent()
+    assert parse_event(received) == event
 
 
 def test_an_unknown_event_is_refused() -> None:

@@ -1,5 +1,6 @@
 """A run whose completions get worse is ended: the statistic, its errors, and a resumed run."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,6 @@ from numpy.typing import NDArray
 from scipy.stats import ttest_ind
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from relex.children import EVENT_MARK
 from relex.config import TrainingConfig
 from relex.errors import NoLearningError
 from relex.training import StepTrained
@@ -17,6 +17,7 @@ from relex.training.callbacks import ReportSteps
 from relex.training.falling import FallingAccuracy
 
 COMPLETIONS = 16
+Sent = Callable[[], list[dict[str, Any]]]
 
 
 def config_of(steps: int, prompts_per_step: int, **rules: int) -> TrainingConfig:
@@ -207,13 +208,13 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(
         resumed.log(logs[last_step - 1])
 
 
-def test_a_warning_is_not_said_again_by_a_resumed_run(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_warning_is_not_said_again_by_a_resumed_run(sent: Sent) -> None:
     watched = Watched(config_of(10, 10), TrainerState())
     for each in FLAT[:5]:
         watched.log(each)
-    assert capsys.readouterr().out.count("had one reward for all completions") == 1
+    assert str(sent()).count("had one reward for all completions") == 1
     Watched(config_of(10, 10), watched.state).log(FLAT[5])
-    assert "had one reward for all completions" not in capsys.readouterr().out
+    assert "had one reward for all completions" not in str(sent())
 
 
 def test_a_log_from_before_accuracy_was_measured_ends_nothing() -> None:
@@ -226,13 +227,15 @@ def test_a_log_from_before_accuracy_was_measured_ends_nothing() -> None:
 
 
 def test_accuracy_that_would_mean_nothing_is_left_out_and_the_reason_is_told(
-    capsys: pytest.CaptureFixture[str],
+    sent: Sent,
 ) -> None:
     config = config_of(10, 10, stop_after_falling_steps=3)
     watched = Watched(config, TrainerState(), "all 9 golds are '-'")
     for each in FALLING:
         watched.log(each)
-    begun, *steps = capsys.readouterr().out.split(EVENT_MARK)[1:]
-    assert "accuracy is not measured, nor can it end the run: all 9 golds are '-'" in begun
+    begun, *steps = sent()
+    assert (
+        "accuracy is not measured, nor can it end the run: all 9 golds are '-'" in begun["message"]
+    )
     assert len(steps) == len(FALLING)
-    assert all('"accuracy": null' in step and '"accuracy_spread": null' in step for step in steps)
+    assert all(step["accuracy"] is step["accuracy_spread"] is None for step in steps)

@@ -14,7 +14,7 @@ import pytest
 
 from relex.checkpoints import TOY_BASE
 from relex.config import Recipe, check_recipe
-from relex.errors import NoLearningError, RewardError, StageError
+from relex.errors import NoLearningError, RewardError, StageError, TrainingError
 from relex.manifest import FileEntry
 from relex.storage import open_store
 from relex.training import (
@@ -168,6 +168,73 @@ def test_a_reward_that_fails_ends_the_run_with_its_name_and_the_completion(
 
     with pytest.raises(RewardError, match=r"moody_rewards_moody: returned nan, .*completion: "):
         run(job_in(tmp_path, recipe))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        ("sys.exit(0)", r"exits_pay: raised SystemExit: 0; completion 1 of "),
+        ("os._exit(0)", r"exits_pay: its process ended with status 0 on "),
+        ("os.killpg(0, 9)", r"exits_pay: its process ended with status -9 on "),
+    ],
+)
+def test_a_reward_that_exits_ends_the_run_with_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: str, message: str
+) -> None:
+    (tmp_path / "exits.py").write_text(f"import os, sys\ndef pay(completions, **_): {act}\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    job = job_in(tmp_path, small_recipe(rewards=[{"reward": "exits:pay"}]))
+    with pytest.raises(RewardError, match=message):
+        run(job)
+    manifest = read_window_manifest(open_store(job.window))
+    assert manifest is None or not manifest.facts.complete
+
+
+@pytest.mark.slow
+def test_a_training_process_that_exits_early_is_an_error_with_its_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Code of the training process itself, here an import hook, calls for the end."""
+    source = """
+import os, sys
+if "relex.training.worker" in " ".join(sys.orig_argv):
+    from relex.training.callbacks import ReportSteps
+    begin = ReportSteps.on_step_begin
+    ReportSteps.on_step_begin = lambda self, args, state, control, **_: (
+        os._exit(0) if state.global_step == 2 else None
+    )
+"""
+    (tmp_path / "sitecustomize.py").write_text(source)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    job = job_in(tmp_path, small_recipe())
+    with pytest.raises(TrainingError) as caught:
+        run(job)
+    assert "ended with status 0 after step 2 of 5, and the window is not complete" in str(
+        caught.value
+    )
+    monkeypatch.undo()
+    assert steps_of(run(job)) == [3, 4, 5]
+    stored_files(job)
+
+
+@pytest.mark.slow
+def test_a_reward_that_leaves_threads_does_not_keep_training_from_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = """
+import threading, time
+def pay(completions, **_):
+    print('\\x1e 12')
+    threading.Thread(target=time.sleep, args=[10**6]).start()
+    return [0.0] * len(completions)
+"""
+    (tmp_path / "leaves.py").write_text(source)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    job, lines = job_in(tmp_path, small_recipe(rewards=[{"reward": "leaves:pay"}])), []
+    run_training(job, lambda _: None, lines.append)
+    stored_files(job)
+    assert any(line.startswith("reward leaves_pay: left 5 threads behind (") for line in lines)
 
 
 WATCHED_REWARD = """
