@@ -1,9 +1,13 @@
 """The base of every config: unknown keys are errors, values are frozen, defaults are checked."""
 
+import re
 from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
+
+UNWRITABLE = re.compile(r"[\x00\ud800-\udfff]")
+"""NUL, and halves of surrogate pairs."""
 
 LONGEST_TEXT = 20_000
 """Characters of any text in a recipe: a system prompt with examples has fewer."""
@@ -60,14 +64,14 @@ class Strict(BaseModel):
 
 
 class Section(Strict):
-    """A part of what a person writes: texts are bounded, and `on` and `yes`, which YAML takes for
-    true, are neither numbers nor texts."""
+    """A part of what a person writes: texts are bounded and can be stored anywhere, and `on` and
+    `yes`, which YAML takes for true, are neither numbers nor texts."""
 
     model_config = ConfigDict(str_max_length=LONGEST_TEXT)
 
     @field_validator("*", mode="before")
     @classmethod
-    def _refuse_truth_value(cls, value: Any, info: ValidationInfo) -> Any:
+    def _refuse_unfit(cls, value: Any, info: ValidationInfo) -> Any:
         assert info.field_name is not None
         listed = value if isinstance(value, list | tuple) else (value,)
         kind = cls.model_fields[info.field_name].annotation
@@ -75,6 +79,8 @@ class Section(Strict):
             raise PydanticCustomError(
                 "truth_value", "input should not be true or false (put a word in quotes)"
             )
+        if any(isinstance(one, str) and UNWRITABLE.search(one) for one in listed):
+            raise PydanticCustomError("unwritable", "no file and no database can hold this text")
         return value
 
 

@@ -1,19 +1,18 @@
 """Rows of a file or a dataset, and the problems in them."""
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from relex.boxed import box_of_solution
 from relex.config import ProblemSource
+from relex.config.strict import UNWRITABLE
 from relex.errors import ProblemError
 from relex.problems.problem import Problem, comparable_text
 
 HASHES = "####"
 MOST_GROUPS = 500
-UNWRITABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True)

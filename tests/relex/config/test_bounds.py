@@ -95,6 +95,8 @@ HOSTILE: dict[str, Any] = {
     "word": "many",
     "empty": "",
     "long": "9" * 100_000,
+    "NUL": "a\x00b",
+    "half a pair": "\ud800",
     "list": [10**11],
     "long list": [1] * 2000,
     "mapping": {"steps": 10**11},
@@ -181,6 +183,7 @@ def test_whatever_stands_at_a_field_is_taken_or_refused_in_one_line(name, path) 
         ),
         ("seed", 2**33, "input should be less than or equal to 2147483647, found 8589934592"),
         ("training.steps", True, "input should not be true or false (put a word in quotes)"),
+        ("base.path", "a\x00b", r"no file and no database can hold this text, found 'a\x00b'"),
         ("base.path", False, "input should not be true or false (put a word in quotes)"),
         ("evaluation.observed_steps", [True], "input should not be true or false"),
         pytest.param(
