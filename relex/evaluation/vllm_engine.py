@@ -132,7 +132,7 @@ def cpu_cache_bytes(model: Any, dtype: Dtype, max_context_tokens: int) -> int:
     num_heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
     head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     num_elements = 2 * text.num_hidden_layers * num_heads * head_dim
-    token_bytes = num_elements * getattr(torch, dtype).itemsize
+    token_bytes: int = num_elements * getattr(torch, dtype).itemsize
     return max(CPU_LEAST_CACHE_BYTES, 2 * max_context_tokens * token_bytes)
 
 
