@@ -93,7 +93,8 @@ def read_manifest(store: Store, kind: str) -> Manifest | None:
     try:
         manifest = Manifest.model_validate_json(store.get(MANIFEST))
     except ValidationError as error:
-        reason = " ".join(str(error).split())
+        first = error.errors()[0]
+        reason = f"{first['msg']} {'.'.join(map(str, first['loc']))}".strip()
         raise StorageError(
             f"{store.uri}: holds no {kind}: its {MANIFEST} is not a manifest of relex: {reason}"
         ) from error
