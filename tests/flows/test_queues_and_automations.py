@@ -52,6 +52,7 @@ def create_automation(service, tmp_path) -> Iterator[Callable[[str], None]]:
         run_python(service, "-m", "prefect", "automation", "delete", name)
 
 
+@pytest.mark.slow
 def test_a_queue_with_a_limit_of_one_runs_one_and_without_a_limit_all(service, tmp_path):
     path = f"work_pools/{service.pool}/queues"
     service.request(path, {"name": "gpu", "concurrency_limit": 1})
