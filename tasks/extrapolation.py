@@ -6,9 +6,11 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from relex.candidates import DENOISED
 from relex.extrapolation import KIND, Diagnostics, diagnose, fit_factors, fit_inputs
 from relex.manifest import fetch_folder, finished_manifest, publish_folder
 from relex.report import concerns, verdict
+from relex.search import SEARCHED
 from relex.window import open_window
 from tasks.progress import say, stage_progress
 from tasks.run import Run
@@ -22,7 +24,8 @@ def fit(run: Run) -> Path:
     store = run.store.child("factors")
     window = open_window(run.window_uri, run.connection, run.base)
     options = run.recipe.extrapolation
-    inputs = fit_inputs(window, run.base, window.steps, options.rank)
+    methods = SEARCHED if options.targets == "auto" else (*options.methods, DENOISED)
+    inputs = fit_inputs(window, run.base, window.steps, methods=methods)
     if finished_manifest(store, KIND, inputs) is not None:
         if not folder.exists():
             fetch_folder(store, folder, KIND)
@@ -35,7 +38,7 @@ def fit(run: Run) -> Path:
             window,
             run.base,
             folder,
-            rank=options.rank,
+            methods=methods,
             memory_bytes=options.memory_bytes,
             device=run.device,
             on_progress=lambda done, total: progress.update(100 * done // total),

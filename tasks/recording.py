@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from relex.candidates import BASE, Candidate
-from relex.config import PredictionOptions
+from relex.candidates import BASE, LINE, Candidate
 from relex.evaluation import Answer, Score
 from relex.problems import Problem, problems_digest
 from relex.selection import Decision
@@ -39,7 +38,7 @@ def record(run: Run, score: Score, answers: Sequence[Answer]) -> None:
         run.tracker.log({curve: score.accuracy}, candidate.step)
     num_all = len(run.problems[VALIDATION])
     params = {
-        "kind": candidate.kind,
+        "kind": candidate.method or candidate.name,
         "step": candidate.step,
         "answered": f"{score.num_questions} of {num_all} questions",
     }
@@ -59,11 +58,9 @@ def curves_of(candidate: Candidate, last_step: int) -> tuple[str, ...]:
 
     The last trained step lies on both halves, so that the line has its beginning.
     """
-    if candidate.options != PredictionOptions():
-        return ()
-    if candidate.kind == "extrapolated":
+    if candidate.method == LINE:
         return ("accuracy/validation", "accuracy/extrapolated")
-    if candidate.kind not in ("base", "observed"):
+    if candidate.method:
         return ()
     halves = ("accuracy/validation", "accuracy/trained")
     return (*halves, "accuracy/extrapolated") if candidate.step == last_step else halves

@@ -2,7 +2,7 @@
 
 from relex.config.benchmarks import BENCHMARKS, NamedBenchmark, named_benchmark
 from relex.config.exam import Exam, Sampling
-from relex.config.extrapolation import Convention, ExtrapolationConfig, PredictionOptions
+from relex.config.extrapolation import ExtrapolationConfig
 from relex.config.limits import LimitsConfig
 from relex.config.load import (
     check_recipe,
@@ -35,13 +35,11 @@ __all__ = [
     "BENCHMARKS",
     "BaseConfig",
     "Benchmark",
-    "Convention",
     "EvaluationConfig",
     "Exam",
     "ExtrapolationConfig",
     "LimitsConfig",
     "NamedBenchmark",
-    "PredictionOptions",
     "ProblemSource",
     "ProblemsConfig",
     "PromptConfig",

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from relex.extrapolation.directions_file import Bits, pack_bits
+from relex.extrapolation.basis_file import Bits, pack_bits
 from relex.extrapolation.displacements import BLOCK_ELEMENTS, Piece
 from relex.extrapolation.scratch import Scratch
 
