@@ -126,7 +126,7 @@ def _asked(method: Method, gram_SS: Array, steps: Sequence[int]) -> Iterator[Arr
 
 def _solve(row_BS: Array, weight_S: Array) -> Array | None:
     """Factors of the rows in the sum that gives the weights, or None; noise among them is zero."""
-    factor_B: Array = np.linalg.lstsq(row_BS.T, weight_S, rcond=None)[0]
+    factor_B = np.asarray(np.linalg.lstsq(row_BS.T, weight_S, rcond=None)[0], np.float64)
     size_B = np.abs(factor_B) * np.abs(row_BS).max(axis=1, initial=0.0)
     factor_B[size_B <= SAME * size_B.max(initial=0.0)] = 0.0
     error_S = np.abs(factor_B @ row_BS - weight_S)

@@ -5,8 +5,9 @@ N elements of a tensor or of one span of it, M of them that moved, B sums, K sin
 `factors.safetensors` holds for every tensor `<name>`, its directions and other sums (M x B,
 float32), `<name>.snapshots`, the weights of single snapshots (K x M, as the window has them), both
 of the elements that moved, and `<name>.moved`, a bit for each of its N elements, the lowest bit of
-a byte first, in whole words. All other elements have displacements of zero. N stands under the tensor's name in the metadata. A window in bfloat16 moves few of its
-elements, so the file is smaller than the checkpoint.
+a byte first, in whole words. All other elements have displacements of zero. N stands under the
+tensor's name in the metadata. A window in bfloat16 moves few of its elements, so the file is
+smaller than the checkpoint.
 """
 
 from collections.abc import Mapping
