@@ -21,6 +21,7 @@ import numpy.typing as npt
 import torch
 
 from relex.checkpoints import TensorFile, TensorFileWriter, TensorInfo
+from relex.errors import CheckpointError, FactorsError
 from relex.storage.folder import FolderStore
 
 BASIS_FILE = "factors.safetensors"
@@ -99,7 +100,7 @@ class BasisWriter:
 class SpanOfBasis:
     """The basis of one span of a tensor, read when it is asked for."""
 
-    file: TensorFile
+    file: "BasisFile"
     name: str
     position_M: torch.Tensor
     """Where the moved elements lie from the start of the span on, int64, ascending."""
@@ -108,10 +109,10 @@ class SpanOfBasis:
 
     @cached_property
     def _sum_BM(self) -> torch.Tensor:
-        num_sums = self.file.tensors[self.name].shape[1]
+        num_sums = self.file.shape(self.name)[1]
         first = self.num_moved_before * num_sums
         last = first + len(self.position_M) * num_sums
-        return self.file.read(self.name, first, last).reshape(-1, num_sums).T.contiguous()
+        return self.file.elements(self.name, first, last).reshape(-1, num_sums).T.contiguous()
 
     def sum(self, row: int) -> torch.Tensor:
         """One of the directions and other sums: M, float32."""
@@ -120,8 +121,8 @@ class SpanOfBasis:
     def snapshot(self, row: int, start_M: torch.Tensor) -> torch.Tensor:
         """The displacement of one of the single snapshots from the base's weights: M, float32."""
         key = _snapshots(self.name)
-        first = row * self.file.tensors[key].shape[1] + self.num_moved_before
-        snapshot_M = self.file.read(key, first, first + len(self.position_M))
+        first = row * self.file.shape(key)[1] + self.num_moved_before
+        snapshot_M = self.file.elements(key, first, first + len(self.position_M))
         return snapshot_M.to(start_M.device, torch.float32) - start_M.float()
 
 
@@ -136,11 +137,21 @@ class BasisFile:
     def num_elements(self, name: str) -> int:
         return int(self.file.metadata[name])
 
+    def shape(self, key: str) -> tuple[int, ...]:
+        return self.file.tensors[key].shape
+
+    def elements(self, key: str, start: int, stop: int) -> torch.Tensor:
+        """Elements of what is stored under `key`; raises FactorsError when the file ends early."""
+        try:
+            return self.file.read(key, start, stop)
+        except CheckpointError as error:
+            raise FactorsError(f"{error}") from error
+
     def read(self, name: str, start: int, stop: int) -> SpanOfBasis:
-        """What moved of elements [start, stop). Raises CheckpointError when the file ends early."""
+        """What moved of elements [start, stop). Raises FactorsError when the file ends early."""
         is_moved_N = self._is_moved(name, start, stop)
         return SpanOfBasis(
-            self.file,
+            self,
             name,
             torch.from_numpy(np.flatnonzero(is_moved_N)),
             self._num_moved_before(name, start),
@@ -148,7 +159,7 @@ class BasisFile:
 
     def _is_moved(self, name: str, start: int, stop: int) -> npt.NDArray[np.bool_]:
         first = start // BITS
-        moved = self.file.read(_moved(name), first, -(-stop // BITS)).numpy()
+        moved = self.elements(_moved(name), first, -(-stop // BITS)).numpy()
         return unpack_bits(moved, stop - first * BITS)[start - first * BITS :]
 
     def _num_moved_before(self, name: str, start: int) -> int:
@@ -157,7 +168,7 @@ class BasisFile:
             num_bytes = self.file.tensors[_moved(name)].num_elements
             step = COUNT_ELEMENTS // BITS
             blocks = (
-                self.file.read(_moved(name), first, min(first + step, num_bytes)).numpy()
+                self.elements(_moved(name), first, min(first + step, num_bytes)).numpy()
                 for first in range(0, num_bytes, step)
             )
             counts = np.fromiter(map(count_bits, blocks), np.int64)

@@ -94,8 +94,8 @@ class FactorsTable(Strict):
     rank: int
     """Most directions that a tensor may have."""
 
-    methods: tuple[str, ...]
-    """Those that the bases were made for."""
+    methods: tuple[str, ...] = ()
+    """Those that the bases were made for; the directions alone serve the paper's line."""
 
     part: tuple[int, int] | None = None
     """Number of this part and of all parts; the other tensors are in the other parts."""
@@ -149,13 +149,11 @@ class Factors:
 
     def read_span(self, name: str, start: int, stop: int) -> SpanOfBasis | SpanOfProducts:
         """The basis in elements [start, stop); raises FactorsError when the file ends early."""
-        if self.table.tensors[name].widths:
-            fit, products = self.table.tensors[name], self.read_products(name)
-            return SpanOfProducts(products, len(fit.directions) + len(fit.dense), start, stop)
-        try:
+        fit = self.table.tensors[name]
+        if not fit.widths:
             return self.basis_file.read(name, start, stop)
-        except CheckpointError as error:
-            raise FactorsError(f"{error}") from error
+        num_sums = len(fit.directions) + len(fit.dense)
+        return SpanOfProducts(self.read_products(name), num_sums, start, stop)
 
     def read_products(self, name: str) -> list[LowRank]:
         """The vectors of an adapted tensor: directions, dense sums, single snapshots."""
