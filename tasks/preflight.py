@@ -9,6 +9,7 @@ from prefect.cache_policies import NO_CACHE
 from relex.config import Recipe, RewardTerm, WindowRecipe, dump_recipe
 from relex.errors import RecipeError, ResourceError
 from relex.evaluation import draw_all
+from relex.extrapolation import find_methods, random_walk_gram
 from relex.extrapolation.checks import check_window_of_base
 from relex.problems import check_disjoint
 from relex.rewards import (
@@ -30,7 +31,7 @@ GIGABYTE = 1e9
 
 @task(task_run_name="validate", cache_policy=NO_CACHE)
 def validate(run: Run) -> None:
-    """Check machine, base, rewards, problems, storage, tracking and space, cheapest first.
+    """Check machine, base, methods, rewards, problems, storage, tracking and space, cheapest first.
 
     Raises the InputError of the first fault.
     """
@@ -40,10 +41,20 @@ def validate(run: Run) -> None:
     say(f"base       {run.base_folder} ({num_elements / 1e6:,.1f} M parameters), on {run.device}")
     if isinstance(run.recipe, WindowRecipe):
         _check_window(run, run.recipe)
+    _check_methods(run)
     _check_problems(run)
     _check_storage(run)
     say(f"tracking   {run.tracker.uri}")
     run.store.put(RECIPE_FILE, dump_recipe(run.recipe).encode())
+
+
+def _check_methods(run: Run) -> None:
+    """Names, parameters, and what the window is too short for, on a random walk."""
+    steps, options = run.window_steps, run.recipe.extrapolation
+    for method in find_methods(options.methods):
+        for target in options.listed_targets:
+            method.check_target("extrapolation.targets", steps, target)
+            method.weights(random_walk_gram(steps), steps, target)
 
 
 def _check_problems(run: Run) -> None:

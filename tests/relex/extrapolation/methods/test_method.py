@@ -1,5 +1,6 @@
 """The door of methods: names, parameters, and methods of a user's own."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 
 from relex.errors import FactorsError, InputError
 from relex.extrapolation import BUILT_IN, find_method, find_methods
+
+DOCS = Path(__file__).parents[4] / "docs" / "benchmarks.md"
 
 OWN = """
 import numpy as np
@@ -46,6 +49,15 @@ def test_a_method_of_a_user_s_own_is_a_dotted_path_with_parameters(own) -> None:
     np.testing.assert_allclose(weight_S, [0.4, 1.6])
     tiny_S = find_method(f"{own}:average-decay1e-05").weights(np.eye(2), (1, 2), 9)
     assert tiny_S[0] == pytest.approx(1e-5, rel=1e-4)
+
+
+def test_the_example_of_the_docs_is_a_method(tmp_path, monkeypatch) -> None:
+    """Through the newest snapshot and the one so many rows before it."""
+    (code,) = re.findall(r"```python\n# my_methods\.py\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    (tmp_path / "my_methods.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    weight_S = find_method("my_methods:average-number2").weights(np.eye(4), (1, 3, 4, 7), 15)
+    np.testing.assert_allclose(weight_S, [0, -2, 0, 3])
 
 
 def test_each_method_is_found_once() -> None:
