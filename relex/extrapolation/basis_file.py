@@ -2,7 +2,7 @@
 
 N elements of a tensor or of one span of it, M of them that moved, B sums, K single snapshots.
 
-`factors.safetensors` holds for every tensor `<name>`, its directions and other sums (M x B,
+`factors.safetensors` holds for every tensor `<name>`, its directions and other sums (B x M,
 float32), `<name>.snapshots`, the weights of single snapshots (K x M, as the window has them), both
 of the elements that moved, and `<name>.moved`, a bit for each of its N elements, the lowest bit of
 a byte first, in whole words. All other elements have displacements of zero. N stands under the
@@ -12,7 +12,6 @@ smaller than the checkpoint.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -71,29 +70,30 @@ class BasisWriter:
         num_bytes = _num_bytes(self._num_elements[name])
         self._num_moved[name] = num_moved
         self._file.add(_moved(name), TensorInfo((num_bytes,), torch.uint8))
-        self._file.add(name, TensorInfo((num_moved, num_sums), torch.float32))
+        self._file.add(name, TensorInfo((num_sums, num_moved), torch.float32))
         self._file.add(_snapshots(name), TensorInfo((num_snapshots, num_moved), dtype))
 
     def put(
         self,
         name: str,
-        start: int,
-        moved: Bits,
+        span: tuple[int, int],
+        position_M: torch.Tensor,
         num_moved_before: int,
         sum_BM: torch.Tensor,
         snapshot_KM: torch.Tensor,
     ) -> None:
-        """The span that begins at element `start`, the first bit of a word.
+        """A span, whose first element is the first bit of a word.
 
-        Sums and snapshots, on the CPU, are those of the elements that `moved` has, and
-        `num_moved_before` is how many the tensor has before `start`. Raises StorageError when the
-        disk refuses.
+        Sums and snapshots are those of the elements that moved, which lie at `position_M` from the
+        start of the span on, all on the CPU; `num_moved_before` of the tensor's lie before it.
+        Raises StorageError when the disk refuses.
         """
-        self._file.put(_moved(name), start // BITS, torch.from_numpy(moved))
-        self._file.put(name, num_moved_before * len(sum_BM), sum_BM.T)
-        for row, snapshot_M in enumerate(snapshot_KM):
-            first = row * self._num_moved[name] + num_moved_before
-            self._file.put(_snapshots(name), first, snapshot_M)
+        is_moved_N = np.zeros(span[1] - span[0], np.bool_)
+        is_moved_N[position_M.numpy()] = True
+        self._file.put(_moved(name), span[0] // BITS, torch.from_numpy(pack_bits(is_moved_N)))
+        for key, rows in ((name, sum_BM), (_snapshots(name), snapshot_KM)):
+            for row, vector_M in enumerate(rows):
+                self._file.put(key, row * self._num_moved[name] + num_moved_before, vector_M)
 
 
 @dataclass
@@ -107,23 +107,18 @@ class SpanOfBasis:
 
     num_moved_before: int
 
-    @cached_property
-    def _sum_BM(self) -> torch.Tensor:
-        num_sums = self.file.shape(self.name)[1]
-        first = self.num_moved_before * num_sums
-        last = first + len(self.position_M) * num_sums
-        return self.file.elements(self.name, first, last).reshape(-1, num_sums).T.contiguous()
-
     def sum(self, row: int) -> torch.Tensor:
         """One of the directions and other sums: M, float32."""
-        return self._sum_BM[row]
+        return self._row(self.name, row)
 
     def snapshot(self, row: int, start_M: torch.Tensor) -> torch.Tensor:
         """The displacement of one of the single snapshots from the base's weights: M, float32."""
-        key = _snapshots(self.name)
-        first = row * self.file.shape(key)[1] + self.num_moved_before
-        snapshot_M = self.file.elements(key, first, first + len(self.position_M))
+        snapshot_M = self._row(_snapshots(self.name), row)
         return snapshot_M.to(start_M.device, torch.float32) - start_M.float()
+
+    def _row(self, key: str, row: int) -> torch.Tensor:
+        first = row * self.file.num_moved(self.name) + self.num_moved_before
+        return self.file.elements(key, first, first + len(self.position_M))
 
 
 class BasisFile:
@@ -137,8 +132,8 @@ class BasisFile:
     def num_elements(self, name: str) -> int:
         return int(self.file.metadata[name])
 
-    def shape(self, key: str) -> tuple[int, ...]:
-        return self.file.tensors[key].shape
+    def num_moved(self, name: str) -> int:
+        return self.file.tensors[name].shape[1]
 
     def elements(self, key: str, start: int, stop: int) -> torch.Tensor:
         """Elements of what is stored under `key`; raises FactorsError when the file ends early."""

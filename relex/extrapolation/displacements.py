@@ -11,8 +11,6 @@ and the number of threads, so the sums over them have the same order and the sam
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from relex.checkpoints import Checkpoint, all_finite
@@ -75,18 +73,11 @@ class Piece:
             first = last
         return sum_RM[:, : self.num_moving]
 
-    def spread(self, is_moved_M: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """A flag of the moving elements as one of all N."""
+    def moved(self, is_moved_M: torch.Tensor) -> torch.Tensor:
+        """Where those of the moving elements lie in the span that a flag names, on the CPU."""
         if self.position_M is None:
-            return is_moved_M
-        is_moved_N = np.zeros(len(self.base_N), dtype=np.bool_)
-        is_moved_N[self.position_M.cpu().numpy()] = is_moved_M
-        return is_moved_N
-
-    def gather(self, is_moved_N: npt.NDArray[np.bool_]) -> torch.Tensor:
-        """A flag of all N elements as one of the moving elements, on their device."""
-        flag_N = torch.from_numpy(is_moved_N).to(self.base_N.device)
-        return flag_N if self.position_M is None else flag_N[self.position_M]
+            return is_moved_M.nonzero()[:, 0].cpu()
+        return self.position_M[is_moved_M].cpu()
 
     def displacements(self, scratch: Scratch) -> Iterator[torch.Tensor]:
         """Chunk after chunk, S x M, float32; each lies where the one before it was."""

@@ -33,7 +33,7 @@ class PieceGram:
     """D D^T, float64."""
 
     moved: Bits
-    """The elements of the piece whose displacement is not zero at every step."""
+    """Those of the moving elements whose displacement is not zero at every step."""
 
 
 def piece_gram(piece: Piece, scratch: Scratch) -> PieceGram:
@@ -47,7 +47,7 @@ def piece_gram(piece: Piece, scratch: Scratch) -> PieceGram:
         gram_SS += products(displacement_SM)
         chunks.append(_is_moved(displacement_SM))
     is_moved_M = np.concatenate(chunks)[: piece.num_moving]
-    return PieceGram(gram_SS.cpu(), pack_bits(piece.spread(is_moved_M)))
+    return PieceGram(gram_SS.cpu(), pack_bits(is_moved_M))
 
 
 def _is_moved(displacement_SM: torch.Tensor) -> npt.NDArray[np.bool_]:

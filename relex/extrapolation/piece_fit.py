@@ -110,13 +110,14 @@ class _Fitter:
                 fill(name, span[0], scratch.to_host("predicted", predicted_N))
             snapshot_KM = piece.snapshot_SM[list(basis.snapshots), : piece.num_moving]
             index = span[0] // self._reader.piece_elements
-            moved = firsts[index].moved
+            flags = unpack_bits(firsts[index].moved, piece.num_moving)
+            is_moved_M = torch.from_numpy(flags).to(sum_BM.device)
             if num_moved[index] < piece.num_moving:
-                is_moved_M = piece.gather(unpack_bits(moved, len(piece.base_N)))
                 sum_BM, snapshot_KM = sum_BM[:, is_moved_M], snapshot_KM[:, is_moved_M]
             sum_BM = scratch.to_host("sums", sum_BM)
             snapshot_KM = scratch.to_host("snapshots", snapshot_KM)
-            self._writer.put(name, span[0], moved, num_before[index], sum_BM, snapshot_KM)
+            position_M = piece.moved(is_moved_M)
+            self._writer.put(name, span, position_M, num_before[index], sum_BM, snapshot_KM)
 
         return outputs
 

@@ -41,12 +41,13 @@ def write(folder: Path, vectors_of: dict[str, torch.Tensor]) -> BasisFile:
             num_moved = int(is_moved_N.sum())
             writer.add(name, num_moved, NUM_SUMS, NUM_SNAPSHOTS, torch.bfloat16)
             for start in reversed(range(0, num_elements[name], SPAN)):
-                moved_n = is_moved_N[start : start + SPAN]
-                vector_VM = vector_VN[:, start : start + SPAN][:, moved_n]
+                stop = min(start + SPAN, num_elements[name])
+                position_M = is_moved_N[start:stop].nonzero()[:, 0]
+                vector_VM = vector_VN[:, start + position_M]
                 writer.put(
                     name,
-                    start,
-                    pack_bits(moved_n.numpy()),
+                    (start, stop),
+                    position_M,
                     int(is_moved_N[:start].sum()),
                     vector_VM[:NUM_SUMS],
                     vector_VM[NUM_SUMS:].bfloat16(),
@@ -95,7 +96,7 @@ def test_safetensors_reads_the_file(tmp_path: Path) -> None:
     is_moved_N = unpack_bits(found["w.moved"].numpy(), 77)
     assert is_moved_N.tolist() == vector_VN.ne(0).any(0).tolist()
     expected_VM = vector_VN[:, torch.from_numpy(is_moved_N)]
-    assert torch.equal(found["w"].T, expected_VM[:NUM_SUMS])
+    assert torch.equal(found["w"], expected_VM[:NUM_SUMS])
     assert torch.equal(found["w.snapshots"].float(), expected_VM[NUM_SUMS:])
 
 
