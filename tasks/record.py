@@ -144,7 +144,7 @@ class Record:
             self.tracker.log({curve: score.accuracy}, candidate.step)
         num_all = len(run.problems[VALIDATION])
         params = {
-            "kind": candidate.kind,
+            "kind": candidate.method or candidate.name,
             "step": candidate.step,
             "answered": f"{score.num_questions} of {num_all} questions",
         }

@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from relex.candidates import Candidate
-from relex.config import PredictionOptions
+from relex.candidates import LINE, Candidate
 from relex.evaluation import Answer
 from relex.extrapolation import Diagnostics
 from relex.problems import Problem
@@ -55,11 +54,9 @@ def curves_of(candidate: Candidate, last_step: int) -> tuple[str, ...]:
 
     The last trained step lies on both halves, so that the line has its beginning.
     """
-    if candidate.options != PredictionOptions():
-        return ()
-    if candidate.kind == "extrapolated":
+    if candidate.method == LINE:
         return ("accuracy/validation", "accuracy/extrapolated")
-    if candidate.kind not in ("base", "observed"):
+    if candidate.method:
         return ()
     halves = ("accuracy/validation", "accuracy/trained")
     return (*halves, "accuracy/extrapolated") if candidate.step == last_step else halves

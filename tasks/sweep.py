@@ -12,7 +12,7 @@ import numpy.typing as npt
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from relex.candidates import BASE
+from relex.candidates import BASE, LINE
 from relex.config import Recipe, SweepConfig, load_recipe
 from relex.errors import RecipeError
 from relex.evaluation import ANSWERS_FILE, SCORE_FILE, Score, correct_matrix, read_answers
@@ -36,7 +36,7 @@ from relex.sweep import (
 from tasks.page import say
 
 RECIPES = Path(__file__).parents[1] / "deployments" / "recipes"
-CURVE_KINDS = ("base", "observed", "extrapolated")
+CURVE_METHODS = ("", LINE)
 LONGEST_REASON = 300
 ERROR = re.compile(r"^(?:Flow run encountered an exception: )?(?:(\w+Error): )?(.*)$")
 NO_LEARNING = "NoLearningError"
@@ -200,7 +200,7 @@ def measures_of(summary: RunSummary) -> TrialMeasures:
         curve=tuple(
             CurvePoint(candidate=result.candidate, accuracy=result.accuracy)
             for result in decision.results
-            if result.candidate.kind in CURVE_KINDS
+            if result.candidate.method in CURVE_METHODS
             and result.num_questions == decision.num_questions
         ),
     )

@@ -1,81 +1,99 @@
 """A candidate: a checkpoint considered for choice, described without its weights."""
 
-from collections.abc import Iterator
-from typing import Literal, Self
+import re
+from typing import Self
 
 from pydantic import Field, model_validator
 
-from relex.config.extrapolation import PredictionOptions
 from relex.config.strict import Strict
+from relex.errors import InputError
 
-Kind = Literal["base", "observed", "extrapolated", "denoised", "scaled", "secant", "line"]
+LINE, DENOISED = "line", "denoised"
+
+METHOD = re.compile(r"[\w.]+(:\w+)?(-[A-Za-z_]+-?[0-9][0-9.]*(e[-+]?[0-9]+)?)*")
+OBSERVED_KEY = "observed"
+FIRST = ("", DENOISED, LINE)
 
 
 class Candidate(Strict):
-    """Kind, step and options determine the weights, given a base, a window and factors."""
-
-    kind: Kind
-    """`base` is step 0; `observed` a snapshot of the window; `extrapolated` a point on the line;
-    `denoised` a snapshot projected on the directions. Baselines without directions: `scaled` is the
-    first update times step over first step, `secant` the line through the last two snapshots (or
-    through the two `line_steps`), `line` the least-squares line of every weight by itself."""
+    """The base, an observed step, or the point that a method has at a step."""
 
     step: int = Field(ge=0)
-    """Optimizer step; for what lies beyond the window its target."""
+    """Optimizer step; 0 is the base."""
 
-    options: PredictionOptions = PredictionOptions()
-    """Where it departs from the method of the paper; `base` and `observed` have none."""
+    method: str = ""
+    """What goes to `step`, as `relex/extrapolation/method.py` names it; empty for a snapshot that
+    was trained, and for the base."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.kind in ("base", "observed") and self.options != PredictionOptions():
-            raise ValueError(f"options: {self.kind} takes none")
-        if (self.kind == "denoised") != (self.options.denoise != "no"):
-            raise ValueError("options.denoise: fitted or observed for denoised candidates only")
-        if self.kind in ("scaled", "secant", "line") and self.options.rank is not None:
-            raise ValueError(f"options.rank: {self.kind} has no directions")
+        if self.method and not METHOD.fullmatch(self.method):
+            raise ValueError(
+                f"method: {self.method!r}: write NAME or module:NAME, then parameters as -rank3"
+            )
+        if self.method and self.step == 0:
+            raise ValueError(f"step: 0 is the base, where {self.method} does not go")
         return self
 
     @property
+    def is_base(self) -> bool:
+        return self.step == 0
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether it is a snapshot of the window."""
+        return self.step > 0 and not self.method
+
+    @property
+    def is_beyond(self) -> bool:
+        """Whether it is extrapolated."""
+        return bool(self.method) and self.name != DENOISED
+
+    @property
+    def name(self) -> str:
+        """`base`, `observed`, or the method's name without its parameters."""
+        return self.method.partition("-")[0] or ("observed" if self.step else "base")
+
+    @property
     def key(self) -> str:
-        """Name in files and metrics: `base`, `observed-30`, `extrapolated-120-times0.5`."""
-        if self.kind == "base":
+        """Name in files, commands and metrics: `base`, `observed-30`, `shrunk-factor0.5-120`."""
+        if self.is_base:
             return "base"
-        return "-".join([self.kind, str(self.step), *(key for key, _ in self._departures())])
+        return f"{self.method or OBSERVED_KEY}-{self.step}"
 
     @property
     def label(self) -> str:
-        """Name in tables and sentences: `base`, `step 30`, `k = 120, times 0.5`."""
-        first = {
-            "base": "base",
-            "observed": f"step {self.step}",
-            "extrapolated": f"k = {self.step}",
-        }.get(self.kind, f"{self.kind} {self.step}")
-        return ", ".join([first, *(label for _, label in self._departures())])
+        """Name in tables and sentences: `base`, `step 30`, `k = 120`, `shrunk 120, factor 0.5`."""
+        if not self.method:
+            return f"step {self.step}" if self.step else "base"
+        if self.method == LINE:
+            return f"k = {self.step}"
+        params = re.findall(r"-([A-Za-z_]+)(-?[0-9][^-]*(?:e-[0-9]+)?)", self.method)
+        return ", ".join([f"{self.name} {self.step}", *(f"{key} {x}" for key, x in params)])
 
-    def _departures(self) -> Iterator[tuple[str, str]]:
-        """Key and label of every option that is not the paper's."""
-        options = self.options
-        if options.denoise != "no":
-            yield options.denoise, options.denoise
-        if options.rank is not None:
-            yield f"rank{options.rank}", f"rank {options.rank}"
-        if options.degree != 1:
-            yield f"degree{options.degree}", f"degree {options.degree}"
-        if options.line_steps is not None:
-            first, last = options.line_steps
-            yield f"line{first}to{last}", f"line from {first} to {last}"
-        if options.anchor == "newest":
-            yield "newest", "from the newest"
-        if options.shrinkage != 1.0:
-            yield f"times{options.shrinkage!r}", f"times {options.shrinkage!r}"
-        if options.norms == "newest":
-            yield "norms", "norms of the newest"
+    @property
+    def order(self) -> tuple[int, str, int]:
+        """Sorts tables: base, observed steps, denoised ones, the paper's line, all others."""
+        place = FIRST.index(self.method) if self.method in FIRST else len(FIRST)
+        return place, self.method, self.step
 
 
-BASE = Candidate(kind="base", step=0)
+BASE = Candidate(step=0)
 
 
 def denoised(step: int) -> Candidate:
-    """A snapshot of the window as the fit has it: on the directions, at the line's coefficients."""
-    return Candidate(kind="denoised", step=step, options=PredictionOptions(denoise="fitted"))
+    """A snapshot of the window as the line has it."""
+    return Candidate(step=step, method=DENOISED)
+
+
+def parse_candidate(key: str) -> Candidate:
+    """The candidate that has this key. Raises InputError for anything else."""
+    if key == BASE.key:
+        return BASE
+    method, _, step = key.rpartition("-")
+    if not step.isdecimal() or not int(step) or not METHOD.fullmatch(method):
+        raise InputError(
+            f"{key}: is no candidate; give base, observed-STEP or METHOD-STEP, for example "
+            "line-120 or secant-gap10-120"
+        )
+    return Candidate(step=int(step), method="" if method == OBSERVED_KEY else method)

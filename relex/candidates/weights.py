@@ -7,7 +7,7 @@ from relex.candidates.candidate import Candidate
 from relex.checkpoints import Checkpoint, NamedTensor
 from relex.config.strict import Strict
 from relex.errors import FactorsError, WindowError
-from relex.extrapolation import Factors, baseline_tensors, open_factors, predict_tensors
+from relex.extrapolation import Factors, find_method, open_factors, predict_tensors
 from relex.extrapolation.checks import check_window_of_base
 from relex.storage import S3Connection
 from relex.window import Window, open_window
@@ -20,13 +20,13 @@ class WeightSource(Strict):
     """Folder of the base checkpoint."""
 
     window: str = ""
-    """Folder or `s3://` address of the window; needed for observed candidates and baselines."""
+    """Folder or `s3://` address of the window; needed for observed candidates."""
 
     connection: S3Connection = S3Connection()
     """How to reach a window on S3."""
 
     factors: str = ""
-    """Local folder of the factors; needed for extrapolated and denoised candidates."""
+    """Local folder of the factors; needed for all that a method makes."""
 
 
 class CandidateWeights:
@@ -43,20 +43,14 @@ class CandidateWeights:
         """The candidate's tensors on the CPU, in the base's names, order, shapes and dtypes.
 
         Raises, before the first tensor, WindowError or FactorsError when the source has no such
-        step, or is not of this base.
+        step, or is not of this base, InputError when there is no such method.
         """
-        if candidate.kind == "base":
+        if candidate.is_base:
             return ((name, self.base.read_tensor(name)) for name in self.base.tensors)
-        if candidate.kind == "observed":
+        if candidate.is_observed:
             return self._observed(candidate.step)
-        if candidate.kind == "extrapolated" or candidate.kind == "denoised":
-            window = self._open_window() if candidate.options.needs_window else None
-            return predict_tensors(
-                self._open_factors(), self.base, candidate.step, candidate.options, window
-            )
-        return baseline_tensors(
-            self._open_window(), self.base, candidate.kind, candidate.step, candidate.options
-        )
+        method = find_method(candidate.method)
+        return predict_tensors(self._open_factors(), self.base, candidate.step, method)
 
     def _observed(self, step: int) -> Iterator[NamedTensor]:
         window = self._open_window()

@@ -1,6 +1,5 @@
 """`relex evaluate`: scores of candidates."""
 
-import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from relex.candidates.candidate import BASE, Candidate
+from relex.candidates.candidate import BASE, parse_candidate
 from relex.candidates.weights import WeightSource
 from relex.checkpoints import locate_base
 from relex.cli.progress import progress_bar
@@ -21,21 +20,21 @@ from relex.problems import Problem, load_problems
 from relex.rewards import build_reward, check_golds, listed_golds
 from relex.storage.connection import connection_of
 
-KEY = re.compile(r"(observed|extrapolated)-(\d+)")
-
 
 def evaluate(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe of the run.")],
     out: Annotated[Path, typer.Option(help="Folder for answers and scores.")],
     candidate: Annotated[
         list[str] | None,
-        typer.Option(help="base, observed-30, extrapolated-120; repeat for more. Default: base."),
+        typer.Option(
+            help="base, observed-30, line-120, secant-gap10-120; repeat for more. Default: base."
+        ),
     ] = None,
     benchmark: Annotated[
         str, typer.Option(help="validation, or a test benchmark of the recipe.")
     ] = "validation",
     window: Annotated[str, typer.Option(help="Window, for observed candidates.")] = "",
-    factors: Annotated[str, typer.Option(help="Factors, for extrapolated candidates.")] = "",
+    factors: Annotated[str, typer.Option(help="Factors, for what a method makes.")] = "",
 ) -> None:
     """Measure candidates on one benchmark: answers and a score for each."""
     chosen = load_recipe(recipe)
@@ -61,19 +60,6 @@ def evaluate(
     ):
         scores = [session.measure(each, benchmark) for each in candidates]
     Console().print(_table(scores))
-
-
-def parse_candidate(key: str) -> Candidate:
-    """The candidate that a key names. Raises InputError for anything else."""
-    if key == BASE.key:
-        return BASE
-    match = KEY.fullmatch(key)
-    if match is None:
-        raise InputError(
-            f"--candidate {key}: give base, observed-STEP or extrapolated-STEP, "
-            "for example extrapolated-120"
-        )
-    return Candidate.model_validate({"kind": match[1], "step": int(match[2])})
 
 
 def problem_source(recipe: Recipe, benchmark: str) -> ProblemSource:

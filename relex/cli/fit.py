@@ -8,7 +8,6 @@ import typer
 from relex.checkpoints import Checkpoint
 from relex.cli.findings import warn_of_anomalies
 from relex.cli.options import (
-    ConventionOption,
     DeviceOption,
     MemoryOption,
     RankOption,
@@ -19,7 +18,7 @@ from relex.cli.options import (
     parse_steps,
 )
 from relex.cli.progress import progress_bar
-from relex.extrapolation import fit_factors
+from relex.extrapolation import BUILT_IN, fit_factors
 from relex.window import open_window
 
 
@@ -29,14 +28,20 @@ def fit(
     out: Annotated[Path, typer.Option(help="New folder for the factors.")],
     steps: StepsOption = "",
     rank: RankOption = 1,
-    convention: ConventionOption = "exact",
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Keep only what this method needs; repeatable. By default all of ours; one of "
+            "your own is module:NAME."
+        ),
+    ] = None,
     part: Annotated[
         str, typer.Option(help="Fit only part I of N of the tensors, such as 2/8; see relex merge.")
     ] = "",
     device: DeviceOption = "auto",
     memory_gb: MemoryOption = None,
 ) -> None:
-    """Fit a direction and a line per tensor to the snapshots of a window."""
+    """Fit a direction per tensor, and keep what methods need, from the snapshots of a window."""
     checkpoint = Checkpoint(base)
     with progress_bar("fit") as on_progress:
         factors = fit_factors(
@@ -45,7 +50,7 @@ def fit(
             out,
             steps=parse_steps(steps),
             rank=rank,
-            convention=convention,
+            methods=tuple(method or BUILT_IN),
             part=parse_part(part),
             memory_bytes=memory_bytes(memory_gb),
             device=device,

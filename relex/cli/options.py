@@ -32,23 +32,19 @@ MemoryOption = Annotated[
         min=0.001,
     ),
 ]
-ConventionOption = Annotated[
-    Literal["exact", "published"],
-    typer.Option(help="published repeats the authors' code, to compare with it."),
-]
 
 
 def memory_bytes(memory_gb: float | None) -> int | None:
     return None if memory_gb is None else int(memory_gb * BYTES_PER_GB)
 
 
-def parse_steps(text: str, option: str = "--steps") -> tuple[int, int] | None:
+def parse_steps(text: str) -> tuple[int, int] | None:
     """`FIRST:LAST` as two steps, nothing as None; raises InputError for anything else."""
     if not text:
         return None
     match = re.fullmatch(r"(\d+):(\d+)", text)
     if match is None or int(match[1]) > int(match[2]):
-        raise InputError(f"{option} {text!r}: write the first and the last step, such as 1:75")
+        raise InputError(f"--steps {text!r}: write the first and the last step, such as 1:75")
     return int(match[1]), int(match[2])
 
 

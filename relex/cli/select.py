@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from relex.atomic import write_atomic
-from relex.cli.evaluate import parse_candidate, problem_source
+from relex.candidates import Candidate
+from relex.cli.evaluate import problem_source
 from relex.config import Recipe, load_recipe
 from relex.errors import InputError
 from relex.evaluation import ANSWERS_FILE, SCORE_FILE, Score, read_answers
@@ -48,9 +49,14 @@ def read_measured(recipe: Recipe, scores: Path, benchmark: str) -> list[Measured
         )
     groups = _groups(recipe, benchmark)
     return [
-        measured_from(parse_candidate(path.parts[-3]), read_answers(path), recipe.rewards, groups)
+        measured_from(_candidate(path), read_answers(path), recipe.rewards, groups)
         for path in paths
     ]
+
+
+def _candidate(answers: Path) -> Candidate:
+    score = answers.with_name(SCORE_FILE)
+    return Score.model_validate_json(score.read_bytes()).candidate
 
 
 def _answer_files(scores: Path, benchmark: str) -> list[Path]:

@@ -2,7 +2,7 @@
 
 from relex.config.benchmarks import BENCHMARKS, NamedBenchmark, named_benchmark
 from relex.config.exam import Exam, Sampling
-from relex.config.extrapolation import Convention, ExtrapolationConfig, PredictionOptions
+from relex.config.extrapolation import ExtrapolationConfig
 from relex.config.load import (
     check_recipe,
     check_run_recipe,
@@ -37,12 +37,10 @@ __all__ = [
     "AnyRecipe",
     "BaseConfig",
     "Benchmark",
-    "Convention",
     "EvaluationConfig",
     "Exam",
     "ExtrapolationConfig",
     "NamedBenchmark",
-    "PredictionOptions",
     "ProblemSource",
     "ProblemsConfig",
     "PromptConfig",

@@ -1,4 +1,4 @@
-"""How the trajectory is fitted, and how a candidate is made from the fit."""
+"""Where a run extrapolates to, and how."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -13,64 +13,16 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from relex.config.search import SearchConfig
-from relex.config.strict import MOST_RANK, Section, Step
+from relex.config.strict import MOST_ENTRIES, Section, Step
 
-Convention = Literal["exact", "published"]
-"""`exact` fits over the optimizer steps and subtracts in float32. `published` repeats the authors'
-code for comparisons: rows in place of steps, subtraction in float16, predictions in bfloat16."""
-
-
-LARGEST_DEGREE = 10
-"""Beyond the window a polynomial of a higher one is noise."""
-
-LARGEST_FACTOR = 1000.0
 MOST_TARGETS = 1000
 """Each is a checkpoint that answers all questions."""
 
 _AUTO = WithJsonSchema({"type": "string", "title": "auto", "enum": ["auto"]})
 
 
-class PredictionOptions(Section):
-    """What of the fit a prediction uses; the defaults are the paper's method."""
-
-    rank: int | None = Field(default=None, ge=1, le=MOST_RANK)
-    """Leading directions to use; all that were fitted by default."""
-
-    degree: int = Field(default=1, ge=0, le=LARGEST_DEGREE)
-    """Degree of the polynomial through the coefficients."""
-
-    line_steps: tuple[Step, Step] | None = None
-    """First and last step that the polynomial is fitted on; all by default. With an end before that
-    of the window the directions know what the line does not: the paper's oracle."""
-
-    denoise: Literal["no", "fitted", "observed"] = "no"
-    """For a step inside the window: its coefficient on the polynomial, or the observed one."""
-
-    anchor: Literal["base", "newest"] = "base"
-    """What the displacement is added to: the base, or the newest snapshot, which then only moves by
-    the difference that the polynomial predicts."""
-
-    shrinkage: float = Field(default=1.0, ge=-LARGEST_FACTOR, le=LARGEST_FACTOR)
-    """Factor on the displacement from the anchor."""
-
-    norms: Literal["predicted", "newest"] = "predicted"
-    """Whether the weights of normalisation layers are predicted, or copied from the newest
-    snapshot."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.line_steps is not None and self.line_steps[0] >= self.line_steps[1]:
-            raise ValueError(f"line_steps: {self.line_steps} is no range of steps")
-        return self
-
-    @property
-    def needs_window(self) -> bool:
-        """Whether the newest snapshot takes part beside base and factors."""
-        return self.anchor == "newest" or self.norms == "newest"
-
-
 class ExtrapolationConfig(Section):
-    """The fit and the steps to extrapolate to."""
+    """The steps to extrapolate to, and the methods that go there."""
 
     targets: (
         Annotated[Literal["auto"], _AUTO]
@@ -84,8 +36,9 @@ class ExtrapolationConfig(Section):
     search: SearchConfig = SearchConfig()
     """How `auto` searches."""
 
-    rank: int = Field(default=1, ge=1, le=MOST_RANK)
-    """Directions per tensor. The paper's finding is that one is enough."""
+    methods: tuple[str, ...] = Field(default=("line",), min_length=1, max_length=MOST_ENTRIES)
+    """How listed targets are reached: `line` is the paper's method, `line-rank3` the same along
+    three directions; `relex predict --help` lists the others, and `module:NAME` is your own."""
 
     memory_bytes: int | None = Field(default=None, ge=1_000_000, le=10**15)
     """Memory that the fit may use for weights of the window, in bytes; by default 2 GB on the CPU,
@@ -108,6 +61,10 @@ class ExtrapolationConfig(Section):
     def _check(self) -> Self:
         if self.targets != "auto" and self.search != SearchConfig():
             raise ValueError("search: is for targets: auto; these targets are all measured")
+        if self.targets == "auto" and self.methods != ("line",):
+            raise ValueError("methods: are for listed targets; a search tries its own")
+        if len(set(self.methods)) < len(self.methods):
+            raise ValueError(f"methods: {', '.join(self.methods)}: list each method once")
         return self
 
     @property

@@ -204,8 +204,8 @@ class RunRecipe(Section):
         )
 
     def check_steps(self, kept: Sequence[int]) -> None:
-        """Raise ValueError unless targets, observed steps and rank suit a window of the ascending
-        steps `kept`."""
+        """Raise ValueError unless targets and observed steps suit a window of the ascending steps
+        `kept`."""
         last = kept[-1]
         targets = self.extrapolation.listed_targets
         inside = [target for target in targets if target <= last]
@@ -226,11 +226,6 @@ class RunRecipe(Section):
                     f"evaluation.{field}: {missing[0]} is not kept in the window; choose from "
                     f"its {len(kept)} steps between {kept[0]} and {last}"
                 )
-        if self.extrapolation.rank > len(kept):
-            raise ValueError(
-                f"extrapolation.rank: {self.extrapolation.rank} is above the number of snapshots, "
-                f"{len(kept)}"
-            )
 
 
 class Recipe(RunRecipe):

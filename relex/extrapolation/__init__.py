@@ -1,8 +1,7 @@
-"""Rank-r extrapolation of a window: fit factors once, predict any number of targets."""
+"""Extrapolation of a window: fit factors once, predict any number of targets by any method."""
 
 from relex.extrapolation.adapter_writer import Compression, write_adapter
 from relex.extrapolation.anomalies import Anomaly
-from relex.extrapolation.baselines import Baseline, baseline_tensors
 from relex.extrapolation.diagnostics import (
     Diagnosis,
     Diagnostics,
@@ -24,18 +23,21 @@ from relex.extrapolation.factors import (
 from relex.extrapolation.fit import fit_factors, fit_inputs
 from relex.extrapolation.forecast import ForecastSkill, HeldOut
 from relex.extrapolation.line_fit import Line
+from relex.extrapolation.method import BUILT_IN, Method, find_method, find_methods
 from relex.extrapolation.parts import merge_factors
 from relex.extrapolation.piece_fit import OnProgress
 from relex.extrapolation.predict import (
+    LINE,
     predict_displacement,
     predict_tensors,
     write_predictions,
 )
 
 __all__ = [
+    "BUILT_IN",
     "KIND",
+    "LINE",
     "Anomaly",
-    "Baseline",
     "Compression",
     "Diagnosis",
     "Diagnostics",
@@ -45,12 +47,14 @@ __all__ = [
     "ForecastSkill",
     "HeldOut",
     "Line",
+    "Method",
     "OnProgress",
     "Quality",
     "TensorFit",
     "anomalies_of",
-    "baseline_tensors",
     "diagnose",
+    "find_method",
+    "find_methods",
     "fit_factors",
     "fit_inputs",
     "hold_out_last",

@@ -1,6 +1,6 @@
 """An extrapolated adapter: the predicted displacement, compressed to a rank.
 
-R directions, M rows and N columns of a weight, K columns of a product.
+M rows and N columns of a weight, K columns of a product.
 """
 
 import json
@@ -12,17 +12,11 @@ import torch
 
 from relex.atomic import new_folder, write_atomic
 from relex.checkpoints import Checkpoint, TensorFileWriter, TensorInfo
-from relex.config.extrapolation import PredictionOptions
 from relex.config.strict import Strict
 from relex.errors import FactorsError
-from relex.extrapolation.checks import check_prediction
 from relex.extrapolation.factors import Factors
-from relex.extrapolation.predict import (
-    THE_LINE,
-    check_base,
-    predict_coefficients,
-    predict_tensor,
-)
+from relex.extrapolation.method import Method
+from relex.extrapolation.predict import LINE, Predictor, coefficients
 from relex.extrapolation.products import compress
 from relex.window import LowRank, joined
 from relex.window.adapter_config import CONFIG_FILE
@@ -47,28 +41,23 @@ class Compression(Strict):
 def write_adapter(
     factors: Factors,
     base: Checkpoint,
-    step: int,
+    target: int,
     out: Path,
     rank: int,
-    options: PredictionOptions = THE_LINE,
+    method: Method = LINE,
 ) -> Compression:
-    """Write the adapter at `step` as PEFT does, to the new folder `out`; returns its errors.
+    """Write the adapter at `target` as PEFT does, to the new folder `out`; returns its errors.
 
     The products have scale 1 and are float32. Weights that were trained whole beside them are
     predicted as in a checkpoint. The errors are in `compression.json` too.
 
-    Raises FactorsError when the factors are not of adapters or of another base, or step and options
-    do not go with them, InputError when `out` exists, StorageError when the disk refuses.
+    Raises FactorsError when the factors are not of adapters or of another base, or the method does
+    not go to the target or was not fitted, InputError when `out` exists, StorageError when the
+    disk refuses.
     """
-    check_prediction(str(factors.folder), factors.table, step, options)
-    check_base(factors, base)
+    predictor = Predictor(factors, base, method, [target])
     if factors.products_file is None:
         raise FactorsError(f"{factors.folder}: was not fitted on adapters; predict a checkpoint")
-    if options.needs_window:
-        raise FactorsError(
-            "an adapter is a displacement from the base, so it cannot start at the newest "
-            "snapshot; predict a checkpoint, or leave anchor and norms as they are"
-        )
     metadata = factors.products_file.metadata
     adapted = {name: Adapted(*it) for name, it in json.loads(metadata["adapted"]).items()}
     saved: dict[str, str] = json.loads(metadata["saved"])
@@ -77,7 +66,7 @@ def write_adapter(
         squares: dict[str, tuple[float, float]] = {}
         with TensorFileWriter(partial / ADAPTER_FILE, schema, {"format": "pt"}) as writer:
             for name, one in adapted.items():
-                product = _displacement(factors, base, name, step, options)
+                product = _displacement(factors, base, name, method, target)
                 small, dropped, whole = compress(product, rank)
                 squares[name] = dropped, whole
                 if one.is_transposed:
@@ -85,7 +74,7 @@ def write_adapter(
                 writer.append(one.key_b, small.left_MK)
                 writer.append(one.key_a, small.right_KN)
             for name, key in saved.items():
-                writer.append(key, predict_tensor(factors, base, name, step, options))
+                writer.append(key, predictor.tensor(name))
         compression = _compression(rank, squares)
         write_atomic(partial / COMPRESSION_FILE, compression.model_dump_json(indent=1).encode())
         write_atomic(partial / CONFIG_FILE, _config(factors.folder / CONFIG_FILE, rank))
@@ -93,14 +82,16 @@ def write_adapter(
 
 
 def _displacement(
-    factors: Factors, base: Checkpoint, name: str, step: int, options: PredictionOptions
+    factors: Factors, base: Checkpoint, name: str, method: Method, target: int
 ) -> LowRank:
-    if not factors.table.tensors[name].widths:
+    found = coefficients(factors.table, name, method, target)
+    if not found.factors:
         rows, columns = base.tensors[name].shape
         return LowRank(torch.zeros(rows, 1), torch.zeros(1, columns))
-    coefficient_R = predict_coefficients(factors.table, name, step, options)
-    products = factors.read_products(name)[: len(coefficient_R)]
-    return joined(products, coefficient_R.tolist())
+    fit, products = factors.table.tensors[name], factors.read_products(name)
+    num_sums = len(fit.directions) + len(fit.dense)
+    numbers = [row for row, _ in found.of_sums] + [num_sums + row for row, _ in found.of_snapshots]
+    return joined([products[number] for number in numbers], found.factors)
 
 
 def _schema(

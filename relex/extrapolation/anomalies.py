@@ -32,7 +32,8 @@ from typing import Literal
 import numpy as np
 
 from relex.config.strict import Strict
-from relex.extrapolation.movement import Array, Movement, joint_movement
+from relex.extrapolation.movement import Movement, joint_movement
+from relex.extrapolation.subspace import Array
 
 NUM_NEIGHBOURS = 3
 """Known updates on each side that one is compared with."""

@@ -1,9 +1,7 @@
 """What must hold before a fit reads any weights."""
 
 from relex.checkpoints import Checkpoint, TensorInfo, check_same_tensors
-from relex.config.extrapolation import PredictionOptions
 from relex.errors import CheckpointError, FactorsError, WindowError
-from relex.extrapolation.factors import FactorsTable
 from relex.window import Window
 
 
@@ -31,36 +29,6 @@ def choose_steps(window: Window, first_last: tuple[int, int] | None, rank: int) 
             f"choose 1 to {len(steps)}"
         )
     return steps
-
-
-def check_beyond(where: str, last_step: int, step: int) -> None:
-    """Raise FactorsError unless `step` lies beyond the last step that was fitted."""
-    if step <= last_step:
-        raise FactorsError(
-            f"{where}: step {step} is not beyond the window, which ends at step {last_step}; "
-            "give a later step, take the snapshot itself, or denoise it"
-        )
-
-
-def check_prediction(
-    where: str, table: FactorsTable, step: int, options: PredictionOptions
-) -> None:
-    """Raise FactorsError unless the factors can answer for `step` with these options."""
-    if options.denoise == "no":
-        check_beyond(where, table.steps[-1], step)
-    elif step not in table.steps:
-        raise FactorsError(f"{where}: step {step} was not fitted, so it cannot be denoised")
-    if options.rank is not None and options.rank > table.rank:
-        raise FactorsError(
-            f"{where}: has rank {table.rank}, asked for {options.rank}; fit with a higher rank"
-        )
-    first, last = options.line_steps or (table.steps[0], table.steps[-1])
-    num_steps = sum(first <= found <= last for found in table.steps)
-    if num_steps <= options.degree or num_steps < 2:
-        raise FactorsError(
-            f"{where}: {num_steps} steps from {first} to {last} are too few for degree "
-            f"{options.degree}"
-        )
 
 
 def check_window_of_base(window: Window, base: Checkpoint) -> None:

@@ -16,7 +16,6 @@ import torch
 
 from relex.config.strict import Strict
 from relex.extrapolation.anomalies import Anomaly, find_anomalies
-from relex.extrapolation.checks import check_beyond
 from relex.extrapolation.direction import half_cosine, persistence
 from relex.extrapolation.factors import FactorsTable, TensorFit
 from relex.extrapolation.fit_table import describe_tensor
@@ -28,8 +27,9 @@ from relex.extrapolation.forecast import (
     skill,
     squared_errors,
 )
-from relex.extrapolation.movement import Array, Axis, Movement, joint_movement, movement_of
-from relex.extrapolation.subspace import leading_subspace
+from relex.extrapolation.movement import Movement, joint_movement, movement_of
+from relex.extrapolation.predict import LINE
+from relex.extrapolation.subspace import Array, leading_subspace
 
 DEFAULT_MULTIPLES = (2, 4, 10)
 """Targets that are described unless others are given, in lengths of the window."""
@@ -114,7 +114,7 @@ def diagnose(table: FactorsTable, targets: Sequence[int] = ()) -> Diagnostics:
     """
     targets = targets or [table.steps[-1] * multiple for multiple in DEFAULT_MULTIPLES]
     for target in targets:
-        check_beyond("predicted size", table.steps[-1], target)
+        LINE.check_target("predicted size", table.steps, target)
     diagnoser = _Diagnoser(table, targets)
     return Diagnostics(
         steps=table.steps,
@@ -122,7 +122,7 @@ def diagnose(table: FactorsTable, targets: Sequence[int] = ()) -> Diagnostics:
         held_out_steps=table.steps[len(table.steps) - num_held_out(len(table.steps)) :],
         num_still=sum(not fit.directions for fit in table.tensors.values()),
         overall=diagnoser.diagnose(table.tensors, diagnoser.model),
-        random_walk=random_walk_quality(axis_of(table), table.rank),
+        random_walk=random_walk_quality(table.steps, table.rank),
         anomalies=find_anomalies(list(diagnoser.movements.values()), table.steps),
         tensors={
             name: diagnoser.diagnose([name], movement)
@@ -136,17 +136,13 @@ def anomalies_of(table: FactorsTable) -> tuple[Anomaly, ...]:
     return find_anomalies([movement_of(fit) for fit in table.tensors.values()], table.steps)
 
 
-def axis_of(table: FactorsTable) -> Axis:
-    return Axis(table.steps, tuple(table.positions))
-
-
 def hold_out_last(table: FactorsTable, names: Collection[str]) -> HeldOut | None:
     """The forecast of the held-out steps for the tensors `names` as one vector.
 
     None where they did not move before.
     """
     movements = [movement_of(table.tensors[name]) for name in names]
-    return hold_out(joint_movement(movements, len(table.steps)), axis_of(table))
+    return hold_out(joint_movement(movements, len(table.steps)), table.steps)
 
 
 def random_walk_gram(steps: Sequence[int]) -> Array:
@@ -157,21 +153,21 @@ def random_walk_gram(steps: Sequence[int]) -> Array:
     return np.minimum.outer(steps, steps).astype(np.float64)
 
 
-def random_walk_quality(axis: Axis, rank: int) -> Quality:
+def random_walk_quality(steps: Sequence[int], rank: int) -> Quality:
     """The quality that the fit of a random walk has."""
-    gram_SS = torch.from_numpy(random_walk_gram(axis.steps))
-    return quality([describe_tensor(axis.positions, leading_subspace(gram_SS, rank), gram_SS)])
+    gram_SS = torch.from_numpy(random_walk_gram(steps))
+    return quality([describe_tensor(steps, leading_subspace(gram_SS, rank), gram_SS)])
 
 
 class _Diagnoser:
     """What the diagnoses of one fit have in common."""
 
     def __init__(self, table: FactorsTable, targets: Sequence[int]) -> None:
-        self._table, self._axis, self._targets = table, axis_of(table), targets
+        self._table, self._targets = table, targets
         self.movements = {name: movement_of(fit) for name, fit in table.tensors.items()}
         self.model = joint_movement(self.movements.values(), len(table.steps))
         self._errors = {
-            name: squared_errors(movement, self._axis, table.rank)
+            name: squared_errors(movement, table.steps, table.rank)
             for name, movement in self.movements.items()
         }
 
@@ -185,7 +181,7 @@ class _Diagnoser:
             explained_fraction=inside.explained_fraction,
             r2=inside.r2,
             forecast_skill=skill([error for error in errors if error is not None]),
-            half_cosine=half_cosine(movement, self._axis),
+            half_cosine=half_cosine(movement, self._table.steps),
             movement_fraction=float(moved / of_model) if of_model else None,
             persistence=persistence(movement),
             predicted_size={
@@ -196,6 +192,5 @@ class _Diagnoser:
 
     def _predicted_square(self, fits: Collection[TensorFit], target: int) -> float:
         """Directions are unit vectors at right angles, so the squares of the coefficients add."""
-        position = self._table.position(target)
         lines = [direction.line for fit in fits for direction in fit.directions]
-        return sum(line.at(position) ** 2 for line in lines)
+        return sum(line.at(target) ** 2 for line in lines)

@@ -3,14 +3,16 @@
 S steps.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
-from relex.extrapolation.movement import KNOWN_FACTOR, Array, Axis, Movement, update_weights
-from relex.extrapolation.subspace import leading_subspace
+from relex.extrapolation.movement import KNOWN_FACTOR, Movement, update_weights
+from relex.extrapolation.subspace import Array, leading_subspace
 
 
-def half_cosine(movement: Movement, axis: Axis) -> float | None:
+def half_cosine(movement: Movement, steps: Sequence[int]) -> float | None:
     """Cosine between the directions of the first and the second half of the window.
 
     The first is the leading direction of the displacements up to the middle snapshot, the second
@@ -19,8 +21,8 @@ def half_cosine(movement: Movement, axis: Axis) -> float | None:
     alike whatever the second did. The middle snapshot is the one nearest to half of the way from
     the base to the last step. None when a half holds no snapshot or no movement that is known.
     """
-    num_steps = len(axis.steps)
-    distances = [abs(2 * step - axis.steps[-1]) for step in axis.steps[:-1]]
+    num_steps = len(steps)
+    distances = [abs(2 * step - steps[-1]) for step in steps[:-1]]
     if not distances:
         return None
     num_first = distances.index(min(distances)) + 1

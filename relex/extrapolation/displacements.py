@@ -11,12 +11,9 @@ and the number of threads, so the sums over them have the same order and the sam
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from relex.checkpoints import Checkpoint, all_finite
-from relex.config.extrapolation import Convention
 from relex.errors import CheckpointError
 from relex.extrapolation.scratch import Scratch
 from relex.window import SparseWindow, Window
@@ -57,20 +54,18 @@ class Piece:
     snapshot_SM: torch.Tensor
     """The moving elements at every step, as stored, padded to whole blocks."""
 
-    convention: Convention
-
     @property
     def num_moving(self) -> int:
         return len(self.base_N if self.position_M is None else self.position_M)
 
-    def combine(self, mixing_RS: torch.Tensor, scratch: Scratch) -> torch.Tensor:
+    def combine(self, mixing_RS: torch.Tensor, use: str, scratch: Scratch) -> torch.Tensor:
         """Weighted sums of the moving elements' displacements: R x M, float32, in `scratch`.
 
         Summed in float32, so off by at most S u times the sum of the terms' sizes, with u = 2^-24.
         """
         mixing_RS = mixing_RS.to(self.base_N.device)
         shape = (len(mixing_RS), self.snapshot_SM.shape[1])
-        sum_RM = scratch.take("sums of moved", shape, torch.float32)
+        sum_RM = scratch.take(use, shape, torch.float32)
         first = 0
         for chunk_SM in self.displacements(scratch):
             last = first + chunk_SM.shape[1]
@@ -78,18 +73,11 @@ class Piece:
             first = last
         return sum_RM[:, : self.num_moving]
 
-    def spread(self, is_moved_M: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """A flag of the moving elements as one of all N."""
+    def moved(self, is_moved_M: torch.Tensor) -> torch.Tensor:
+        """Where those of the moving elements lie in the span that a flag names, on the CPU."""
         if self.position_M is None:
-            return is_moved_M
-        is_moved_N = np.zeros(len(self.base_N), dtype=np.bool_)
-        is_moved_N[self.position_M.cpu().numpy()] = is_moved_M
-        return is_moved_N
-
-    def gather(self, is_moved_N: npt.NDArray[np.bool_]) -> torch.Tensor:
-        """A flag of all N elements as one of the moving elements, on their device."""
-        flag_N = torch.from_numpy(is_moved_N).to(self.base_N.device)
-        return flag_N if self.position_M is None else flag_N[self.position_M]
+            return is_moved_M.nonzero()[:, 0].cpu()
+        return self.position_M[is_moved_M].cpu()
 
     def displacements(self, scratch: Scratch) -> Iterator[torch.Tensor]:
         """Chunk after chunk, S x M, float32; each lies where the one before it was."""
@@ -98,37 +86,18 @@ class Piece:
         if self.base_N.device.type == "cpu":
             num_blocks = CHUNK_BYTES // (num_steps * BLOCK_ELEMENTS * torch.float32.itemsize)
             chunk_elements = min(max(num_blocks, 1) * BLOCK_ELEMENTS, num_padded)
-        subtract = _SUBTRACT[self.convention]
         for first, last in spans(0, num_padded, chunk_elements):
             shape = (num_steps, last - first)
             displacement_SM = scratch.take("displacements", shape, torch.float32)
-            subtract(self.snapshot_SM[:, first:last], self.start_M[first:last], displacement_SM)
-            yield displacement_SM
-
-
-def _subtract_exact(
-    snapshot_SM: torch.Tensor, start_M: torch.Tensor, displacement_SM: torch.Tensor
-) -> None:
-    displacement_SM.copy_(snapshot_SM).sub_(start_M.float())
-
-
-def _subtract_published(
-    snapshot_SM: torch.Tensor, start_M: torch.Tensor, displacement_SM: torch.Tensor
-) -> None:
-    displacement_SM.copy_(snapshot_SM.half() - start_M.half())
-
-
-_SUBTRACT = {"exact": _subtract_exact, "published": _subtract_published}
+            displacement_SM.copy_(self.snapshot_SM[:, first:last])
+            yield displacement_SM.sub_(self.start_M[first:last].float())
 
 
 class PieceReader:
     """Reads pieces of any tensor of a window and its base into buffers that are used again."""
 
-    def __init__(
-        self, window: Window, base: Checkpoint, steps: Sequence[int], convention: Convention
-    ) -> None:
+    def __init__(self, window: Window, base: Checkpoint, steps: Sequence[int]) -> None:
         self.window, self.base, self.steps = window, base, steps
-        self._convention = convention
         self.is_sparse, self.piece_elements = False, PIECE_ELEMENTS
         if isinstance(window, SparseWindow):
             self.is_sparse = window.is_sparse
@@ -160,7 +129,7 @@ class PieceReader:
         start_M, snapshot_SM = rows.of(num_elements)
         start_M[:num_elements] = rows.base_N
         self.window.read_rows(self.steps, name, span[0], snapshot_SM[:, :num_elements])
-        return Piece(rows.base_N, None, start_M, snapshot_SM, self._convention)
+        return Piece(rows.base_N, None, start_M, snapshot_SM)
 
     def _read_moved(self, name: str, span: Span, rows: "_Rows") -> Piece:
         assert isinstance(self.window, SparseWindow)
@@ -169,7 +138,7 @@ class PieceReader:
         start_M, snapshot_SM = rows.of(len(position_M))
         torch.index_select(rows.base_N, 0, position_M, out=start_M[: len(position_M)])
         moved.fill(start_M[: len(position_M)], snapshot_SM[:, : len(position_M)])
-        return Piece(rows.base_N, position_M, start_M, snapshot_SM, self._convention)
+        return Piece(rows.base_N, position_M, start_M, snapshot_SM)
 
     def _rows(self, name: str, num_elements: int, host: torch.Tensor) -> "_Rows":
         dtype, num_steps = self.window.tensors[name].dtype, len(self.steps)
@@ -215,6 +184,4 @@ def _copied(piece: Piece, host: torch.Tensor, buffer: torch.Tensor) -> Piece:
     num_bytes = last.data_ptr() - host.data_ptr() + last.nbytes
     buffer[:num_bytes].copy_(host[:num_bytes], non_blocking=True)
     position_M = None if piece.position_M is None else piece.position_M.to(buffer.device)
-    return Piece(
-        there(piece.base_N), position_M, there(piece.start_M), there(last), piece.convention
-    )
+    return Piece(there(piece.base_N), position_M, there(piece.start_M), there(last))

@@ -1,24 +1,25 @@
-"""Factors: the directions, coefficients and lines of all tensors, in a folder.
+"""Factors: the Gram matrices and the bases of all tensors, in a folder.
 
-N elements of one tensor, R directions.
-
-`factors.safetensors` holds the directions, `factors.json` everything else, and `manifest.json` is
-written last. The directions of adapters are products of two thin matrices, in
+`factors.safetensors` holds the vectors of the bases, `factors.json` everything else, and
+`manifest.json` is written last. The vectors of adapters are products of two thin matrices, in
 `products.safetensors`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from pydantic import ValidationError
 
 from relex.checkpoints.tensor_file import TensorFile
-from relex.config.extrapolation import Convention
 from relex.config.strict import Strict
 from relex.errors import CheckpointError, FactorsError
-from relex.extrapolation.directions_file import DIRECTIONS_FILE, DirectionsFile
+from relex.extrapolation.basis import Basis
+from relex.extrapolation.basis_file import BASIS_FILE, BasisFile, SpanOfBasis
 from relex.extrapolation.line_fit import Line
+from relex.extrapolation.subspace import Array
 from relex.manifest import read_manifest
 from relex.storage.folder import FolderStore
 from relex.window.low_rank import LowRank
@@ -53,8 +54,32 @@ class TensorFit(Strict):
     gram: tuple[tuple[float, ...], ...]
     """Inner products of the displacements: row s holds those of step s with steps 0 to s."""
 
+    dense: tuple[tuple[float, ...], ...] = ()
+    """Weights of the displacements in the basis's dense sums, each as long as the steps."""
+
+    snapshots: tuple[int, ...] = ()
+    """The steps of the basis's single snapshots."""
+
     widths: tuple[int, ...] = ()
-    """Where the directions are kept as products: the columns of the left factor of each."""
+    """Where the basis is kept as products: the columns of the left factor of each vector."""
+
+    @property
+    def gram_SS(self) -> Array:
+        """The whole Gram matrix, float64."""
+        gram_SS = np.zeros((len(self.gram), len(self.gram)))
+        for row, products in enumerate(self.gram):
+            gram_SS[row, : row + 1] = gram_SS[: row + 1, row] = products
+        return gram_SS
+
+    def basis(self, steps: Sequence[int]) -> Basis:
+        """The basis of the tensor; `steps` are those of the fit."""
+        directions = [np.array(one.coefficients) / one.sigma**2 for one in self.directions]
+        no_rows = np.zeros((0, len(steps)))
+        return Basis(
+            np.array(directions) if directions else no_rows,
+            np.array(self.dense) if self.dense else no_rows,
+            tuple(steps.index(step) for step in self.snapshots),
+        )
 
 
 class FactorsTable(Strict):
@@ -69,8 +94,8 @@ class FactorsTable(Strict):
     rank: int
     """Most directions that a tensor may have."""
 
-    convention: Convention = "exact"
-    """How displacements were taken and what the time axis counts."""
+    methods: tuple[str, ...] = ()
+    """Those that the bases were made for; the directions alone serve the paper's line."""
 
     part: tuple[int, int] | None = None
     """Number of this part and of all parts; the other tensors are in the other parts."""
@@ -78,30 +103,34 @@ class FactorsTable(Strict):
     tensors: dict[str, TensorFit]
     """By name; tensors that do not hold floating-point numbers are not among them."""
 
-    @property
-    def positions(self) -> list[int]:
-        """The steps on the time axis of the lines."""
-        return [self.position(step) for step in self.steps]
 
-    def position(self, step: int) -> int:
-        """Where a step lies on the time axis of the lines.
+@dataclass(frozen=True)
+class SpanOfProducts:
+    """The basis of one span of an adapted tensor, in which all elements may move."""
 
-        The published convention counts rows up to the end of the window, and steps from there on.
-        """
-        if self.convention == "exact":
-            return step
-        if step > self.steps[-1]:
-            return len(self.steps) - 1 + step - self.steps[-1]
-        return self.steps.index(step)
+    products: list[LowRank]
+    num_sums: int
+    start: int
+    stop: int
+    position_M: None = None
+
+    def sum(self, row: int) -> torch.Tensor:
+        """One of the directions and other sums, float32."""
+        return self.products[row].read(self.start, self.stop)
+
+    def snapshot(self, row: int, start_M: torch.Tensor) -> torch.Tensor:
+        """The displacement of one of the single snapshots, whatever the base's weights; float32."""
+        product = self.products[self.num_sums + row]
+        return product.read(self.start, self.stop).to(start_M.device)
 
 
 @dataclass
 class Factors:
-    """Opened factors; directions stay on disk until they are read."""
+    """Opened factors; vectors stay on disk until they are read."""
 
     folder: Path
     table: FactorsTable
-    directions: DirectionsFile
+    basis_file: BasisFile
     products_file: TensorFile | None = None
     """Of a window of adapters."""
 
@@ -112,40 +141,22 @@ class Factors:
     def last_step(self) -> int:
         return self.table.steps[-1]
 
-    def read_directions(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
-        """Elements [start, stop) of all directions of `name`: N x R, float32."""
-        stop = self._num_elements(name) if stop is None else stop
-        position_M, direction_MR = self.read_moved(name, start, stop)
-        if position_M is None:
-            return direction_MR
-        direction_NR = torch.zeros(stop - start, direction_MR.shape[1])
-        direction_NR[position_M] = direction_MR
-        return direction_NR
-
-    def read_moved(
-        self, name: str, start: int, stop: int
-    ) -> tuple[torch.Tensor | None, torch.Tensor]:
-        """Of elements [start, stop): where those lie, from `start` on, whose directions may not be
-        zero, int64, or None for all of them; and these, M x R, float32.
-
-        Raises FactorsError when the file ends early.
-        """
-        if self.table.tensors[name].widths:
-            products = self.read_products(name)
-            return None, torch.stack([product.read(start, stop) for product in products], dim=1)
-        try:
-            return self.directions.read(name, start, stop)
-        except CheckpointError as error:
-            raise FactorsError(f"{error}") from error
-
-    def _num_elements(self, name: str) -> int:
+    def num_elements(self, name: str) -> int:
+        """Of a tensor that was fitted."""
         if not self.table.tensors[name].widths:
-            return self.directions.num_elements(name)
-        product = self.read_products(name)[0]
-        return len(product.left_MK) * product.right_KN.shape[1]
+            return self.basis_file.num_elements(name)
+        return self.read_products(name)[0].num_elements
+
+    def read_span(self, name: str, start: int, stop: int) -> SpanOfBasis | SpanOfProducts:
+        """The basis in elements [start, stop); raises FactorsError when the file ends early."""
+        fit = self.table.tensors[name]
+        if not fit.widths:
+            return self.basis_file.read(name, start, stop)
+        num_sums = len(fit.directions) + len(fit.dense)
+        return SpanOfProducts(self.read_products(name), num_sums, start, stop)
 
     def read_products(self, name: str) -> list[LowRank]:
-        """The directions of an adapted tensor."""
+        """The vectors of an adapted tensor: directions, dense sums, single snapshots."""
         if self._last_read[0] != name:
             self._last_read = name, self._read_products(name)
         return self._last_read[1]
@@ -169,12 +180,12 @@ def open_factors(folder: Path) -> Factors:
     table = _read_table(folder / TABLE_FILE)
     store = FolderStore(folder)
     try:
-        directions = DirectionsFile(folder)
+        basis_file = BasisFile(folder)
         has_products = store.size(PRODUCTS_FILE) is not None
         products_file = TensorFile(store, PRODUCTS_FILE) if has_products else None
     except CheckpointError as error:
         raise FactorsError(f"{error}") from error
-    return Factors(folder, table, directions, products_file)
+    return Factors(folder, table, basis_file, products_file)
 
 
 def _check_sizes(folder: Path) -> None:
@@ -182,7 +193,7 @@ def _check_sizes(folder: Path) -> None:
     manifest = read_manifest(store, KIND)
     if manifest is None:
         raise FactorsError(f"{folder}: has no manifest, so it holds no finished factors; fit again")
-    for name in {TABLE_FILE, DIRECTIONS_FILE, *manifest.files}:
+    for name in {TABLE_FILE, BASIS_FILE, *manifest.files}:
         expected = manifest.files[name].size_bytes if name in manifest.files else None
         found = store.size(name)
         if found != expected or found is None:

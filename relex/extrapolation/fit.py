@@ -1,16 +1,15 @@
 """Fits the factors of a window in one pass and bounded memory."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
 from relex.atomic import new_folder
 from relex.checkpoints import Checkpoint, Fill, fill_checkpoint
-from relex.config.extrapolation import Convention
 from relex.device import resolve_devices
 from relex.errors import FactorsError
-from relex.extrapolation.checks import check_beyond, check_window_of_base, choose_steps
+from relex.extrapolation.checks import check_window_of_base, choose_steps
 from relex.extrapolation.displacements import PieceReader
 from relex.extrapolation.factors import (
     KIND,
@@ -20,10 +19,11 @@ from relex.extrapolation.factors import (
     TensorFit,
     open_factors,
 )
+from relex.extrapolation.method import BUILT_IN, Method, find_methods
 from relex.extrapolation.parts import Part, tensors_of_part
 from relex.extrapolation.piece_fit import OnProgress, fit_pieces
 from relex.extrapolation.piece_threads import PieceThreads
-from relex.extrapolation.predict import write_predictions
+from relex.extrapolation.predict import LINE, write_predictions
 from relex.extrapolation.product_fit import fit_products
 from relex.manifest import describe_folder, write_manifest
 from relex.storage.folder import FolderStore
@@ -38,8 +38,8 @@ def fit_inputs(
     window: Window,
     base: Checkpoint,
     steps: tuple[int, ...],
-    rank: int,
-    convention: Convention = "exact",
+    rank: int = 1,
+    methods: Sequence[str] = BUILT_IN,
     part: Part | None = None,
 ) -> dict[str, str]:
     """What determines the factors: digests of window and base, the steps and the options."""
@@ -48,7 +48,7 @@ def fit_inputs(
         "window": window.digest(steps, tensors_of_part(base, part)),
         "steps": ",".join(map(str, steps)),
         "rank": str(rank),
-        "convention": convention,
+        "methods": ",".join(methods),
     }
 
 
@@ -59,7 +59,7 @@ def fit_factors(
     *,
     steps: tuple[int, int] | None = None,
     rank: int = 1,
-    convention: Convention = "exact",
+    methods: Sequence[str] = BUILT_IN,
     part: Part | None = None,
     predictions: Mapping[int, Path] | None = None,
     memory_bytes: int | None = None,
@@ -68,19 +68,22 @@ def fit_factors(
 ) -> Factors:
     """Fit every floating-point tensor of `window` and write the factors to the new folder `out`.
 
-    `steps` are the first and last step to use, both included; all by default. With `part`, only the
-    tensors of that part are fitted, for `merge_factors` to join. `predictions` are targets and the
-    new folders for their checkpoints, written in the same pass with the bits that `predict_tensors`
-    gives. A tensor whose snapshots fit into `memory_bytes` is read once, a larger one twice; no
-    bits depend on that budget. One piece of all steps is the least that is held. By default the
-    budget is 2 GB on the CPU, and on every GPU of the machine half of what is free there.
+    `steps` are the first and last step to use, both included; all by default. The factors keep the
+    `rank` leading directions and what `methods` need beside them. With `part`, only the tensors of
+    that part are fitted, for `merge_factors` to join. `predictions` are targets and the new folders
+    for their checkpoints by the paper's line, written in the same pass with the bits that
+    `predict_tensors` gives. A tensor whose snapshots fit into `memory_bytes` is read once, a larger
+    one twice; no bits depend on that budget. One piece of all steps is the least that is held. By
+    default the budget is 2 GB on the CPU, and on every GPU of the machine half of what is free
+    there.
 
-    Raises InputError when `out` exists, WindowError, CheckpointError or FactorsError when window,
-    base and options do not go together or weights are not finite, ResourceError when there is no
-    such device, StorageError when reading or writing fails. Folders appear only when they are
-    whole.
+    Raises InputError when `out` exists or there is no such method, WindowError, CheckpointError or
+    FactorsError when window, base and options do not go together or weights are not finite,
+    ResourceError when there is no such device, StorageError when reading or writing fails. Folders
+    appear only when they are whole.
     """
     predictions = predictions or {}
+    found = find_methods(methods)
     chosen = choose_steps(window, steps, rank)
     devices = resolve_devices(device)
     check_window_of_base(window, base)
@@ -89,13 +92,13 @@ def fit_factors(
             "a part of the tensors makes no checkpoint; merge the parts, then predict"
         )
     for target in predictions:
-        check_beyond(window.where, chosen[-1], target)
-    reader = PieceReader(window, base, chosen, convention)
+        LINE.check_target(window.where, chosen, target)
+    reader = PieceReader(window, base, chosen)
     table = FactorsTable(
         base_digest=base.digest(),
         steps=chosen,
         rank=rank,
-        convention=convention,
+        methods=tuple(methods),
         part=part,
         tensors={},
     )
@@ -111,6 +114,7 @@ def fit_factors(
         fits = _fit_all(
             reader,
             table,
+            found,
             partial,
             PieceThreads(reader, devices, memory_bytes),
             checkpoints,
@@ -119,7 +123,7 @@ def fit_factors(
         table = table.model_copy(update={"tensors": fits})
         folder = FolderStore(partial)
         folder.put(TABLE_FILE, table.model_dump_json(indent=1).encode())
-        inputs = fit_inputs(window, base, chosen, rank, convention, part)
+        inputs = fit_inputs(window, base, chosen, rank, methods, part)
         write_manifest(folder, describe_folder(partial, KIND, inputs))
     factors = open_factors(out)
     if later:
@@ -130,19 +134,20 @@ def fit_factors(
 def _fit_all(
     reader: PieceReader,
     table: FactorsTable,
+    methods: Sequence[Method],
     folder: Path,
     threads: PieceThreads,
     checkpoints: Mapping[int, Fill],
     on_progress: OnProgress,
 ) -> dict[str, TensorFit]:
-    """Fit every floating-point tensor of the table's part; writes directions into `folder`."""
+    """Fit every floating-point tensor of the table's part; writes bases into `folder`."""
     infos, window = reader.base.tensors, reader.window
     names = tensors_of_part(reader.base, table.part)
     names = [name for name in names if infos[name].dtype.is_floating_point]
     fits: dict[str, TensorFit] = {}
     dense = names
     if isinstance(window, AdapterFolder):
-        fits = fit_products(window, names, table, folder, on_progress)
+        fits = fit_products(window, names, table, methods, folder, on_progress)
         dense = [name for name in names if name in window.saved]
-    fits |= fit_pieces(reader, dense, table, folder, threads, checkpoints, on_progress)
+    fits |= fit_pieces(reader, dense, table, methods, folder, threads, checkpoints, on_progress)
     return {name: fits[name] for name in names}

@@ -22,17 +22,22 @@ Predictions and references are sums of displacements, so every SSE is a quadrati
 matrix. For many tensors SSEs are added before they are divided.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 
 from relex.config.strict import Strict
 from relex.extrapolation.line_fit import Line, fit_line
-from relex.extrapolation.movement import Array, Axis, Movement
-from relex.extrapolation.polynomial import polynomial_weights
-from relex.extrapolation.subspace import leading_subspace
+from relex.extrapolation.method import Weights, point
+from relex.extrapolation.methods.anchored import anchored
+from relex.extrapolation.methods.line import line
+from relex.extrapolation.methods.scaled_newest import scaled_newest
+from relex.extrapolation.methods.secant import secant
+from relex.extrapolation.movement import Movement
+from relex.extrapolation.subspace import Array, leading_subspace
 
 FEWEST_STEPS = 3
 
@@ -83,37 +88,26 @@ def num_held_out(num_steps: int) -> int:
     return max(num_steps // 4, 1) if num_steps >= FEWEST_STEPS else 0
 
 
-def squared_errors(movement: Movement, axis: Axis, rank: int) -> SquaredErrors | None:
+def squared_errors(movement: Movement, steps: Sequence[int], rank: int) -> SquaredErrors | None:
     """Errors of the prediction and of its references; None without steps to hold out."""
-    num_steps = len(axis.steps)
-    num_kept = num_steps - num_held_out(num_steps)
-    if num_kept == num_steps:
+    num_kept = len(steps) - num_held_out(len(steps))
+    if num_kept == len(steps):
         return None
-    observed_HS = np.eye(num_steps)[num_kept:]
-    # A line through two points and the ray depend on real steps, whatever the fit counts.
-    beyond_H = np.array(axis.steps[num_kept:]) - axis.steps[num_kept - 1]
-    last_S, before_S = np.eye(num_steps)[num_kept - 1], np.eye(num_steps)[num_kept - 2]
-    secant_S = (last_S - before_S) / (axis.steps[num_kept - 1] - axis.steps[num_kept - 2])
-    predicted_HS, predicted_last_S = np.split(_predicted(movement, axis, rank, num_kept), [-1])
+    kept_SS, rank = movement.gram_SS[:num_kept, :num_kept], min(rank, num_kept)
+
+    def errors(weights: Weights) -> Array:
+        """At every held-out step what a method of the kept ones says, less what was observed."""
+        said_HS = np.stack([weights(kept_SS, steps[:num_kept], step) for step in steps[num_kept:]])
+        num_held = len(steps) - num_kept
+        return np.pad(said_HS, ((0, 0), (0, num_held))) - np.eye(len(steps))[num_kept:]
+
     return SquaredErrors(
-        prediction=movement.square(predicted_HS - observed_HS),
-        newest=movement.square(predicted_HS - predicted_last_S + last_S - observed_HS),
-        staying=movement.known_square(last_S - observed_HS),
-        secant=movement.known_square(last_S + np.outer(beyond_H, secant_S) - observed_HS),
-        ray=movement.known_square(
-            last_S + np.outer(beyond_H / axis.steps[num_kept - 1], last_S) - observed_HS
-        ),
+        prediction=movement.square(errors(partial(line, rank=rank))),
+        newest=movement.square(errors(partial(anchored, rank=rank))),
+        staying=movement.known_square(errors(lambda _, kept, __: point(kept, -1))),
+        secant=movement.known_square(errors(secant)),
+        ray=movement.known_square(errors(scaled_newest)),
     )
-
-
-def _predicted(movement: Movement, axis: Axis, rank: int, num_kept: int) -> Array:
-    """Predictions at the held-out steps, then at the last kept one, as sums: (H + 1) x S."""
-    kept_KK = torch.from_numpy(movement.gram_SS[:num_kept, :num_kept])
-    left_KR = leading_subspace(kept_KK, rank).left_SR.numpy()
-    kept = axis.positions[:num_kept]
-    ends = [*axis.positions[num_kept:], kept[-1]]
-    line_XK = np.stack([polynomial_weights(kept, 1, at) for at in ends])
-    return np.pad(line_XK @ left_KR @ left_KR.T, ((0, 0), (0, len(axis.steps) - num_kept)))
 
 
 def skill(errors: Collection[SquaredErrors]) -> ForecastSkill:
@@ -134,13 +128,13 @@ def _over(references: Collection[float | None], prediction: float) -> float | No
     return 1.0 - prediction / known if known else None
 
 
-def hold_out(movement: Movement, axis: Axis) -> HeldOut | None:
+def hold_out(movement: Movement, steps: Sequence[int]) -> HeldOut | None:
     """The forecast along the first direction; None where the kept steps did not move."""
-    num_kept = len(axis.steps) - num_held_out(len(axis.steps))
+    num_kept = len(steps) - num_held_out(len(steps))
     subspace = leading_subspace(torch.from_numpy(movement.gram_SS[:num_kept, :num_kept]), 1)
     if not len(subspace.sigma_R):
         return None
     left_K = (subspace.left_SR[:, 0] / subspace.sigma_R[0]).numpy()
     coefficient_S = left_K @ movement.gram_SS[:num_kept]
-    line = fit_line(axis.positions[:num_kept], torch.from_numpy(coefficient_S[:num_kept]))
+    line = fit_line(steps[:num_kept], torch.from_numpy(coefficient_S[:num_kept]))
     return HeldOut(num_kept, tuple(coefficient_S.tolist()), line)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from relex.extrapolation.directions_file import Bits, pack_bits
+from relex.extrapolation.basis_file import Bits, pack_bits
 from relex.extrapolation.displacements import BLOCK_ELEMENTS, Piece
 from relex.extrapolation.scratch import Scratch
 
@@ -33,7 +33,7 @@ class PieceGram:
     """D D^T, float64."""
 
     moved: Bits
-    """The elements of the piece whose displacement is not zero at every step."""
+    """Those of the moving elements whose displacement is not zero at every step."""
 
 
 def piece_gram(piece: Piece, scratch: Scratch) -> PieceGram:
@@ -47,7 +47,7 @@ def piece_gram(piece: Piece, scratch: Scratch) -> PieceGram:
         gram_SS += products(displacement_SM)
         chunks.append(_is_moved(displacement_SM))
     is_moved_M = np.concatenate(chunks)[: piece.num_moving]
-    return PieceGram(gram_SS.cpu(), pack_bits(piece.spread(is_moved_M)))
+    return PieceGram(gram_SS.cpu(), pack_bits(is_moved_M))
 
 
 def _is_moved(displacement_SM: torch.Tensor) -> npt.NDArray[np.bool_]:

@@ -1,15 +1,17 @@
-"""Moves weights along directions, and rounds once.
+"""Moves weights along vectors of a basis, and rounds once.
 
-N elements, M of them that may have moved, R directions.
+N elements, M of them that may have moved.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
-from relex.config.extrapolation import Convention
-from relex.extrapolation.displacements import Piece
 from relex.extrapolation.scratch import Scratch
+
+Term = tuple[torch.Tensor, float]
+"""Elements that may have moved of one vector, M, float32; and its factor."""
 
 
 @dataclass(frozen=True)
@@ -23,71 +25,42 @@ class Moving:
     start_M: torch.Tensor
     """Their weights."""
 
-    direction_RM: torch.Tensor
-
 
 def move(
     moving: Moving,
-    coefficient_R: torch.Tensor,
+    snapshots: Sequence[Term],
+    sums: Sequence[Term],
     dtype: torch.dtype,
-    convention: Convention,
     scratch: Scratch,
 ) -> torch.Tensor:
-    """The weights moved along the directions: N of `dtype`, in `scratch`.
+    """The weights moved by the terms: N of `dtype`, in `scratch`.
 
     The bits that adding the displacements of all elements gives, at the cost of those that move.
-    Without directions all keep their bits.
+    Without terms all keep their bits. Single snapshots are added before the other sums, so that
+    what starts at the newest snapshot starts at its weights.
     """
-    if not len(coefficient_R):
+    if not snapshots and not sums:
         return moving.weights_N.to(dtype)
-    moved_M = _add_displacement(
-        moving.start_M, moving.direction_RM, coefficient_R, dtype, convention, scratch
-    )
+    wide = torch.promote_types(moving.start_M.dtype, torch.float32)
+    moved_M = scratch.take("start", moving.start_M.shape, wide).copy_(moving.start_M)
+    for terms in (snapshots, sums):
+        if terms:
+            moved_M += _weighted_sum(terms, scratch)
+    rounded_M = scratch.take("rounded", moved_M.shape, dtype).copy_(moved_M)
     if moving.position_M is None:
-        return moved_M
-    still_N = moving.weights_N.bfloat16() if convention == "published" else moving.weights_N
+        return rounded_M
     # The sign of a zero displacement decides about that of a weight of -0.0.
-    zero = -0.0 if bool(coefficient_R.signbit().all()) else 0.0
-    predicted_N = scratch.take("predicted", still_N.shape, dtype)
-    return torch.add(still_N, zero, out=predicted_N).scatter_(0, moving.position_M, moved_M)
+    is_negative = all(factor < 0 for _, factor in (*snapshots, *sums))
+    predicted_N = scratch.take("predicted", moving.weights_N.shape, dtype)
+    torch.add(moving.weights_N, -0.0 if is_negative else 0.0, out=predicted_N)
+    return predicted_N.scatter_(0, moving.position_M, rounded_M)
 
 
-def move_piece(
-    piece: Piece,
-    direction_RM: torch.Tensor,
-    coefficient_R: torch.Tensor,
-    dtype: torch.dtype,
-    scratch: Scratch,
-) -> torch.Tensor:
-    """A piece moved along the directions of its moving elements: N of `dtype`, in `scratch`."""
-    start_M = piece.start_M[: piece.num_moving]
-    moving = Moving(piece.base_N, piece.position_M, start_M, direction_RM)
-    return move(moving, coefficient_R, dtype, piece.convention, scratch)
-
-
-def _add_displacement(
-    weights_N: torch.Tensor,
-    direction_RN: torch.Tensor,
-    coefficient_R: torch.Tensor,
-    dtype: torch.dtype,
-    convention: Convention,
-    scratch: Scratch,
-) -> torch.Tensor:
-    """The weights moved along one direction or more: N of `dtype`, in `scratch`.
-
-    Summed in at least float32, and rounded once.
-    """
-    moved_N = scratch.take("moved", weights_N.shape, torch.float32)
-    # Term by term, several times as fast as a product with a matrix that has one row or few.
-    coefficients = coefficient_R.float().tolist()
-    torch.mul(direction_RN[0], coefficients[0], out=moved_N)
-    for direction_N, coefficient in zip(direction_RN[1:], coefficients[1:], strict=False):
-        moved_N += direction_N * coefficient
-    if weights_N.dtype == torch.float64:
-        moved_N = moved_N + weights_N
-    else:
-        start_N = scratch.take("start", weights_N.shape, torch.float32)
-        moved_N += start_N.copy_(weights_N)
-    if convention == "published":
-        moved_N = moved_N.bfloat16()
-    return scratch.take("rounded", weights_N.shape, dtype).copy_(moved_N)
+def _weighted_sum(terms: Sequence[Term], scratch: Scratch) -> torch.Tensor:
+    """In float32, term by term: several times as fast as a product with a matrix of few rows."""
+    (first_M, factor), *rest = terms
+    sum_M = scratch.take("sum of terms", first_M.shape, torch.float32)
+    torch.mul(first_M, factor, out=sum_M)
+    for vector_M, factor in rest:
+        sum_M += vector_M * factor
+    return sum_M

@@ -21,22 +21,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from relex.extrapolation.factors import TensorFit
+from relex.extrapolation.subspace import Array
 
 GRAM_ROUNDING = 1e-6
 KNOWN_FACTOR = 10.0
-
-Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
-
-
-@dataclass(frozen=True)
-class Axis:
-    """When the snapshots of a window were taken."""
-
-    steps: tuple[int, ...]
-    """The real optimizer steps, ascending."""
-
-    positions: tuple[int, ...]
-    """Where they lie on the time axis of the lines."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +66,7 @@ class Movement:
 
 def movement_of(fit: TensorFit) -> Movement:
     """The movement of one tensor."""
-    num_steps = len(fit.gram)
-    gram_SS = np.zeros((num_steps, num_steps))
-    for row, products in enumerate(fit.gram):
-        gram_SS[row, : row + 1] = gram_SS[: row + 1, row] = products
+    gram_SS = fit.gram_SS
     norm_S = np.sqrt(gram_SS.diagonal())
     return Movement(gram_SS, GRAM_ROUNDING * np.outer(norm_S, norm_S))
 

@@ -9,7 +9,7 @@ from relex.atomic import new_folder
 from relex.checkpoints import Checkpoint, TensorFile, TensorFileWriter
 from relex.digests import sha256_json
 from relex.errors import FactorsError
-from relex.extrapolation.directions_file import DIRECTIONS_FILE
+from relex.extrapolation.basis_file import BASIS_FILE
 from relex.extrapolation.displacements import PIECE_ELEMENTS, spans
 from relex.extrapolation.factors import (
     KIND,
@@ -54,7 +54,7 @@ def merge_factors(folders: Sequence[Path], out: Path) -> Factors:
     parts = sorted((open_factors(folder) for folder in folders), key=_part_of)
     _check_complete(parts)
     with new_folder(out) as partial:
-        _join([part.directions.file for part in parts], partial / DIRECTIONS_FILE)
+        _join([part.basis_file.file for part in parts], partial / BASIS_FILE)
         products = [part.products_file for part in parts if part.products_file is not None]
         if products:
             _join(products, partial / PRODUCTS_FILE)
@@ -94,7 +94,7 @@ def _check_complete(parts: Sequence[Factors]) -> None:
         if _common(part.table) != _common(first.table) or _part_of(part)[1] != _part_of(first)[1]:
             raise FactorsError(
                 f"{part.folder}: belongs to another fit than {first.folder} (base, steps, rank, "
-                "convention or number of parts differ)"
+                "methods or number of parts differ)"
             )
     found, num_parts = [_part_of(part)[0] for part in parts], _part_of(first)[1]
     for number in range(1, num_parts + 1):

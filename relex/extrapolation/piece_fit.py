@@ -1,6 +1,6 @@
-"""Fits tensors piece by piece, and writes directions and predictions as they are found.
+"""Fits tensors piece by piece, and writes bases and predictions as they are found.
 
-S steps, N elements of one piece of a tensor, R directions.
+S steps, N elements of one piece of a tensor, M of them that may have moved, B sums.
 """
 
 import math
@@ -12,21 +12,17 @@ import torch
 
 from relex.checkpoints import Fill
 from relex.errors import WindowError
-from relex.extrapolation.directions_file import (
-    DIRECTIONS_FILE,
-    DirectionsWriter,
-    count_bits,
-    unpack_bits,
-)
+from relex.extrapolation.basis import Basis, Coefficients
+from relex.extrapolation.basis_file import BASIS_FILE, BasisWriter, count_bits, unpack_bits
 from relex.extrapolation.displacements import Piece, PieceReader, Span
 from relex.extrapolation.factors import FactorsTable, TensorFit
-from relex.extrapolation.fit_table import describe_tensor
+from relex.extrapolation.fit_table import fit_tensor
 from relex.extrapolation.gram import PieceGram, piece_gram
-from relex.extrapolation.move import move_piece
+from relex.extrapolation.method import Method
+from relex.extrapolation.move import Moving, move
 from relex.extrapolation.piece_threads import PieceThreads, Work
-from relex.extrapolation.predict import predict_coefficients
+from relex.extrapolation.predict import LINE, coefficients
 from relex.extrapolation.scratch import Scratch
-from relex.extrapolation.subspace import leading_subspace, piece_directions
 
 OnProgress = Callable[[int, int], None]
 """Called with the elements done so far and the elements in all."""
@@ -36,37 +32,43 @@ def fit_pieces(
     reader: PieceReader,
     names: Sequence[str],
     table: FactorsTable,
+    methods: Sequence[Method],
     folder: Path,
     threads: PieceThreads,
     checkpoints: Mapping[int, Fill],
     on_progress: OnProgress,
 ) -> dict[str, TensorFit]:
-    """Fit the tensors `names`, and write their directions to `folder`.
+    """Fit the tensors `names`, and write to `folder` the bases that `methods` need.
 
-    `checkpoints` get their prediction at each target, and all other tensors of the base as they
-    are. Raises WindowError or CheckpointError when weights are not finite, StorageError when the
-    disk refuses.
+    `checkpoints` get the paper's line at each target, and all other tensors of
+    the base as they are. Raises WindowError or CheckpointError when weights are not finite,
+    StorageError when the disk refuses.
     """
-    fitter = _Fitter(reader, table, checkpoints)
-    return fitter.fit_into(folder / DIRECTIONS_FILE, names, threads, on_progress)
+    fitter = _Fitter(reader, table, methods, checkpoints)
+    return fitter.fit_into(folder / BASIS_FILE, names, threads, on_progress)
 
 
 class _Fitter:
     """What is done with every piece of a tensor, and what is kept of it."""
 
     def __init__(
-        self, reader: PieceReader, table: FactorsTable, checkpoints: Mapping[int, Fill]
+        self,
+        reader: PieceReader,
+        table: FactorsTable,
+        methods: Sequence[Method],
+        checkpoints: Mapping[int, Fill],
     ) -> None:
-        self._reader, self._table, self._checkpoints = reader, table, checkpoints
+        self._reader, self._table, self._methods = reader, table, methods
+        self._checkpoints = checkpoints
         self._fits: dict[str, TensorFit] = {}
 
     def fit_into(
         self, path: Path, names: Sequence[str], threads: PieceThreads, on_progress: OnProgress
     ) -> dict[str, TensorFit]:
-        """Write the directions of the tensors to `path`; returns the rest of what was found."""
+        """Write the bases of the tensors to `path`; returns the rest of what was found."""
         infos = self._reader.base.tensors
         num_elements = {name: infos[name].num_elements for name in names}
-        with DirectionsWriter(path, num_elements, self._table.rank) as writer, threads:
+        with BasisWriter(path, num_elements) as writer, threads:
             self._writer = writer
             self._copy_buffers(infos.keys() - num_elements.keys())
             progress = _Progress(
@@ -83,36 +85,48 @@ class _Fitter:
     def _outputs_of(
         self, name: str, firsts: Sequence[PieceGram]
     ) -> Callable[[Piece, Span, Scratch], None]:
-        """Fit the tensor; returns what writes the directions and predictions of a piece."""
+        """Fit the tensor; returns what writes the basis and predictions of a piece."""
         num_steps = len(self._table.steps)
         zero_SS = torch.zeros(num_steps, num_steps, dtype=torch.float64)
         gram_SS = sum((first.gram_SS for first in firsts), zero_SS)
         self._check_finite(name, gram_SS)
-        subspace = leading_subspace(gram_SS, self._table.rank)
-        self._fits[name] = describe_tensor(self._table.positions, subspace, gram_SS)
-        table = self._table.model_copy(update={"tensors": {name: self._fits[name]}})
-        dtype = self._reader.base.tensors[name].dtype
-        moves = [
-            (fill, predict_coefficients(table, name, step))
-            for step, fill in self._checkpoints.items()
-        ]
+        steps, rank = self._table.steps, self._table.rank
+        self._fits[name], basis = fit_tensor(gram_SS, steps, rank, self._methods)
+        moves = self._moves(name)
         num_moved = [count_bits(first.moved) for first in firsts]
         num_before = list(accumulate(num_moved, initial=0))
-        self._writer.add(name, num_before[-1])
+        self._writer.add(
+            name,
+            num_before[-1],
+            len(basis.sum_BS),
+            len(basis.snapshots),
+            self._reader.window.tensors[name].dtype,
+        )
 
         def outputs(piece: Piece, span: Span, scratch: Scratch) -> None:
-            direction_RM = piece_directions(piece, subspace, scratch)
-            for fill, coefficient_R in moves:
-                predicted_N = move_piece(piece, direction_RM, coefficient_R, dtype, scratch)
+            sum_BM = _sums(piece, basis, scratch)
+            for fill, found in moves:
+                predicted_N = _move(piece, sum_BM, found, scratch)
                 fill(name, span[0], scratch.to_host("predicted", predicted_N))
+            snapshot_KM = piece.snapshot_SM[list(basis.snapshots), : piece.num_moving]
             index = span[0] // self._reader.piece_elements
-            moved = firsts[index].moved
+            flags = unpack_bits(firsts[index].moved, piece.num_moving)
+            is_moved_M = torch.from_numpy(flags).to(sum_BM.device)
             if num_moved[index] < piece.num_moving:
-                direction_RM = direction_RM[:, piece.gather(unpack_bits(moved, len(piece.base_N)))]
-            direction_RM = scratch.to_host("directions", direction_RM)
-            self._writer.put(name, span[0], moved, num_before[index], direction_RM)
+                sum_BM, snapshot_KM = sum_BM[:, is_moved_M], snapshot_KM[:, is_moved_M]
+            sum_BM = scratch.to_host("sums", sum_BM)
+            snapshot_KM = scratch.to_host("snapshots", snapshot_KM)
+            position_M = piece.moved(is_moved_M)
+            self._writer.put(name, span, position_M, num_before[index], sum_BM, snapshot_KM)
 
         return outputs
+
+    def _moves(self, name: str) -> list[tuple[Fill, Coefficients]]:
+        table = self._table.model_copy(update={"tensors": self._fits})
+        return [
+            (fill, coefficients(table, name, LINE, target))
+            for target, fill in self._checkpoints.items()
+        ]
 
     def _check_finite(self, name: str, gram_SS: torch.Tensor) -> None:
         """A displacement that is not finite makes the sum of its squares so."""
@@ -122,6 +136,25 @@ class _Fitter:
                     f"{self._reader.window.where}: step {step}: {name} has values that are not "
                     "finite; leave the step out or train again"
                 )
+
+
+def _sums(piece: Piece, basis: Basis, scratch: Scratch) -> torch.Tensor:
+    """The directions and other sums of a piece's elements that may have moved: B x M, float32."""
+    # Directions by themselves: other rows of a product may change how their sums are rounded.
+    sum_BM = piece.combine(torch.from_numpy(basis.direction_RS).float(), "directions", scratch)
+    if not len(basis.dense_ES):
+        return sum_BM
+    dense_EM = piece.combine(torch.from_numpy(basis.dense_ES).float(), "dense sums", scratch)
+    return torch.cat([sum_BM, dense_EM])
+
+
+def _move(
+    piece: Piece, sum_BM: torch.Tensor, found: Coefficients, scratch: Scratch
+) -> torch.Tensor:
+    """A piece moved along its directions: N in the base's dtype, in `scratch`."""
+    moving = Moving(piece.base_N, piece.position_M, piece.start_M[: piece.num_moving])
+    sums = [(sum_BM[row], x) for row, x in found.of_sums]
+    return move(moving, (), sums, piece.base_N.dtype, scratch)
 
 
 class _Progress:

@@ -1,7 +1,7 @@
-"""Fits a window of adapters, tensor by tensor, and keeps the directions as products.
+"""Fits a window of adapters, tensor by tensor, and keeps the bases as products.
 
-`products.safetensors` holds per adapted tensor the products of all its directions side by side:
-`<name>.left` (M x K) and `<name>.right` (K x N), float32.
+`products.safetensors` holds per adapted tensor the products of all vectors of its basis side by
+side: `<name>.left` (M x K) and `<name>.right` (K x N), float32.
 """
 
 import json
@@ -13,11 +13,10 @@ from pathlib import Path
 import torch
 
 from relex.checkpoints import TensorFileWriter, TensorInfo
-from relex.errors import FactorsError
 from relex.extrapolation.factors import PRODUCTS_FILE, FactorsTable, TensorFit
-from relex.extrapolation.fit_table import describe_tensor
-from relex.extrapolation.products import directions, stack
-from relex.extrapolation.subspace import leading_subspace
+from relex.extrapolation.fit_table import fit_tensor
+from relex.extrapolation.method import Method
+from relex.extrapolation.products import stack, weighted_sums
 from relex.window import AdapterFolder
 from relex.window.adapter_config import CONFIG_FILE
 
@@ -26,26 +25,24 @@ def fit_products(
     window: AdapterFolder,
     names: Sequence[str],
     table: FactorsTable,
+    methods: Sequence[Method],
     folder: Path,
     on_progress: Callable[[int, int], None],
 ) -> dict[str, TensorFit]:
     """Fit the adapted tensors among `names`, and write their products to `folder`.
 
     Those that no adapter touches are there too, without directions. Memory is that of one tensor's
-    adapters at all steps. Raises FactorsError for the published convention, which rounds weights
-    that are never made here, WindowError when an adapter is not finite, StorageError when the disk
-    refuses.
+    adapters at all steps. Raises WindowError when an adapter is not finite, StorageError when the
+    disk refuses.
     """
-    if table.convention == "published":
-        raise FactorsError(f"{window.where}: the published code cannot fit adapters; merge them")
     adapted = [name for name in names if name in window.adapted]
     still_SS = torch.zeros(len(table.steps), len(table.steps), dtype=torch.float64)
-    still = describe_tensor(table.positions, leading_subspace(still_SS, 1), still_SS)
+    still, _ = fit_tensor(still_SS, table.steps, table.rank, methods)
     fits = dict.fromkeys(names, still)
     later = [f"{name}.{side}" for name in adapted for side in ("left", "right")]
     with TensorFileWriter(folder / PRODUCTS_FILE, {}, _metadata(window), later) as writer:
         for num_done, name in enumerate(adapted, start=1):
-            fits[name] = _fit(window, name, table, writer)
+            fits[name] = _fit(window, name, table, methods, writer)
             on_progress(num_done, len(adapted))
     shutil.copyfile(window.newest_config, folder / CONFIG_FILE)
     return fits
@@ -55,20 +52,21 @@ def _fit(
     window: AdapterFolder,
     name: str,
     table: FactorsTable,
+    methods: Sequence[Method],
     writer: TensorFileWriter,
 ) -> TensorFit:
-    stacked = stack([window.product(step, name) for step in table.steps])
-    gram_SS = stacked.gram()
-    subspace = leading_subspace(gram_SS, table.rank)
-    found = directions(stacked, subspace)
-    fit = describe_tensor(table.positions, subspace, gram_SS)
-    if found:
-        left_MK = torch.cat([product.left_MK for product in found], dim=1)
-        right_KN = torch.cat([product.right_KN for product in found])
+    products = [window.product(step, name) for step in table.steps]
+    stacked = stack(products)
+    fit, basis = fit_tensor(stacked.gram(), table.steps, table.rank, methods)
+    vectors = weighted_sums(stacked, torch.from_numpy(basis.sum_BS))
+    vectors += [products[row] for row in basis.snapshots]
+    if vectors:
+        left_MK = torch.cat([product.left_MK for product in vectors], dim=1)
+        right_KN = torch.cat([product.right_KN for product in vectors])
         for side, tensor in (("left", left_MK), ("right", right_KN)):
             writer.add(f"{name}.{side}", TensorInfo(tuple(tensor.shape), tensor.dtype))
             writer.append(f"{name}.{side}", tensor)
-    return fit.model_copy(update={"widths": tuple(len(p.right_KN) for p in found)})
+    return fit.model_copy(update={"widths": tuple(len(p.right_KN) for p in vectors)})
 
 
 def _metadata(window: AdapterFolder) -> dict[str, str]:

@@ -1,14 +1,14 @@
 """The fit of displacements that are products of thin matrices: LoRA adapters.
 
-S steps, R directions, M rows and N columns of a weight, K columns of one product, T = S K columns
+S steps, B sums, M rows and N columns of a weight, K columns of one product, T = S K columns
 of all products side by side.
 
 With D_s = L_s R_s, the Gram entries are <D_s, D_t> = sum over K x K of (L_s^T L_t) * (R_s R_t^T):
-no M x N matrix is made. A direction sum_s (u_s / sigma) L_s R_s is again a product, T columns wide.
-It is compressed by the singular value decomposition of its core: with the eigenvectors of
+no M x N matrix is made. A weighted sum of the D_s is again a product, T columns wide. It is
+compressed by the singular value decomposition of its core: with the eigenvectors of
 L^T L = U1 E1 U1^T and R R^T = U2 E2 U2^T, L = Q1 sqrt(E1) U1^T and R = U2 sqrt(E2) Q2^T with
 orthonormal Q1 and Q2, so the singular values of the product are those of the small matrix
-sqrt(E1) U1^T diag(u / sigma) U2 sqrt(E2). All of it in float64.
+sqrt(E1) U1^T diag(weights) U2 sqrt(E2). All of it in float64.
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,10 @@ from dataclasses import dataclass
 
 import torch
 
-from relex.extrapolation.subspace import Subspace
 from relex.window import LowRank
 
-DIRECTION_ERROR = 1e-7
-"""What compressing a direction, of length 1, may cost: about what float32 rounds away."""
+SUM_ERROR = 1e-7
+"""Share of a sum's length that compressing it may cost: about what float32 rounds away."""
 
 SMALLEST_SQUARE = 1e-15
 """Eigenvalues of L^T L below this share of the largest are rounding."""
@@ -56,16 +55,15 @@ def stack(products: Sequence[LowRank]) -> Stack:
     return Stack(left_MT, right_TN, left_MT.T @ left_MT, right_TN @ right_TN.T, len(products))
 
 
-def directions(stacked: Stack, subspace: Subspace) -> list[LowRank]:
-    """The directions of the subspace, each as narrow as DIRECTION_ERROR allows; float32."""
-    mixing_RS = (subspace.left_SR / subspace.sigma_R).T
+def weighted_sums(stacked: Stack, weight_BS: torch.Tensor) -> list[LowRank]:
+    """Sums of the steps' products, each as narrow as SUM_ERROR allows; float32."""
     left, right = _root(stacked.left_square_TT), _root(stacked.right_square_TT)
     found = []
-    for weight_S in mixing_RS:
+    for weight_S in weight_BS:
         weight_T = stacked.combine(weight_S)
         core = left.root.T @ (weight_T[:, None] * right.root)
         first, singular, second = torch.linalg.svd(core, full_matrices=False)
-        width = num_kept(singular, DIRECTION_ERROR)
+        width = num_kept(singular, SUM_ERROR)
         left_MK = stacked.left_MT @ (left.inverse @ (first[:, :width] * singular[:width]))
         right_KN = (right.inverse @ second[:width].T).T @ stacked.right_TN
         found.append(LowRank(left_MK.float(), right_KN.float()))

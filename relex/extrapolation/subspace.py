@@ -1,6 +1,6 @@
 """The leading directions of a tensor's displacements, from their Gram matrix.
 
-S steps, N elements, M of them that may have moved, R directions.
+S steps, N elements of the tensor, R directions.
 
 With D the S x N displacements and D D^T = U L U^T, the r-th singular value is sigma = sqrt(L_r),
 the direction is the unit vector v = D^T u / sigma and the coefficients by step are c = sigma u, so
@@ -8,12 +8,14 @@ that sum_r c_r v_r^T is the best rank-R approximation of D (Eckart-Young; the me
 Sirovich 1987).
 """
 
+import math
 from dataclasses import dataclass
+from functools import lru_cache
 
+import numpy as np
 import torch
 
-from relex.extrapolation.displacements import Piece
-from relex.extrapolation.scratch import Scratch
+Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,18 @@ def leading_subspace(gram_SS: torch.Tensor, rank: int) -> Subspace:
     return Subspace(left_SR, square_S[leading].sqrt(), float(gram_SS.trace()))
 
 
-def piece_directions(piece: Piece, subspace: Subspace, scratch: Scratch) -> torch.Tensor:
-    """The directions' elements that may not be zero in a piece: R x M, float32, in `scratch`."""
-    return piece.combine((subspace.left_SR / subspace.sigma_R).T.float(), scratch)
+def leading_vectors(gram_SS: Array, rank: int) -> Array:
+    """The unit vectors u of the `rank` leading directions, or of fewer: S x R, not to be changed.
+
+    Those found last are remembered, as methods ask for them again and again.
+    """
+    return _leading_vectors(gram_SS.tobytes(), rank)
+
+
+@lru_cache(maxsize=8)
+def _leading_vectors(gram: bytes, rank: int) -> Array:
+    gram_SS = torch.frombuffer(bytearray(gram), dtype=torch.float64)
+    num_steps = math.isqrt(len(gram_SS))
+    left_SR: Array = leading_subspace(gram_SS.view(num_steps, num_steps), rank).left_SR.numpy()
+    left_SR.flags.writeable = False
+    return left_SR

@@ -5,7 +5,7 @@ from functools import partial
 
 from matplotlib.axes import Axes
 
-from relex.candidates.candidate import Candidate
+from relex.candidates.candidate import DENOISED, LINE
 from relex.report import style
 from relex.report.summary import BenchmarkResult, RunSummary
 from relex.selection.decision import CandidateResult, Decision
@@ -14,8 +14,6 @@ from relex.selection.wording import show_accuracy
 HEIGHT_INCHES = 5.2
 HEADROOM_FRACTION = 0.25
 TEST_OFFSET_FRACTION = 0.012
-TRAINED = ("base", "observed")
-BEYOND = ("extrapolated", "scaled", "secant", "line")
 
 
 def accuracy_picture(summary: RunSummary) -> bytes:
@@ -52,9 +50,9 @@ def _title(summary: RunSummary) -> str:
 def _how(summary: RunSummary) -> str:
     """What was done to reach the chosen candidate."""
     chosen = summary.decision.chosen
-    if chosen.kind in BEYOND:
+    if chosen.is_beyond:
         return f"Extrapolating {summary.last_step} trained steps to {chosen.label}"
-    if chosen.kind == "denoised":
+    if chosen.name == DENOISED:
         return f"Denoising step {chosen.step}"
     return f"Going back to {chosen.label}"
 
@@ -85,15 +83,15 @@ def _draw_window(axes: Axes, summary: RunSummary) -> None:
     words = partial(axes.text, fontsize=style.TEXT_POINTS, color=style.GREY, va="bottom")
     above = axes.get_xaxis_transform()
     words(0, 1.01, f"window: trained to step {summary.last_step}", transform=above)
-    if any(result.candidate.kind in BEYOND for result in summary.decision.results):
+    if any(result.candidate.is_beyond for result in summary.decision.results):
         words(1, 1.01, "extrapolated", transform=axes.transAxes, ha="right")
 
 
 def _draw_validation(axes: Axes, decision: Decision) -> None:
     last = decision.result(decision.last_observed)
     axes.axhline(last.accuracy, color=style.GREY, linewidth=1, linestyle=":", zorder=1)
-    trained = [r for r in decision.results if r.candidate.kind in TRAINED]
-    on_line = [r for r in decision.results if _is_on_line(r.candidate)]
+    trained = [r for r in decision.results if not r.candidate.method]
+    on_line = [r for r in decision.results if r.candidate.method == LINE]
     others = [r for r in decision.results if r not in trained and r not in on_line]
     _draw_line(axes, trained, style.BLUE, "-")
     _draw_points(axes, trained, style.BLUE, style.BLUE, "trained (validation)")
@@ -102,11 +100,6 @@ def _draw_validation(axes: Axes, decision: Decision) -> None:
         _draw_points(axes, on_line, style.VERMILLION, "white", "extrapolated (validation)")
     if others:
         _draw_points(axes, others, style.GREY, "white", "other candidates (validation)", "s")
-
-
-def _is_on_line(candidate: Candidate) -> bool:
-    """Whether it is a point of the one curve that the paper's method gives."""
-    return candidate == Candidate(kind="extrapolated", step=candidate.step)
 
 
 def _draw_line(axes: Axes, results: Sequence[CandidateResult], color: str, line_style: str) -> None:

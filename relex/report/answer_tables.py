@@ -40,8 +40,7 @@ def group_rows(summary: RunSummary) -> list[Row]:
     shown = [
         result
         for result in decision.results
-        if result.candidate.kind == "base"
-        or result.candidate in (decision.last_observed, decision.chosen)
+        if result.candidate.is_base or result.candidate in (decision.last_observed, decision.chosen)
     ]
     of_chosen = decision.result(decision.chosen).by_group
     return [

@@ -100,7 +100,7 @@ def _draw(axes: Axes, factors: Factors, names: Collection[str], marker: float) -
         return
     steps, num_kept = np.array(factors.table.steps), forecast.num_kept
     found = np.array(forecast.coefficients)
-    line = np.array([forecast.line.at(position) for position in factors.table.positions])
+    line = np.array([forecast.line.at(step) for step in steps])
     kept, held, beyond = slice(num_kept), slice(num_kept, None), slice(num_kept - 1, None)
     axes.plot(steps[kept], line[kept], color=style.BLUE, linewidth=1.4, label="line")
     axes.plot(steps[kept], found[kept], "o", markersize=marker, color=style.BLUE, label="kept step")

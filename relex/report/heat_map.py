@@ -12,7 +12,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
 from relex.extrapolation import Diagnostics
-from relex.extrapolation.movement import Array
+from relex.extrapolation.subspace import Array
 from relex.report import style
 from relex.report.names import layer_of, module_of, shorten
 

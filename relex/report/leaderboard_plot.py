@@ -77,8 +77,8 @@ def _draw_curve(
     front: float,
     label: str | None = None,
 ) -> None:
-    trained = [point for point in curve if point.candidate.kind != "extrapolated"]
-    beyond = [point for point in curve if point.candidate.kind == "extrapolated"]
+    trained = [point for point in curve if not point.candidate.is_beyond]
+    beyond = [point for point in curve if point.candidate.is_beyond]
     draw = partial(axes.plot, color=color, linewidth=width, zorder=front)
     draw(*_coordinates(trained), linestyle="-", label=label)
     if beyond:

@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from relex.extrapolation import Diagnostics, FactorsTable, random_walk_gram
-from relex.extrapolation.movement import GRAM_ROUNDING, Array, joint_movement, movement_of
+from relex.extrapolation.movement import GRAM_ROUNDING, joint_movement, movement_of
+from relex.extrapolation.subspace import Array
 from relex.report import style
 
 HEIGHT_INCHES = 4.8

@@ -119,14 +119,14 @@ class Evaluation:
         }
 
     def _weight_inputs(self, candidate: Candidate) -> dict[str, str]:
-        """What the weights depend on: not the window for the base, the factors for few."""
+        """What the weights depend on: not the window for the base, the factors for methods."""
         inputs = {
             "base": self._run.base_digest,
             "candidate": sha256_json(candidate.model_dump(mode="json")),
         }
-        if candidate.kind != "base":
+        if not candidate.is_base:
             inputs["window"] = self._fitted.inputs["window"]
-        if candidate.kind in ("extrapolated", "denoised"):
+        if candidate.method:
             files = {name: entry.sha256 for name, entry in self._fitted.files.items()}
             inputs["factors"] = sha256_json(files)
         return inputs
@@ -172,10 +172,11 @@ def candidates_of(run: Run) -> list[Candidate]:
     recipe = run.recipe
     return [
         BASE,
-        *(Candidate(kind="observed", step=step) for step in run.observed_steps),
+        *(Candidate(step=step) for step in run.observed_steps),
         *(denoised(step) for step in sorted(set(recipe.evaluation.denoised_steps))),
         *(
-            Candidate(kind="extrapolated", step=step)
+            Candidate(step=step, method=method)
+            for method in recipe.extrapolation.methods
             for step in sorted(recipe.extrapolation.listed_targets)
         ),
     ]

@@ -7,6 +7,7 @@ from relex.config import Recipe, RewardTerm, WindowRecipe
 from relex.device import multiplies_in
 from relex.errors import RecipeError, ResourceError
 from relex.evaluation import draw_all, own_dtype
+from relex.extrapolation import find_methods, random_walk_gram
 from relex.extrapolation.checks import check_window_of_base
 from relex.problems import check_disjoint
 from relex.rewards import (
@@ -26,7 +27,7 @@ GIGABYTE = 1e9
 
 
 def validate(run: Run) -> None:
-    """Check machine, base, rewards, problems, storage and space, cheapest first.
+    """Check machine, base, methods, rewards, problems, storage and space, cheapest first.
 
     Raises the InputError of the first fault.
     """
@@ -38,6 +39,7 @@ def validate(run: Run) -> None:
     )
     if isinstance(run.recipe, WindowRecipe):
         _check_window(run, run.recipe)
+    _check_methods(run)
     _check_problems(run)
     _check_storage(run)
     run.say(f"dtype      {_dtype_words(run)}")
@@ -57,6 +59,15 @@ def _dtype_words(run: Run) -> str:
             "instructions for it and takes several times as long"
         )
     return f"answers are computed in {dtype}, the base's own"
+
+
+def _check_methods(run: Run) -> None:
+    """Names, parameters, and what the window is too short for, on a random walk."""
+    steps, options = run.window_steps, run.recipe.extrapolation
+    for method in find_methods(options.methods):
+        for target in options.listed_targets:
+            method.check_target("extrapolation.targets", steps, target)
+            method.weights(random_walk_gram(steps), steps, target)
 
 
 def _check_problems(run: Run) -> None:

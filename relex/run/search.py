@@ -51,7 +51,7 @@ def search_candidates(run: Run, evaluation: Evaluation) -> Compared:
             num_questions,
             config,
             others=[
-                *(Candidate(kind="observed", step=step) for step in earlier),
+                *(Candidate(step=step) for step in earlier),
                 *(denoised(step) for step in recipe.evaluation.denoised_steps),
             ],
             cautious=forecasts_badly(diagnose(open_factors(evaluation.factors).table).overall),

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from relex.candidates import DENOISED
 from relex.config import Recipe, WindowRecipe
 from relex.errors import RecipeError
 from relex.extrapolation import KIND as FACTORS_KIND
@@ -12,6 +13,7 @@ from relex.report import TrainingStep, concerns, verdict
 from relex.run.events import Diagnosed
 from relex.run.places import Run
 from relex.run.stage import Progress, stage
+from relex.search import SEARCHED
 from relex.training import (
     SnapshotStored,
     StepTrained,
@@ -130,7 +132,8 @@ def fit(run: Run) -> Path:
     store = run.store.child("factors")
     window = open_window(run.window_uri, run.connection, run.base)
     options = run.recipe.extrapolation
-    inputs = fit_inputs(window, run.base, window.steps, options.rank)
+    methods = SEARCHED if options.targets == "auto" else (*options.methods, DENOISED)
+    inputs = fit_inputs(window, run.base, window.steps, methods=methods)
     if finished_manifest(store, FACTORS_KIND, inputs) is not None:
         if not folder.exists():
             fetch_folder(store, folder, FACTORS_KIND)
@@ -143,7 +146,7 @@ def fit(run: Run) -> Path:
             window,
             run.base,
             folder,
-            rank=options.rank,
+            methods=methods,
             memory_bytes=options.memory_bytes,
             device=run.device,
             on_progress=lambda done, total: progress.update(100 * done // total),

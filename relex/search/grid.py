@@ -4,7 +4,7 @@ On the way outwards each target is a stride (sqrt(2), or 2 where few can be trie
 before; around the best one half strides are taken.
 """
 
-from relex.candidates.candidate import Candidate
+from relex.candidates.candidate import LINE, Candidate
 from relex.config import SearchConfig
 
 STRIDE = 2**0.5
@@ -51,4 +51,4 @@ def _targets(
 ) -> list[Candidate]:
     farthest = config.farthest + ROUNDING
     steps = {round(length * last_step) for length in lengths if length <= farthest}
-    return [Candidate(kind="extrapolated", step=step) for step in sorted(steps) if step > last_step]
+    return [Candidate(step=step, method=LINE) for step in sorted(steps) if step > last_step]

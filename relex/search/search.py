@@ -18,8 +18,8 @@ Q questions, K samples per question.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from relex.candidates.candidate import BASE, Candidate, denoised
-from relex.config import PredictionOptions, SearchConfig
+from relex.candidates.candidate import BASE, LINE, Candidate, denoised
+from relex.config import SearchConfig
 from relex.search.grid import (
     STRIDE,
     WIDE_STRIDE,
@@ -32,12 +32,18 @@ from relex.search.path import SearchPath
 from relex.search.rungs import rungs
 from relex.search.trials import Graded, Measure, Trials
 
-SHRINKAGE = 0.7
 NUM_WORSE = 2
 NUM_KEPT_FOR = 2
 """Finalists for whom tokens are kept: the best candidate and the best extrapolated one."""
 
-BEYOND = ("extrapolated", "secant", "scaled")
+ALONG_THE_LINE = (LINE, "shrunk", "anchored")
+"""Methods that take the paper's direction, the others at the best target."""
+
+BASELINES = ("secant", "scaled_first")
+"""Methods that need no direction."""
+
+SEARCHED = (*ALONG_THE_LINE, *BASELINES, "denoised")
+"""All methods that a search may try; the fit has to keep what they need."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,7 @@ class _Search:
     ) -> None:
         self._trials = Trials(measure)
         self._last_step, self._config = last_step, config
-        self._last = Candidate(kind="observed", step=last_step)
+        self._last = Candidate(step=last_step)
         self._num_questions = num_questions
         self._grid = full_grid(last_step, config)
         self._rivals: list[Candidate] = []
@@ -135,21 +141,18 @@ class _Search:
             return
         beside = neighbours(best.step, self._last_step, self._config, self._stride)
         self._try_all(beside, "around the best")
-        shrunk = PredictionOptions(shrinkage=SHRINKAGE)
-        newest = PredictionOptions(anchor="newest")
-        for options in (shrunk, newest):
-            again = Candidate(kind="extrapolated", step=best.step, options=options)
-            self._try(again, "around the best")
-        for kind in ("secant", "scaled"):
-            self._try(Candidate(kind=kind, step=best.step), "baseline")
+        for method in ALONG_THE_LINE[1:]:
+            self._try(Candidate(step=best.step, method=method), "around the best")
+        for method in BASELINES:
+            self._try(Candidate(step=best.step, method=method), "baseline")
         # Secants have their top elsewhere, and it is often the highest (docs/study.md).
-        self._walk(Candidate(kind="secant", step=best.step))
+        self._walk(Candidate(step=best.step, method="secant"))
         self._walk(self._ranked(self._rivals)[0])
 
     def _walk(self, start: Candidate) -> None:
         """Half strides along the way of `start`, as long as one of them is better."""
         best = start
-        while best in self._trials and best.kind in BEYOND:
+        while best in self._trials and best.is_beyond:
             beside = neighbours(best.step, self._last_step, self._config, self._stride)
             steps = [target.step for target in beside]
             on_the_way = [best.model_copy(update={"step": step}) for step in steps]
@@ -264,8 +267,7 @@ class _Search:
         )
 
     def _best_target(self) -> Candidate | None:
-        plain = PredictionOptions()
-        targets = [r for r in self._rivals if r.kind == "extrapolated" and r.options == plain]
+        targets = [rival for rival in self._rivals if rival.method == LINE]
         return self._ranked(targets)[0] if targets else None
 
     def _is_below(self, candidate: Candidate | None) -> bool:
@@ -274,9 +276,10 @@ class _Search:
 
 def _by_need(rivals: Sequence[Candidate]) -> list[Candidate]:
     """In the order in which they get tokens: the best, the best extrapolated one, the others."""
-    extrapolated = [rival for rival in rivals if rival.kind == "extrapolated"]
+    extrapolated = [rival for rival in rivals if rival.method in ALONG_THE_LINE]
     return list(dict.fromkeys([rivals[0], *extrapolated[:1], *rivals]))
 
 
 def _is_first_extrapolated(candidate: Candidate, kept: Sequence[Candidate]) -> bool:
-    return candidate.kind == "extrapolated" and all(c.kind != "extrapolated" for c in kept)
+    is_first = all(other.method not in ALONG_THE_LINE for other in kept)
+    return candidate.method in ALONG_THE_LINE and is_first

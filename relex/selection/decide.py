@@ -84,7 +84,7 @@ def _results(
 ) -> tuple[CandidateResult, ...]:
     to_last = _tests(ordered, last.candidate, config, seed)
     to_base = _tests(ordered, BASE, config, seed)
-    rivals = [candidate for candidate in to_last if candidate.kind != "base"]
+    rivals = [candidate for candidate in to_last if not candidate.is_base]
     corrected = dict(zip(rivals, holm([to_last[rival].p_value for rival in rivals]), strict=True))
     results = []
     for m in ordered:

@@ -12,8 +12,6 @@ from relex.errors import InputError
 from relex.evaluation.results import Answer, correct_matrix
 from relex.selection.habits import Habits, habits_of
 
-KIND_ORDER = ("base", "observed", "denoised", "extrapolated", "scaled", "secant", "line")
-
 
 @dataclass(frozen=True)
 class Measured:
@@ -50,11 +48,8 @@ def measured_from(
 
 
 def in_order(measured: Sequence[Measured]) -> list[Measured]:
-    """By kind, step and options: base, observed steps ascending, then all others."""
-    return sorted(
-        measured,
-        key=lambda m: (KIND_ORDER.index(m.candidate.kind), m.candidate.step, m.candidate.key),
-    )
+    """Base, observed steps ascending, then all others by method and step."""
+    return sorted(measured, key=lambda m: m.candidate.order)
 
 
 def last_observed(ordered: Sequence[Measured]) -> Measured:
@@ -63,7 +58,7 @@ def last_observed(ordered: Sequence[Measured]) -> Measured:
     twice = [c.label for c in candidates if candidates.count(c) > 1]
     if twice:
         raise InputError(f"selection: {twice[0]} is listed twice; give every candidate once")
-    observed = [m for m in ordered if m.candidate.kind == "observed"]
+    observed = [m for m in ordered if m.candidate.is_observed]
     if not observed:
         found = ", ".join(c.label for c in candidates) or "no candidate at all"
         raise InputError(

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from relex.candidates import BASE, Candidate, WeightSource, denoised
 from relex.checkpoints import TOY_BASE, Checkpoint, NamedTensor, write_checkpoint
-from relex.config import PredictionOptions, Recipe, load_recipe
+from relex.config import Recipe, load_recipe
 from relex.evaluation import EvaluationSession, Score
 from relex.extrapolation import fit_factors
 from relex.problems import load_problems
@@ -31,14 +31,13 @@ ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "deployments" / "recipes" / "toy.yaml"
 STEPS = (1, 2, 3)
 NOISE = 0.01
-SHRUNK = PredictionOptions(shrinkage=0.5)
 CANDIDATES = (
     BASE,
-    *(Candidate(kind="observed", step=step) for step in (2, 3)),
+    *(Candidate(step=step) for step in (2, 3)),
     denoised(3),
-    *(Candidate(kind="extrapolated", step=step) for step in (4, 6)),
-    Candidate(kind="extrapolated", step=6, options=SHRUNK),
-    Candidate(kind="secant", step=6),
+    *(Candidate(step=step, method="line") for step in (4, 6)),
+    Candidate(step=6, method="shrunk"),
+    Candidate(step=6, method="secant"),
 )
 
 

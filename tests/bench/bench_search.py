@@ -22,20 +22,20 @@ from rich.progress import track
 from rich.table import Table
 from scipy import stats
 
-from relex.candidates import BASE, Candidate
+from relex.candidates import BASE, LINE, Candidate
 from relex.config import SearchConfig, SelectionConfig
 from relex.digests import sha256_bytes
 from relex.search import Graded, full_grid, search
+from relex.search.search import BASELINES
 from relex.selection import Measured, decide
 
 SHAPES = ((200, 16), (500, 4), (100, 1))
 LAST_STEP = 30
-LAST = Candidate(kind="observed", step=LAST_STEP)
+LAST = Candidate(step=LAST_STEP)
 SEARCH = SearchConfig()
 SELECTION = SelectionConfig(num_resamples=1000)
 TOKENS_PER_ANSWER = 100
 RESEMBLANCE = 0.5
-BASELINES = ("secant", "scaled")
 LOWEST, HIGHEST = 0.01, 0.98
 POINTS = 100
 
@@ -73,7 +73,8 @@ class Simulated:
             return self._base
         if candidate == LAST or self._is_flat:
             return self._last
-        log_length = np.log(max(candidate.step * candidate.options.shrinkage / LAST_STEP, 1))
+        shrinkage = 0.7 if candidate.method == "shrunk" else 1.0
+        log_length = np.log(max(candidate.step * shrinkage / LAST_STEP, 1))
         return float(np.clip(self._curve(log_length) + self._change(candidate), LOWEST, HIGHEST))
 
     def _curve(self, log_length: float) -> float:
@@ -84,9 +85,9 @@ class Simulated:
 
     def _change(self, candidate: Candidate) -> float:
         """Other ways than the line lose a little, so that only the search makes a difference."""
-        if candidate == Candidate(kind="extrapolated", step=candidate.step):
+        if candidate.method == LINE:
             return 0.0
-        return -abs(self._rng(candidate).normal(0, 0.05 if candidate.kind in BASELINES else 0.01))
+        return -abs(self._rng(candidate).normal(0, 0.05 if candidate.method in BASELINES else 0.01))
 
     def _rng(self, candidate: Candidate) -> np.random.Generator:
         return np.random.default_rng(

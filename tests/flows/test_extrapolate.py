@@ -122,6 +122,11 @@ def summaries(home: Path) -> list[RunSummary]:
             {"extrapolation": {"targets": [4]}},
             "4 is not beyond the window, which ends at",
         ),
+        (
+            "{there}",
+            {"extrapolation": {"targets": [6], "methods": ["line-rank9"]}},
+            "rank 9 is impossible with",
+        ),
         ("{there}", {"training": {}}, "training: unknown key"),
     ],
 )

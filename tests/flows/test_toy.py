@@ -105,7 +105,7 @@ def fast_toy(tmp_path_factory, run_to_end) -> Finished:
 @of_the_readme
 def test_an_extrapolated_candidate_is_chosen_and_beats_what_was_trained(toy):
     decision = toy.summary.decision
-    assert decision.chosen.kind == "extrapolated"
+    assert decision.chosen.method == "line"
     chosen = toy.summary.benchmark_result("toy", decision.chosen)
     last = toy.summary.benchmark_result("toy", decision.last_observed)
     assert chosen.interval.low > last.interval.high

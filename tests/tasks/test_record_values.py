@@ -8,7 +8,7 @@ from relex.selection import Measured, decide
 from relex.selection.habits import Habits
 from tasks.record_values import metrics_of
 
-LAST, TARGET = Candidate(kind="observed", step=30), Candidate(kind="extrapolated", step=60)
+LAST, TARGET = Candidate(step=30), Candidate(step=60, method="line")
 HABITS = Habits(
     truncated_fraction=0.1, repeating_fraction=0.2, correct_tokens=30.0, format_value=None
 )

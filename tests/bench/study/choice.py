@@ -15,13 +15,14 @@ import numpy as np
 from trajectory import WINDOW_STEPS, Trajectory
 
 from relex.candidates import BASE, Candidate
-from relex.config import PredictionOptions, SearchConfig, SelectionConfig
+from relex.config import SearchConfig, SelectionConfig
 from relex.search import Graded, full_grid, search
+from relex.search.search import ALONG_THE_LINE, BASELINES
 from relex.selection import Decision, Measured, decide
 from tasks.search import forecasts_badly
 
-LAST = Candidate(kind="observed", step=WINDOW_STEPS)
-EARLIER = [Candidate(kind="observed", step=step) for step in (10, 20)]
+LAST = Candidate(step=WINDOW_STEPS)
+EARLIER = [Candidate(step=step) for step in (10, 20)]
 NUM_RESAMPLES = 2000
 CLEAR = 1.645
 """Standard errors that make a difference clear at 95 % on one side."""
@@ -49,15 +50,9 @@ def grid() -> list[Candidate]:
 
 def everything() -> list[Candidate]:
     """All kinds of candidates at all targets of the grid, and what was trained."""
-    ways = [
-        Candidate(kind="extrapolated", step=target.step, options=options)
-        for target in grid()
-        for options in (PredictionOptions(shrinkage=0.7), PredictionOptions(anchor="newest"))
-    ]
-    baselines = [
-        Candidate(kind=kind, step=target.step) for target in grid() for kind in ("secant", "scaled")
-    ]
-    return [*EARLIER, LAST, *grid(), *ways, *baselines]
+    methods = [*ALONG_THE_LINE, *BASELINES]
+    beyond = [Candidate(step=t.step, method=method) for method in methods for t in grid()]
+    return [*EARLIER, LAST, *beyond]
 
 
 def choose(run: Trajectory, mode: str, num_samples: int, draw: int) -> Choice:

@@ -56,10 +56,10 @@ def _frame(axes: Axes, task: str, rate: float, *, is_first: bool, is_last: bool)
 
 def _draw(axes: Axes, run: Trajectory, choice: Choice) -> None:
     trained = [step for step in (10, 20, WINDOW_STEPS, *run.continued_steps) if step % EVERY == 0]
-    observed = [Candidate(kind="observed", step=step) for step in trained]
+    observed = [Candidate(step=step) for step in trained]
     _line(axes, run, observed, color=style.BLACK, label="really trained")
     _line(axes, run, [LAST, *grid()], color=style.BLUE, label="rank-1 targets")
-    secants = [Candidate(kind="secant", step=target.step) for target in grid()]
+    secants = [Candidate(step=target.step, method="secant") for target in grid()]
     _line(axes, run, [LAST, *secants], color=style.GREEN, label="secants")
     axes.plot(
         [choice.chosen.step],

@@ -52,7 +52,7 @@ def result_of(run: Trajectory) -> RunResult:
     best = max(accuracy, key=lambda each: accuracy[each])
     diagnosis = run.diagnosis
     last_step = run.continued_steps[-1]
-    end = Candidate(kind="observed", step=last_step)
+    end = Candidate(step=last_step)
     return RunResult(
         task=run.setting.task,
         learning_rate=run.setting.learning_rate,
@@ -75,7 +75,7 @@ def result_of(run: Trajectory) -> RunResult:
 def steps_to_reach(run: Trajectory, accuracy: float) -> float:
     """Step at which the real run first has `accuracy` on the test questions; inf if it does not."""
     for step in [WINDOW_STEPS, *run.continued_steps]:
-        if run.exact(Candidate(kind="observed", step=step), "test").mean() >= accuracy:
+        if run.exact(Candidate(step=step), "test").mean() >= accuracy:
             return step
     return float("inf")
 

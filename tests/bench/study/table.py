@@ -226,7 +226,7 @@ def _mean_accuracy(choices: Sequence[Choice], mode: str, num_samples: int) -> fl
 
 
 def _kept(choice: Choice) -> bool:
-    return choice.chosen.kind == "observed" and choice.chosen.step == WINDOW_STEPS
+    return choice.chosen.is_observed and choice.chosen.step == WINDOW_STEPS
 
 
 def _mean(values: Sequence[float]) -> str:

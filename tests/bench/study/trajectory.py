@@ -115,7 +115,7 @@ class Trajectory:
         self._tables.write_text(json.dumps(rounded))
 
     def _measure(self, candidate: Candidate) -> dict[str, list[float]]:
-        is_later = candidate.kind == "observed" and candidate.step > WINDOW_STEPS
+        is_later = candidate.is_observed and candidate.step > WINDOW_STEPS
         weights = self._whole if is_later else self._prefix
         self._model.load_state_dict(dict(weights.tensors(candidate)), strict=False)
         return {

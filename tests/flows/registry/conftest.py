@@ -20,7 +20,7 @@ from tasks.publishing import publish
 from tasks.run import RECIPE_FILE, Run, open_run
 
 QUESTIONS = 30
-STEP = Candidate(kind="observed", step=4)
+STEP = Candidate(step=4)
 
 
 def recipe_of(model: str, tracking: str, seed: int = 0, samples: int = 4) -> Recipe:

@@ -39,8 +39,8 @@ def source(tmp_path: Path) -> WeightSource:
     ("candidate", "moved"),
     [
         (BASE, 0),
-        (Candidate(kind="observed", step=2), 2),
-        (Candidate(kind="extrapolated", step=10), 10),
+        (Candidate(step=2), 2),
+        (Candidate(step=10, method="line"), 10),
     ],
 )
 def test_every_kind_of_candidate_has_its_weights(source, candidate, moved) -> None:
@@ -51,7 +51,7 @@ def test_every_kind_of_candidate_has_its_weights(source, candidate, moved) -> No
 
 @pytest.mark.parametrize(
     "candidate",
-    [BASE, Candidate(kind="observed", step=3), Candidate(kind="extrapolated", step=4)],
+    [BASE, Candidate(step=3), Candidate(step=4, method="line")],
 )
 def test_names_order_shapes_and_dtypes_are_the_base_s(source, candidate) -> None:
     found = list(open_weights(source).tensors(candidate))
@@ -64,36 +64,33 @@ def test_names_order_shapes_and_dtypes_are_the_base_s(source, candidate) -> None
 
 def test_one_opened_source_serves_many_candidates(source) -> None:
     weights = open_weights(source)
-    steps = [Candidate(kind="extrapolated", step=step) for step in (4, 5, 4)]
+    steps = [Candidate(step=step, method="line") for step in (4, 5, 4)]
     first, _, again = (dict(weights.tensors(candidate)) for candidate in steps)
     assert all(torch.equal(first[name], again[name]) for name in START)
 
 
 def test_a_step_that_the_window_lacks_is_refused(source) -> None:
     with pytest.raises(WindowError, match="has no step 7; it holds 3 steps from 1 to 3"):
-        open_weights(source).tensors(Candidate(kind="observed", step=7))
+        open_weights(source).tensors(Candidate(step=7))
 
 
 def test_a_target_inside_the_window_is_refused(source) -> None:
     with pytest.raises(FactorsError, match="step 3 is not beyond the window"):
-        open_weights(source).tensors(Candidate(kind="extrapolated", step=3))
+        open_weights(source).tensors(Candidate(step=3, method="line"))
 
 
 def test_a_window_of_another_base_is_refused(source, tmp_path: Path) -> None:
     other = save(tmp_path / "other", {"a": START["a"]})
     weights = open_weights(source.model_copy(update={"base": str(other)}))
     with pytest.raises(CheckpointError, match="has tensor b that the base does not have"):
-        weights.tensors(Candidate(kind="observed", step=1))
+        weights.tensors(Candidate(step=1))
 
 
 @pytest.mark.parametrize(
-    ("kind", "error", "message"),
-    [
-        ("observed", WindowError, "needs a window"),
-        ("extrapolated", FactorsError, "needs factors"),
-    ],
+    ("method", "error", "message"),
+    [("", WindowError, "needs a window"), ("line", FactorsError, "needs factors")],
 )
-def test_what_the_source_lacks_is_named(source, kind, error, message) -> None:
+def test_what_the_source_lacks_is_named(source, method, error, message) -> None:
     weights = open_weights(WeightSource(base=source.base))
     with pytest.raises(error, match=message):
-        weights.tensors(Candidate(kind=kind, step=9))
+        weights.tensors(Candidate(step=9, method=method))

@@ -11,8 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from relex.checkpoints import Checkpoint
 from relex.cli.app import main
-from relex.extrapolation import baseline_tensors
-from relex.window import open_window
+from relex.extrapolation import find_method, open_factors, predict_tensors
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "tied"
 BASE, STEPS = str(GOLDEN / "base"), str(GOLDEN / "steps")
@@ -163,47 +162,69 @@ def test_parts_are_merged(relex, tmp_path) -> None:
 
 def test_a_snapshot_can_be_denoised(relex, fit, tmp_path) -> None:
     fit(STEPS)
-    options = ["--base", BASE, "--step", 6, "--denoise", "observed", "--out", tmp_path / "model"]
+    options = ["--base", BASE, "--step", 12, "--method", "denoised", "--out", tmp_path / "model"]
     assert relex("predict", tmp_path / "out", *options) == (0, "")
-    found = load_file(tmp_path / "model" / "model.safetensors")
-    expected = load_file(GOLDEN / "float64" / "reconstruct-rank1-step6.safetensors")
-    differing = sum(int((found[name] != expected[name]).sum()) for name in expected)
-    assert differing <= 2
+    found, newest = (
+        load_file(folder / "model.safetensors")
+        for folder in (tmp_path / "model", Path(STEPS) / "global_step_12")
+    )
+    base = load_file(Path(BASE) / "model.safetensors")
+    moved, left_out = (
+        sum(float((newest[n].float() - other[n].float()).square().sum()) for n in newest)
+        for other in (base, found)
+    )
+    assert 0 < left_out < 0.1 * moved
 
 
-def test_the_newest_snapshot_needs_the_window(relex, fit, tmp_path) -> None:
-    fit(STEPS)
-    options = ["--base", BASE, "--step", 50, "--anchor", "newest", "--out", tmp_path / "model"]
-    exit_code, error = relex("predict", tmp_path / "out", *options)
-    assert (exit_code, error.count("\n")) == (2, 1)
-    assert "starts at the newest snapshot; give the window too" in error
-    assert relex("predict", tmp_path / "out", *options, "--window", STEPS) == (0, "")
-
-
-@pytest.mark.parametrize("baseline", ["scaled", "secant", "line"])
-def test_a_baseline_is_made_from_the_window(relex, fit, tmp_path, baseline) -> None:
+@pytest.mark.parametrize("method", ["secant", "anchored", "scaled_newest", "shrunk-factor0.5"])
+def test_a_method_needs_no_window(relex, fit, tmp_path, method) -> None:
     fit(STEPS)
     out = tmp_path / "model"
-    options = ["--base", BASE, "--step", 50, "--baseline", baseline, "--out", out]
+    options = ["--base", BASE, "--step", 50, "--method", method, "--out", out]
+    assert relex("predict", tmp_path / "out", *options, "--device", "cpu") == (0, "")
+    factors, found = open_factors(tmp_path / "out"), load_file(out / "model.safetensors")
+    for name, tensor in predict_tensors(factors, Checkpoint(Path(BASE)), 50, find_method(method)):
+        assert torch.equal(found[name], tensor)
+
+
+OWN = """
+import numpy as np
+
+def average(gram_SS, steps, target):
+    weight_S = np.linspace(-1, 1, len(steps)) * (target - steps[-1]) / len(steps)
+    weight_S[-1] += 1
+    return weight_S
+"""
+
+
+def test_a_method_of_a_user_s_own_is_fitted_and_predicted(
+    relex, fit, tmp_path, monkeypatch
+) -> None:
+    (tmp_path / "method_of_a_user.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    method = "method_of_a_user:average"
+    options = ["--base", BASE, "--step", 50, "--method", method, "--out", tmp_path / "model"]
+    assert fit(STEPS) == (0, "")
     exit_code, error = relex("predict", tmp_path / "out", *options)
     assert (exit_code, error.count("\n")) == (2, 1)
-    assert f"--baseline {baseline} is made of snapshots; give --window too" in error
-    assert relex("predict", tmp_path / "out", *options, "--window", STEPS) == (0, "")
-    expected = baseline_tensors(open_window(STEPS), Checkpoint(Path(BASE)), baseline, 50)
-    found = load_file(out / "model.safetensors")
-    assert all(torch.equal(found[name], tensor) for name, tensor in expected)
+    assert f"fit again with --method {method}" in error
+    assert not (tmp_path / "model").exists()
+    shutil.rmtree(tmp_path / "out")
+    assert fit(STEPS, "--method", method) == (0, "")
+    assert relex("predict", tmp_path / "out", *options) == (0, "")
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--rank", "0"], "rank: Input should be greater than or equal to 1"),
-        (["--line-steps", "5"], "--line-steps '5': write the first and the last step"),
-        (["--line-steps", "5:5"], "is no range of steps"),
-        (["--shrinkage", "nan"], "shrinkage: Input should be a finite number"),
+        (["--method", "ray"], "method ray: there is none; choose anchored, "),
+        (["--method", "line-rank0"], "rank 0 is impossible with 12 snapshots; choose 1 to 12"),
+        (["--method", "line-rank2"], "fit again with --method line-rank2"),
+        (["--method", "denoised"], "step 50 was not fitted, so denoised cannot show it"),
+        (["--method", "shrunk-factornan"], "write NAME or module:NAME, then parameters"),
     ],
 )
-def test_an_impossible_option_is_one_line_and_exit_code_2(
+def test_an_impossible_method_is_one_line_and_exit_code_2(
     relex, fit, tmp_path, options, message
 ) -> None:
     fit(STEPS)
@@ -230,14 +251,3 @@ def test_a_packed_window_gives_the_checkpoints_of_its_folder(relex, tmp_path) ->
     )
     num_different = sum(int((dense[name] != sparse[name]).sum()) for name in dense)
     assert num_different <= 5e-5 * sum(tensor.numel() for tensor in dense.values())
-
-
-@pytest.mark.parametrize("options", [("--denoise", "observed"), ("--anchor", "newest")], ids=str)
-def test_options_that_read_the_window_read_a_packed_one(relex, fit, tmp_path, options) -> None:
-    packed = tmp_path / "packed"
-    assert relex("window", "pack", STEPS, "--base", BASE, "--out", packed)[0] == 0
-    assert fit(packed)[0] == 0
-    step = 6 if options[0] == "--denoise" else 50
-    arguments = ("--base", BASE, "--window", packed, "--step", step, "--out", tmp_path / "model")
-    code, message = relex("predict", tmp_path / "out", *arguments, "--device", "cpu", *options)
-    assert code == 0, message

@@ -13,7 +13,7 @@ from relex.evaluation import ANSWERS_FILE, SCORE_FILE, Answer, Dtype, Score
 from relex.evaluation.results import write_answers
 
 RECIPE = Path(__file__).parents[3] / "deployments/recipes/toy.yaml"
-CANDIDATES = [BASE, Candidate(kind="observed", step=30), Candidate(kind="extrapolated", step=60)]
+CANDIDATES = [BASE, Candidate(step=30), Candidate(step=60, method="line")]
 
 
 def measured(

@@ -140,7 +140,11 @@ def test_the_steps_of_a_window_are_checked_when_they_are_known() -> None:
             "search: {precision: 0.02}\n  targets: [60,",
             "search: is for targets: auto",
         ),
-        ("targets:", "rank: 31\n  targets:", "rank: 31 is above the number of snapshots, 30"),
+        (
+            "targets:",
+            "methods: [line, line]\n  targets:",
+            "methods: line, line: list each method once",
+        ),
         ("base:", "device: tpu\nbase:", "device: input should be 'auto', 'cpu' or 'cuda'"),
         ("base:", "storage: {uri: folder}\nbase:", "storage.uri: "),
     ],

@@ -65,7 +65,7 @@ def source(snapshots: Path) -> WeightSource:
 
 @pytest.fixture(scope="session")
 def noisy_candidate() -> Candidate:
-    return Candidate(kind="observed", step=2)
+    return Candidate(step=2)
 
 
 def noisy(base: Checkpoint, noise: float) -> Iterator[NamedTensor]:

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from relex.candidates.candidate import BASE, Candidate
-from relex.cli.evaluate import evaluate, parse_candidate
+from relex.candidates import BASE, Candidate, parse_candidate
+from relex.cli.evaluate import evaluate
 from relex.config import Recipe, dump_recipe
 from relex.errors import InputError
 from relex.evaluation import read_answers
@@ -12,16 +12,20 @@ from relex.evaluation import read_answers
 
 @pytest.mark.parametrize(
     "candidate",
-    [BASE, Candidate(kind="observed", step=30), Candidate(kind="extrapolated", step=120)],
+    [
+        BASE,
+        Candidate(step=30),
+        *(Candidate(step=120, method=m) for m in ("line", "secant-gap10", "my.own:way-x1.5e-05")),
+    ],
     ids=lambda candidate: candidate.key,
 )
 def test_a_candidate_is_named_by_its_key(candidate: Candidate) -> None:
     assert parse_candidate(candidate.key) == candidate
 
 
-@pytest.mark.parametrize("key", ["", "120", "extrapolated", "observed--1", "base-0"])
+@pytest.mark.parametrize("key", ["", "120", "line", "observed--1", "base-0", "line-0", "line=-3"])
 def test_any_other_name_is_refused(key: str) -> None:
-    with pytest.raises(InputError, match=f"--candidate {key}: give base, observed-STEP"):
+    with pytest.raises(InputError, match=f"{key}: is no candidate; give base, observed-STEP"):
         parse_candidate(key)
 
 

@@ -8,7 +8,7 @@ import torch
 
 from relex.errors import CheckpointError, FactorsError, InputError, ResourceError, WindowError
 from relex.extrapolation import open_factors, predict_tensors
-from relex.extrapolation.factors import DIRECTIONS_FILE, TABLE_FILE
+from relex.extrapolation.factors import BASIS_FILE, TABLE_FILE
 
 START = {"a": torch.zeros(4), "b": torch.zeros(2, 2)}
 
@@ -142,7 +142,7 @@ def test_a_folder_that_is_missing_holds_no_factors(tmp_path: Path) -> None:
         open_factors(tmp_path / "nothing")
 
 
-@pytest.mark.parametrize("name", [TABLE_FILE, DIRECTIONS_FILE])
+@pytest.mark.parametrize("name", [TABLE_FILE, BASIS_FILE])
 def test_truncated_factors_are_refused(lab, base, name) -> None:
     factors = lab.fit({1: moved(1), 2: moved(2)}, base)
     path = factors.folder / name
@@ -159,7 +159,7 @@ def test_a_damaged_table_is_refused(lab, base) -> None:
 
 
 def test_damaged_directions_are_refused(lab, base) -> None:
-    path = lab.fit({1: moved(1), 2: moved(2)}, base).folder / DIRECTIONS_FILE
+    path = lab.fit({1: moved(1), 2: moved(2)}, base).folder / BASIS_FILE
     path.write_bytes(b"\xff" * 8 + path.read_bytes()[8:])
     with pytest.raises(FactorsError, match=r"factors\.safetensors: truncated or not a safe"):
         open_factors(path.parent)

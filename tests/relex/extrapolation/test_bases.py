@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from relex.checkpoints import Checkpoint
 from relex.extrapolation import predict_displacement, predict_tensors
-from relex.extrapolation.factors import DIRECTIONS_FILE, TABLE_FILE
+from relex.extrapolation.factors import BASIS_FILE, TABLE_FILE
 
 EMBEDDING, HEAD, NORM = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"
 
@@ -98,7 +98,7 @@ def test_a_gpu_gives_the_same_bits_each_time_whatever_the_budget(lab) -> None:
     base = lab.base(start)
     whole = lab.fit(snapshots, base, device="cuda")
     again = lab.fit(snapshots, base, device="cuda", memory_bytes=10_000_000)
-    for name in (TABLE_FILE, DIRECTIONS_FILE):
+    for name in (TABLE_FILE, BASIS_FILE):
         assert (whole.folder / name).read_bytes() == (again.folder / name).read_bytes()
 
 

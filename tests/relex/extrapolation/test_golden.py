@@ -3,6 +3,7 @@
 N elements, R directions, S steps.
 """
 
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,17 @@ from numpy.polynomial.polynomial import polyfit, polyval
 from safetensors.torch import load_file
 
 from relex.checkpoints import Checkpoint
-from relex.extrapolation import Factors, fit_factors, predict_displacement, predict_tensors
+from relex.extrapolation import (
+    Factors,
+    find_method,
+    fit_factors,
+    predict_displacement,
+    predict_tensors,
+)
 from relex.window import open_window
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "tied"
+BENCH = Path(__file__).parents[2] / "bench"
 STEPS = list(range(1, 13))
 CASES = [(1, 20), (1, 50), (1, 200), (3, 50)]
 STILL = {"model.layers.0.input_layernorm.weight", "model.layers.1.self_attn.q_norm.weight"}
@@ -67,10 +75,11 @@ def differing(predicted: dict[str, torch.Tensor], file: Path) -> tuple[float, in
 def test_every_displacement_is_within_1e_6_of_a_float64_svd(
     rank: int, target: int, factors_of_rank: dict[int, Factors], svd_of
 ) -> None:
+    factors, method = factors_of_rank[rank], find_method(f"line-rank{rank}")
     for name, (left_SR, sigma_R, right_RN) in svd_of.items():
         lines = polyfit(STEPS, left_SR[:, :rank] * sigma_R[:rank], 1)
         expected = polyval(target, lines) @ right_RN[:rank]
-        found = predict_displacement(factors_of_rank[rank], name, target).double().numpy()
+        found = predict_displacement(factors, name, target, method).double().numpy()
         assert np.linalg.norm(found - expected) <= 1e-6 * np.linalg.norm(expected), name
 
 
@@ -78,7 +87,8 @@ def test_every_displacement_is_within_1e_6_of_a_float64_svd(
 def test_rounded_weights_agree_with_the_float64_reference(
     rank: int, target: int, base: Checkpoint, factors_of_rank: dict[int, Factors]
 ) -> None:
-    predicted = dict(predict_tensors(factors_of_rank[rank], base, target))
+    method = find_method(f"line-rank{rank}")
+    predicted = dict(predict_tensors(factors_of_rank[rank], base, target, method))
     file = GOLDEN / "float64" / f"extrapolate-rank{rank}-step{target}.safetensors"
     fraction, most_ulps = differing(predicted, file)
     assert fraction <= 0.00005
@@ -93,6 +103,23 @@ def test_rounded_weights_agree_with_the_published_code(
     file = GOLDEN / "official" / f"extrapolate-rank1-step{target}.safetensors"
     fraction, most_ulps = differing(predicted, file)
     assert fraction <= 0.0005
+    assert most_ulps <= 1
+
+
+@pytest.mark.parametrize("target", [20, 50, 200])
+def test_the_procedure_of_the_benches_is_the_published_code(target: int, tmp_path: Path) -> None:
+    """It counts rows, subtracts in float16 and rounds predictions to bfloat16."""
+    window, published = tmp_path / "window", runpy.run_path(str(BENCH / "published.py"))
+    window.mkdir()
+    (window / "base").symlink_to(GOLDEN / "base")
+    for step in STEPS:
+        (window / f"step_{step}").symlink_to(GOLDEN / "steps" / f"global_step_{step}")
+    published["write_deltas"](window, tmp_path / "deltas")
+    published["fit"](window, tmp_path / "deltas", tmp_path / "out", [target])
+    predicted = load_file(tmp_path / "out" / f"step_{target}" / "model.safetensors")
+    file = GOLDEN / "official" / f"extrapolate-rank1-step{target}.safetensors"
+    fraction, most_ulps = differing(predicted, file)
+    assert fraction <= 0.0001
     assert most_ulps <= 1
 
 

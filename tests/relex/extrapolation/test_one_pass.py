@@ -15,7 +15,7 @@ from relex.extrapolation import (
     predict_tensors,
     write_predictions,
 )
-from relex.extrapolation.factors import DIRECTIONS_FILE, TABLE_FILE
+from relex.extrapolation.factors import BASIS_FILE, TABLE_FILE
 from relex.window import open_window
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "tied"
@@ -111,7 +111,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(lab, monkeypatch) -> None:
     monkeypatch.setattr(piece_threads, "LEAST_THREADS", 1)
     monkeypatch.setattr(piece_threads.os, "cpu_count", lambda: 1)
     one = lab.fit(snapshots, base)
-    for name in (TABLE_FILE, DIRECTIONS_FILE):
+    for name in (TABLE_FILE, BASIS_FILE):
         assert (many.folder / name).read_bytes() == (one.folder / name).read_bytes()
 
 
@@ -128,7 +128,7 @@ def test_bits_do_not_depend_on_the_number_of_devices(lab, monkeypatch) -> None:
     # The CPU twice: devices take turns by tensors, and "a" fits in no device's budget.
     monkeypatch.setattr(fit, "resolve_devices", lambda device: [torch.device("cpu")] * 2)
     two = lab.fit(snapshots, base, memory_bytes=2 * 5 * 4 * (1 << 18))
-    for name in (TABLE_FILE, DIRECTIONS_FILE):
+    for name in (TABLE_FILE, BASIS_FILE):
         assert (two.folder / name).read_bytes() == (one.folder / name).read_bytes()
 
 

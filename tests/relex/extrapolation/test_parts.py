@@ -8,7 +8,7 @@ import torch
 from relex.checkpoints import Checkpoint
 from relex.errors import FactorsError, InputError
 from relex.extrapolation import Factors, fit_factors, merge_factors, open_factors, predict_tensors
-from relex.extrapolation.factors import DIRECTIONS_FILE, TABLE_FILE
+from relex.extrapolation.factors import BASIS_FILE, TABLE_FILE
 from relex.extrapolation.parts import tensors_of_part
 from relex.window import Window, open_window
 
@@ -36,7 +36,7 @@ def fit_part(base, window, tmp_path):
 
 
 def file_bytes(factors: Factors) -> list[bytes]:
-    return [(factors.folder / name).read_bytes() for name in (TABLE_FILE, DIRECTIONS_FILE)]
+    return [(factors.folder / name).read_bytes() for name in (TABLE_FILE, BASIS_FILE)]
 
 
 @pytest.mark.parametrize("num_parts", [1, 3, 60])

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from relex.extrapolation import fit_factors
-from relex.extrapolation.factors import DIRECTIONS_FILE, TABLE_FILE
+from relex.extrapolation.factors import BASIS_FILE, TABLE_FILE
 from relex.storage import open_store
 from relex.storage.embedded import embedded_s3
 from relex.window import open_window, open_writer
@@ -33,6 +33,6 @@ def test_factors_from_s3_are_equal_bit_for_bit(lab, tmp_path: Path) -> None:
                 )
             )
     on_disk, on_s3 = (
-        [(fit.folder / name).read_bytes() for name in (TABLE_FILE, DIRECTIONS_FILE)] for fit in fits
+        [(fit.folder / name).read_bytes() for name in (TABLE_FILE, BASIS_FILE)] for fit in fits
     )
     assert on_disk == on_s3

@@ -5,7 +5,7 @@ import torch
 
 from relex.checkpoints import Checkpoint
 from relex.extrapolation import fit_factors, predict_displacement, predict_tensors
-from relex.extrapolation.factors import DIRECTIONS_FILE, TABLE_FILE
+from relex.extrapolation.factors import BASIS_FILE, TABLE_FILE
 from relex.window.codec import Changes
 from relex.window.moved import Moved
 
@@ -74,7 +74,7 @@ def test_an_element_that_moved_only_in_a_step_left_out_takes_no_room(lab) -> Non
     base, dense = lab.base(start), lab.window(snapshots)
     for window in (dense, SparseMemoryWindow(dense, start)):
         factors = lab.fit_window(window, base, steps=(2, 4))
-        position_M, _ = factors.read_moved("w", 0, 5000)
+        position_M = factors.read_span("w", 0, 5000).position_M
         assert position_M.tolist() == list(range(20, 30))
 
 
@@ -93,7 +93,7 @@ def test_no_bits_depend_on_the_budget(lab) -> None:
     once = lab.fit_window(windows[0], base, rank=2)
     twice = lab.fit_window(windows[1], base, rank=2, memory_bytes=1)
     assert [window.num_elements_read for window in windows] == [num_moved, 2 * num_moved]
-    for name in (TABLE_FILE, DIRECTIONS_FILE):
+    for name in (TABLE_FILE, BASIS_FILE):
         assert (once.folder / name).read_bytes() == (twice.folder / name).read_bytes()
 
 
@@ -109,11 +109,8 @@ def bits(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.view(torch.int16)
 
 
-@pytest.mark.parametrize("convention", ["exact", "published"])
 @pytest.mark.parametrize("base_dtype", [torch.bfloat16, torch.float16])
-def test_a_checkpoint_of_the_pass_has_the_bits_of_the_prediction(
-    lab, tmp_path, convention, base_dtype
-) -> None:
+def test_a_checkpoint_of_the_pass_has_the_bits_of_the_prediction(lab, tmp_path, base_dtype) -> None:
     """Also where nothing moved: a zero displacement has a sign, which a weight of -0.0 shows."""
     generator = torch.Generator().manual_seed(0)
     start = {
@@ -133,7 +130,6 @@ def test_a_checkpoint_of_the_pass_has_the_bits_of_the_prediction(
         window,
         base,
         tmp_path / "factors",
-        convention=convention,
         predictions={20: tmp_path / "step_20"},
         device="cpu",
     )

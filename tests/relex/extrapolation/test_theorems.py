@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from relex.extrapolation import Factors, predict_displacement, predict_tensors, quality
-from relex.extrapolation.factors import DIRECTIONS_FILE, TABLE_FILE
+from relex.extrapolation.factors import BASIS_FILE, TABLE_FILE
 
 SHAPES = {"model.embed_tokens.weight": (40, 30), "model.norm.weight": (30,)}
 Tensors = dict[str, torch.Tensor]
@@ -41,7 +41,7 @@ def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
 
 
 def file_bytes(factors: Factors) -> list[bytes]:
-    return [(factors.folder / name).read_bytes() for name in (TABLE_FILE, DIRECTIONS_FILE)]
+    return [(factors.folder / name).read_bytes() for name in (TABLE_FILE, BASIS_FILE)]
 
 
 def test_a_planted_line_is_recovered(lab) -> None:

@@ -31,10 +31,8 @@ def summary_of(targets: dict[int, float]) -> RunSummary:
 
 def measured_of(targets: dict[int, float]) -> list[Measured]:
     measured = [answered(BASE, 0.51)]
-    measured += [answered(Candidate(kind="observed", step=s), a) for s, a in OBSERVED.items()]
-    return measured + [
-        answered(Candidate(kind="extrapolated", step=k), a) for k, a in targets.items()
-    ]
+    measured += [answered(Candidate(step=s), a) for s, a in OBSERVED.items()]
+    return measured + [answered(Candidate(step=k, method="line"), a) for k, a in targets.items()]
 
 
 def summarised(measured: list[Measured]) -> RunSummary:

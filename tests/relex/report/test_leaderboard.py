@@ -29,11 +29,9 @@ ACCURACIES = {"exact-match": (0.89, 0.91), "terse": (0.72, 0.74)}
 def trial_of(variant: str, seed: int, accuracy: float) -> TrialResult:
     steps = {4: 0.3, 8: 0.6}
     curve = {BASE: 0.5}
-    curve |= {
-        Candidate(kind="observed", step=s): 0.5 + f * (accuracy - 0.5) for s, f in steps.items()
-    }
-    chosen = Candidate(kind="extrapolated", step=16)
-    curve |= {chosen: accuracy, Candidate(kind="extrapolated", step=24): accuracy - 0.1}
+    curve |= {Candidate(step=s): 0.5 + f * (accuracy - 0.5) for s, f in steps.items()}
+    chosen = Candidate(step=16, method="line")
+    curve |= {chosen: accuracy, Candidate(step=24, method="line"): accuracy - 0.1}
     return TrialResult(
         label=f"{variant}, seed {seed}",
         variant=variant,
@@ -45,7 +43,7 @@ def trial_of(variant: str, seed: int, accuracy: float) -> TrialResult:
         measures=TrialMeasures(
             chosen=chosen,
             validation_accuracy=accuracy,
-            last_observed_accuracy=curve[Candidate(kind="observed", step=8)],
+            last_observed_accuracy=curve[Candidate(step=8)],
             test_accuracies={"toy": accuracy - 0.01, "other": 0.25},
             base_test_accuracy=0.5,
             curve=tuple(CurvePoint(candidate=c, accuracy=a) for c, a in curve.items()),

@@ -13,11 +13,13 @@ import pytest
 from relex.candidates import BASE, Candidate, denoised
 from relex.config import SearchConfig
 from relex.digests import sha256_bytes
-from relex.search import Found, Graded, full_grid, search
+from relex.search import SEARCHED, Found, Graded, full_grid, search
+from relex.search.search import ALONG_THE_LINE
 
 LAST_STEP = 30
-LAST = Candidate(kind="observed", step=LAST_STEP)
+LAST = Candidate(step=LAST_STEP)
 TOKENS_PER_ANSWER = 10
+SHRINKAGE = 0.7
 Curve = Callable[[float], float]
 
 
@@ -51,7 +53,7 @@ class World:
         self.num_questions = num_questions
         self._ease_Q = rng.beta(1, 1, num_questions)
         self._common_QK = rng.standard_normal((num_questions, num_samples))
-        self.change = {"secant": -0.08, "scaled": -0.08, "denoised": 0.0}
+        self.change = {"secant": -0.08, "scaled_first": -0.08}
         self.secant_lag = 1.0
         self.asked: list[tuple[Candidate, int]] = []
 
@@ -70,11 +72,10 @@ class World:
         return uniform_QK < self._ease_Q[:, None] ** power
 
     def truth(self, candidate: Candidate) -> float:
-        step = min(candidate.step, LAST_STEP) if candidate.kind == "observed" else candidate.step
-        if candidate.kind == "secant":
-            step *= self.secant_lag
-        change = self.change.get(candidate.kind, 0.0)
-        return max(self._accuracy(max(step * candidate.options.shrinkage, 1)) + change, 0.01)
+        step = min(candidate.step, LAST_STEP) if candidate.is_observed else candidate.step
+        step *= {"secant": self.secant_lag, "shrunk": SHRINKAGE}.get(candidate.method, 1)
+        change = self.change.get(candidate.method, 0.0)
+        return max(self._accuracy(max(step, 1)) + change, 0.01)
 
     def search(self, config: SearchConfig | None = None, cautious: bool = False) -> Found:
         config = config or SearchConfig()
@@ -128,7 +129,9 @@ def test_nothing_is_followed_where_extrapolation_is_harmful() -> None:
     falling = curve({1: 0.5, 30: 0.8, 40: 0.6, 60: 0.3, 120: 0.02})
     found = World(falling, 200, 16).search()
     assert max(candidate.step for candidate in found.graded) <= 60
-    assert [c for c in finished(found) if c.step * c.options.shrinkage > 36] == []
+    assert [
+        c for c in finished(found) if c.step * (SHRINKAGE if c.method == "shrunk" else 1) > 36
+    ] == []
 
 
 def test_nearer_targets_are_tried_where_the_first_is_worse_than_the_last_step() -> None:
@@ -152,23 +155,19 @@ def test_a_secant_that_is_better_is_followed_to_its_own_top() -> None:
     world.secant_lag = 0.7
     world.change["secant"] = 0.06
     best = chosen(world, finished(world.search()))
-    assert best.kind == "secant" and 140 <= best.step <= 202
+    assert best.method == "secant" and 140 <= best.step <= 202
 
 
 def test_other_ways_and_the_baselines_are_tried_at_the_best_target() -> None:
     found = World(RISING, 200, 16).search()
-    kinds = {candidate.kind for candidate in found.graded}
-    assert kinds == {"base", "observed", "denoised", "extrapolated", "secant", "scaled"}
-    options = {candidate.options for candidate in found.graded}
-    assert {option.anchor for option in options} == {"base", "newest"}
-    assert {option.shrinkage for option in options} == {1.0, 0.7}
+    assert {candidate.method for candidate in found.graded} == {"", *SEARCHED}
 
 
 def test_a_baseline_that_wins_is_followed_and_the_best_target_stays_beside_it() -> None:
     world = World(RISING, 200, 16)
-    world.change |= {"secant": 0.1, "scaled": 0.1}
-    kinds = {candidate.kind for candidate in finished(world.search())}
-    assert {"extrapolated"} < kinds
+    world.change |= {"secant": 0.1, "scaled_first": 0.1}
+    methods = {candidate.method for candidate in finished(world.search())}
+    assert methods & set(ALONG_THE_LINE) and not methods <= set(ALONG_THE_LINE)
 
 
 def test_the_last_step_denoised_is_followed_where_it_is_the_best_there_is() -> None:

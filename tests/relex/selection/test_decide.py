@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from relex.candidates.candidate import BASE, Candidate
-from relex.config import PredictionOptions, SelectionConfig
+from relex.candidates.candidate import BASE, Candidate, denoised
+from relex.config import SelectionConfig
 from relex.errors import InputError
 from relex.selection import Decision, Measured, decide, finalists
 
@@ -13,11 +13,11 @@ SHAPE = (400, 4)
 
 
 def observed(step):
-    return Candidate(kind="observed", step=step)
+    return Candidate(step=step)
 
 
 def extrapolated(step):
-    return Candidate(kind="extrapolated", step=step)
+    return Candidate(step=step, method="line")
 
 
 def answered(candidate, accuracy, shape=SHAPE):
@@ -99,10 +99,9 @@ def test_an_earlier_observed_step_whose_gain_can_be_chance_is_not_chosen():
 
 RIVALS = [
     observed(10),
-    Candidate(kind="denoised", step=30, options=PredictionOptions(denoise="fitted")),
+    denoised(30),
     extrapolated(60),
-    Candidate(kind="extrapolated", step=60, options=PredictionOptions(shrinkage=0.5)),
-    *(Candidate(kind=kind, step=60) for kind in ("scaled", "secant", "line")),
+    *(Candidate(step=60, method=method) for method in ("shrunk-factor0.5", "secant", "my:own")),
 ]
 
 

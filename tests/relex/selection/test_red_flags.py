@@ -14,8 +14,8 @@ CONFIG = SelectionConfig(num_resamples=2000)
 USUAL = Habits(
     truncated_fraction=0.02, repeating_fraction=0.01, correct_tokens=200, format_value=0.5
 )
-LAST = Candidate(kind="observed", step=30)
-NEAR, FAR = (Candidate(kind="extrapolated", step=step) for step in (60, 120))
+LAST = Candidate(step=30)
+NEAR, FAR = (Candidate(step=step, method="line") for step in (60, 120))
 
 
 def answered(candidate, accuracy, **habits):

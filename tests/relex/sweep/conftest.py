@@ -11,8 +11,8 @@ from relex.sweep import CurvePoint, TrialMeasures, TrialResult
 
 Answers = npt.NDArray[np.bool_]
 Build = Callable[..., tuple[TrialResult, Answers]]
-CHOSEN = Candidate(kind="extrapolated", step=16)
-LAST = Candidate(kind="observed", step=8)
+CHOSEN = Candidate(step=16, method="line")
+LAST = Candidate(step=8)
 NUM_QUESTIONS, NUM_SAMPLES = 60, 4
 
 

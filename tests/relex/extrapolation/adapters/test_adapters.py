@@ -15,14 +15,15 @@ from safetensors.torch import load_file, save_file
 from transformers import Qwen3ForCausalLM
 
 from relex.checkpoints import Checkpoint
-from relex.config import PredictionOptions
 from relex.extrapolation import (
+    BUILT_IN,
+    find_method,
     merge_factors,
     predict_displacement,
     predict_tensors,
     write_adapter,
 )
-from relex.extrapolation.factors import DIRECTIONS_FILE, PRODUCTS_FILE, TABLE_FILE
+from relex.extrapolation.factors import BASIS_FILE, PRODUCTS_FILE, TABLE_FILE
 from relex.window import AdapterFolder, open_window
 
 QUERY = "model.layers.0.self_attn.q_proj.weight"
@@ -67,7 +68,8 @@ def test_the_displacement_is_that_of_the_merged_adapters(
     assert isinstance(window, AdapterFolder)
     for name in [*window.adapted, *window.saved]:
         expected = expected_displacement(displacements(base, folder, name, steps), steps, 40, rank)
-        found = predict_displacement(factors, name, 40).double().numpy()
+        method = find_method(f"line-rank{rank}")
+        found = predict_displacement(factors, name, 40, method).double().numpy()
         # Whole weights are rounded to float32 when they are saved, products are not.
         limit = 1e-6 if name in window.adapted else 1e-4
         assert np.linalg.norm(found - expected) <= limit * np.linalg.norm(expected), name
@@ -135,18 +137,9 @@ def test_the_error_of_a_narrow_adapter_is_what_it_leaves_out(
     assert written == compression.model_dump()
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        PredictionOptions(shrinkage=0.5),
-        PredictionOptions(degree=2),
-        PredictionOptions(anchor="newest"),
-        PredictionOptions(line_steps=(4, 8)),
-    ],
-    ids=str,
-)
-def test_options_are_those_of_the_dense_engine(
-    fit, steps, adapters_of, base, tmp_path, options
+@pytest.mark.parametrize("text", [*BUILT_IN, "line-rank2"])
+def test_methods_are_those_of_the_dense_engine(
+    fit, steps, adapters_of, base, tmp_path, text
 ) -> None:
     folder = adapters_of("plain")
     window = open_window(str(folder), base=base)
@@ -157,24 +150,22 @@ def test_options_are_those_of_the_dense_engine(
             name: window.read(step, name).reshape(i.shape) for name, i in window.tensors.items()
         }
         save_file(tensors, dense / f"step_{step}" / "model.safetensors", {"format": "pt"})
+    method, target = find_method(text), 6 if text == "denoised" else 20
     found, expected = (
-        dict(predict_tensors(fit(path, base, tmp_path / name), base, 20, options, from_window))
-        for name, path, from_window in (
-            ("of adapters", folder, window),
-            ("of checkpoints", dense, open_window(str(dense))),
-        )
+        dict(predict_tensors(fit(path, base, out, rank=2), base, target, method))
+        for path, out in ((folder, tmp_path / "adapters"), (dense, tmp_path / "checkpoints"))
     )
     for name in base.tensors:
         torch.testing.assert_close(found[name], expected[name], rtol=0, atol=2e-7)
 
 
-def test_a_denoised_step_and_a_higher_rank_work(fit, steps, adapters_of, base, tmp_path) -> None:
-    factors = fit(adapters_of("plain"), base, tmp_path / "factors", rank=len(steps))
-    options = PredictionOptions(denoise="observed")
-    window = open_window(str(adapters_of("plain")), base=base)
-    for name, tensor in predict_tensors(factors, base, 6, options):
-        expected = window.read(6, name).reshape(tensor.shape)
-        torch.testing.assert_close(tensor, expected, rtol=0, atol=1e-7)
+@pytest.mark.parametrize("text", ["secant", "anchored"])
+def test_an_adapter_is_written_by_any_method(fit, adapters_of, base, tmp_path, text) -> None:
+    factors, method = fit(adapters_of("plain"), base, tmp_path / "factors"), find_method(text)
+    write_adapter(factors, base, 40, tmp_path / "adapter", rank=20, method=method)
+    found = merged(base, tmp_path / "adapter")
+    for name, tensor in predict_tensors(factors, base, 40, method):
+        torch.testing.assert_close(found[name].float(), tensor, rtol=5e-7, atol=1e-7)
 
 
 def test_checkpoints_of_the_fit_are_its_predictions(
@@ -194,7 +185,7 @@ def test_parts_join_to_the_whole(fit, adapters_of, base, tmp_path) -> None:
     for number, part in enumerate(parts, start=1):
         fit(folder, base, part, part=(number, 3))
     joined = merge_factors(parts, tmp_path / "joined")
-    for name in (TABLE_FILE, DIRECTIONS_FILE):
+    for name in (TABLE_FILE, BASIS_FILE):
         assert (joined.folder / name).read_bytes() == (whole.folder / name).read_bytes()
     found, expected = (load_file(f.folder / PRODUCTS_FILE) for f in (joined, whole))
     assert all(torch.equal(found[name], expected[name]) for name in expected | found)
@@ -204,5 +195,5 @@ def test_parts_join_to_the_whole(fit, adapters_of, base, tmp_path) -> None:
 def test_the_same_adapters_give_the_same_bits(fit, adapters_of, base, tmp_path) -> None:
     for name in ("one", "two"):
         fit(adapters_of("embedding"), base, tmp_path / name)
-    for name in (TABLE_FILE, DIRECTIONS_FILE, PRODUCTS_FILE):
+    for name in (TABLE_FILE, BASIS_FILE, PRODUCTS_FILE):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()

@@ -8,7 +8,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from relex.config import PredictionOptions
 from relex.errors import FactorsError, WindowError
 from relex.extrapolation import open_factors, write_adapter
 from relex.extrapolation.factors import PRODUCTS_FILE
@@ -117,13 +116,6 @@ def test_adapters_need_their_base(adapters_of) -> None:
         open_window(str(adapters_of("plain")))
 
 
-def test_an_adapter_cannot_start_at_the_newest(fit, adapters_of, base, tmp_path) -> None:
-    factors = fit(adapters_of("plain"), base, tmp_path / "factors")
-    options = PredictionOptions(anchor="newest")
-    with pytest.raises(FactorsError, match="cannot start at the newest snapshot"):
-        write_adapter(factors, base, 40, tmp_path / "adapter", 4, options)
-
-
 def test_factors_of_checkpoints_make_no_adapter(lab, tmp_path) -> None:
     base = lab.base({"w": torch.zeros(4)})
     factors = lab.fit({s: {"w": torch.full((4,), float(s))} for s in (1, 2)}, base)
@@ -137,12 +129,6 @@ def test_damaged_products_are_named(fit, adapters_of, base, tmp_path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(FactorsError, match=r"products\.safetensors: has .* bytes, its manifest"):
         open_factors(tmp_path / "factors")
-
-
-def test_the_published_convention_has_no_adapters(fit, adapters_of, base, tmp_path) -> None:
-    with pytest.raises(FactorsError, match="the published code cannot fit adapters"):
-        fit(adapters_of("plain"), base, tmp_path / "out" / "factors", convention="published")
-    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_adapters_are_not_packed(adapters_of, tmp_path) -> None:

@@ -1,0 +1,1 @@
+"""Methods, one a file; `relex/extrapolation/method.py` says what a method is."""
