@@ -17,7 +17,7 @@ from rich.console import Console
 from relex.config import Recipe, WindowRecipe, load_run_recipe
 from relex.errors import RelexError
 from relex.home import Home, open_home
-from relex.report import RunSummary, candidate_rows, rich_table
+from relex.report import RunSummary, candidate_rows, outcome_lines, rich_table
 from relex.storage.embedded import free_port
 from tasks.background import running_service
 from tasks.display import displayed
@@ -93,7 +93,8 @@ def prefect_api(home: Home, console: Console) -> Iterator[None]:
 def print_result(summary: RunSummary, console: Console) -> None:
     console.print()
     console.print(rich_table(candidate_rows(summary)))
-    console.print(summary.decision.reason, highlight=False)
+    for sentence in (summary.decision.reason, *outcome_lines(summary)):
+        console.print(sentence, highlight=False)
     console.print(summary.champion, highlight=False)
     console.print()
     for link in summary.links:

@@ -18,6 +18,7 @@ from relex.evaluation import (
     EvaluationSession,
     Score,
     correct_matrix,
+    measured_from,
     part_name,
     read_answers,
 )
@@ -30,9 +31,9 @@ from relex.manifest import (
     read_manifest,
 )
 from relex.problems import Problem, groups_of, problems_digest
-from relex.report import BenchmarkResult
+from relex.report import BenchmarkResult, benchmark_results
 from relex.rewards import grader_version
-from relex.selection import Decision, Measured, bootstrap_interval, finalists, measured_from
+from relex.selection import Decision, Measured, finalists
 from tasks.progress import StageProgress, say, stage_progress
 from tasks.recording import record, record_finalists
 from tasks.run import VALIDATION, Run
@@ -231,24 +232,21 @@ def measure_finalists(
     """The chosen candidate, the last observed step and the base, once on each test benchmark."""
     benchmarks = [benchmark.name for benchmark in run.recipe.problems.test]
     pairs = [(candidate, name) for name in benchmarks for candidate in finalists(decision)]
-    results, headline = [], {}
+    answers: dict[str, dict[Candidate, list[Answer]]] = {name: {} for name in benchmarks}
     with stage(run, "test"), evaluation.showing("test", "Testing the choice", len(pairs)):
         for candidate, name in pairs:
-            score, answers = evaluation.measure(candidate, name)
-            if name == benchmarks[0]:
-                headline[candidate] = answers
-            correct_QK = correct_matrix(answers)
-            interval = bootstrap_interval(correct_QK, run.recipe.selection, run.recipe.seed)
-            results.append(
-                BenchmarkResult(
-                    benchmark=name,
-                    candidate=candidate,
-                    accuracy=score.accuracy,
-                    interval=interval,
-                    num_questions=score.num_questions,
-                    samples_per_question=score.samples_per_question,
-                )
-            )
+            _, answers[name][candidate] = evaluation.measure(candidate, name)
             evaluation.advance()
-    record_finalists(run, decision, headline)
-    return results
+    record_finalists(run, decision, answers[benchmarks[0]])
+    config, seed = run.recipe.selection, run.recipe.seed
+    return [
+        result
+        for name, of in answers.items()
+        for result in benchmark_results(
+            name,
+            {candidate: correct_matrix(given) for candidate, given in of.items()},
+            decision.last_observed,
+            config,
+            seed,
+        )
+    ]

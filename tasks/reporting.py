@@ -23,6 +23,7 @@ from relex.report import (
     Link,
     RunSummary,
     candidate_rows,
+    outcome_lines,
     write_report,
 )
 from relex.rewards import grader_version
@@ -117,7 +118,8 @@ def _links(run: Run) -> tuple[Link, ...]:
 def _note(summary: RunSummary) -> str:
     """What MLflow's page of the run says first."""
     links = "\n".join(f"- {link.name}: `{link.address}`" for link in summary.links)
-    return "\n\n".join(text for text in (summary.decision.reason, summary.champion, links) if text)
+    found = " ".join([summary.decision.reason, *outcome_lines(summary)])
+    return "\n\n".join(text for text in (found, summary.champion, links) if text)
 
 
 def _chosen(summary: RunSummary) -> dict[str, float]:
@@ -133,4 +135,6 @@ def _chosen(summary: RunSummary) -> dict[str, float]:
         result = summary.benchmark_result(name, decision.chosen)
         if result is not None:
             scalars[f"test/{name}"] = result.accuracy
+            if result.to_last_observed is not None:
+                scalars[f"test_gain/{name}"] = result.to_last_observed.difference
     return scalars

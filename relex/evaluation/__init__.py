@@ -1,6 +1,7 @@
 """How candidates are measured: one engine, weights swapped in place, graded answers."""
 
 from relex.evaluation.draws import draw_all
+from relex.evaluation.measured import measured_from
 from relex.evaluation.results import (
     ANSWERS_FILE,
     SCORE_FILE,
@@ -23,6 +24,7 @@ __all__ = [
     "correct_matrix",
     "draw_all",
     "join_scores",
+    "measured_from",
     "part_name",
     "read_answers",
     "write_answers",

@@ -9,7 +9,14 @@ from relex.report.leaderboard import (
     verdict_markdown,
     write_leaderboard,
 )
-from relex.report.summary import BenchmarkResult, Link, RunSummary, TrainingStep
+from relex.report.outcome import outcome_lines
+from relex.report.summary import (
+    BenchmarkResult,
+    Link,
+    RunSummary,
+    TrainingStep,
+    benchmark_results,
+)
 from relex.report.table import candidate_rows, markdown_table, rich_table
 from relex.report.trajectory import concerns, overall_rows, tensor_table, verdict
 from relex.report.trajectory_pictures import write_trajectory_pictures
@@ -25,9 +32,11 @@ __all__ = [
     "Link",
     "RunSummary",
     "TrainingStep",
+    "benchmark_results",
     "candidate_rows",
     "concerns",
     "markdown_table",
+    "outcome_lines",
     "overall_rows",
     "rich_table",
     "tensor_table",

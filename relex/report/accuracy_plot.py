@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 
 from relex.candidates.candidate import Candidate
 from relex.report import style
+from relex.report.outcome import BEYOND, is_confirmed
 from relex.report.summary import BenchmarkResult, RunSummary
 from relex.selection.decision import CandidateResult, Decision
 from relex.selection.wording import show_accuracy
@@ -15,7 +16,6 @@ HEIGHT_INCHES = 5.2
 HEADROOM_FRACTION = 0.25
 TEST_OFFSET_FRACTION = 0.012
 TRAINED = ("base", "observed")
-BEYOND = ("extrapolated", "scaled", "secant", "line")
 
 
 def accuracy_picture(summary: RunSummary) -> bytes:
@@ -45,8 +45,19 @@ def _title(summary: RunSummary) -> str:
     chosen = decision.result(decision.chosen)
     if decision.chosen == decision.last_observed:
         return f"{decision.chosen.label.capitalize()} is kept: {_why_kept(decision)}"
-    last = decision.result(decision.last_observed)
-    return f"{_how(summary)} lifts accuracy from {last.accuracy:.3f} to {chosen.accuracy:.3f}"
+    test = chosen.to_last_observed
+    assert test is not None
+    return f"{_how(summary)}: {test.difference:+.3f} on validation{_on_test(summary)}"
+
+
+def _on_test(summary: RunSummary) -> str:
+    """What the headline benchmark says of the gain."""
+    for name in summary.benchmark_names[:1]:
+        result = summary.benchmark_result(name, summary.decision.chosen)
+        if result and result.to_last_observed:
+            doubt = "" if is_confirmed(result) else ", which can be chance"
+            return f", {result.to_last_observed.difference:+z.3f} on test{doubt}"
+    return ""
 
 
 def _how(summary: RunSummary) -> str:

@@ -9,8 +9,12 @@ from relex.selection.paired import PairedTest
 
 
 def show_interval(interval: Interval) -> str:
-    """`[0.712, 0.764]`."""
-    return f"[{interval.low:z.3f}, {interval.high:z.3f}]"
+    """`[0.712, 0.764]`; an end that is not zero does not look like it."""
+    ends = (
+        f"{end:z.3f}" if abs(end) >= 0.0005 or end == 0 else f"{end:.1g}"
+        for end in (interval.low, interval.high)
+    )
+    return f"[{', '.join(ends)}]"
 
 
 def show_accuracy(accuracy: float, interval: Interval) -> str:
@@ -100,10 +104,11 @@ def show_rank(num_rivals: int) -> str:
 
 
 def _chance(result: CandidateResult, num_rivals: int, config: SelectionConfig) -> str:
-    """The corrected p-value beside the limit that it has to reach."""
-    corrected = f", corrected for {num_rivals} comparisons" if num_rivals > 1 else ""
+    """The p-value beside the limit that it has to reach."""
+    assert result.to_last_observed is not None
+    together = f" for all {num_rivals} together" if num_rivals > 1 else ""
     limit = 1 - config.confidence
-    return f"p = {result.corrected_p_value:.2g}{corrected}; the limit is {limit:.2g}"
+    return f"p = {result.to_last_observed.p_value:.2g}{together}; the limit is {limit:.2g}"
 
 
 def _least(config: SelectionConfig) -> str:
