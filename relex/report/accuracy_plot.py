@@ -21,7 +21,7 @@ TRAINED = ("base", "observed")
 def accuracy_picture(summary: RunSummary) -> bytes:
     """PNG of every candidate's validation accuracy and the finalists' test accuracy."""
     decision = summary.decision
-    figure = style.new_figure(HEIGHT_INCHES, _title(summary))
+    figure = style.new_figure(HEIGHT_INCHES, picture_title(summary))
     axes = figure.add_subplot()
     style.plain_axes(axes, "optimizer step", "accuracy (share of correct answers)")
     _set_limits(axes, summary)
@@ -40,7 +40,8 @@ def accuracy_picture(summary: RunSummary) -> bytes:
     return style.png_bytes(figure)
 
 
-def _title(summary: RunSummary) -> str:
+def picture_title(summary: RunSummary) -> str:
+    """What the choice came to, and no more than the test questions confirm."""
     decision = summary.decision
     chosen = decision.result(decision.chosen)
     if decision.chosen == decision.last_observed:

@@ -17,6 +17,7 @@ Q questions, K samples per question, C candidates.
 
 import math
 from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
@@ -74,8 +75,8 @@ def paired_tests(
 
     All answered the same questions, but those that were `dropped` after the first ones. These are
     not tested, but they were tries that chance had: each could have been followed in the place of
-    any tested one, and so counts with its own answers to the first questions and, behind them, with
-    those of each tested one. That is less than a whole candidate more.
+    any that answered more. So it counts with its own answers to the first questions and, behind
+    them, with those of each that was followed, which is less than a whole candidate more.
     """
     pairs = [_common(pair) for pair in pairs]
     excess_QC = np.stack([_excess(pair, config) for pair in pairs], axis=1)
@@ -117,12 +118,12 @@ def _chance(
 ) -> Chance:
     if is_exact(len(pairs) + len(dropped), pairs[0][0].shape[1], config):
         return McNemar(num_discordant=int(np.abs(excess_QC).sum()))
-    followed = [
-        np.concatenate([excess_q, excess_Q[len(excess_q) :]])
-        for excess_q in (_excess(pair, config) for pair in dropped)
-        for excess_Q in excess_QC.T
-    ]
-    return flip_signs(np.column_stack([excess_QC, *followed]), config.num_resamples, seed)
+    columns = list(excess_QC.T)
+    shorter = sorted((_excess(pair, config) for pair in dropped), key=len, reverse=True)
+    for num_questions, group in groupby(shorter, key=len):
+        own = list(group)
+        columns += [np.append(q, longer[num_questions:]) for q in own for longer in columns]
+    return flip_signs(np.column_stack(columns), config.num_resamples, seed)
 
 
 def _result(pair: Pair, statistic: float, chance: Chance, config: SelectionConfig) -> PairedTest:

@@ -7,14 +7,18 @@ from relex.selection.decision import CandidateResult
 from relex.selection.intervals import Interval
 from relex.selection.paired import PairedTest
 
+NOTHING, SHOWN_AS_ZERO = 1e-6, 5e-4
+"""Between these an end of an interval has more digits."""
+
 
 def show_interval(interval: Interval) -> str:
     """`[0.712, 0.764]`; an end that is not zero does not look like it."""
-    ends = (
-        f"{end:z.3f}" if abs(end) >= 0.0005 or end == 0 else f"{end:.1g}"
-        for end in (interval.low, interval.high)
-    )
-    return f"[{', '.join(ends)}]"
+    return f"[{_show_end(interval.low)}, {_show_end(interval.high)}]"
+
+
+def _show_end(end: float) -> str:
+    is_small = NOTHING < abs(end) < SHOWN_AS_ZERO
+    return f"{end:.1g}" if is_small else f"{end:z.3f}"
 
 
 def show_accuracy(accuracy: float, interval: Interval) -> str:
