@@ -56,7 +56,7 @@ def _on_test(summary: RunSummary) -> str:
     for name in summary.benchmark_names[:1]:
         result = summary.benchmark_result(name, summary.decision.chosen)
         if result and result.to_last_observed:
-            doubt = "" if is_confirmed(result) else ", which can be chance"
+            doubt = "" if is_confirmed(result) else " (may be chance)"
             return f", {result.to_last_observed.difference:+z.3f} on test{doubt}"
     return ""
 
@@ -65,9 +65,9 @@ def _how(summary: RunSummary) -> str:
     """What was done to reach the chosen candidate."""
     chosen = summary.decision.chosen
     if chosen.kind in BEYOND:
-        return f"Extrapolating {summary.last_step} trained steps to {chosen.label}"
+        return f"Step {summary.last_step} extrapolated to {chosen.label}"
     if chosen.kind == "denoised":
-        return f"Denoising step {chosen.step}"
+        return f"Step {chosen.step} denoised"
     return f"Going back to {chosen.label}"
 
 

@@ -38,7 +38,7 @@ def test_a_gain_that_the_test_questions_do_not_confirm_is_said_and_not_claimed(s
     line = outcome_lines(doubtful)[0]
     assert "+0.010 [-0.0" in line
     assert line.endswith("the interval includes zero, so they do not confirm that it is better.")
-    assert picture_title(doubtful).endswith("+0.010 on test, which can be chance")
+    assert picture_title(doubtful).endswith("+0.010 on test (may be chance)")
 
 
 def test_a_loss_on_the_test_questions_is_said(summary):
@@ -48,7 +48,7 @@ def test_a_loss_on_the_test_questions_is_said(summary):
 
 def test_the_picture_claims_what_the_test_questions_confirm(summary):
     assert picture_title(with_test(summary, 0.7)) == (
-        "Extrapolating 30 trained steps to k = 120: +0.150 on validation, +0.200 on test"
+        "Step 30 extrapolated to k = 120: +0.150 on validation, +0.200 on test"
     )
 
 
