@@ -8,7 +8,7 @@ from relex.config import dump_recipe
 from relex.errors import TrackingError
 from relex.evaluation import Answer, Score
 from relex.problems import problems_digest
-from relex.report import Link, RunSummary, code, plain
+from relex.report import Link, RunSummary, code, outcome_lines, plain
 from relex.run.events import (
     CandidateMeasured,
     Decided,
@@ -179,5 +179,6 @@ class Record:
 def _note(summary: RunSummary) -> str:
     """What MLflow's page of the run says first."""
     links = "\n".join(f"- {link.name}: {code(link.address)}" for link in summary.links)
-    words = (plain(summary.decision.reason), plain(summary.champion), links)
+    found = " ".join([summary.decision.reason, *outcome_lines(summary)])
+    words = (plain(found), plain(summary.champion), links)
     return "\n\n".join(text for text in words if text)

@@ -38,14 +38,15 @@ def metrics_of(result: CandidateResult) -> dict[str, float]:
         told = result.habits.model_dump(exclude={"truncated_fraction"}, exclude_none=True)
         metrics |= {name: float(value) for name, value in told.items()}
     if result.to_last_observed is not None:
-        metrics["gain"] = result.to_last_observed.difference
-        metrics["repairs"] = float(result.to_last_observed.repairs)
-        metrics["regressions"] = float(result.to_last_observed.regressions)
+        test = result.to_last_observed
+        metrics |= {"gain": test.difference}
+        metrics |= {"gain_low": test.interval.low, "gain_high": test.interval.high}
+        metrics |= {"repairs": float(test.repairs), "regressions": float(test.regressions)}
+        if result.is_tested:
+            metrics["p_value"] = test.p_value
     if result.to_base is not None:
         metrics["repairs_of_base"] = float(result.to_base.repairs)
         metrics["regressions_of_base"] = float(result.to_base.regressions)
-    if result.corrected_p_value is not None:
-        metrics["corrected_p_value"] = result.corrected_p_value
     return metrics
 
 
@@ -75,6 +76,8 @@ def chosen_metrics(summary: RunSummary) -> dict[str, float]:
         result = summary.benchmark_result(name, decision.chosen)
         if result is not None:
             scalars[f"test/{name}"] = result.accuracy
+            if result.to_last_observed is not None:
+                scalars[f"test_gain/{name}"] = result.to_last_observed.difference
     return scalars
 
 

@@ -52,6 +52,16 @@ def test_only_the_grpo_module_imports_trl() -> None:
     assert importers_of("trl") == {"relex/training/grpo.py"}
 
 
+def test_the_choice_knows_numbers_and_no_engine_or_reward() -> None:
+    allowed = {"candidates", "config", "errors", "selection"}
+    modules = {
+        module
+        for path in (ROOT / "relex" / "selection").glob("*.py")
+        for module in imported_modules(path)
+    }
+    assert {module.split(".")[1] for module in modules if module.startswith("relex.")} <= allowed
+
+
 def test_the_library_does_not_know_prefect() -> None:
     assert not any(path.startswith("relex/") for path in importers_of("prefect"))
 

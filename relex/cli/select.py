@@ -13,9 +13,9 @@ from relex.candidates import Candidate
 from relex.cli.evaluate import problem_source
 from relex.config import Recipe, load_recipe
 from relex.errors import InputError
-from relex.evaluation import ANSWERS_FILE, SCORE_FILE, Score, read_answers
+from relex.evaluation import ANSWERS_FILE, SCORE_FILE, Score, measured_from, read_answers
 from relex.problems import groups_of, load_problems
-from relex.selection import Decision, Measured, decide, measured_from
+from relex.selection import Decision, Measured, decide
 from relex.selection.wording import show_accuracy, show_changes
 
 
@@ -89,19 +89,19 @@ def read_grader(scores: Path, benchmark: str) -> str:
 
 
 def _table(decision: Decision) -> Table:
-    """A table that fits a terminal of 80 columns; `p` is corrected, as the choice takes it."""
+    """A table that fits a terminal of 80 columns; `p` is that of the choice, of what it tested."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for title in ("candidate", "accuracy", "gain", "p", "repairs", ""):
         table.add_column(title, no_wrap=True)
     for result in decision.results:
-        test, p_value = result.to_last_observed, result.corrected_p_value
+        test = result.to_last_observed
         is_chosen = result.candidate == decision.chosen
         flags = ", ".join(flag.rule for flag in result.flags)
         table.add_row(
             result.candidate.label,
             show_accuracy(result.accuracy, result.interval),
             f"{test.difference:+z.3f}" if test else "-",
-            "-" if p_value is None else f"{p_value:.2g}",
+            f"{test.p_value:.2g}" if test and result.is_tested else "-",
             show_changes(test) if test else "-",
             "★" if is_chosen else f"⚑ {flags}" if flags else "",
             style="bold green" if is_chosen else None,

@@ -2,6 +2,7 @@
 
 from relex.evaluation.draws import draw_all
 from relex.evaluation.dtype import Dtype, choose_dtype, own_dtype, parse_dtype
+from relex.evaluation.measured import measured_from
 from relex.evaluation.results import (
     ANSWERS_FILE,
     SCORE_FILE,
@@ -26,6 +27,7 @@ __all__ = [
     "correct_matrix",
     "draw_all",
     "join_scores",
+    "measured_from",
     "own_dtype",
     "parse_dtype",
     "part_name",

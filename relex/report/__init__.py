@@ -10,8 +10,15 @@ from relex.report.leaderboard import (
     write_leaderboard,
 )
 from relex.report.model_card import model_card
+from relex.report.outcome import outcome_lines
 from relex.report.plain import code, plain
-from relex.report.summary import BenchmarkResult, Link, RunSummary, TrainingStep
+from relex.report.summary import (
+    BenchmarkResult,
+    Link,
+    RunSummary,
+    TrainingStep,
+    benchmark_results,
+)
 from relex.report.table import candidate_rows, markdown_table, rich_table
 from relex.report.trajectory import concerns, overall_rows, tensor_table, verdict
 from relex.report.trajectory_pictures import write_trajectory_pictures
@@ -27,11 +34,13 @@ __all__ = [
     "Link",
     "RunSummary",
     "TrainingStep",
+    "benchmark_results",
     "candidate_rows",
     "code",
     "concerns",
     "markdown_table",
     "model_card",
+    "outcome_lines",
     "overall_rows",
     "plain",
     "rich_table",

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 
 from relex.candidates.candidate import DENOISED, LINE
 from relex.report import style
+from relex.report.outcome import is_confirmed
 from relex.report.summary import BenchmarkResult, RunSummary
 from relex.selection.decision import CandidateResult, Decision
 from relex.selection.wording import show_accuracy
@@ -19,7 +20,7 @@ TEST_OFFSET_FRACTION = 0.012
 def accuracy_picture(summary: RunSummary) -> bytes:
     """PNG of every candidate's validation accuracy and the finalists' test accuracy."""
     decision = summary.decision
-    figure = style.new_figure(HEIGHT_INCHES, _title(summary))
+    figure = style.new_figure(HEIGHT_INCHES, picture_title(summary))
     axes = figure.add_subplot()
     style.plain_axes(axes, "optimizer step", "accuracy (share of correct answers)")
     _set_limits(axes, summary)
@@ -38,22 +39,34 @@ def accuracy_picture(summary: RunSummary) -> bytes:
     return style.png_bytes(figure)
 
 
-def _title(summary: RunSummary) -> str:
+def picture_title(summary: RunSummary) -> str:
+    """What the choice came to, and no more than the test questions confirm."""
     decision = summary.decision
     chosen = decision.result(decision.chosen)
     if decision.chosen == decision.last_observed:
         return f"{decision.chosen.label.capitalize()} is kept: {_why_kept(decision)}"
-    last = decision.result(decision.last_observed)
-    return f"{_how(summary)} lifts accuracy from {last.accuracy:.3f} to {chosen.accuracy:.3f}"
+    test = chosen.to_last_observed
+    assert test is not None
+    return f"{_how(summary)}: {test.difference:+.3f} on validation{_on_test(summary)}"
+
+
+def _on_test(summary: RunSummary) -> str:
+    """What the headline benchmark says of the gain."""
+    for name in summary.benchmark_names[:1]:
+        result = summary.benchmark_result(name, summary.decision.chosen)
+        if result and result.to_last_observed:
+            doubt = "" if is_confirmed(result) else " (may be chance)"
+            return f", {result.to_last_observed.difference:+z.3f} on test{doubt}"
+    return ""
 
 
 def _how(summary: RunSummary) -> str:
     """What was done to reach the chosen candidate."""
     chosen = summary.decision.chosen
     if chosen.is_beyond:
-        return f"Extrapolating {summary.last_step} trained steps to {chosen.label}"
+        return f"Step {summary.last_step} extrapolated to {chosen.label}"
     if chosen.name == DENOISED:
-        return f"Denoising step {chosen.step}"
+        return f"Step {chosen.step} denoised"
     return f"Going back to {chosen.label}"
 
 

@@ -2,6 +2,7 @@
 
 from relex.extrapolation import Diagnostics
 from relex.report.answer_tables import answer_rows, flag_lines, group_rows
+from relex.report.outcome import outcome_lines, reconciled
 from relex.report.plain import code, plain
 from relex.report.search import SEARCH_TITLE, search_markdown
 from relex.report.summary import RunSummary
@@ -28,6 +29,7 @@ def report_markdown(summary: RunSummary, diagnostics: Diagnostics) -> str:
     parts = [
         f"# {summary.run_id}",
         f"**{plain(summary.decision.reason)}**",
+        "\n".join(f"- **{plain(line)}**" for line in outcome_lines(summary)),
         plain(summary.champion),
         markdown_table(candidate_rows(summary)),
         f"![Accuracy over the optimizer step]({ACCURACY_PICTURE})",
@@ -37,7 +39,7 @@ def report_markdown(summary: RunSummary, diagnostics: Diagnostics) -> str:
         "## What the answers tell",
         _answers(summary),
         "## The trajectory",
-        _trajectory(diagnostics),
+        _trajectory(summary, diagnostics),
         f"![Coefficients over the optimizer step]({COEFFICIENT_PICTURE})",
         *(["## Training", _curve(summary)] if summary.training else []),
         "## Where it is, and with what it was made",
@@ -51,28 +53,35 @@ def _how(summary: RunSummary) -> str:
     return (
         f"Every candidate answered the same {decision.num_questions} validation questions "
         f"{decision.samples_per_question} times, with the same seeds{_fewer_words(decision)}. "
-        "Intervals are "
-        f"{decision.confidence:.0%} bootstrap intervals over the questions. Another candidate "
-        f"replaces the last observed step only if {_test_words(decision)} says that it is better"
-        f"{_gain_words(decision)}, at a p-value corrected for all {decision.num_rivals} candidates "
-        "that were compared (Holm), and only if it raises no red flag. The chosen candidate, the "
-        "last observed step and the base were then measured once on the test questions, which "
-        "played no part in the choice."
+        f"Intervals of an accuracy are {decision.confidence:.0%} bootstrap intervals over the "
+        "questions. Another candidate replaces the last observed step only if "
+        f"{_test_words(decision)} says that it is better{_gain_words(decision)}, and only if it "
+        "raises no red flag. The interval of a difference is that of the same test, so that a "
+        f"candidate passes when its interval lies above {decision.require_gain:g}; at "
+        f"{decision.confidence:.0%} confidence all true differences lie above their lower ends. "
+        "The chosen candidate, the last observed step and the base were then measured once on the "
+        "test questions, which played no part in the choice."
     )
 
 
 def _test_words(decision: Decision) -> str:
-    if decision.samples_per_question == 1 and decision.require_gain == 0:
+    num_rivals = decision.num_rivals
+    if decision.samples_per_question == num_rivals == 1 and decision.require_gain == 0:
         return "the exact McNemar test"
+    together = f" of all {num_rivals} that were tried, together" if num_rivals > 1 else ""
     return (
-        "a one-sided paired permutation test over the questions "
-        f"({decision.num_resamples:,} resamples)"
+        f"a one-sided paired test{together} (signs of the questions' differences flipped "
+        f"{decision.num_resamples:,} times)"
     )
 
 
 def _fewer_words(decision: Decision) -> str:
     fewer = any(r.num_questions < decision.num_questions for r in decision.results)
-    return "; those with a smaller number answered the first of them only" if fewer else ""
+    return (
+        "; those with a smaller number answered the first of them only and could not be chosen"
+        if fewer
+        else ""
+    )
 
 
 def _gain_words(decision: Decision) -> str:
@@ -94,14 +103,19 @@ def _answers(summary: RunSummary) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _trajectory(diagnostics: Diagnostics) -> str:
+def _trajectory(summary: RunSummary, diagnostics: Diagnostics) -> str:
     """What to expect beyond the window, what is odd, and the numbers."""
     warned = [f"- **{plain(warning)}**" for warning in concerns(diagnostics)]
     rows = [
         {"": title, "value": value, "what it is": words}
         for title, value, words in overall_rows(diagnostics)
     ]
-    parts = [verdict(diagnostics), "\n".join(warned), markdown_table(rows)]
+    parts = [
+        verdict(diagnostics),
+        reconciled(summary, diagnostics),
+        "\n".join(warned),
+        markdown_table(rows),
+    ]
     return "\n\n".join(part for part in parts if part)
 
 

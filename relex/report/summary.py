@@ -1,12 +1,18 @@
 """Everything that a report tells about a finished run."""
 
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from relex.candidates.candidate import Candidate
+from relex.config import SelectionConfig
 from relex.config.strict import Strict
 from relex.search.path import SearchPath
 from relex.selection.decision import Decision
-from relex.selection.intervals import Interval
+from relex.selection.intervals import Interval, bootstrap_interval
+from relex.selection.paired import PairedTest, paired_test
 
 
 class BenchmarkResult(Strict):
@@ -29,6 +35,35 @@ class BenchmarkResult(Strict):
 
     samples_per_question: int
     """Answers per question."""
+
+    to_last_observed: PairedTest | None
+    """Comparison with the last observed step on these questions, alone and without a required gain;
+    None for that step itself."""
+
+
+def benchmark_results(
+    benchmark: str,
+    graded: Mapping[Candidate, npt.NDArray[np.bool_]],
+    last: Candidate,
+    config: SelectionConfig,
+    seed: int,
+) -> list[BenchmarkResult]:
+    """From the answers `correct_QK` of the finalists, the last observed step among them."""
+    alone = config.model_copy(update={"require_gain": 0.0})
+    return [
+        BenchmarkResult(
+            benchmark=benchmark,
+            candidate=candidate,
+            accuracy=float(correct_QK.mean()),
+            interval=bootstrap_interval(correct_QK, config, seed),
+            num_questions=correct_QK.shape[0],
+            samples_per_question=correct_QK.shape[1],
+            to_last_observed=paired_test(correct_QK, graded[last], alone, seed)
+            if candidate != last
+            else None,
+        )
+        for candidate, correct_QK in graded.items()
+    ]
 
 
 class TrainingStep(Strict):

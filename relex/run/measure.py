@@ -14,6 +14,7 @@ from relex.evaluation import (
     EvaluationSession,
     Score,
     correct_matrix,
+    measured_from,
     part_name,
     read_answers,
 )
@@ -26,12 +27,12 @@ from relex.manifest import (
     read_manifest,
 )
 from relex.problems import Problem, groups_of, problems_digest
-from relex.report import BenchmarkResult
+from relex.report import BenchmarkResult, benchmark_results
 from relex.rewards import grader_version
 from relex.run.events import CandidateMeasured, Tested
 from relex.run.places import VALIDATION, Run
 from relex.run.stage import Progress, stage
-from relex.selection import Decision, Measured, bootstrap_interval, finalists, measured_from
+from relex.selection import Decision, Measured, finalists
 
 KIND = "score"
 
@@ -225,27 +226,23 @@ def measure_finalists(
     """The chosen candidate, the last observed step and the base, once on each test benchmark."""
     benchmarks = [benchmark.name for benchmark in run.recipe.problems.test]
     pairs = [(candidate, name) for name in benchmarks for candidate in finalists(decision)]
-    results, headline = [], {}
+    answers: dict[str, dict[Candidate, list[Answer]]] = {name: {} for name in benchmarks}
     with (
         stage(run, "test", "Testing the choice", len(pairs)) as progress,
         evaluation.told_in(progress),
     ):
         for candidate, name in pairs:
-            score, answers = evaluation.measure(candidate, name)
-            if name == benchmarks[0]:
-                headline[candidate] = answers
-            results.append(_result(run, name, score, answers))
-    run.emit(Tested(decision, headline))
-    return results
-
-
-def _result(run: Run, benchmark: str, score: Score, answers: Sequence[Answer]) -> BenchmarkResult:
-    correct_QK = correct_matrix(answers)
-    return BenchmarkResult(
-        benchmark=benchmark,
-        candidate=score.candidate,
-        accuracy=score.accuracy,
-        interval=bootstrap_interval(correct_QK, run.recipe.selection, run.recipe.seed),
-        num_questions=score.num_questions,
-        samples_per_question=score.samples_per_question,
-    )
+            _, answers[name][candidate] = evaluation.measure(candidate, name)
+    run.emit(Tested(decision, answers[benchmarks[0]]))
+    config, seed = run.recipe.selection, run.recipe.seed
+    return [
+        result
+        for name, of in answers.items()
+        for result in benchmark_results(
+            name,
+            {candidate: correct_matrix(given) for candidate, given in of.items()},
+            decision.last_observed,
+            config,
+            seed,
+        )
+    ]

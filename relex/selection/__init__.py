@@ -3,14 +3,16 @@
 from relex.selection.decide import decide, finalists
 from relex.selection.decision import CandidateResult, Decision
 from relex.selection.guard import decide_guarded
+from relex.selection.habits import Habits
 from relex.selection.holm import holm
 from relex.selection.intervals import Interval, bootstrap_interval
-from relex.selection.measured import Measured, measured_from
-from relex.selection.paired import PairedTest, paired_test
+from relex.selection.measured import Measured
+from relex.selection.paired import PairedTest, paired_test, paired_tests
 
 __all__ = [
     "CandidateResult",
     "Decision",
+    "Habits",
     "Interval",
     "Measured",
     "PairedTest",
@@ -19,6 +21,6 @@ __all__ = [
     "decide_guarded",
     "finalists",
     "holm",
-    "measured_from",
     "paired_test",
+    "paired_tests",
 ]

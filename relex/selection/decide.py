@@ -2,14 +2,14 @@
 
 The last observed step is what was trained, and stays unless something is better. Its rivals are all
 other candidates but the base: earlier observed steps, denoised ones, and all that lies beyond the
-window. Each is compared with it on the questions that both answered, by a one-sided paired test
-whose hypothesis is that the rival gains no more than `require_gain`. Every rival that was measured
-is a try that chance had, also one that answered few questions before a search dropped it, so the
-p-values are corrected for all of them (Holm).
+window. Those that answered all questions are tested against it together (`paired`): one-sided, the
+hypothesis being that none gains more than `require_gain`. A rival that a search dropped after a few
+questions could not have been chosen and is not tested, but it was a try that chance had on these
+questions, and counts as that.
 
-Of the rivals that answered all questions, pass at the recipe's confidence, and raise no red flag
-(`red_flags`), the most accurate is chosen (of equals, the one of the earlier step). When there is
-none, the last observed step is kept: never anything worse than was trained.
+Of the rivals that pass at the recipe's confidence and raise no red flag (`red_flags`) the most
+accurate is chosen (of equals, the one of the earlier step). When there is none, the last observed
+step is kept: never anything worse than was trained.
 
 Q questions, K samples per question.
 """
@@ -22,16 +22,20 @@ from relex.config import SelectionConfig
 from relex.errors import InputError
 from relex.selection.decision import CandidateResult, Decision
 from relex.selection.facts import accuracy_by_group, pass_at_each
-from relex.selection.holm import holm
 from relex.selection.intervals import bootstrap_interval
-from relex.selection.measured import Measured, check_answers, in_order, last_observed
-from relex.selection.paired import PairedTest, is_exact, paired_test
+from relex.selection.measured import (
+    Measured,
+    check_answers,
+    in_order,
+    is_rival,
+    last_observed,
+)
+from relex.selection.paired import PairedTest, is_exact, paired_test, paired_tests
 from relex.selection.red_flags import GuardResult, red_flags
 from relex.selection.wording import (
     explain_chosen,
     explain_kept,
     explain_no_rival,
-    show_rank,
 )
 
 Guards = Mapping[str, Sequence[Measured]]
@@ -52,12 +56,11 @@ def decide(
     ordered = in_order(measured)
     last = last_observed(ordered)
     check_answers(ordered, last)
+    _check_resamples(ordered, last, config)
     num_questions, num_samples = last.correct_QK.shape
     results = _results(ordered, last, guards or {}, config, seed)
-    ranked = _ranked(results, num_questions)
-    num_rivals = sum(result.corrected_p_value is not None for result in results)
-    if not is_exact(num_samples, config):
-        _check_resamples(num_rivals, config)
+    ranked = _ranked(results)
+    num_rivals = sum(is_rival(m.candidate, last.candidate) for m in ordered)
     of_last = next(result for result in results if result.candidate == last.candidate)
     chosen, reason = _choose(of_last, ranked, num_rivals, config)
     return Decision(
@@ -82,15 +85,14 @@ def finalists(decision: Decision) -> tuple[Candidate, ...]:
 def _results(
     ordered: Sequence[Measured], last: Measured, guards: Guards, config: SelectionConfig, seed: int
 ) -> tuple[CandidateResult, ...]:
-    to_last = _tests(ordered, last.candidate, config, seed)
-    to_base = _tests(ordered, BASE, config, seed)
-    rivals = [candidate for candidate in to_last if not candidate.is_base]
-    corrected = dict(zip(rivals, holm([to_last[rival].p_value for rival in rivals]), strict=True))
+    tested = _tested(ordered, last, config, seed)
+    untested = [m for m in ordered if m.candidate not in tested]
+    to_last = tested | _alone(untested, last.candidate, config, seed)
+    to_base = _alone(ordered, BASE, config, seed)
     results = []
     for m in ordered:
         guarded = _guard_results(m.candidate, last.candidate, guards, config, seed)
         test = to_last.get(m.candidate)
-        can_be_chosen = m.candidate in corrected and len(m.correct_QK) == len(last.correct_QK)
         results.append(
             CandidateResult(
                 candidate=m.candidate,
@@ -98,24 +100,37 @@ def _results(
                 accuracy=float(m.correct_QK.mean()),
                 interval=bootstrap_interval(m.correct_QK, config, seed),
                 to_last_observed=test,
-                corrected_p_value=corrected.get(m.candidate),
+                is_tested=m.candidate in tested,
                 to_base=to_base.get(m.candidate),
                 pass_at=pass_at_each(m.correct_QK, config, seed),
                 by_group=accuracy_by_group(m.correct_QK, m.group_Q, config, seed),
                 habits=m.habits,
                 guards=guarded,
                 flags=red_flags(m.habits, last.habits, test, guarded, config)
-                if can_be_chosen and test
+                if m.candidate in tested and test
                 else (),
             )
         )
     return tuple(results)
 
 
-def _tests(
+def _tested(
+    ordered: Sequence[Measured], last: Measured, config: SelectionConfig, seed: int
+) -> dict[Candidate, PairedTest]:
+    """The rivals that answered all questions, together."""
+    rivals = [m for m in ordered if is_rival(m.candidate, last.candidate)]
+    num_all = len(last.correct_QK)
+    pairs = {m.candidate: (m.correct_QK, last.correct_QK) for m in rivals}
+    complete = {rival: pair for rival, pair in pairs.items() if len(pair[0]) == num_all}
+    dropped = [pair for pair in pairs.values() if len(pair[0]) < num_all]
+    tests = paired_tests(list(complete.values()), config, seed, dropped) if complete else []
+    return dict(zip(complete, tests, strict=True))
+
+
+def _alone(
     measured: Sequence[Measured], reference: Candidate, config: SelectionConfig, seed: int
 ) -> dict[Candidate, PairedTest]:
-    """All others against `reference`; empty when it was not measured."""
+    """Each other against `reference`; empty when it was not measured."""
     return {
         m.candidate: paired_test(m.correct_QK, of_reference.correct_QK, config, seed)
         for of_reference in measured
@@ -132,7 +147,7 @@ def _guard_results(
         GuardResult(
             benchmark=benchmark,
             accuracy=float(m.correct_QK.mean()),
-            to_last_observed=_tests(measured, last, config, seed).get(candidate),
+            to_last_observed=_alone(measured, last, config, seed).get(candidate),
         )
         for benchmark, measured in guards.items()
         for m in measured
@@ -140,14 +155,10 @@ def _guard_results(
     )
 
 
-def _ranked(results: Sequence[CandidateResult], num_questions: int) -> list[CandidateResult]:
-    """Rivals that answered all questions, the most accurate first."""
-    complete = [
-        result
-        for result in results
-        if result.corrected_p_value is not None and result.num_questions == num_questions
-    ]
-    return sorted(complete, key=lambda result: (-result.accuracy, result.candidate.step))
+def _ranked(results: Sequence[CandidateResult]) -> list[CandidateResult]:
+    """What was tested, the most accurate first."""
+    tested = [result for result in results if result.is_tested]
+    return sorted(tested, key=lambda result: (-result.accuracy, result.candidate.step))
 
 
 def _choose(
@@ -165,13 +176,14 @@ def _choose(
     return last.candidate, explain_kept(last, ranked, num_rivals, config)
 
 
-def _check_resamples(num_rivals: int, config: SelectionConfig) -> None:
-    """The smallest p-value that resampling can give must be able to pass the corrected test."""
+def _check_resamples(ordered: Sequence[Measured], last: Measured, config: SelectionConfig) -> None:
+    """The smallest p-value that resampling can give must be able to pass the test."""
+    num_rivals = sum(is_rival(m.candidate, last.candidate) for m in ordered)
     limit = 1 - config.confidence
-    needed = math.ceil(num_rivals / limit) - 1
-    if config.num_resamples < needed:
+    needed = math.ceil(1 / limit) - 1
+    is_resampled = num_rivals and not is_exact(num_rivals, last.correct_QK.shape[1], config)
+    if is_resampled and config.num_resamples < needed:
         raise InputError(
             f"selection.num_resamples: {config.num_resamples} resamples cannot give the p-value of "
-            f"{limit / num_rivals:.2g} that confidence {config.confidence:g} asks of "
-            f"{show_rank(num_rivals)}; use at least {needed}"
+            f"{limit:.2g} that confidence {config.confidence:g} asks for; use at least {needed}"
         )

@@ -7,6 +7,7 @@ from relex.config.strict import Strict
 from relex.selection.facts import GroupAccuracy, PassAt
 from relex.selection.habits import Habits
 from relex.selection.intervals import Interval
+from relex.selection.measured import is_rival
 from relex.selection.paired import PairedTest
 from relex.selection.red_flags import GuardResult, RedFlag
 
@@ -29,9 +30,9 @@ class CandidateResult(Strict):
     to_last_observed: PairedTest | None
     """Comparison with the last observed step; None for that step itself."""
 
-    corrected_p_value: float | None
-    """The p-value of that comparison, corrected for all rivals (Holm); None for what is no
-    rival."""
+    is_tested: bool
+    """Whether it was tested to replace the last observed step, together with all others of which
+    this is true: the rivals that answered all questions. What was not tested is compared alone."""
 
     to_base: PairedTest | None
     """Comparison with the base; None for the base itself, or where it was not measured."""
@@ -53,8 +54,9 @@ class CandidateResult(Strict):
     that did not answer all questions."""
 
     def passes(self, confidence: float) -> bool:
-        """Whether the corrected test says that it is better than the last observed step."""
-        return self.corrected_p_value is not None and self.corrected_p_value <= 1 - confidence
+        """Whether the test says that it is better than the last observed step."""
+        test = self.to_last_observed
+        return self.is_tested and test is not None and test.p_value <= 1 - confidence
 
 
 class Decision(Strict):
@@ -76,7 +78,7 @@ class Decision(Strict):
     """Why, in a sentence or two, with the numbers."""
 
     confidence: float
-    """Confidence of the intervals, and of all tests together."""
+    """Confidence of each accuracy's interval, and of all tests together."""
 
     require_gain: float
     """The least worthwhile gain in accuracy."""
@@ -95,8 +97,8 @@ class Decision(Strict):
 
     @property
     def num_rivals(self) -> int:
-        """Candidates that were compared with the last observed step to replace it."""
-        return sum(result.corrected_p_value is not None for result in self.results)
+        """Candidates that were tried to replace the last observed step."""
+        return sum(is_rival(result.candidate, self.last_observed) for result in self.results)
 
     def result(self, candidate: Candidate) -> CandidateResult:
         """The result of a candidate that was measured."""

@@ -1,16 +1,14 @@
 """A candidate with its graded answers, as the decision takes it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from relex.candidates.candidate import Candidate
-from relex.config import RewardTerm
 from relex.errors import InputError
-from relex.evaluation.results import Answer, correct_matrix
-from relex.selection.habits import Habits, habits_of
+from relex.selection.habits import Habits
 
 
 @dataclass(frozen=True)
@@ -26,25 +24,6 @@ class Measured:
     correct_QK: npt.NDArray[np.bool_]
     habits: Habits | None = None
     group_Q: tuple[str, ...] = ()
-
-
-def measured_from(
-    candidate: Candidate,
-    answers: Sequence[Answer],
-    rewards: Sequence[RewardTerm],
-    group_of: Mapping[str, str],
-) -> Measured:
-    """From graded answers; `rewards` are the recipe's terms, `group_of` groups by question id.
-
-    Rows are in the order of the question ids. Raises StageError when answers are missing.
-    """
-    ids = sorted({answer.question_id for answer in answers})
-    return Measured(
-        candidate,
-        correct_matrix(answers),
-        habits_of(answers, rewards),
-        tuple(group_of.get(question_id, "") for question_id in ids),
-    )
 
 
 def in_order(measured: Sequence[Measured]) -> list[Measured]:
@@ -66,6 +45,11 @@ def last_observed(ordered: Sequence[Measured]) -> Measured:
             "beat; measure the last step of the window too"
         )
     return observed[-1]
+
+
+def is_rival(candidate: Candidate, last: Candidate) -> bool:
+    """Whether a candidate may replace the last observed step: all others but the base may."""
+    return candidate != last and not candidate.is_base
 
 
 def check_answers(ordered: Sequence[Measured], last: Measured) -> None:

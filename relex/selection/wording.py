@@ -7,10 +7,18 @@ from relex.selection.decision import CandidateResult
 from relex.selection.intervals import Interval
 from relex.selection.paired import PairedTest
 
+NOTHING, SHOWN_AS_ZERO = 1e-6, 5e-4
+"""Between these an end of an interval has more digits."""
+
 
 def show_interval(interval: Interval) -> str:
-    """`[0.712, 0.764]`."""
-    return f"[{interval.low:z.3f}, {interval.high:z.3f}]"
+    """`[0.712, 0.764]`; an end that is not zero does not look like it."""
+    return f"[{_show_end(interval.low)}, {_show_end(interval.high)}]"
+
+
+def _show_end(end: float) -> str:
+    is_small = NOTHING < abs(end) < SHOWN_AS_ZERO
+    return f"{end:.1g}" if is_small else f"{end:z.3f}"
 
 
 def show_accuracy(accuracy: float, interval: Interval) -> str:
@@ -100,10 +108,11 @@ def show_rank(num_rivals: int) -> str:
 
 
 def _chance(result: CandidateResult, num_rivals: int, config: SelectionConfig) -> str:
-    """The corrected p-value beside the limit that it has to reach."""
-    corrected = f", corrected for {num_rivals} comparisons" if num_rivals > 1 else ""
+    """The p-value beside the limit that it has to reach."""
+    assert result.to_last_observed is not None
+    together = f" for all {num_rivals} together" if num_rivals > 1 else ""
     limit = 1 - config.confidence
-    return f"p = {result.corrected_p_value:.2g}{corrected}; the limit is {limit:.2g}"
+    return f"p = {result.to_last_observed.p_value:.2g}{together}; the limit is {limit:.2g}"
 
 
 def _least(config: SelectionConfig) -> str:

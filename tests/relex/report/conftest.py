@@ -8,9 +8,8 @@ import pytest
 
 from relex.candidates import BASE, Candidate
 from relex.config import SelectionConfig
-from relex.report import BenchmarkResult, Link, RunSummary, TrainingStep
-from relex.selection import Measured, bootstrap_interval, decide, finalists
-from relex.selection.habits import Habits
+from relex.report import Link, RunSummary, TrainingStep, benchmark_results
+from relex.selection import Habits, Measured, decide, finalists
 
 CONFIG = SelectionConfig(num_resamples=1000)
 OBSERVED = {10: 0.53, 30: 0.59}
@@ -44,15 +43,13 @@ def summarised(measured: list[Measured]) -> RunSummary:
         window_steps=tuple(range(1, 31)),
         decision=decision,
         benchmarks=tuple(
-            BenchmarkResult(
-                benchmark="held_out",
-                candidate=candidate,
-                accuracy=float(graded[candidate].mean()),
-                interval=bootstrap_interval(graded[candidate], CONFIG, 1),
-                num_questions=100,
-                samples_per_question=4,
+            benchmark_results(
+                "held_out",
+                {candidate: graded[candidate] for candidate in finalists(decision)},
+                decision.last_observed,
+                CONFIG,
+                seed=1,
             )
-            for candidate in finalists(decision)
         ),
         training=tuple(
             TrainingStep(step=s, metrics={"reward_mean": 0.5 + s / 300, "grad_norm": 0.9})

@@ -4,7 +4,7 @@ import pytest
 
 from relex.config import RewardTerm
 from relex.evaluation import Answer
-from relex.selection.habits import ends_in_loop, habits_of
+from relex.evaluation.habits import ends_in_loop, habits_of
 
 WORDS = "We add the two numbers, carry the one, and see that the sum is what was asked for. "
 

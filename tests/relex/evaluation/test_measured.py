@@ -3,8 +3,7 @@
 import numpy as np
 
 from relex.candidates.candidate import BASE
-from relex.evaluation import Answer
-from relex.selection import measured_from
+from relex.evaluation import Answer, measured_from
 
 
 def test_rows_and_groups_are_in_the_order_of_the_question_ids():

@@ -1,0 +1,73 @@
+"""What the choice came to: whether the test questions confirm it, and what it leaves open."""
+
+from relex.extrapolation import Diagnostics
+from relex.report.summary import BenchmarkResult, RunSummary
+from relex.selection.wording import show_accuracy, show_difference
+
+
+def outcome_lines(summary: RunSummary) -> list[str]:
+    """What belongs under the reason of a choice: one sentence each, none when the last observed
+    step is kept."""
+    lines = [_test_line(summary, name) for name in summary.benchmark_names]
+    return [line for line in (*lines, _farther_line(summary)) if line]
+
+
+def is_confirmed(result: BenchmarkResult) -> bool:
+    """Whether the test questions alone say that it is better than the last observed step."""
+    return result.to_last_observed is not None and result.to_last_observed.interval.low > 0
+
+
+def reconciled(summary: RunSummary, diagnostics: Diagnostics) -> str:
+    """How a candidate beyond the window can be chosen although the line forecasts badly; empty
+    where there is nothing to reconcile."""
+    decision, skill = summary.decision, diagnostics.overall.forecast_skill.over_staying
+    test = decision.result(decision.chosen).to_last_observed
+    if not decision.chosen.is_beyond or test is None or skill is None or skill > 0:
+        return ""
+    return (
+        f"{decision.chosen.label} is chosen all the same, and the two do not contradict each "
+        "other. The forecast is about weights, much of whose motion changes no answer; the choice "
+        "is about answers, and rests on nothing else: "
+        f"{show_difference(test)} on the validation questions. So the forecast speaks against "
+        "every target that was not measured, and what was measured speaks for this one only."
+    )
+
+
+def _test_line(summary: RunSummary, benchmark: str) -> str:
+    result = summary.benchmark_result(benchmark, summary.decision.chosen)
+    test = result and result.to_last_observed
+    if not result or not test:
+        return ""
+    label, last = result.candidate.label, summary.decision.last_observed.label
+    found = f"{show_difference(test)} against {last} (p = {test.p_value:.2g})"
+    reached = show_accuracy(result.accuracy, result.interval)
+    opening = f"On the test questions of {benchmark} {label} reaches {reached}, {found}: "
+    if is_confirmed(result):
+        return f"{opening}they confirm that it is better."
+    if test.interval.high < 0:
+        return f"{opening}there it is worse, so validation misled the choice."
+    return f"{opening}the interval includes zero, so they do not confirm that it is better."
+
+
+def _farther_line(summary: RunSummary) -> str:
+    """That the search or the list ended too early, as far as one can see."""
+    decision, chosen = summary.decision, summary.decision.chosen
+    gains = {
+        r.candidate: r.to_last_observed.difference
+        for r in decision.results
+        if r.candidate.is_beyond and r.to_last_observed
+    }
+    if chosen not in gains or chosen.step < max(each.step for each in gains):
+        return ""
+    nearer = [
+        gain
+        for each, gain in gains.items()
+        if each != chosen and each == chosen.model_copy(update={"step": each.step})
+    ]
+    if gains[chosen] <= (nearer[-1] if nearer else 0.0):
+        return ""
+    field = "search.farthest" if summary.search else "targets"
+    return (
+        f"{chosen.label} is the farthest target that was tried, and accuracy still rises there: "
+        f"farther targets were not tried; `extrapolation.{field}` may go further."
+    )

@@ -1,0 +1,102 @@
+"""What the test questions say of the choice, and what it leaves open."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from relex.candidates import Candidate
+from relex.config import SelectionConfig
+from relex.report import benchmark_results, outcome_lines
+from relex.report.accuracy_plot import picture_title
+from relex.report.outcome import reconciled
+
+LAST, FAR = Candidate(kind="observed", step=30), Candidate(kind="extrapolated", step=120)
+SHAPE = (100, 4)
+
+
+def with_test(summary, accuracy):
+    """The same run with other answers to the test questions: step 30 at .5, the chosen one here."""
+    graded = {
+        candidate: np.random.default_rng(candidate.step).permutation(400).reshape(SHAPE) < 400 * x
+        for candidate, x in {summary.decision.chosen: accuracy, LAST: 0.5}.items()
+    }
+    results = benchmark_results("held_out", graded, LAST, SelectionConfig(num_resamples=1000), 0)
+    return summary.model_copy(update={"benchmarks": tuple(results)})
+
+
+def test_a_gain_that_the_test_questions_confirm_is_told_with_its_interval(summary):
+    line = outcome_lines(with_test(summary, 0.7))[0]
+    assert line.startswith("On the test questions of held_out k = 120 reaches 0.700 [")
+    assert ", +0.200 [0.1" in line
+    assert "against step 30 (p = 0.001)" in line
+    assert line.endswith("they confirm that it is better.")
+
+
+def test_a_gain_that_the_test_questions_do_not_confirm_is_said_and_not_claimed(summary):
+    doubtful = with_test(summary, 0.51)
+    line = outcome_lines(doubtful)[0]
+    assert "+0.010 [-0.0" in line
+    assert line.endswith("the interval includes zero, so they do not confirm that it is better.")
+    assert picture_title(doubtful).endswith("+0.010 on test (may be chance)")
+
+
+def test_a_loss_on_the_test_questions_is_said(summary):
+    line = outcome_lines(with_test(summary, 0.3))[0]
+    assert line.endswith("there it is worse, so validation misled the choice.")
+
+
+def test_the_picture_claims_what_the_test_questions_confirm(summary):
+    assert picture_title(with_test(summary, 0.7)) == (
+        "Step 30 extrapolated to k = 120: +0.150 on validation, +0.200 on test"
+    )
+
+
+def test_a_kept_step_needs_no_further_words(build_summary):
+    assert outcome_lines(build_summary({60: 0.4, 120: 0.1})) == []
+
+
+def test_a_required_gain_plays_no_part_on_the_test_questions(summary):
+    last_QK = np.zeros(SHAPE, dtype=bool)
+    graded = {FAR: np.ones(SHAPE, dtype=bool), LAST: last_QK}
+    demanding = SelectionConfig(num_resamples=1000, require_gain=0.9)
+    results = {r.candidate: r for r in benchmark_results("held_out", graded, LAST, demanding, 0)}
+    assert results[LAST].to_last_observed is None
+    assert results[FAR].to_last_observed.p_value == 1 / 1001
+
+
+def farther(summary):
+    return [line for line in outcome_lines(summary) if "farther" in line]
+
+
+def test_a_winner_at_the_end_of_a_rising_list_says_that_targets_may_go_further(build_summary):
+    assert farther(build_summary({60: 0.68, 120: 0.74})) == [
+        "k = 120 is the farthest target that was tried, and accuracy still rises there: farther "
+        "targets were not tried; `extrapolation.targets` may go further."
+    ]
+
+
+@pytest.mark.parametrize("targets", [{60: 0.68, 120: 0.74, 300: 0.13}, {60: 0.74, 120: 0.68}])
+def test_a_winner_before_the_end_does_not(build_summary, targets):
+    assert farther(build_summary(targets)) == []
+
+
+def diagnosed(skill):
+    return SimpleNamespace(
+        overall=SimpleNamespace(forecast_skill=SimpleNamespace(over_staying=skill))
+    )
+
+
+def test_a_chosen_target_is_reconciled_with_a_forecast_that_fails(summary):
+    words = reconciled(summary, diagnosed(-0.3))
+    assert words.startswith("k = 120 is chosen all the same")
+    assert "+0.150 [" in words
+
+
+@pytest.mark.parametrize("skill", [0.4, None])
+def test_without_a_failing_forecast_there_is_nothing_to_reconcile(summary, skill):
+    assert reconciled(summary, diagnosed(skill)) == ""
+
+
+def test_a_kept_step_does_not_contradict_a_failing_forecast(build_summary):
+    assert reconciled(build_summary({60: 0.4}), diagnosed(-0.3)) == ""
