@@ -32,7 +32,7 @@ from relex.selection.paired import Pair
 
 GAINS = {"60x2": (0.05, 0.10, 0.15), "200x4": (0.03, 0.05, 0.10), "200x16": (0.02, 0.03, 0.10)}
 LISTS = {"3 targets": (2, 6, 10), "10 targets": tuple(range(10))}
-EARLIER = [Candidate(kind="observed", step=step) for step in (10, 20)]
+EARLIER = [Candidate(step=step) for step in (10, 20)]
 CONFIG = SelectionConfig(num_resamples=1000)
 P_values = Sequence[float]
 

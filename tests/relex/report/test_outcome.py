@@ -11,7 +11,7 @@ from relex.report import benchmark_results, outcome_lines
 from relex.report.accuracy_plot import picture_title
 from relex.report.outcome import reconciled
 
-LAST, FAR = Candidate(kind="observed", step=30), Candidate(kind="extrapolated", step=120)
+LAST, FAR = Candidate(step=30), Candidate(step=120, method="line")
 SHAPE = (100, 4)
 
 

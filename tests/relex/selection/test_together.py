@@ -17,11 +17,11 @@ from relex.selection import Measured, decide, paired_test, paired_tests
 from relex.selection.chance import Flips, McNemar
 
 LAST_STEP = 30
-LAST = Candidate(kind="observed", step=LAST_STEP)
+LAST = Candidate(step=LAST_STEP)
 
 
 def extrapolated(step):
-    return Candidate(kind="extrapolated", step=step)
+    return Candidate(step=step, method="line")
 
 
 def drawn(seed, shape, num_candidates, gain):
