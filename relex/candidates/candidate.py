@@ -5,8 +5,8 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from relex.config.strict import Strict
 from relex.errors import InputError
+from relex.strict import Strict
 
 LINE, DENOISED = "line", "denoised"
 

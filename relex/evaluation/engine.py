@@ -8,8 +8,8 @@ from relex.candidates.candidate import Candidate
 from relex.candidates.weights import WeightSource
 from relex.config.exam import Sampling
 from relex.config.recipe import EvaluationConfig
-from relex.config.strict import Strict
 from relex.evaluation.dtype import Dtype
+from relex.strict import Strict
 
 OnProgress = Callable[[int], None]
 """Called with the number of requests answered so far."""

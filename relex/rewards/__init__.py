@@ -4,7 +4,6 @@ from relex.rewards.contract import CORRECT, CheckedReward, Reward
 from relex.rewards.golds import check_golds, listed_golds
 from relex.rewards.preflight import check_reward_contract
 from relex.rewards.registry import (
-    BUILT_INS,
     build_reward,
     build_rewards,
     end_rewards,
@@ -14,7 +13,6 @@ from relex.rewards.versions import grader_version, source_file
 from relex.rewards.weighted_sum import weighted_sum
 
 __all__ = [
-    "BUILT_INS",
     "CORRECT",
     "CheckedReward",
     "Reward",

@@ -14,6 +14,7 @@ read or takes too long is wrong.
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from math import isclose, isfinite
 
 from relex.errors import RewardError
@@ -30,6 +31,8 @@ NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?")
 
 class PublishedEquality:
     """An answer takes at most twice `timeout_seconds` of the processor; too long is wrong."""
+
+    RULES = f"1+math-verify-{version('math-verify')}"
 
     def __init__(self, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         if isinstance(timeout_seconds, str) or timeout_seconds <= 0:
@@ -51,6 +54,14 @@ class PublishedEquality:
         with ThreadPoolExecutor(self._pool.num_workers) as threads:
             verdicts = dict(zip(pairs, threads.map(self._judge, pairs), strict=True))
         return [float(verdicts[pair]) for pair in pairs]
+
+    def verify_golds(self, answers: Sequence[str]) -> list[bool]:
+        """Whether each gold answer is right when it is the answer, bare or in a box."""
+        boxed = [rf"\boxed{{{answer}}}" for answer in answers]
+        values = (
+            self(prompts=answers, completions=texts, answers=answers) for texts in (answers, boxed)
+        )
+        return [1.0 in pair for pair in zip(*values, strict=True)]
 
     def _judge(self, pair: tuple[str, str]) -> bool:
         gold, answer = pair

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from relex.errors import StorageError
-from relex.storage.connection import S3Connection, connection_of
+from relex.storage.connection import S3Connection
 from relex.storage.folder import FolderStore
 from relex.storage.store import Readable, Store
 
-__all__ = ["Readable", "S3Connection", "Store", "check_writable", "connection_of", "open_store"]
+__all__ = ["Readable", "S3Connection", "Store", "check_writable", "open_store"]
 
 PROBE = ".relex-write-probe"
 

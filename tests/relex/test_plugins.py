@@ -11,7 +11,6 @@ import pytest
 import relex
 from relex.checkpoints import locate_base
 from relex.config import RewardTerm
-from relex.config.recipe import BaseConfig
 from relex.errors import CheckpointError, RewardError
 from relex.rewards import build_reward
 from relex.rewards.registry import BATCH
@@ -227,16 +226,15 @@ def test_nothing_of_relex_but_rewards_can_be_called_as_one():
 
 
 def test_a_model_runs_code_of_its_own_only_where_the_operator_allows_it(monkeypatch, tmp_path):
-    base = BaseConfig(path="toy", trust_remote_code=True)
-    assert locate_base(base).is_dir()
+    assert locate_base("toy", trust_remote_code=True).is_dir()
     for plugins in ("*", "trust_remote_code", ".,trust_remote_code"):
         monkeypatch.setenv("RELEX_PLUGINS", plugins)
-        assert locate_base(base).is_dir()
+        assert locate_base("toy", trust_remote_code=True).is_dir()
     for plugins in ("", ".", "my_rewards"):
         monkeypatch.setenv("RELEX_PLUGINS", plugins)
         with pytest.raises(CheckpointError, match=r"base\.trust_remote_code: .*RELEX_PLUGINS"):
-            locate_base(base)
-        assert locate_base(BaseConfig(path="toy")).is_dir()
+            locate_base("toy", trust_remote_code=True)
+        assert locate_base("toy").is_dir()
 
 
 def test_a_refusal_is_one_line(monkeypatch):

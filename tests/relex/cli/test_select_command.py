@@ -25,7 +25,7 @@ def measured(
     dtype: Dtype = "float32",
 ) -> None:
     """A candidate that answers that share of 20 questions."""
-    target = folder / candidate.key / benchmark
+    target = folder / benchmark / candidate.key
     target.mkdir(parents=True)
     answers = [
         Answer(
@@ -61,7 +61,7 @@ def measured(
 def test_the_decision_names_the_grader(tmp_path: Path) -> None:
     for candidate, accuracy in zip(CANDIDATES, (0.2, 0.3, 0.9), strict=True):
         measured(tmp_path / "scores", candidate, "exact_match/1", accuracy)
-    select(RECIPE, tmp_path / "scores", tmp_path / "decision.json")
+    select(RECIPE, str(tmp_path / "scores"), tmp_path / "decision.json")
     decision = json.loads((tmp_path / "decision.json").read_text())
     assert decision["grader"] == "exact_match/1"
     assert decision["chosen"]["step"] == 60
@@ -71,7 +71,7 @@ def test_scores_by_different_graders_are_not_compared(tmp_path: Path) -> None:
     for candidate, grader in zip(CANDIDATES, ("exact_match/1",) * 2 + ("mine/123",), strict=True):
         measured(tmp_path / "scores", candidate, grader, 0.5)
     with pytest.raises(InputError, match="graded by exact_match/1, mine/123, which cannot be"):
-        select(RECIPE, tmp_path / "scores", tmp_path / "decision.json")
+        select(RECIPE, str(tmp_path / "scores"), tmp_path / "decision.json")
     assert not (tmp_path / "decision.json").exists()
 
 
@@ -80,7 +80,7 @@ def test_scores_in_different_dtypes_are_not_compared(tmp_path: Path) -> None:
     for candidate, dtype in zip(CANDIDATES, dtypes, strict=True):
         measured(tmp_path / "scores", candidate, "exact_match/1", 0.5, dtype=dtype)
     with pytest.raises(InputError, match="computed in bfloat16, float32, which cannot be"):
-        select(RECIPE, tmp_path / "scores", tmp_path / "decision.json")
+        select(RECIPE, str(tmp_path / "scores"), tmp_path / "decision.json")
     assert not (tmp_path / "decision.json").exists()
 
 
@@ -96,7 +96,7 @@ def test_scores_on_a_guard_benchmark_of_the_recipe_count(tmp_path: Path) -> None
     ):
         measured(tmp_path / "scores", candidate, "exact_match/1", accuracy)
         measured(tmp_path / "scores", candidate, "exact_match/1", other, "other")
-    select(path, tmp_path / "scores", tmp_path / "decision.json")
+    select(path, str(tmp_path / "scores"), tmp_path / "decision.json")
     decision = json.loads((tmp_path / "decision.json").read_text())
     assert decision["chosen"]["step"] == 30
     assert "accuracy on other falls from 0.800 to 0.100" in decision["reason"]

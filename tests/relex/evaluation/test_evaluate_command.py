@@ -52,4 +52,4 @@ def test_the_command_measures_and_keeps_the_answers(
         window=str(snapshots),
     )
     assert "step 1" in capsys.readouterr().out
-    assert len(read_answers(tmp_path / "out/observed-1/additions/answers.jsonl")) == 800
+    assert len(read_answers(tmp_path / "out/additions/observed-1/answers.jsonl")) == 800

@@ -70,7 +70,7 @@ def measured(
         noisy=noisy,
         base_again=base_again,
         answers=answers,
-        noisy_answers=read_answers(work / noisy_candidate.key / "validation/answers.jsonl"),
+        noisy_answers=read_answers(work / "validation" / noisy_candidate.key / "answers.jsonl"),
         answers_again=read_answers(work / "base/validation/answers.jsonl"),
         progress=progress,
         num_engines=num_engines,
