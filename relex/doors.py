@@ -70,10 +70,10 @@ class Door:
         try:
             module = importlib.import_module(module_name)
         except (Exception, SystemExit) as error:
-            what = one_line(f"{type(error).__name__}: {error}", MESSAGE_CHARACTERS)
+            what = f"{type(error).__name__}: {one_line(str(error), MESSAGE_CHARACTERS)}"
+            mend = "install relex anew" if name in self.built_in else "put its folder on PYTHONPATH"
             raise self.refused(
-                name,
-                f"module {module_name!r} does not import ({what}); put its folder on PYTHONPATH",
+                name, f"module {module_name!r} does not import ({what}); {mend}"
             ) from error
         found: Callable[..., Any] | None = getattr(module, attribute, None)
         if not callable(found):

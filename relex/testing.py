@@ -15,22 +15,17 @@ from relex.candidates import BASE, Candidate, WeightSource
 from relex.checkpoints import open_base, write_checkpoint
 from relex.config import EvaluationConfig, ProblemSource, RewardTerm, Sampling, check_recipe
 from relex.doors import ENGINE, METHOD, REWARD, SOURCE, TRAINER
-from relex.errors import WindowError
 from relex.evaluation import Completion, Engine, EngineConfig, Request, choose_dtype
 from relex.evaluation.choose import build_engine
 from relex.extrapolation import find_method, random_walk_gram
 from relex.problems import Problem, load_problems
 from relex.rewards import CORRECT, CheckedReward, build_reward, end_rewards
 from relex.rewards.preflight import NONSENSE, hard_batch
+from relex.storage import open_store
 from relex.training import TrainingJob
-from relex.window import open_stored_window
+from relex.window import read_window_manifest
 
-PROBLEMS = (
-    Problem("2+2=", "4"),
-    Problem("What is one half?", r"\frac{1}{2}"),
-    Problem("Solve x^2 = x.", "0, 1"),
-    Problem("Which letter comes first?", "A"),
-)
+GOLDS = ("4", r"\frac{1}{2}", "0, 1", "A")
 RIGHT = ("{answer}", r"\boxed{{answer}}")
 WINDOWS = ((1, 2, 3, 4, 5, 6, 7, 8), (2, 3, 10, 11, 40))
 NUM_TOKENS = 8
@@ -42,26 +37,27 @@ def check_reward(name: str, **params: Any) -> None:
     again."""
     reward = build_reward(RewardTerm(reward=name, params=params))
     try:
-        _check_repeats(name, reward, hard_batch(PROBLEMS))
+        _check_repeats(name, reward, hard_batch([Problem(f"{gold}?", gold) for gold in GOLDS]))
     finally:
         end_rewards([reward])
 
 
-def check_grader(name: str, right: Sequence[str] = RIGHT) -> None:
+def check_grader(name: str, golds: Sequence[str] = GOLDS, right: Sequence[str] = RIGHT) -> None:
     """A grader is a reward that gives exactly 1.0 to right answers and to no others, whatever else
     is in the batch.
 
-    `right` are forms of a right answer, of which it must take one at least.
+    `golds` are answers of the kind that it grades; `right` are forms of a completion with such an
+    answer, of which it must take one at least.
     """
     grader = build_reward(RewardTerm(reward=name))
     try:
-        batch = hard_batch(PROBLEMS)
+        batch = hard_batch([Problem(f"{gold}?", gold) for gold in golds])
         values = _check_repeats(name, grader, batch)
         backwards = {column: texts[::-1] for column, texts in batch.items()}
         if grader(**backwards)[::-1] != values:
             raise REWARD.refused(name, "grades an answer by what else is in the batch")
-        for problem in PROBLEMS:
-            _check_verdicts(name, grader, problem, right)
+        for gold in golds:
+            _check_verdicts(name, grader, gold, right)
     finally:
         end_rewards([grader])
 
@@ -71,9 +67,7 @@ def check_source(kind: str, **fields: Any) -> None:
     are those of a recipe's source."""
     source = ProblemSource(kind=kind, **fields)
     if load_problems(source) != load_problems(source):
-        raise SOURCE.refused(
-            kind, "gives other questions when it is asked again"
-        )
+        raise SOURCE.refused(kind, "gives other questions when it is asked again")
 
 
 def check_method(text: str) -> None:
@@ -87,7 +81,9 @@ def check_method(text: str) -> None:
             method.check_target("target", steps, target)
             first_S = method.weights(gram_SS, steps, target)
             if not np.array_equal(first_S, method.weights(gram_SS, steps, target)):
-                raise METHOD.refused(text, f"gives other weights at step {target} when it is asked again")
+                raise METHOD.refused(
+                    text, f"gives other weights at step {target} when it is asked again"
+                )
         if not np.array_equal(given_SS, gram_SS):
             raise METHOD.refused(text, "changes the Gram matrix that it is given; copy it first")
 
@@ -121,13 +117,13 @@ def check_trainer(name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         job = _job(name, Path(folder))
         TRAINER.load(name)(job)
-        try:
-            window = open_stored_window(job.window, base=open_base(job.base))
-        except WindowError as error:
-            raise TRAINER.refused(name, f"left no window: {error}") from error
-        if not window.manifest.facts.complete:
+        manifest = read_window_manifest(open_store(job.window))
+        if manifest is None or not manifest.facts.complete:
+            num_kept = 0 if manifest is None else len(manifest.steps)
             raise TRAINER.refused(
-                name, f"left {len(window.steps)} of 3 steps; use relex.training.filling to the end"
+                name,
+                f"left {num_kept} of {len(job.recipe.training.kept_steps)} steps in the window; "
+                "keep each in relex.training.filling, to the end of its block",
             )
 
 
@@ -138,22 +134,21 @@ def _check_repeats(name: str, reward: CheckedReward, batch: dict[str, list[str]]
     return values
 
 
-def _check_verdicts(
-    name: str, grader: CheckedReward, problem: Problem, right: Sequence[str]
-) -> None:
-    texts = [form.replace("{answer}", problem.answer) for form in right]
+def _check_verdicts(name: str, grader: CheckedReward, gold: str, right: Sequence[str]) -> None:
+    texts = [form.replace("{answer}", gold) for form in right]
     completions = [*texts, *NONSENSE]
     num = len(completions)
-    values = grader(
-        prompts=[problem.question] * num, completions=completions, answers=[problem.answer] * num
-    )
-    if CORRECT not in values[: len(texts)]:
+    values = grader(prompts=[f"{gold}?"] * num, completions=completions, answers=[gold] * num)
+    verdicts = [value == CORRECT for value in values]
+    if not any(verdicts[: len(texts)]):
         raise REWARD.refused(
-            name, f"takes none of {texts} for the answer {problem.answer!r}; say the form in right"
+            name,
+            f"takes none of {texts} for the answer {gold!r}; give golds of the kind that it "
+            "grades, and in right how a right completion looks",
         )
-    if CORRECT in values[len(texts) :]:
-        wrong = completions[len(texts) + values[len(texts) :].index(CORRECT)]
-        raise REWARD.refused(name, f"takes {wrong[:40]!r} for the answer {problem.answer!r}")
+    wrong = [text for text, taken in zip(NONSENSE, verdicts[len(texts) :], strict=True) if taken]
+    if wrong:
+        raise REWARD.refused(name, f"takes {wrong[0][:40]!r} for the answer {gold!r}")
 
 
 def _answers(

@@ -110,8 +110,10 @@ def list_steps(where: WindowArgument) -> None:
 def verify(
     where: WindowArgument,
     quick: Annotated[bool, typer.Option("--quick", help="Only manifest, sizes, headers.")] = False,
-    full: Annotated[bool, typer.Option("--full", help="Decode every step too.")] = False,
-    base: Annotated[str, typer.Option(help="As for pack; needed to decode.")] = "",
+    full: Annotated[
+        bool, typer.Option("--full", help="Decode every step too, which needs --base.")
+    ] = False,
+    base: BaseOption = "",
 ) -> None:
     """Read every file and compare it with its digest."""
     if full and (not base or quick):

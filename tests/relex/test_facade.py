@@ -13,7 +13,7 @@ from relex.checkpoints import TOY_BASE, Checkpoint, NamedTensor, write_checkpoin
 from relex.errors import CheckpointError, FactorsError
 
 PAGE = Path(__file__).parents[2] / "docs" / "notebook.md"
-NAMES = "Recipe RelexError fit inspect load_recipe open_window predict run".split()
+NAMES = ["Recipe", "RelexError", "fit", "inspect", "load_recipe", "open_window", "predict", "run"]
 
 
 def test_the_names_are_these() -> None:

@@ -8,7 +8,7 @@ from relex import testing
 from relex.doors import GRADERS, METHOD, REWARD, SOURCE
 from relex.errors import InputError, ProblemError, RewardError
 
-BAD = '''
+BAD = """
 import itertools
 import random
 from relex.evaluation import Completion
@@ -68,9 +68,12 @@ def lazy(job):
     pass
 
 def half(job):
+    from pathlib import Path
+    from relex.checkpoints import Checkpoint
     from relex.training.filling import open_job_window
-    open_job_window(job)
-'''
+    job.spool.mkdir(parents=True)
+    open_job_window(job).append(1, Checkpoint(Path(job.base)))
+"""
 
 
 @pytest.fixture
@@ -115,6 +118,7 @@ def test_the_engine_of_ours_keeps_the_contract() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_trainer_of_ours_keeps_the_contract() -> None:
     testing.check_trainer("grpo")
 
@@ -135,7 +139,7 @@ def test_a_reward_that_breaks_the_contract_is_told(bad: str, name: str, message:
     ("name", "message"),
     [
         ("everything", "takes '' for the answer '4'"),
-        ("nothing", r"takes none of \['4', '.*boxed\{4\}'\] for the answer '4'; say the form"),
+        ("nothing", r"takes none of \['4', '.*boxed\{4\}'\] for the answer '4'; give golds"),
         ("first_of_batch", "grades an answer by what else is in the batch"),
     ],
 )
@@ -187,8 +191,8 @@ def test_an_engine_that_breaks_the_contract_is_told(bad: str, name: str, message
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("lazy", "left no window: .* is not a window that relex wrote|left no window: .*nothing"),
-        ("half", "left 0 of 3 steps; use relex.training.filling to the end"),
+        ("lazy", "left 0 of 3 steps in the window; keep each in relex.training.filling"),
+        ("half", "left 1 of 3 steps in the window; keep each in relex.training.filling"),
     ],
 )
 def test_a_trainer_that_breaks_the_contract_is_told(bad: str, name: str, message: str) -> None:
