@@ -3,9 +3,9 @@
 from contextlib import suppress
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from relex.config.strict import Strict
+from relex.config.strict import Step, Strict
 from relex.errors import InputError
 from relex.extrapolation.method import split_text
 
@@ -18,7 +18,7 @@ FIRST = ("", DENOISED, LINE)
 class Candidate(Strict):
     """The base, an observed step, or the point that a method has at a step."""
 
-    step: int = Field(ge=0)
+    step: Step
     """Optimizer step; 0 is the base."""
 
     method: str = ""
