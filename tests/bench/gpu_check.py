@@ -4,7 +4,8 @@
 
 Each part is a process of its own and becomes rows of one table. A part that lacks a package is
 skipped by that package's name; nothing else is. Without vLLM answers are generated with
-transformers. The models have true shapes and random weights, so that nothing is fetched.
+transformers. The models have true shapes and random weights, so that nothing is fetched. Without a
+GPU the same runs on the processor with a model that is tiny, to see that it runs.
 """
 
 import argparse
@@ -27,6 +28,18 @@ GB = 1e9
 BYTES_PER_PARAMETER = 16
 """Weights, gradients and two moments of AdamW in float32."""
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+# The shape of Qwen2.5-0.5B, and one for a machine without a GPU.
+HALF_BILLION = {
+    "hidden_size": 896,
+    "intermediate_size": 4864,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 14,
+    "num_key_value_heads": 2,
+    "vocab_size": 151_936,
+}
+TINY = HALF_BILLION | {"hidden_size": 56, "intermediate_size": 64, "num_hidden_layers": 2}
+SHAPE = HALF_BILLION if DEVICE == "cuda" else TINY | {"vocab_size": 64}
 Row = tuple[str, str]
 
 
@@ -36,7 +49,7 @@ def peak_of_card() -> Iterator[list[float]]:
     peak, ended = [0.0], threading.Event()
 
     def watch() -> None:
-        while not ended.wait(0.05):
+        while DEVICE == "cuda" and not ended.wait(0.05):
             free, total = torch.cuda.mem_get_info()
             peak[0] = max(peak[0], float(total - free))
 
@@ -57,23 +70,12 @@ def build_base(folder: Path, **shape: int) -> float:
 
     torch.manual_seed(0)
     config = Qwen2Config(tie_word_embeddings=True, bos_token_id=None, eos_token_id=1, **shape)
-    with torch.device("cuda"):
+    with torch.device(DEVICE):
         model = Qwen2ForCausalLM(config).to(torch.bfloat16)
     model.save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(TOY_BASE / name, folder)
     return float(sum(parameter.numel() for parameter in model.parameters()))
-
-
-# The shape of Qwen2.5-0.5B.
-HALF_BILLION = {
-    "hidden_size": 896,
-    "intermediate_size": 4864,
-    "num_hidden_layers": 24,
-    "num_attention_heads": 14,
-    "num_key_value_heads": 2,
-    "vocab_size": 151_936,
-}
 
 
 def recipe_of(base: Path, **changes: object) -> dict[str, object]:
@@ -126,7 +128,7 @@ def check_toy(work: Path) -> Iterator[Row]:
     from relex.run.events import Event, StageEnded
 
     recipe = yaml.safe_load((ROOT / "deployments/recipes/toy-small.yaml").read_text())
-    recipe["device"] = "cuda"
+    recipe["device"] = DEVICE
     seconds: dict[str, float] = {}
 
     def listen(event: Event) -> None:
@@ -149,8 +151,8 @@ def check_training(work: Path) -> Iterator[Row]:
     from relex.training import StepTrained, TrainingJob, run_training
     from relex.window import open_window
 
-    num_parameters = build_base(work / "half", **HALF_BILLION)
-    recipe = check_recipe(recipe_of(work / "half", device="cuda"), "gpu check")
+    num_parameters = build_base(work / "half", **SHAPE)
+    recipe = check_recipe(recipe_of(work / "half", device=DEVICE), "gpu check")
     job = TrainingJob(
         recipe=recipe,
         base=str(work / "half"),
@@ -161,7 +163,7 @@ def check_training(work: Path) -> Iterator[Row]:
     with peak_of_card() as peak:
         run_training(job, lambda e: steps.append(e) if isinstance(e, StepTrained) else None, str)
     sum_bytes = BYTES_PER_PARAMETER * num_parameters
-    yield "training, parameters", f"{num_parameters / 1e9:.2f} billion"
+    yield "training, parameters", f"{num_parameters / 1e6:,.1f} million"
     yield "training, seconds a step", ", ".join(f"{step.step_seconds:.1f}" for step in steps)
     yield (
         "training, peak of the card",
@@ -184,32 +186,38 @@ def check_fit(work: Path) -> Iterator[Row]:
     from relex.window import open_source, open_window, pack
 
     folder = work / "reference"
-    build_reference_window(folder, num_layers=4, num_steps=16)
+    size = (
+        {"num_layers": 4, "num_steps": 16}
+        if DEVICE == "cuda"
+        else {"num_layers": 1, "num_steps": 3}
+    )
+    build_reference_window(folder, **size)
     base = Checkpoint(folder / "base")
     num_elements = sum(info.num_elements for info in base.tensors.values())
     store = open_store(str(work / "packed"))
-    pack(open_source(str(folder), None, work), base, store, work=work / "packing")
+    pack(open_source(str(folder), None, work), base, store)
     window = open_window(str(work / "packed"), base=base)
     fits = {}
-    for device in ("cpu", "cuda", "cuda"):
+    for device in ("cpu", DEVICE, DEVICE):
         shutil.rmtree(work / device, ignore_errors=True)
-        torch.cuda.reset_peak_memory_stats()
+        if DEVICE == "cuda":
+            torch.cuda.reset_peak_memory_stats()
         started = time.perf_counter()
         fits[device] = fit_factors(window, base, work / device, device=device)
         taken = time.perf_counter() - started
-        memory = torch.cuda.max_memory_allocated() / GB
+        memory = torch.cuda.max_memory_allocated() / GB if device == "cuda" else 0.0
         yield (
             f"fit, {device}",
-            f"{taken:.1f} s for {num_elements / 1e6:.0f} M elements x 16 steps"
+            f"{taken:.1f} s for {num_elements / 1e6:.0f} M elements x {len(window.steps)} steps"
             + (f", {memory:.2f} GB of the card" if device == "cuda" else ""),
         )
     largest = 0.0
     for name, fitted in fits["cpu"].table.tensors.items():
         if fitted.squared_norm:
             expected = predict_displacement(fits["cpu"], name, 64)
-            found = predict_displacement(fits["cuda"], name, 64)
+            found = predict_displacement(fits[DEVICE], name, 64)
             largest = max(largest, float((found - expected).norm() / expected.norm()))
-    yield "fit, cuda against cpu", f"displacements differ by at most {largest:.1e}"
+    yield f"fit, {DEVICE} against cpu", f"displacements differ by at most {largest:.1e}"
 
 
 def check_swaps(work: Path) -> Iterator[Row]:
@@ -225,25 +233,26 @@ def check_swaps(work: Path) -> Iterator[Row]:
 
     base = Checkpoint(work / "half")
     window = open_window(str(work / "window"), base=base)
-    fit_factors(window, base, work / "half-factors", device="cuda", methods=("line",))
+    fit_factors(window, base, work / "half-factors", device=DEVICE, methods=("line",))
     source = WeightSource(
         base=str(work / "half"), window=str(work / "window"), factors=str(work / "half-factors")
     )
     config = EngineConfig(
         source=source,
         evaluation=EvaluationConfig(max_completion_tokens=32, max_context_tokens=256),
-        device="cuda",
+        device=DEVICE,
         dtype="bfloat16",
     )
-    engine = TransformersEngine(config, "cuda")
+    engine = TransformersEngine(config, DEVICE)
     for candidate in (Candidate(step=3), Candidate(step=12, method="line"), BASE):
         seconds = []
         for _ in range(2):
             started = time.perf_counter()
             engine.swap(candidate)
-            torch.cuda.synchronize()
+            if DEVICE == "cuda":
+                torch.cuda.synchronize()
             seconds.append(time.perf_counter() - started)
-        yield f"swap of 0.49 billion, {candidate.label}", f"{min(seconds):.1f} s"
+        yield f"swap, {candidate.label}", f"{min(seconds):.1f} s"
     requests = [Request(prompt_token_ids=(5, 6, 7 + n), seed=n) for n in range(16)]
     canary = Canary(engine, requests)
     num_same = 0
@@ -261,30 +270,28 @@ def check_sharding(work: Path) -> Iterator[Row]:
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     store = torch.distributed.FileStore(str(work / "store"), 1)
-    torch.distributed.init_process_group("nccl", store=store, rank=0, world_size=1)
-    config = Qwen2Config(
-        hidden_size=896,
-        intermediate_size=4864,
-        num_hidden_layers=4,
-        num_attention_heads=14,
-        num_key_value_heads=2,
-        vocab_size=32_000,
+    torch.distributed.init_process_group(
+        "nccl" if DEVICE == "cuda" else "gloo", store=store, rank=0, world_size=1
     )
-    with torch.device("cuda"):
+    config = Qwen2Config(
+        **(SHAPE | {"num_hidden_layers": 4, "vocab_size": 32_000 if DEVICE == "cuda" else 64})
+    )
+    with torch.device(DEVICE):
         model = Qwen2ForCausalLM(config)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     for layer in model.model.layers:
         fully_shard(layer)
     fully_shard(model)
-    torch.cuda.reset_peak_memory_stats()
-    held = torch.cuda.memory_allocated()
+    if DEVICE == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        held = torch.cuda.memory_allocated()
     started = time.perf_counter()
     num_same = sum(
         torch.equal(tensor.full_tensor(), before[name])
         for name, tensor in model.state_dict().items()
     )
     taken = time.perf_counter() - started
-    extra = (torch.cuda.max_memory_allocated() - held) / GB
+    extra = (torch.cuda.max_memory_allocated() - held) / GB if DEVICE == "cuda" else 0.0
     torch.distributed.destroy_process_group()
     yield (
         "FSDP2, one card",
@@ -316,7 +323,8 @@ def main() -> None:
     shutil.rmtree(arguments.work, ignore_errors=True)
     arguments.work.mkdir(parents=True)
     versions = f"torch {torch.__version__}, Python {platform.python_version()}"
-    print(f"| {torch.cuda.get_device_name()} | {versions} |")
+    card = torch.cuda.get_device_name() if DEVICE == "cuda" else "no GPU"
+    print(f"| {card} | {versions} |")
     print("|---|---|", flush=True)
     for part in PARTS:
         for name, found in _rows(part, arguments.work):
