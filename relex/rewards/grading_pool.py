@@ -64,7 +64,7 @@ class GradingWorker:
         # -P: relex/rewards must not come before the standard library on its path.
         command = [sys.executable, "-P", str(WORKER_FILE)]
         limits = [str(self._timeout_seconds), str(self._tolerance)]
-        child = Child.of_command([*command, *limits], _log)
+        child = Child([*command, *limits], _log)
         try:
             if child.receive()["equal"]:
                 return child

@@ -72,7 +72,7 @@ def test_each_method_is_found_once() -> None:
             r"method rays: is not built in \(anchored, .*\); name your own as module:f",
         ),
         ("line-rank", "write NAME or module:NAME, then parameters as -rank3"),
-        ("line rank3", "method line rank3: is not built in"),
+        ("line rank3", "method line rank3: write NAME or module:NAME"),
         ("line-gap3", "method line-gap3: line has no parameter gap; it takes rank"),
         ("scaled_first-gap3", "has no parameter gap; it takes none"),
         ("line-rank1.5", "rank is 1.5, expected int"),
