@@ -134,6 +134,8 @@ def running_server(
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, **environment},
+            # Ctrl-C in a terminal is for us: whoever uses the server says first how it ended.
+            process_group=0,
         )
     try:
         wait_until(lambda: answers(health), process, log)

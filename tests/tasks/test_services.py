@@ -1,5 +1,6 @@
 """The servers of one machine start, answer, and leave nothing behind."""
 
+import os
 import sys
 import urllib.request
 
@@ -24,7 +25,10 @@ def test_a_server_answers_on_loopback_and_ends_with_its_processes(tmp_path, serv
             assert answer.status == 200
         started = set(psutil.Process().children(recursive=True)) - before
         addresses = {address for process in started for address, _ in listening(process)}
+        # Ctrl-C, which a terminal sends to its group, reaches none of them.
+        groups = {os.getpgid(process.pid) for process in started}
     assert addresses == {"127.0.0.1"}
+    assert os.getpgrp() not in groups
     assert [process for process in started if is_alive(process)] == []
 
 
