@@ -109,11 +109,14 @@ def clear_home(home: Home) -> list[Path]:
             f"{home.root}: was not made by relex, so nothing there was removed; remove by hand "
             "what you do not need"
         )
-    for name in MADE:
-        _remove(home.root / name)
-    left = sorted(path for path in home.root.rglob("*") if not path.is_dir() and path.name != MARK)
-    if not left:
-        shutil.rmtree(home.root)
+    with writing(home.root):
+        for name in MADE:
+            _remove(home.root / name)
+        left = sorted(
+            path for path in home.root.rglob("*") if not path.is_dir() and path.name != MARK
+        )
+        if not left:
+            shutil.rmtree(home.root)
     return left
 
 

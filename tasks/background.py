@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from relex.atomic import write_atomic
+from relex.atomic import write_atomic, writing
 from relex.errors import ResourceError
 from relex.home import Home
 from tasks.services import service_environment
@@ -73,7 +73,10 @@ class Background:
         _end(self._members())
         if left := self._members():
             raise ResourceError(f"processes {[process.pid for process in left]}: do not end")
-        self._file.unlink(missing_ok=True)
+        # Nothing is removed where nothing is recorded: the home may not be there, or be read only.
+        if self._file.exists():
+            with writing(self._file):
+                self._file.unlink()
 
     def living(self) -> dict[str, tuple[psutil.Process, int]]:
         """Process and port by name, as recorded, of those that live."""
