@@ -16,17 +16,21 @@ checks it.
 
 import importlib
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from relex.digests import sha256_file
 from relex.errors import InputError, ProblemError, RewardError
 from relex.plugins import module_of, refusal
 from relex.visible import one_line
 
 OWN = re.compile(r"[\w.]+:\w+")
 MESSAGE_CHARACTERS = 200
+DIGEST_CHARACTERS = 6
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,32 @@ class Door:
             # What a module has only imported is not its own.
             self._check_allowed(name, module_of(found))
         return found
+
+    def source_file(self, name: str) -> Path:
+        """Where the code is written. Nothing of the user's is run to find it.
+
+        Raises `error` as `place`, and when there is no such module, or it has no source file.
+        """
+        module_name, _ = self.place(name)
+        folders = spec = None
+        for module in accumulate(module_name.split("."), "{}.{}".format):
+            specs = (finder.find_spec(module, folders) for finder in sys.meta_path)
+            spec = next(filter(None, specs), None)
+            if spec is None:
+                raise self.refused(
+                    name, f"there is no module {module!r}; put its folder on PYTHONPATH"
+                )
+            folders = spec.submodule_search_locations
+        if spec is None or spec.origin is None or not spec.has_location:
+            raise self.refused(name, "has no source file, so its version cannot be told")
+        return Path(spec.origin)
+
+    def own_version(self, name: str) -> str:
+        """A user's code as results name it: with a digest of its file, which may change between two
+        runs; ours changes with relex itself, and has only its name."""
+        if name in self.built_in:
+            return name
+        return f"{name}/{sha256_file(self.source_file(name))[:DIGEST_CHARACTERS]}"
 
     def _check_allowed(self, name: str, module: str) -> None:
         reason = refusal(module)
