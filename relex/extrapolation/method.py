@@ -26,7 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from relex.doors import MESSAGE_CHARACTERS, METHOD
+from relex.doors import METHOD
+from relex.doors.door import MESSAGE_CHARACTERS
 from relex.errors import FactorsError, InputError
 from relex.extrapolation.subspace import Array
 from relex.visible import one_line

@@ -10,7 +10,8 @@ import sys
 from relex.child_output import LogLine
 from relex.child_side import child_main
 from relex.children import Child
-from relex.doors import ENGINE, TRAINER, Door
+from relex.doors import ENGINE, TRAINER
+from relex.doors.door import Door
 
 DOORS = {door.kind: door for door in (ENGINE, TRAINER)}
 

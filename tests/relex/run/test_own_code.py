@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from relex.doors import ENGINE, TRAINER, Door
+from relex.doors import ENGINE, TRAINER
+from relex.doors.door import Door
 from relex.errors import InputError
 from relex.run.own_code import check_own_code
 
