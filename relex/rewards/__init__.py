@@ -9,7 +9,7 @@ from relex.rewards.registry import (
     end_rewards,
     reward_name,
 )
-from relex.rewards.versions import grader_version, source_file
+from relex.rewards.versions import grader_version
 from relex.rewards.weighted_sum import weighted_sum
 
 __all__ = [
@@ -24,6 +24,5 @@ __all__ = [
     "grader_version",
     "listed_golds",
     "reward_name",
-    "source_file",
     "weighted_sum",
 ]

@@ -1,6 +1,6 @@
 """Which code the text of a recipe may run: the one place that decides it.
 
-A recipe names code: what comes in by a door (`relex/doors.py`), and a base that brings its own. In
+A recipe names code: what comes in by a door (`relex/doors`), and a base that brings its own. In
 a user's own terminal that is the user's affair, and all of it is allowed. A recipe that comes to a
 worker from elsewhere, by a form or a program, may name only what `RELEX_PLUGINS` lists, separated
 by commas:
