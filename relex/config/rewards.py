@@ -6,7 +6,7 @@ from pydantic import Field, WithJsonSchema
 
 from relex.config.strict import MOST_ENTRIES, Section, Setting
 
-BUILT_IN_REWARDS = ("exact_match", "math_equality", "published_equality", "format")
+BUILT_IN_REWARDS = ("exact_match", "math_equality", "format")
 BUILT_IN_GRADERS = BUILT_IN_REWARDS[:-1]
 LARGEST_WEIGHT = 1e6
 """Sums stay far from the largest float32, 3e38, in which training keeps them."""

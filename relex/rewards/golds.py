@@ -7,7 +7,6 @@ from relex.problems import Problem
 from relex.rewards.contract import CORRECT, CheckedReward
 from relex.rewards.exact_match import ExactMatch
 from relex.rewards.math_equality import MathEquality
-from relex.rewards.published_equality import PublishedEquality
 
 LARGEST_FRACTION = 0.01
 NUM_EXAMPLES = 10
@@ -17,8 +16,8 @@ def check_golds(name: str, problems: Sequence[Problem], grader: CheckedReward) -
     """The problems of the set `name` whose gold answer is not right when it is the answer.
 
     math_equality is asked whether it understands the gold, because the same text is right without;
-    the other graders of ours must give 1.0 to the gold answer, bare or in a box. A function of the
-    user's is not asked: it may want more of a completion than the answer.
+    exact_match must give 1.0 to the gold answer, bare or in a box. A function of the user's is not
+    asked: it may want more of a completion than the answer.
 
     Raises ProblemError, with up to 10 of them, when they are more than 1 % of the set.
     """
@@ -42,7 +41,7 @@ def listed_golds(problems: Sequence[Problem]) -> str:
 def _verdicts(golds: Sequence[str], grader: CheckedReward) -> list[bool]:
     if isinstance(grader.function, MathEquality):
         return grader.function.verify_golds(golds)
-    if not isinstance(grader.function, ExactMatch | PublishedEquality):
+    if not isinstance(grader.function, ExactMatch):
         return [True] * len(golds)
     bare = _values(golds, golds, grader)
     boxed = _values([rf"\boxed{{{gold}}}" for gold in golds], golds, grader)

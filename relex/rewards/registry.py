@@ -15,14 +15,12 @@ from relex.rewards.exact_match import ExactMatch
 from relex.rewards.format import Format
 from relex.rewards.math_equality import MathEquality
 from relex.rewards.process import RewardProcess
-from relex.rewards.published_equality import PublishedEquality
 from relex.rewards.values import shortened
 from relex.safe_name import safe_name
 
 BUILT_INS: dict[str, Callable[..., Callable[..., Any]]] = {
     "exact_match": ExactMatch,
     "math_equality": MathEquality,
-    "published_equality": PublishedEquality,
     "format": Format,
 }
 REWARD_SECONDS = 300.0

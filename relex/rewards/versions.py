@@ -11,8 +11,7 @@ from relex.errors import RewardError
 from relex.rewards.registry import BUILT_INS, DIGEST_CHARACTERS, split_reference
 
 # Raised whenever a rule of ours changes, so that scores by other rules are not compared.
-RULES = {"exact_match": 1, "math_equality": 2, "published_equality": 1, "format": 1}
-ON_MATH_VERIFY = ("math_equality", "published_equality")
+RULES = {"exact_match": 1, "math_equality": 2, "format": 1}
 
 
 def grader_version(name: str) -> str:
@@ -23,7 +22,7 @@ def grader_version(name: str) -> str:
     exist.
     """
     if name in BUILT_INS:
-        judge = f"+math-verify-{version('math-verify')}" if name in ON_MATH_VERIFY else ""
+        judge = f"+math-verify-{version('math-verify')}" if name == "math_equality" else ""
         return f"{name}/{RULES[name]}{judge}"
     return f"{name}/{sha256_file(source_file(name))[:DIGEST_CHARACTERS]}"
 

@@ -76,13 +76,13 @@ def test_fields_of_an_entry_override_the_table() -> None:
         "source": "aime_2025",
         "samples_per_question": 2,
         "temperature": 0.3,
-        "grader": "published_equality",
+        "grader": "exact_match",
         "prompt": {"template": "Q {question}"},
     }
     exam = recipe_with([entry]).exam("aime_2025")
     assert exam.samples_per_question == 2
     assert (exam.sampling.temperature, exam.sampling.top_p) == (0.3, 0.8)
-    assert exam.grader == "published_equality"
+    assert exam.grader == "exact_match"
     assert exam.prompt.template == "Q {question}"
 
 

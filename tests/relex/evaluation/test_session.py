@@ -205,7 +205,7 @@ def test_each_benchmark_is_sampled_and_graded_in_its_own_way(
     given["problems"]["test"][0] |= {
         "samples_per_question": 1,
         "temperature": 0.0,
-        "grader": "published_equality",
+        "grader": "math_equality",
     }
     sets = {"validation": PROBLEMS[:20], "additions": PROBLEMS[:20]}
     with EvaluationSession(
@@ -215,7 +215,7 @@ def test_each_benchmark_is_sampled_and_graded_in_its_own_way(
         additions = session.measure(BASE, "additions")
     assert (validation.samples_per_question, additions.samples_per_question) == (2, 1)
     assert validation.grader == "exact_match/1"
-    assert additions.grader.startswith("published_equality/1+math-verify-")
-    assert additions.accuracy == 1.0  # greedy answers of the toy are right
+    assert additions.grader.startswith("math_equality/2+math-verify-")
+    assert additions.accuracy == 0.0  # the toy writes no box
     kept = json.loads((tmp_path / "base/additions/score.json").read_text())
     assert kept["grader"] == additions.grader
