@@ -21,7 +21,7 @@ from prefect.workers.process import ProcessWorker
 
 from deployments.deploy import apply_automations, apply_deployments
 from deployments.registry import REGISTRY, ROOT, read_registry
-from relex.addresses import check_command
+from relex.config.addresses import check_command
 from relex.errors import InputError, RelexError, ResourceError
 from tasks.gpus import visible_gpus
 

@@ -9,13 +9,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from relex.candidates.candidate import BASE, parse_candidate
-from relex.candidates.weights import WeightSource
+from relex.candidates import BASE, parse_candidate
 from relex.checkpoints import locate_base
 from relex.cli.progress import progress_bar
 from relex.config import ProblemSource, Recipe, RewardTerm, load_recipe
 from relex.errors import InputError
 from relex.evaluation import EvaluationSession, Score
+from relex.evaluation.weight_source import WeightSource
 from relex.problems import Problem, load_problems
 from relex.rewards import build_reward, check_golds, listed_golds
 from relex.storage.connection import connection_of

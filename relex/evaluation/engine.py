@@ -4,12 +4,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
-from relex.candidates.candidate import Candidate
-from relex.candidates.weights import WeightSource
+from relex.candidates import Candidate
 from relex.config.exam import Sampling
 from relex.config.recipe import EvaluationConfig
 from relex.config.strict import Strict
 from relex.evaluation.dtype import Dtype
+from relex.evaluation.weight_source import WeightSource
 
 OnProgress = Callable[[int], None]
 """Called with the number of requests answered so far."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relex.atomic import writing
-from relex.candidates.candidate import Candidate
+from relex.candidates import Candidate
 from relex.child_output import Event
 from relex.children import Child
 from relex.config import Sampling

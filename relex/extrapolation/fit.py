@@ -25,8 +25,8 @@ from relex.extrapolation.piece_fit import OnProgress, fit_pieces
 from relex.extrapolation.piece_threads import PieceThreads
 from relex.extrapolation.predict import LINE, write_predictions
 from relex.extrapolation.product_fit import fit_products
-from relex.manifest import describe_folder, write_manifest
 from relex.storage.folder import FolderStore
+from relex.storage.manifest import describe_folder, write_manifest
 from relex.window import AdapterFolder, Window
 
 

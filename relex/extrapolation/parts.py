@@ -19,8 +19,8 @@ from relex.extrapolation.factors import (
     FactorsTable,
     open_factors,
 )
-from relex.manifest import describe_folder, read_manifest, write_manifest
 from relex.storage.folder import FolderStore
+from relex.storage.manifest import describe_folder, read_manifest, write_manifest
 from relex.window.adapter_config import CONFIG_FILE
 
 Part = tuple[int, int]

@@ -9,7 +9,6 @@ from relex.report.leaderboard import (
     verdict_markdown,
     write_leaderboard,
 )
-from relex.report.model_card import model_card
 from relex.report.outcome import outcome_lines
 from relex.report.plain import code, plain
 from relex.report.summary import (
@@ -39,7 +38,6 @@ __all__ = [
     "code",
     "concerns",
     "markdown_table",
-    "model_card",
     "outcome_lines",
     "overall_rows",
     "plain",

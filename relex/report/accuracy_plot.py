@@ -5,7 +5,7 @@ from functools import partial
 
 from matplotlib.axes import Axes
 
-from relex.candidates.candidate import DENOISED, LINE
+from relex.candidates import DENOISED, LINE
 from relex.report import style
 from relex.report.outcome import is_confirmed
 from relex.report.summary import BenchmarkResult, RunSummary

@@ -19,13 +19,6 @@ from relex.evaluation import (
     read_answers,
 )
 from relex.extrapolation import KIND as FACTORS_KIND
-from relex.manifest import (
-    Manifest,
-    fetch_folder,
-    finished_manifest,
-    publish_folder,
-    read_manifest,
-)
 from relex.problems import Problem, groups_of, problems_digest
 from relex.report import BenchmarkResult, benchmark_results
 from relex.rewards import grader_version
@@ -33,6 +26,13 @@ from relex.run.events import CandidateMeasured, Tested
 from relex.run.places import VALIDATION, Run
 from relex.run.stage import Progress, stage
 from relex.selection import Decision, Measured, finalists
+from relex.storage.manifest import (
+    Manifest,
+    fetch_folder,
+    finished_manifest,
+    publish_folder,
+    read_manifest,
+)
 
 KIND = "score"
 

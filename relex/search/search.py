@@ -18,7 +18,7 @@ Q questions, K samples per question.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from relex.candidates.candidate import BASE, LINE, Candidate, denoised
+from relex.candidates import BASE, LINE, Candidate, denoised
 from relex.config import SearchConfig
 from relex.search.grid import (
     STRIDE,

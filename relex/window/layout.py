@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from relex.config.strict import Strict
 from relex.digests import sha256_json
 from relex.errors import StorageError, WindowError
-from relex.manifest import MANIFEST, FileEntry, Manifest, read_manifest, write_manifest
 from relex.storage import Store
+from relex.storage.manifest import MANIFEST, FileEntry, Manifest, read_manifest, write_manifest
 
 KIND = "window"
 BASE_INPUT = "base"

@@ -13,9 +13,9 @@ from relex.config import Recipe, check_recipe, dump_recipe
 from relex.evaluation import ANSWERS_FILE, SCORE_FILE, Answer, Score, write_answers
 from relex.extrapolation import KIND as FACTORS_KIND
 from relex.home import Home
-from relex.manifest import publish_folder
 from relex.problems import problems_digest
 from relex.selection import Decision, Measured, decide
+from relex.storage.manifest import publish_folder
 from tasks.publishing import publish
 from tasks.run import RECIPE_FILE, Run, open_run
 

@@ -13,9 +13,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import tasks.champion
 from flows.program import main
 from relex.config import TrackingConfig
-from relex.manifest import MANIFEST
 from relex.storage.embedded import free_port
 from relex.storage.folder import FolderStore
+from relex.storage.manifest import MANIFEST
 from tasks.services import mlflow_server
 from tasks.tracking import Tracker
 from tasks.tracking_registry import CHALLENGER, CHAMPION, PREVIOUS

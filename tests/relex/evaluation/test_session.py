@@ -8,8 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from relex.candidates.candidate import BASE, Candidate
-from relex.candidates.weights import WeightSource
+from relex.candidates import BASE, Candidate
 from relex.config import ProblemSource, Recipe, check_recipe
 from relex.errors import ProblemError, RewardError, StageError
 from relex.evaluation import (
@@ -21,6 +20,7 @@ from relex.evaluation import (
     part_name,
     read_answers,
 )
+from relex.evaluation.weight_source import WeightSource
 from relex.problems import Problem, load_problems
 from tests.processes import command_line
 

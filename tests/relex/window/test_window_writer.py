@@ -3,8 +3,8 @@ import torch
 
 from relex.checkpoints import Checkpoint
 from relex.errors import CheckpointError, StorageError, UploadError, WindowError
-from relex.manifest import read_manifest, stored_entry
 from relex.storage import open_store
+from relex.storage.manifest import read_manifest, stored_entry
 from relex.storage.s3 import S3Store, open_client
 from relex.window import open_writer, read_window_manifest
 from relex.window.codec import TensorsAtHand

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from relex.candidates.candidate import Candidate
+from relex.candidates import Candidate
 from relex.checkpoints import Checkpoint, NamedTensor
 from relex.config.strict import Strict
 from relex.errors import FactorsError, WindowError

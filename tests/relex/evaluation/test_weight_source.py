@@ -5,10 +5,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from relex.candidates.candidate import BASE, Candidate
-from relex.candidates.weights import WeightSource, open_weights
+from relex.candidates import BASE, Candidate
 from relex.checkpoints import Checkpoint
 from relex.errors import CheckpointError, FactorsError, WindowError
+from relex.evaluation.weight_source import WeightSource, open_weights
 from relex.extrapolation import fit_factors
 from relex.window import open_window
 
