@@ -12,6 +12,7 @@ from deployments.deploy import read_deployments
 from deployments.registry import REGISTRY, read_registry
 from relex.errors import InputError
 
+TIMES = {"updated", "last_polled", "status"}
 NAMES = ["relex-pipeline", "relex-extrapolate", "reward-sweep"]
 
 
@@ -72,8 +73,13 @@ def everything(client) -> list[dict[str, Any]]:
         *read_deployments(client, NAMES).values(),
         *client.read_automations_by_name("relex-zombies"),
     ]
-    times = {"updated", "last_polled", "status", "last_deployed"}
-    return [thing.model_dump(exclude=times) for thing in objects]
+    return [without_times(thing.model_dump()) for thing in objects]
+
+
+def without_times(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: without_times(item) for key, item in value.items() if key not in TIMES}
+    return [without_times(item) for item in value] if isinstance(value, list) else value
 
 
 def test_all_of_the_file_is_on_the_server(applied, client):
