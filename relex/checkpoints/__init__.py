@@ -11,19 +11,3 @@ from relex.checkpoints.writer import (
     write_checkpoint,
     write_tensor_file,
 )
-
-__all__ = [
-    "TOY_BASE",
-    "Checkpoint",
-    "Fill",
-    "NamedTensor",
-    "TensorFile",
-    "TensorFileWriter",
-    "TensorInfo",
-    "all_finite",
-    "check_same_tensors",
-    "fill_checkpoint",
-    "locate_base",
-    "write_checkpoint",
-    "write_tensor_file",
-]

@@ -15,22 +15,3 @@ from relex.evaluation.results import (
     write_answers,
 )
 from relex.evaluation.session import EvaluationSession
-
-__all__ = [
-    "ANSWERS_FILE",
-    "SCORE_FILE",
-    "Answer",
-    "Dtype",
-    "EvaluationSession",
-    "Score",
-    "choose_dtype",
-    "correct_matrix",
-    "draw_all",
-    "join_scores",
-    "measured_from",
-    "own_dtype",
-    "parse_dtype",
-    "part_name",
-    "read_answers",
-    "write_answers",
-]

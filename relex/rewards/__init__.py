@@ -12,20 +12,3 @@ from relex.rewards.registry import (
 )
 from relex.rewards.versions import grader_version, source_file
 from relex.rewards.weighted_sum import weighted_sum
-
-__all__ = [
-    "BUILT_INS",
-    "CORRECT",
-    "CheckedReward",
-    "Reward",
-    "build_reward",
-    "build_rewards",
-    "check_golds",
-    "check_reward_contract",
-    "end_rewards",
-    "grader_version",
-    "listed_golds",
-    "reward_name",
-    "source_file",
-    "weighted_sum",
-]

@@ -7,8 +7,6 @@ from relex.storage.connection import S3Connection, connection_of
 from relex.storage.folder import FolderStore
 from relex.storage.store import Readable, Store
 
-__all__ = ["Readable", "S3Connection", "Store", "check_writable", "connection_of", "open_store"]
-
 PROBE = ".relex-write-probe"
 
 

@@ -50,18 +50,3 @@ from relex.window.codec.block import EncodedBlock, decode_block, decode_changes,
 from relex.window.codec.delta_file import Changes, DeltaFile, DeltaSnapshot
 from relex.window.codec.delta_writer import write_delta
 from relex.window.codec.snapshot import CastSnapshot, Snapshot, TensorsAtHand, block_spans
-
-__all__ = [
-    "CastSnapshot",
-    "Changes",
-    "DeltaFile",
-    "DeltaSnapshot",
-    "EncodedBlock",
-    "Snapshot",
-    "TensorsAtHand",
-    "block_spans",
-    "decode_block",
-    "decode_changes",
-    "encode_block",
-    "write_delta",
-]
