@@ -1,6 +1,6 @@
 # Every target sets up what it needs: `make demo` and `make test` work on a fresh clone.
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test test-all lint format bench study clean
+.PHONY: help install demo up down test test-all lint format bench gpu-check study clean
 PYTHON := .venv/bin/python
 STAMP := .venv/.installed
 RECIPE ?= deployments/recipes/toy.yaml
@@ -43,6 +43,9 @@ bench: $(STAMP)  ## Speed, bytes and memory of engine and window beside referenc
 	@PYTHONPATH=. $(PYTHON) tests/bench/bench_search.py
 	@PYTHONPATH=. $(PYTHON) tests/bench/bench_candidates.py
 	@PYTHONPATH=. $(PYTHON) tests/bench/bench_orchestration.py
+
+gpu-check: $(STAMP)  ## What this machine's GPU shows, in one table (under eight minutes)
+	@PYTHONPATH=. $(PYTHON) tests/bench/gpu_check.py
 
 study: $(STAMP)  ## The study of the choice: 30 runs, about two hours; goes on where it was stopped
 	@PYTHONPATH=. OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(PYTHON) tests/bench/study/study.py --out docs

@@ -1,24 +1,24 @@
 """A candidate: a checkpoint considered for choice, described without its weights."""
 
-import re
+from contextlib import suppress
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from relex.config.strict import Strict
+from relex.config.strict import Step, Strict
 from relex.errors import InputError
+from relex.extrapolation.method import split_text
 
 LINE, DENOISED = "line", "denoised"
 
-METHOD = re.compile(r"[\w.]+(:\w+)?(-[A-Za-z_]+-?[0-9][0-9.]*(e[-+]?[0-9]+)?)*")
-OBSERVED_KEY = "observed"
+OBSERVED = "observed"
 FIRST = ("", DENOISED, LINE)
 
 
 class Candidate(Strict):
     """The base, an observed step, or the point that a method has at a step."""
 
-    step: int = Field(ge=0)
+    step: Step
     """Optimizer step; 0 is the base."""
 
     method: str = ""
@@ -27,12 +27,14 @@ class Candidate(Strict):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.method and not METHOD.fullmatch(self.method):
-            raise ValueError(
-                f"method: {self.method!r}: write NAME or module:NAME, then parameters as -rank3"
-            )
-        if self.method and self.step == 0:
-            raise ValueError(f"step: 0 is the base, where {self.method} does not go")
+        if not self.method:
+            return self
+        try:
+            split_text(self.method)
+        except InputError as error:
+            raise ValueError(str(error)) from error
+        if self.step == 0 or self.method == OBSERVED:
+            raise ValueError(f"method {self.method}: none goes to step {self.step}")
         return self
 
     @property
@@ -52,14 +54,14 @@ class Candidate(Strict):
     @property
     def name(self) -> str:
         """`base`, `observed`, or the method's name without its parameters."""
-        return self.method.partition("-")[0] or ("observed" if self.step else "base")
+        return self.method.partition("-")[0] or (OBSERVED if self.step else "base")
 
     @property
     def key(self) -> str:
         """Name in files, commands and metrics: `base`, `observed-30`, `shrunk-factor0.5-120`."""
         if self.is_base:
             return "base"
-        return f"{self.method or OBSERVED_KEY}-{self.step}"
+        return f"{self.method or OBSERVED}-{self.step}"
 
     @property
     def label(self) -> str:
@@ -68,8 +70,8 @@ class Candidate(Strict):
             return f"step {self.step}" if self.step else "base"
         if self.method == LINE:
             return f"k = {self.step}"
-        params = re.findall(r"-([A-Za-z_]+)(-?[0-9][^-]*(?:e-[0-9]+)?)", self.method)
-        return ", ".join([f"{self.name} {self.step}", *(f"{key} {x}" for key, x in params)])
+        name, params = split_text(self.method)
+        return ", ".join([f"{name} {self.step}", *(f"{key} {number}" for key, number in params)])
 
     @property
     def order(self) -> tuple[int, str, int]:
@@ -91,9 +93,11 @@ def parse_candidate(key: str) -> Candidate:
     if key == BASE.key:
         return BASE
     method, _, step = key.rpartition("-")
-    if not step.isdecimal() or not int(step) or not METHOD.fullmatch(method):
-        raise InputError(
-            f"{key}: is no candidate; give base, observed-STEP or METHOD-STEP, for example "
-            "line-120 or secant-gap10-120"
-        )
-    return Candidate(step=int(step), method="" if method == OBSERVED_KEY else method)
+    with suppress(ValueError):
+        found = Candidate(step=int(step), method="" if method == OBSERVED else method)
+        if found.key == key:
+            return found
+    raise InputError(
+        f"{key}: is no candidate; give base, observed-STEP or METHOD-STEP, for example line-120 or "
+        "secant-gap10-120"
+    )

@@ -41,21 +41,10 @@ class Child:
     """A running child process; use it as a context manager, which kills what is left of it."""
 
     def __init__(
-        self, module: str, arguments: Sequence[str], on_log: LogLine, env: Mapping[str, str] = {}
+        self, command: Sequence[str], on_log: LogLine, env: Mapping[str, str] = {}
     ) -> None:
-        """Start `python -m module arguments`; `on_log` receives its log lines one by one."""
-        self._start([sys.executable, "-m", module, *arguments], on_log, env)
-
-    @classmethod
-    def of_command(
-        cls, command: Sequence[str], on_log: LogLine, env: Mapping[str, str] = {}
-    ) -> Self:
-        """Start another command that reports events in the same way."""
-        child = cls.__new__(cls)
-        child._start(command, on_log, env)
-        return child
-
-    def _start(self, command: Sequence[str], on_log: LogLine, env: Mapping[str, str]) -> None:
+        """Start `command`, which reports events as `relex.child_side` does; `on_log` receives its
+        log lines one by one."""
         self.name = " ".join(command)
         self._on_log = on_log
         self._last_lines: deque[str] = deque(maxlen=LAST_LINES)
@@ -67,6 +56,13 @@ class Child:
         assert self._process.stdin is not None and self._process.stdout is not None
         self._stdin = io.TextIOWrapper(self._process.stdin, encoding="utf-8")
         self._output = ChildOutput(self._process.stdout, os.fdopen(events, "rb"), self._log)
+
+    @classmethod
+    def of_module(
+        cls, module: str, arguments: Sequence[str], on_log: LogLine, env: Mapping[str, str] = {}
+    ) -> Self:
+        """Start `python -m module arguments`."""
+        return cls([sys.executable, "-m", module, *arguments], on_log, env)
 
     @property
     def pid(self) -> int:

@@ -8,16 +8,18 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from hypothesis import settings
-from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from relex.storage import S3Connection, Store, open_store
 from relex.storage.embedded import embedded_s3
 from relex.storage.s3 import open_client
+
+if TYPE_CHECKING:  # a machine with a GPU may lack it, and the tests of the GPU need no browser
+    from playwright.sync_api import Browser, Page
 
 PAGE_MILLISECONDS = 1_500_000.0
 """Only ends what hangs."""
@@ -83,8 +85,10 @@ def s3(s3_server) -> S3:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser() -> "Iterator[Browser]":
     """The system's own Chromium, without a window; skipped where there is none."""
+    from playwright.sync_api import expect, sync_playwright
+
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("no chromium on this machine: apt-get install chromium")
@@ -100,11 +104,11 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+def open_page(browser: "Browser") -> "Iterator[Callable[..., Page]]":
     """Opens a page with the options of `Browser.new_page`; it is patient with a busy server."""
     with ExitStack() as pages:
 
-        def open_one(**options: Any) -> Page:
+        def open_one(**options: Any) -> "Page":
             page = browser.new_page(**options)
             pages.callback(page.close)
             page.set_default_timeout(PAGE_MILLISECONDS)

@@ -91,7 +91,9 @@ class EngineProcess:
             self._folder.mkdir(parents=True)
         self._open.callback(shutil.rmtree, self._folder)
         write_jsonl(self._folder / CANARY_FILE, self._canary)
-        child = self._open.enter_context(Child(WORKER, [str(self._folder)], self._on_log, QUIET))
+        child = self._open.enter_context(
+            Child.of_module(WORKER, [str(self._folder)], self._on_log, QUIET)
+        )
         child.send(**self._config.model_dump(mode="json"))
         ready = _wait(child, "ready", lambda num_done: None)
         self._engine = str(ready["engine"])

@@ -36,7 +36,8 @@ Weights = Callable[[Array, Sequence[int], int], Array]
 
 BUILT_IN = tuple(sorted(module.name for module in pkgutil.iter_modules(methods.__path__)))
 
-PARAMETER = re.compile(r"-([A-Za-z_]+)(-?[0-9][0-9.]*(?:e[-+]?[0-9]+)?)")
+PARAMETER = r"-([A-Za-z_]+)(-?[0-9][0-9.]*(?:e[-+]?[0-9]+)?)"
+TEXT = re.compile(rf"([\w.]+(?::\w+)?)((?:{PARAMETER})*)")
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def point(steps: Sequence[int], row: int) -> Array:
 
 def find_method(text: str) -> Method:
     """The method that `text` names; raises InputError when there is none, or not so."""
-    name, written = _split(text)
+    name, written = split_text(text)
     function, is_inside = _load(name)
     allowed = {
         key: type(parameter.default)
@@ -112,14 +113,18 @@ def find_methods(texts: Iterable[str]) -> list[Method]:
     return [find_method(text) for text in dict.fromkeys(texts)]
 
 
-def _split(text: str) -> tuple[str, list[tuple[str, str]]]:
-    """The name, and parameters with their numbers as they are written."""
-    name, dash, rest = text.partition("-")
-    if not re.fullmatch(rf"({PARAMETER.pattern})*", dash + rest):
+def split_text(text: str) -> tuple[str, list[tuple[str, str]]]:
+    """The name in a method's text, and its parameters with their numbers, as they are written.
+
+    Raises InputError when the text is not written so; whether there is such a method is not looked
+    up.
+    """
+    found = TEXT.fullmatch(text)
+    if found is None:
         raise InputError(
             f"method {text}: write NAME or module:NAME, then parameters as -rank3 or -factor0.5"
         )
-    return name, PARAMETER.findall(dash + rest)
+    return found[1], re.findall(PARAMETER, found[2])
 
 
 def _load(name: str) -> tuple[Callable[..., Any], bool]:

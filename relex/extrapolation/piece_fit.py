@@ -40,9 +40,9 @@ def fit_pieces(
 ) -> dict[str, TensorFit]:
     """Fit the tensors `names`, and write to `folder` the bases that `methods` need.
 
-    `checkpoints` get the paper's line at each target, and all other tensors of
-    the base as they are. Raises WindowError or CheckpointError when weights are not finite,
-    StorageError when the disk refuses.
+    `checkpoints` get the paper's line at each target, and all other tensors of the base as they
+    are. Raises WindowError or CheckpointError when weights are not finite, StorageError when the
+    disk refuses.
     """
     fitter = _Fitter(reader, table, methods, checkpoints)
     return fitter.fit_into(folder / BASIS_FILE, names, threads, on_progress)

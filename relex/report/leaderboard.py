@@ -106,7 +106,7 @@ def _variant_row(leaderboard: Leaderboard, rank: int, variant: VariantResult) ->
         row[f"test ({leaderboard.benchmark})"] = show_accuracy(accuracy, variant.test_interval)
     if variant.to_winner is not None:
         row[BEHIND] = show_difference(variant.to_winner.test)
-        row["p"] = f"{variant.to_winner.corrected_p_value:.2g}"
+        row["p"] = f"{variant.to_winner.test.p_value:.2g}"
     others = {
         f"test ({name})": _with_spread(variant.test_accuracies.get(name), None)
         for name in leaderboard.other_benchmarks
@@ -164,8 +164,8 @@ def _how(leaderboard: Leaderboard) -> str:
         f"{leaderboard.num_questions} of {leaderboard.benchmark}, with "
         f"{leaderboard.samples_per_question} answers each, the winner is compared with every "
         "other variant, question by question, over the seeds that both have. `behind the winner` "
-        f"is that difference with its {leaderboard.confidence:.0%} bootstrap interval, `p` the "
-        "chance of so large a one between equals (sign-flip test over the questions), corrected "
-        "for all comparisons (Holm). It is about these checkpoints; what another seed would "
-        "give, only the spread between seeds can tell."
+        "is that difference with its interval, `p` the chance of so large a one between equals "
+        f"(sign flips over the questions); at {leaderboard.confidence:.0%} both hold for all "
+        "comparisons together. It is about these checkpoints; what another seed would give, "
+        "only the spread between seeds can tell."
     )

@@ -52,7 +52,7 @@ class GradingWorker:
     def _start(self) -> Child:
         # -P: relex/rewards must not come before the standard library on its path.
         command = [sys.executable, "-P", str(WORKER_FILE), str(self._timeout_seconds)]
-        child = Child.of_command(command, _log)
+        child = Child(command, _log)
         try:
             if child.receive()["equal"]:
                 return child

@@ -32,7 +32,7 @@ class RewardProcess:
         """
         self._name, self._limit_seconds = name, limit_seconds
         self._lock = threading.Lock()
-        self._child = Child(WORKER, [name], _log)
+        self._child = Child.of_module(WORKER, [name], _log)
         # Runs when the reward is dropped and at the end of the program, whichever comes first.
         self.close = weakref.finalize(self, self._child.finish, END_SECONDS)
         first = {"name": name, "term": term.model_dump(), "path": sys.path}

@@ -4,7 +4,6 @@ from relex.selection.decide import decide, finalists
 from relex.selection.decision import CandidateResult, Decision
 from relex.selection.guard import decide_guarded
 from relex.selection.habits import Habits
-from relex.selection.holm import holm
 from relex.selection.intervals import Interval, bootstrap_interval
 from relex.selection.measured import Measured
 from relex.selection.paired import PairedTest, paired_test, paired_tests

@@ -82,10 +82,7 @@ class ToWinner(Strict):
 
     test: PairedTest
     """Winner minus this variant, paired by question; all seeds and samples of a question count
-    together. It is about these checkpoints."""
-
-    corrected_p_value: float
-    """Its p-value, corrected for all variants that were compared with the winner (Holm)."""
+    together, and so do all variants that were compared. It is about these checkpoints."""
 
     by_seed: tuple[float, ...]
     """Difference in test accuracy for each seed."""

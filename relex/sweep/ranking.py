@@ -7,9 +7,9 @@ what makes them worth quoting. A variant whose trials did not all finish stands 
 did: what is left of a variant that often breaks is no fair sample of it.
 
 Two questions are kept apart. Are these checkpoints better? The paired test over the questions, all
-seeds and samples of a question taken together, corrected for the number of variants (Holm). Would
-another seed say the same? The spread of the differences between seeds: few seeds tell little, and
-Student's interval says how little.
+seeds and samples of a question taken together, and all variants together, so that p-values and
+intervals hold for all of them at once. Would another seed say the same? The spread of the
+differences between seeds: few seeds tell little, and Student's interval says how little.
 
 Q questions, K samples per question, S seeds.
 """
@@ -23,7 +23,8 @@ import numpy.typing as npt
 from scipy import stats
 
 from relex.config import SelectionConfig
-from relex.selection import Interval, PairedTest, bootstrap_interval, holm, paired_test
+from relex.selection import Interval, bootstrap_interval, paired_tests
+from relex.selection.paired import Pair
 from relex.sweep.leaderboard import ToWinner, TrialMeasures, TrialResult, VariantResult
 
 TestAnswers = Mapping[str, npt.NDArray[np.bool_]]
@@ -48,18 +49,21 @@ def rank(
         by_variant.setdefault(trial.variant, []).append(trial)
     groups = sorted(by_variant.values(), key=_rank_key)
     winner, *others = groups
-    tests = [_test_seeds(winner, other, answers, how) for other in others]
-    compared = [paired for _, paired in tests if paired is not None]
-    corrected = iter(holm([paired.p_value for paired in compared]))
+    common = [_common_seeds(winner, other) for other in others]
+    pairs: list[Pair] = [
+        (_joined(winner, seeds, answers), _joined(other, seeds, answers))
+        for other, seeds in zip(others, common, strict=True)
+        if seeds
+    ]
+    tests = iter(paired_tests(pairs, how.config, how.seed) if pairs else [])
     results = [_result(winner, None, answers, how)]
-    for other, (seeds, paired) in zip(others, tests, strict=True):
+    for other, seeds in zip(others, common, strict=True):
         to_winner = None
-        if paired is not None:
+        if seeds:
             differences = _by_seed(winner, other, seeds, answers)
             to_winner = ToWinner(
                 seeds=seeds,
-                test=paired,
-                corrected_p_value=next(corrected),
+                test=next(tests),
                 by_seed=differences,
                 seed_interval=seed_interval(differences, how.config.confidence),
             )
@@ -99,18 +103,9 @@ def _joined(
     return np.concatenate([by_seed[seed] for seed in seeds], axis=1)
 
 
-def _test_seeds(
-    winner: Sequence[TrialResult],
-    other: Sequence[TrialResult],
-    answers: TestAnswers,
-    how: Statistics,
-) -> tuple[tuple[int, ...], PairedTest | None]:
-    """Seeds with which both finished, and the test over them; None without any."""
-    seeds = tuple(seed for seed in _finished(winner) if seed in _finished(other))
-    if not seeds:
-        return (), None
-    pair = (_joined(winner, seeds, answers), _joined(other, seeds, answers))
-    return seeds, paired_test(*pair, how.config, how.seed)
+def _common_seeds(winner: Sequence[TrialResult], other: Sequence[TrialResult]) -> tuple[int, ...]:
+    """Seeds with which both finished."""
+    return tuple(seed for seed in _finished(winner) if seed in _finished(other))
 
 
 def _by_seed(

@@ -46,7 +46,7 @@ def _comparisons(
         return ["No other variant finished with the same seeds, so there is nothing to compare."]
     # The hardest to beat, which need not be the second of the ranking.
     nearest, to_nearest = min(compared, key=lambda pair: pair[1].test.difference)
-    close = [other for other, to_winner in compared if to_winner.corrected_p_value > 1 - confidence]
+    close = [other for other, to_winner in compared if to_winner.test.p_value > 1 - confidence]
     return [
         _gap(nearest, to_nearest, len(compared), confidence),
         _not_beaten([other for other in close if other is not nearest]),
@@ -55,8 +55,8 @@ def _comparisons(
 
 
 def _gap(nearest: VariantResult, to_nearest: ToWinner, num_compared: int, confidence: float) -> str:
-    corrected = f", corrected for {num_compared} comparisons" if num_compared > 1 else ""
-    chance = f"p = {to_nearest.corrected_p_value:.2g}{corrected}; the limit is {1 - confidence:.2g}"
+    together = f" for all {num_compared} together" if num_compared > 1 else ""
+    chance = f"p = {to_nearest.test.p_value:.2g}{together}; the limit is {1 - confidence:.2g}"
     gap = show_difference(to_nearest.test)
     if to_nearest.test.difference <= 0:
         return (
@@ -64,7 +64,7 @@ def _gap(nearest: VariantResult, to_nearest: ToWinner, num_compared: int, confid
             f"{gap}. Take the two for equal."
         )
     which = "the other variant" if num_compared == 1 else "the nearest of the others there"
-    is_clear = to_nearest.corrected_p_value <= 1 - confidence
+    is_clear = to_nearest.test.p_value <= 1 - confidence
     certainty = "more than chance explains" if is_clear else "no more than chance explains"
     return f"That is {gap} ahead of {nearest.variant}, {which}, which is {certainty} ({chance})."
 

@@ -43,7 +43,7 @@ def run_training(
         return
     write_atomic(job.file, job.model_dump_json().encode())
     environment = {**ENVIRONMENT, **_visible_gpus(job)}
-    with Child.of_command(_command(job), on_log, environment) as child:
+    with Child(_command(job), on_log, environment) as child:
         last_step = 0
         for event in map(parse_event, child.events()):
             on_event(event)

@@ -27,7 +27,7 @@ from rich.table import Table
 from relex.candidates import BASE, Candidate
 from relex.config import SelectionConfig
 from relex.search import full_grid, search
-from relex.selection import holm, paired_test, paired_tests
+from relex.selection import paired_test, paired_tests
 from relex.selection.paired import Pair
 
 GAINS = {"60x2": (0.05, 0.10, 0.15), "200x4": (0.03, 0.05, 0.10), "200x16": (0.02, 0.03, 0.10)}
@@ -47,6 +47,15 @@ class Known(Simulated):
         self._last = self._base + rng.uniform(0.05, 0.25)
         self._log_top = rng.uniform(np.log(1.4), np.log(8))
         self._rise, self._is_flat = gain, gain == 0
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Corrected p-values (Holm 1979), in the order given."""
+    corrected, largest = [0.0] * len(p_values), 0.0
+    for rank, row in enumerate(np.argsort(p_values)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[row]))
+        corrected[row] = largest
+    return corrected
 
 
 def by_holm(tested: Sequence[Pair], dropped: Sequence[Pair]) -> P_values:

@@ -17,7 +17,7 @@ def child(body: str, lines: list[str] | None = None) -> Child:
     """A child that runs `body` after importing what children use."""
     source = f"import os, sys, time\nfrom relex.child_side import child_main, emit\n{body}"
     on_log = (lines if lines is not None else []).append
-    return Child.of_command([sys.executable, "-c", source], on_log)
+    return Child([sys.executable, "-c", source], on_log)
 
 
 def wait_until_gone(pid: int) -> None:
@@ -110,7 +110,7 @@ def test_a_child_dies_with_a_parent_that_is_killed(body: str) -> None:
     parent = f"""
 import sys
 from relex.children import Child
-with Child.of_command([sys.executable, "-c", {source!r}], print) as running:
+with Child([sys.executable, "-c", {source!r}], print) as running:
     print(running.receive()["pid"], flush=True)
     running.receive()
 """
@@ -184,7 +184,7 @@ def test_a_launcher_passes_the_events_of_its_programs_on() -> None:
     source = "from relex.child_side import child_main, emit; child_main(lambda: emit('step'))"
     launcher = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {source!r}])"
     command = [sys.executable, "-m", "relex.children", str(os.getpid())]
-    with Child.of_command([*command, sys.executable, "-c", launcher], print) as running:
+    with Child([*command, sys.executable, "-c", launcher], print) as running:
         assert list(running.events()) == [{"event": "step"}]
 
 

@@ -70,7 +70,7 @@ def test_the_good_reward_wins_and_the_paragraph_says_how_certain_that_is(swept):
     assert [v.variant for v in leaderboard.variants] == ["exact-match", "chatty", "broken"]
     second = leaderboard.variants[1]
     assert second.to_winner.test.difference > 0
-    assert second.to_winner.corrected_p_value < 0.05
+    assert second.to_winner.test.p_value < 0.05
     assert second.to_winner.seeds == (0, 1)
     assert "exact-match is best on validation" in leaderboard.verdict
     assert "more than chance explains (p = 0.0" in leaderboard.verdict

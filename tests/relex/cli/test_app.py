@@ -153,9 +153,10 @@ def test_a_target_inside_the_window_is_one_line_and_exit_code_2(relex, factors, 
     assert not (tmp_path / "out").exists()
 
 
-def test_no_command_is_one_line_and_exit_code_2(relex) -> None:
+def test_no_command_shows_the_help(relex) -> None:
     result = relex()
-    assert (result.exit_code, result.error) == (2, "relex: Missing command. See relex --help.\n")
+    assert (result.exit_code, result.error) == (0, "")
+    assert result.out == relex("--help").out
 
 
 def test_help_names_every_command(relex) -> None:

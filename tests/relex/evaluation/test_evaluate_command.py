@@ -23,7 +23,21 @@ def test_a_candidate_is_named_by_its_key(candidate: Candidate) -> None:
     assert parse_candidate(candidate.key) == candidate
 
 
-@pytest.mark.parametrize("key", ["", "120", "line", "observed--1", "base-0", "line-0", "line=-3"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "120",
+        "line",
+        "observed--1",
+        "base-0",
+        "observed-",
+        "observed-0",
+        "line-0",
+        "line=-3",
+        "-3",
+    ],
+)
 def test_any_other_name_is_refused(key: str) -> None:
     with pytest.raises(InputError, match=f"{key}: is no candidate; give base, observed-STEP"):
         parse_candidate(key)

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from relex.candidates import BASE, Candidate
 from relex.checkpoints import Checkpoint
-from relex.errors import CheckpointError, FactorsError, WindowError
+from relex.errors import CheckpointError, FactorsError, InputError, WindowError
 from relex.evaluation.weight_source import WeightSource, open_weights
 from relex.extrapolation import fit_factors
 from relex.window import open_window
@@ -94,3 +94,16 @@ def test_what_the_source_lacks_is_named(source, method, error, message) -> None:
     weights = open_weights(WeightSource(base=source.base))
     with pytest.raises(error, match=message):
         weights.tensors(Candidate(step=9, method=method))
+
+
+@pytest.mark.parametrize("method", ["line", "anchored", "secant", "scaled_first", "shrunk"])
+def test_what_a_method_makes_needs_no_window(source, method) -> None:
+    weights = open_weights(source.model_copy(update={"window": ""}))
+    found = dict(weights.tensors(Candidate(step=9, method=method)))
+    assert found.keys() == START.keys()
+    assert any(not torch.equal(found[name], START[name]) for name in START)
+
+
+def test_a_method_that_is_not_there_is_named(source) -> None:
+    with pytest.raises(InputError, match="method ray: there is none"):
+        open_weights(source).tensors(Candidate(step=9, method="ray"))

@@ -8,7 +8,12 @@ import torch
 from safetensors.torch import load_file
 
 from relex.errors import CheckpointError, FactorsError
-from relex.extrapolation import find_method, open_factors, predict_displacement
+from relex.extrapolation import (
+    find_method,
+    open_factors,
+    predict_displacement,
+    predict_tensors,
+)
 from relex.extrapolation.basis_file import (
     BASIS_FILE,
     COUNT_ELEMENTS,
@@ -143,9 +148,10 @@ def test_a_file_that_was_cut_after_it_was_opened_is_told(lab) -> None:
     generator = torch.Generator().manual_seed(0)
     start = torch.randn(1000, generator=generator)
     snapshots = {step: {"w": start * (1 + step / 8)} for step in (1, 2)}
-    factors = open_factors(lab.fit(snapshots, lab.base({"w": start})).folder)
+    base = lab.base({"w": start})
+    factors = open_factors(lab.fit(snapshots, base).folder)
     path = factors.folder / BASIS_FILE
     for num_bytes, text, cut in ((100, "secant", r"w\.snapshots"), (8_050, "line", "w")):
         path.write_bytes(path.read_bytes()[:-num_bytes])
         with pytest.raises(FactorsError, match=rf"factors\.safetensors: {cut} ends early; copy"):
-            predict_displacement(factors, "w", 9, find_method(text))
+            dict(predict_tensors(factors, base, 9, find_method(text)))

@@ -22,6 +22,7 @@ from relex.extrapolation import (
     write_predictions,
 )
 from relex.extrapolation.displacements import BLOCK_ELEMENTS, PIECE_ELEMENTS
+from relex.extrapolation.method import Method, find_method
 from relex.storage import open_store
 from relex.window import Window, open_window, pack
 from relex.window.codec.delta_writer import BLOCK_ELEMENTS as CODEC_BLOCK_ELEMENTS
@@ -106,11 +107,15 @@ def reference(found_SN: torch.Tensor, rank: int) -> torch.Tensor:
     return expected_N
 
 
+def line(rank: int) -> Method:
+    return find_method(f"line-rank{rank}")
+
+
 def assert_is_the_line(factors: Factors, window: Window, base: Checkpoint, rank: int) -> None:
     for name in base.tensors:
         found_SN = displacement_SN(window, base, name)
         expected_N = reference(found_SN, rank)
-        error_N = (predict_displacement(factors, name, TARGET) - expected_N).abs()
+        error_N = (predict_displacement(factors, name, TARGET, line(rank)) - expected_N).abs()
         assert error_N.max() <= 2e-6 * max(found_SN.abs().max(), expected_N.abs().max()), name
 
 
@@ -133,9 +138,12 @@ def assert_is_written(written: Checkpoint, window: Window, base: Checkpoint, ran
 @pytest.mark.parametrize("rank", [1, 2])
 def test_the_line_of_what_moved_is_that_of_the_reference(laid_out, tmp_path, rank) -> None:
     window, base = laid_out
-    factors = fit_factors(window, base, tmp_path / "factors", rank=rank, device="cpu")
+    method = line(rank)
+    factors = fit_factors(
+        window, base, tmp_path / "factors", rank=rank, methods=(method.text,), device="cpu"
+    )
     assert_is_the_line(factors, window, base, rank)
-    write_predictions(factors, base, {TARGET: tmp_path / "later"})
+    write_predictions(factors, base, {TARGET: tmp_path / "later"}, method)
     assert_is_written(Checkpoint(tmp_path / "later"), window, base, rank)
     assert len(diagnose(factors.table).tensors) == len(cases())
 

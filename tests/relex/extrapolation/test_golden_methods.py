@@ -120,6 +120,11 @@ def test_anchored_at_the_newest_only_the_difference_is_predicted(base, window, f
     assert float(error.abs().max()) <= float(weights.abs().max()) / 256
 
 
+def test_the_displacement_of_a_snapshot_is_not_made_without_the_base(fit) -> None:
+    with pytest.raises(FactorsError, match="method secant: takes snapshots; predict tensors"):
+        predict_displacement(fit(1), TENSOR, 50, find_method("secant"))
+
+
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_a_lower_rank_is_the_fit_of_that_rank(fit, rank) -> None:
     method = find_method(f"line-rank{rank}")

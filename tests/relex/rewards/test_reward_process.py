@@ -120,11 +120,11 @@ def test_a_process_that_ends_is_an_error_that_names_the_reward(
     imports = "import ctypes, os, sys, threading"
     if place == "at import":
         message = refusal(write(f"{imports}\nprint('importing')\n{act}"))
-        assert f"reward wild0_pay: its process ended with status {status} while it was" in message
+        assert f"reward wild0.pay: its process ended with status {status} while it was" in message
     else:
         message = refusal(write(f"{imports}\ndef pay(completions, **_):\n    {act}"))
         assert message.startswith(
-            f"reward wild0_pay: its process ended with status {status} on 2 completions, the first "
+            f"reward wild0.pay: its process ended with status {status} on 2 completions, the first "
             "of them 'first'"
         )
 
@@ -172,7 +172,7 @@ def test_an_endless_reward_is_ended_at_its_limit(
     with pytest.raises(RewardError) as caught:
         grade(reward)
     assert str(caught.value) == (
-        "reward wild0_pay: took longer than 0.5 s on 2 completions, the first of them 'first', and "
+        "reward wild0.pay: took longer than 0.5 s on 2 completions, the first of them 'first', and "
         "was ended; make it faster, or raise reward_seconds"
     )
     wait_until_gone(worker.pid)
@@ -180,7 +180,7 @@ def test_an_endless_reward_is_ended_at_its_limit(
 
 def test_an_endless_import_is_ended_at_its_limit(write: Write) -> None:
     message = refusal(write("while True: pass"), limit_seconds=2.0)
-    assert "wild0_pay: took longer than 2 s while it was imported, and was ended" in message
+    assert "wild0.pay: took longer than 2 s while it was imported, and was ended" in message
 
 
 def test_the_limit_grows_with_the_batch(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,7 +272,7 @@ def test_what_it_leaves_behind_is_named_and_ended(
     for process in processes:
         wait_until_gone(process.pid)
     said = capsys.readouterr().err
-    assert f"reward wild0_pay: left {left} behind (" in said and said.endswith("; ended\n")
+    assert f"reward wild0.pay: left {left} behind (" in said and said.endswith("; ended\n")
 
 
 TIDY = {

@@ -15,6 +15,7 @@ from relex.run.events import StageEnded, StageStarted
 from relex.run.places import Run
 from relex.run.stage import stage
 from relex.storage import S3Connection
+from tests.processes import command_line
 
 SLEEPS = "import time; time.sleep(600)"
 
@@ -55,12 +56,12 @@ def test_a_limit_ends_the_stage_and_its_child_and_says_what_to_do(tmp_path):
     with (
         pytest.raises(StageError, match=words),
         stage(run, "train", "Training"),
-        Child.of_command([sys.executable, "-c", SLEEPS], run.warn) as child,
+        Child([sys.executable, "-c", SLEEPS], run.warn) as child,
     ):
         run.warn("waiting")
-        pid = child.pid
         child.receive()
-    assert not psutil.pid_exists(pid)
+    running = psutil.Process().children(recursive=True)
+    assert [each for each in running if SLEEPS in command_line(each)] == []
     assert stored_log(run, "train") == ["WARNING waiting"]
 
 

@@ -51,7 +51,7 @@ def test_the_nearest_rival_on_test_is_named_and_the_comparisons_are_counted(buil
         *both(build_trial, "far", 0.4),
     )
     assert "ahead of near, the nearest of the others there" in words
-    assert "corrected for 2 comparisons" in words
+    assert "for all 2 together" in words
 
 
 def test_those_that_are_not_clearly_beaten_are_named(build_trial):

@@ -166,7 +166,9 @@ def test_a_reward_that_fails_ends_the_run_with_its_name_and_the_completion(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     recipe = small_recipe(rewards=[{"reward": "moody_rewards:moody"}])
 
-    with pytest.raises(RewardError, match=r"moody_rewards_moody: returned nan, .*completion: "):
+    with pytest.raises(
+        RewardError, match=r"moody_rewards\.moody: returned nan, .*completion 1 of "
+    ):
         run(job_in(tmp_path, recipe))
 
 

@@ -69,7 +69,7 @@ def test_each_method_is_found_once() -> None:
     [
         ("rays", r"method rays: there is none; choose anchored, .*, or give your own as module"),
         ("line-rank", "write NAME or module:NAME, then parameters as -rank3"),
-        ("line rank3", "method line rank3: there is none"),
+        ("line rank3", "method line rank3: write NAME or module:NAME"),
         ("line-gap3", "method line-gap3: line has no parameter gap; it takes rank"),
         ("scaled_first-gap3", "has no parameter gap; it takes none"),
         ("line-rank1.5", "rank is 1.5, expected int"),
