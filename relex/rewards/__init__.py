@@ -11,4 +11,3 @@ from relex.rewards.registry import (
     reward_name,
 )
 from relex.rewards.versions import grader_version, source_file
-from relex.rewards.weighted_sum import weighted_sum

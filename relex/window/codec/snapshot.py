@@ -24,26 +24,6 @@ class Snapshot(Protocol):
         """Elements [start, stop) of the flattened tensor `name`, in memory that the caller owns."""
 
 
-class TensorsAtHand:
-    """The snapshot of a model whose tensors are in memory, on any device.
-
-    They are not copied: who trains on with them hands a copy to whatever reads the snapshot later.
-    """
-
-    def __init__(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        self._tensors = tensors
-
-    @property
-    def tensors(self) -> dict[str, TensorInfo]:
-        return {
-            name: TensorInfo(tuple(tensor.shape), tensor.dtype)
-            for name, tensor in self._tensors.items()
-        }
-
-    def read(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
-        return self._tensors[name].detach().reshape(-1)[start:stop].clone()
-
-
 class CastSnapshot:
     """A snapshot with its floating-point tensors in another dtype.
 

@@ -7,7 +7,7 @@ from relex.storage import open_store
 from relex.storage.manifest import read_manifest, stored_entry
 from relex.storage.s3 import S3Store, open_client
 from relex.window import open_writer, read_window_manifest
-from relex.window.codec import TensorsAtHand
+from tests.snapshots import TensorsAtHand
 
 
 def test_a_step_is_recorded_with_the_size_and_digest_of_its_file(store, snapshot, base):

@@ -8,8 +8,9 @@ import torch
 
 from relex.errors import WindowError
 from relex.storage.folder import FolderStore
-from relex.window.codec import DeltaFile, DeltaSnapshot, TensorsAtHand
+from relex.window.codec import DeltaFile
 from relex.window.codec.table import unpack_table
+from tests.snapshots import DeltaSnapshot, TensorsAtHand
 
 BEFORE = {"a.weight": torch.linspace(-1, 1, 40).bfloat16(), "b.bias": torch.linspace(0, 1, 9)}
 AFTER = {

@@ -13,14 +13,8 @@ from safetensors import safe_open
 from relex.checkpoints import TensorInfo
 from relex.errors import StorageError, WindowError
 from relex.storage.folder import FolderStore
-from relex.window.codec import (
-    CastSnapshot,
-    DeltaFile,
-    DeltaSnapshot,
-    Snapshot,
-    TensorsAtHand,
-    write_delta,
-)
+from relex.window.codec import CastSnapshot, DeltaFile, Snapshot, write_delta
+from tests.snapshots import DeltaSnapshot, TensorsAtHand
 
 Tensors = dict[str, torch.Tensor]
 
