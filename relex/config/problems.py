@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from relex.config.benchmarks import AnswerPart, NamedBenchmark, named_benchmark
+from relex.config.benchmarks import NamedBenchmark, named_benchmark
 from relex.config.strict import HOTTEST, MOST_ENTRIES, MOST_SAMPLES, Section, Seed
 
 MOST_PROBLEMS = 100_000_000
@@ -61,7 +61,7 @@ class ProblemSource(Section):
     answer_column: str = "answer"
     """Column that holds the gold answer."""
 
-    answer_part: AnswerPart = "all"
+    answer_part: Literal["all", "boxed", "after_hashes"] = "all"
     """What of that column is the answer: `all`; `boxed`, the last box of a worked solution;
     `after_hashes`, what follows the last `####`, as in GSM8K."""
 

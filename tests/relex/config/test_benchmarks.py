@@ -46,7 +46,7 @@ def test_a_row_is_a_valid_source_and_a_valid_entry(row: NamedBenchmark) -> None:
 
 @pytest.mark.parametrize("row", BENCHMARKS, ids=lambda row: row.name)
 def test_a_row_without_a_pinned_commit_says_so(row: NamedBenchmark) -> None:
-    assert COMMIT.fullmatch(row.revision) or "not pinned" in row.note
+    assert COMMIT.fullmatch(row.source["revision"]) or "not pinned" in row.note
 
 
 def test_names_are_there_once() -> None:
