@@ -9,7 +9,7 @@ from typing import Literal
 import yaml
 from pydantic import Field
 
-from relex.config.strict import Section, Setting
+from relex.config.strict import MOST_ENTRIES, Section, Setting
 
 BOXED_TEMPLATE = (
     "{question}\nPlease reason step by step, and put your final answer within \\boxed{}."
@@ -28,10 +28,10 @@ class NamedBenchmark(Section):
     num_questions: int = Field(ge=1, le=1_000_000)
     """Questions of the published set, to compare with what was loaded."""
 
-    source: dict[str, Setting]
+    source: dict[str, Setting] = Field(max_length=MOST_ENTRIES)
     """The fields of a problem source, with `path`, `split` and `revision`."""
 
-    manner: dict[str, Setting]
+    manner: dict[str, Setting] = Field(max_length=MOST_ENTRIES)
     """How it is sampled and graded."""
 
     template: str = BOXED_TEMPLATE
