@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import torch
 
-from relex.checkpoints import TensorInfo
+from relex.checkpoints import TensorInfo, check_same_tensors
 from relex.errors import WindowError
 from relex.window.codec import DeltaFile, Snapshot
-from relex.window.codec.snapshot import check_neighbours
+from relex.window.codec.snapshot import BEFORE
 
 
 class TensorsAtHand:
@@ -39,7 +39,10 @@ class DeltaSnapshot:
         Raises WindowError when it has other tensors than `delta`.
         """
         if previous is not None:
-            check_neighbours(delta.where, delta.tensors, previous.tensors)
+            before = previous.tensors
+            check_same_tensors(
+                delta.where, delta.tensors, before, BEFORE, dtypes_too=True, error=WindowError
+            )
         self._delta, self._previous = delta, previous
         self.tensors = delta.tensors
 

@@ -1,7 +1,8 @@
 """Hugging Face checkpoints: lazy reading, streaming writing."""
 
 from relex.checkpoints.locate import TOY_BASE, locate_base
-from relex.checkpoints.reader import Checkpoint, check_same_tensors
+from relex.checkpoints.reader import Checkpoint
+from relex.checkpoints.same_tensors import check_same_tensors
 from relex.checkpoints.tensor_file import TensorFile, TensorInfo
 from relex.checkpoints.tensor_writer import TensorFileWriter, all_finite
 from relex.checkpoints.writer import (

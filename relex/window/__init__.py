@@ -17,5 +17,5 @@ from relex.window.remove import (
 from relex.window.sources import Source, open_source
 from relex.window.stored import StoredWindow
 from relex.window.unpack import unpack
-from relex.window.window import SparseWindow, Window
+from relex.window.window import Window
 from relex.window.writer import WindowWriter, open_writer

@@ -6,9 +6,9 @@ from typing import Protocol
 import torch
 
 from relex.checkpoints import TensorInfo
-from relex.errors import WindowError
 
 Span = tuple[int, int]
+BEFORE = "the previous snapshot"
 
 
 class Snapshot(Protocol):
@@ -51,18 +51,3 @@ def block_spans(num_elements: int, block_elements: int) -> list[Span]:
         (start, min(start + block_elements, num_elements))
         for start in range(0, num_elements, block_elements)
     ]
-
-
-def check_neighbours(
-    where: str, current: Mapping[str, TensorInfo], previous: Mapping[str, TensorInfo]
-) -> None:
-    """Raise WindowError unless both snapshots have the same names, shapes and dtypes."""
-    if current.keys() != previous.keys():
-        name = min(current.keys() ^ previous.keys())
-        raise WindowError(f"{where}: only one of two neighbouring snapshots has a tensor {name}")
-    for name, info in current.items():
-        if info != previous[name]:
-            raise WindowError(
-                f"{where}: {name} is {info.dtype} {list(info.shape)}, in the snapshot before it is "
-                f"{previous[name].dtype} {list(previous[name].shape)}"
-            )

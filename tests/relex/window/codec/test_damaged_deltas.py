@@ -207,7 +207,7 @@ def set_dense(table) -> None:
     [
         (set_shape, "does not fit its 1 blocks"),
         (set_dtype, "has dtype F128, known are"),
-        (set_wider_dtype, "a.weight is torch.float32 .40., in the snapshot before it is"),
+        (set_wider_dtype, "a.weight is float32.40., in the previous snapshot it is"),
         (set_kind, "cannot be understood"),
         (set_fewer_changes, "announces 5 bytes, at most 4 fit"),
         (set_more_changes, "has 5 positions, it announces 6"),

@@ -156,9 +156,9 @@ def test_a_float32_window_starts_from_a_bfloat16_base(delta_of) -> None:
 @pytest.mark.parametrize(
     ("before", "message"),
     [
-        ({"a": torch.zeros(3)}, "a is torch.float32 .2., in the snapshot before it is .* .3."),
-        ({"a": torch.zeros(2).half()}, "in the snapshot before it is torch.float16"),
-        ({"b": torch.zeros(2)}, "only one of two neighbouring snapshots has a tensor a"),
+        ({"a": torch.zeros(3)}, "a is float32.2., in the previous snapshot it is float32.3."),
+        ({"a": torch.zeros(2).half()}, "in the previous snapshot it is float16"),
+        ({"b": torch.zeros(2)}, "lacks b, which the previous snapshot has"),
     ],
 )
 def test_neighbours_that_differ_in_kind_are_refused(delta_of, before, message) -> None:
