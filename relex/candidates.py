@@ -6,8 +6,9 @@ from typing import Self
 
 from pydantic import model_validator
 
-from relex.config.strict import Step, Strict
+from relex.config.strict import Step
 from relex.errors import InputError
+from relex.strict import Strict
 
 LINE, DENOISED = "line", "denoised"
 

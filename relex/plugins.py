@@ -1,8 +1,9 @@
 """Which code the text of a recipe may run: the one place that decides it.
 
-A recipe names code: rewards and graders, and a base that brings its own. In a user's own terminal
-that is the user's affair, and all of it is allowed. A recipe that comes to a worker from elsewhere,
-by a form or a program, may name only what `RELEX_PLUGINS` lists, separated by commas:
+A recipe names code: what comes in by a door (`relex/doors.py`), and a base that brings its own. In
+a user's own terminal that is the user's affair, and all of it is allowed. A recipe that comes to a
+worker from elsewhere, by a form or a program, may name only what `RELEX_PLUGINS` lists, separated
+by commas:
 
 | entry | allows |
 |---|---|
@@ -11,7 +12,8 @@ by a form or a program, may name only what `RELEX_PLUGINS` lists, separated by c
 | `trust_remote_code` | bases with code of their own |
 | `*` | everything |
 
-What relex brings is always allowed. Flows that a worker runs set `.` where nothing is set.
+What relex brings under a name of its own is always allowed, and so are its examples,
+`relex.toy.rewards`. Flows that a worker runs set `.` where nothing is set.
 """
 
 import os
@@ -23,12 +25,11 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
-from relex.errors import RewardError
 from relex.home import open_home
 
 VARIABLE = "RELEX_PLUGINS"
 EVERYTHING, WORKING_FOLDER, REMOTE_CODE = "*", ".", "trust_remote_code"
-OURS = "relex"
+OURS = "relex.toy.rewards"
 INSTALLED = {"site-packages", "dist-packages"}
 
 
@@ -41,25 +42,25 @@ def remote_code_is_allowed() -> bool:
     return bool({EVERYTHING, REMOTE_CODE} & _allowed())
 
 
-def check_module(reference: str, module: str) -> None:
-    """Raise RewardError unless `reference` may name code of `module`.
+def refusal(module: str) -> str:
+    """Why code of `module` may not be run here, or nothing where it may.
 
     Nothing is imported to find out, no package above the module either.
     """
-    if not _is_allowed(module, _allowed()):
-        raise RewardError(
-            f"reward {reference}: {module or 'where it is defined'} is not among what a recipe may "
-            f"run here, which is relex and {VARIABLE}={','.join(sorted(_allowed()))} "
-            f"({WORKING_FOLDER} is {Path.cwd()}); whoever runs the worker can add it there"
-        )
+    if _is_allowed(module, _allowed()):
+        return ""
+    return (
+        f"{module or 'where it is defined'} is not among what a recipe may "
+        f"run here, which is relex's own and {VARIABLE}={','.join(sorted(_allowed()))} "
+        f"({WORKING_FOLDER} is {Path.cwd()}); whoever runs the worker can add it there"
+    )
 
 
-def check_defined(reference: str, function: Callable[..., Any]) -> None:
-    """Raise RewardError unless `reference` may name code of the module that defines `function`:
-    what a module has only imported is not its own."""
+def module_of(function: Callable[..., Any]) -> str:
+    """The module that defines a function, whichever have imported it."""
     while isinstance(function, partial):
         function = function.func
-    check_module(reference, getattr(function, "__module__", None) or "")
+    return getattr(function, "__module__", None) or ""
 
 
 def _allowed() -> set[str]:

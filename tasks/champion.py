@@ -140,7 +140,7 @@ def _measure(champion: Version, run: Run, benchmark: str) -> Path:
         run.recipe, source, questions, scores, lambda *_: None, run.detail, run.dtype
     ) as session:
         session.measure(BASE, benchmark)
-    return scores / BASE.key / benchmark
+    return scores / benchmark / BASE.key
 
 
 def _least(config: SelectionConfig) -> str:

@@ -26,7 +26,7 @@ from relex.evaluation import ANSWERS_FILE, Answer, Score, read_answers
 from relex.run.conclude import MODEL_KIND
 from relex.run.measure import KIND as SCORE_KIND
 from relex.run.places import Run
-from relex.storage import Store, connection_of, open_store
+from relex.storage import Store, open_store
 from relex.storage.folder import FolderStore
 from relex.storage.manifest import Manifest, fetch_folder, read_manifest
 from tasks.tracking_registry import Version
@@ -56,7 +56,7 @@ def run_store(version: Version, profile: str = "") -> Store:
             region=version.tags.get("relex.region", ""),
             profile=profile,
         )
-        return open_store(uri, connection_of(storage))
+        return open_store(uri, storage.connection)
     path = Path(folder) / uri.removeprefix(S3)
     if not path.is_dir():
         raise StorageError(

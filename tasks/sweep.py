@@ -22,7 +22,6 @@ from relex.rewards import grader_version
 from relex.run.conclude import REPORT_KIND
 from relex.run.measure import KIND as SCORE_KIND
 from relex.run.places import EMBEDDED_BUCKET, Run
-from relex.storage import connection_of
 from relex.storage.embedded import embedded_s3
 from relex.storage.manifest import fetch_folder, read_manifest
 from relex.sweep import (
@@ -85,7 +84,7 @@ def open_runs(trials: Sequence[Trial]) -> Iterator[list[Run]]:
     """
     home, storage = make_home(), trials[0].recipe.storage
     with ExitStack() as stack:
-        root_uri, connection = storage.uri, connection_of(storage)
+        root_uri, connection = storage.uri, storage.connection
         if storage.uri == "embedded":
             root_uri = f"s3://{EMBEDDED_BUCKET}"
             connection = stack.enter_context(embedded_s3(home.s3, EMBEDDED_BUCKET))

@@ -55,13 +55,21 @@ def test_only_the_grpo_module_imports_trl() -> None:
 
 
 def test_the_choice_knows_numbers_and_no_engine_or_reward() -> None:
-    allowed = {"candidates", "config", "errors", "selection"}
+    allowed = {"candidates", "config", "errors", "selection", "strict"}
     modules = {
         module
         for path in (ROOT / "relex" / "selection").glob("*.py")
         for module in imported_modules(path)
     }
     assert {module.split(".")[1] for module in modules if module.startswith("relex.")} <= allowed
+
+
+@pytest.mark.parametrize("room", ["storage", "checkpoints"])
+def test_files_and_tensors_know_no_recipe(room: str) -> None:
+    modules = {
+        module for path in (ROOT / "relex" / room).glob("*.py") for module in imported_modules(path)
+    }
+    assert [module for module in modules if module.startswith("relex.config")] == []
 
 
 def test_the_library_does_not_know_prefect() -> None:

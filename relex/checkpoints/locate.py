@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from relex.config.recipe import BaseConfig
+from relex.checkpoints.reader import Checkpoint
 from relex.errors import CheckpointError
 from relex.plugins import REMOTE_CODE, VARIABLE, remote_code_is_allowed
 
@@ -11,18 +11,18 @@ HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "*.tiktok
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 
-def locate_base(base: BaseConfig) -> Path:
-    """A local folder with the base checkpoint; downloads it from the Hub when it is not local.
+def locate_base(base: str, revision: str = "main", trust_remote_code: bool = False) -> Path:
+    """A local folder with a base that can be trained and asked; as `find_base`.
 
-    Raises CheckpointError when it cannot be found, lacks a config or a tokenizer, or would run code
-    of its own where that is not allowed.
+    Raises CheckpointError too when it lacks a config or a tokenizer, or would run code of its own
+    where that is not allowed.
     """
-    if base.trust_remote_code and not remote_code_is_allowed():
+    if trust_remote_code and not remote_code_is_allowed():
         raise CheckpointError(
             f"base.trust_remote_code: a recipe may not run the code of a model here; leave it out, "
             f"or let whoever runs the worker add {REMOTE_CODE} to {VARIABLE}"
         )
-    folder = _folder(base)
+    folder = find_base(base, revision, with_code=trust_remote_code)
     if not (folder / "config.json").is_file():
         raise CheckpointError(f"{folder}: has no config.json; give a Hugging Face checkpoint")
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
@@ -33,21 +33,34 @@ def locate_base(base: BaseConfig) -> Path:
     return folder
 
 
-def _folder(base: BaseConfig) -> Path:
-    if base.path == "toy":
+def find_base(base: str, revision: str = "main", *, with_code: bool = False) -> Path:
+    """The local folder of `toy`, of a folder, or of a repository on the Hub, which is downloaded
+    when it is not here yet.
+
+    Raises CheckpointError when it cannot be found.
+    """
+    if base == "toy":
         return TOY_BASE
-    if Path(base.path).is_dir():
-        return Path(base.path).resolve()
+    if Path(base).is_dir():
+        return Path(base).resolve()
     # Imported here because it takes half a second, which every command would pay.
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    patterns = [*HUB_FILES, "*.py"] if base.trust_remote_code else HUB_FILES
+    patterns = [*HUB_FILES, "*.py"] if with_code else HUB_FILES
     try:
-        return Path(snapshot_download(base.path, revision=base.revision, allow_patterns=patterns))
+        return Path(snapshot_download(base, revision=revision, allow_patterns=patterns))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(
-            f"base.path {base.path!r}: neither a local folder nor a readable repository on the Hub "
-            f"({reason})"
+            f"base {base!r}: neither a local folder nor a readable repository on the Hub ({reason})"
         ) from error
+
+
+def open_base(base: str) -> Checkpoint:
+    """The checkpoint of a base as a person names it: as `find_base`, or `NAME@REVISION` on the Hub.
+
+    Raises CheckpointError when it cannot be found or read.
+    """
+    name, _, revision = (base, "", "") if Path(base).is_dir() else base.partition("@")
+    return Checkpoint(find_base(name, revision or "main"))

@@ -1,8 +1,10 @@
 """`relex evaluate`: scores of candidates."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -12,13 +14,15 @@ from rich.table import Table
 from relex.candidates import BASE, parse_candidate
 from relex.checkpoints import locate_base
 from relex.cli.progress import progress_bar
-from relex.config import ProblemSource, Recipe, RewardTerm, load_recipe
+from relex.config import AnyRecipe, ProblemSource, RewardTerm, WindowRecipe, load_run_recipe
 from relex.errors import InputError
 from relex.evaluation import EvaluationSession, Score
 from relex.evaluation.weight_source import WeightSource
+from relex.extrapolation import KIND as FACTORS_KIND
 from relex.problems import Problem, load_problems
 from relex.rewards import build_reward, check_golds, listed_golds
-from relex.storage.connection import connection_of
+from relex.storage import S3Connection, open_store
+from relex.storage.manifest import fetch_folder
 
 
 def evaluate(
@@ -33,25 +37,32 @@ def evaluate(
     benchmark: Annotated[
         str, typer.Option(help="validation, or a test benchmark of the recipe.")
     ] = "validation",
-    window: Annotated[str, typer.Option(help="Window, for observed candidates.")] = "",
-    factors: Annotated[str, typer.Option(help="Factors, for what a method makes.")] = "",
+    window: Annotated[
+        str,
+        typer.Option(
+            help="Window, for observed candidates: a folder or s3://bucket/prefix. Default: the "
+            "recipe's, where it has one."
+        ),
+    ] = "",
+    factors: Annotated[
+        str,
+        typer.Option(help="Factors, for what a method makes: a folder or s3://bucket/prefix."),
+    ] = "",
 ) -> None:
-    """Measure candidates on one benchmark: answers and a score for each."""
-    chosen = load_recipe(recipe)
+    """Measure candidates on one benchmark: answers and a score for each.
+
+    They lie in OUT/BENCHMARK/CANDIDATE, as below the scores of a run.
+    """
+    chosen = load_run_recipe(recipe)
     candidates = [parse_candidate(key) for key in candidate or [BASE.key]]
     problems = load_problems(problem_source(chosen, benchmark))
     _check_golds(chosen, benchmark, problems)
-    source = WeightSource(
-        base=str(locate_base(chosen.base)),
-        window=window,
-        connection=connection_of(chosen.storage),
-        factors=factors,
-    )
     with (
+        local_factors(factors, chosen.storage.connection) as folder,
         progress_bar("evaluate") as advance,
         EvaluationSession(
             chosen,
-            source,
+            _source(chosen, window, folder),
             {benchmark: problems},
             out,
             lambda _candidate, _benchmark, num_done, num_total: advance(num_done, num_total),
@@ -62,7 +73,29 @@ def evaluate(
     Console().print(_table(scores))
 
 
-def problem_source(recipe: Recipe, benchmark: str) -> ProblemSource:
+@contextmanager
+def local_factors(factors: str, connection: S3Connection) -> Iterator[str]:
+    """A folder with the factors; those on S3 are copied for as long as the block."""
+    if not factors.startswith("s3://"):
+        yield factors
+        return
+    with TemporaryDirectory(prefix="relex-factors-") as folder:
+        fetch_folder(open_store(factors, connection), Path(folder), FACTORS_KIND)
+        yield folder
+
+
+def _source(recipe: AnyRecipe, window: str, factors: str) -> WeightSource:
+    base = recipe.base
+    own = recipe.window.uri if isinstance(recipe, WindowRecipe) else ""
+    return WeightSource(
+        base=str(locate_base(base.path, base.revision, base.trust_remote_code)),
+        window=window or own,
+        connection=recipe.storage.connection,
+        factors=factors,
+    )
+
+
+def problem_source(recipe: AnyRecipe, benchmark: str) -> ProblemSource:
     """Where a benchmark of the recipe comes from. Raises InputError when it has none so named."""
     sources = {entry.name: entry.source for entry in recipe.problems.benchmarks}
     sources["validation"] = recipe.problems.validation
@@ -71,7 +104,7 @@ def problem_source(recipe: Recipe, benchmark: str) -> ProblemSource:
     return sources[benchmark]
 
 
-def _check_golds(recipe: Recipe, benchmark: str, problems: Sequence[Problem]) -> None:
+def _check_golds(recipe: AnyRecipe, benchmark: str, problems: Sequence[Problem]) -> None:
     grader = build_reward(RewardTerm(reward=recipe.exam(benchmark).grader), recipe.reward_seconds)
     doubtful = check_golds(benchmark, problems, grader)
     if doubtful:

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from relex.checkpoints import Checkpoint
+from relex.checkpoints import open_base
 from relex.cli.findings import warn_of_anomalies
 from relex.cli.options import (
+    BaseOption,
     DeviceOption,
     MemoryOption,
     RankOption,
@@ -23,7 +24,7 @@ from relex.window import open_window
 
 def extrapolate(
     window: WindowArgument,
-    base: Annotated[Path, typer.Option(help="Folder of the untouched model, step 0.")],
+    base: BaseOption,
     step: Annotated[
         list[int], typer.Option(help="Step to extrapolate to, beyond the window; repeatable.")
     ],
@@ -34,7 +35,7 @@ def extrapolate(
     memory_gb: MemoryOption = None,
 ) -> None:
     """Fit a window and write extrapolated checkpoints on the way: the window is read once."""
-    checkpoint = Checkpoint(base)
+    checkpoint = open_base(base)
     folders = {target: out / f"step_{target}" for target in step}
     with progress_bar("extrapolate") as on_progress:
         factors = fit_factors(

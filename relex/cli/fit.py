@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from relex.checkpoints import Checkpoint
+from relex.checkpoints import open_base
 from relex.cli.findings import warn_of_anomalies
 from relex.cli.options import (
+    BaseOption,
     DeviceOption,
     MemoryOption,
     RankOption,
@@ -24,7 +25,7 @@ from relex.window import open_window
 
 def fit(
     window: WindowArgument,
-    base: Annotated[Path, typer.Option(help="Folder of the untouched model, step 0.")],
+    base: BaseOption,
     out: Annotated[Path, typer.Option(help="New folder for the factors.")],
     steps: StepsOption = "",
     rank: RankOption = 1,
@@ -42,7 +43,7 @@ def fit(
     memory_gb: MemoryOption = None,
 ) -> None:
     """Fit a direction per tensor, and keep what methods need, from the snapshots of a window."""
-    checkpoint = Checkpoint(base)
+    checkpoint = open_base(base)
     with progress_bar("fit") as on_progress:
         factors = fit_factors(
             open_window(window, base=checkpoint),

@@ -11,6 +11,14 @@ DeviceOption = Annotated[
     Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto takes a GPU.")
 ]
 
+BaseOption = Annotated[
+    str,
+    typer.Option(
+        help="The untouched model, step 0: a folder, toy, or a repository on the Hub as NAME or "
+        "NAME@REVISION."
+    ),
+]
+
 BYTES_PER_GB = 1_000_000_000
 
 WindowArgument = Annotated[

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from relex.checkpoints import Checkpoint
-from relex.cli.options import DeviceOption
+from relex.checkpoints import Checkpoint, open_base
+from relex.cli.options import BaseOption, DeviceOption
 from relex.cli.progress import progress_bar
 from relex.device import resolve_device
 from relex.extrapolation import (
@@ -22,7 +22,7 @@ from relex.extrapolation import (
 
 def predict(
     factors: Annotated[Path, typer.Argument(help="Folder that relex fit wrote.")],
-    base: Annotated[Path, typer.Option(help="Folder of the base that the factors were fitted on.")],
+    base: BaseOption,
     step: Annotated[
         list[int],
         typer.Option(help="Step to go to, beyond the window (denoised: a step of it); repeatable."),
@@ -50,7 +50,7 @@ def predict(
     """Write the checkpoints that a method reaches at steps, in the dtype and files of the base."""
     found = find_method(method)
     folders = {one: out if len(step) == 1 else out / f"step_{one}" for one in step}
-    checkpoint, opened = Checkpoint(base), open_factors(factors)
+    checkpoint, opened = open_base(base), open_factors(factors)
     if adapter_rank is not None:
         _write_adapters(opened, checkpoint, folders, adapter_rank, found)
         return

@@ -1,5 +1,6 @@
 """`relex select`: the decision from scores."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -9,71 +10,65 @@ from rich.console import Console
 from rich.table import Table
 
 from relex.atomic import write_atomic
-from relex.candidates import Candidate
 from relex.cli.evaluate import problem_source
-from relex.config import Recipe, load_recipe
+from relex.config import AnyRecipe, load_run_recipe
 from relex.errors import InputError
-from relex.evaluation import ANSWERS_FILE, SCORE_FILE, Score, measured_from, read_answers
+from relex.evaluation import StoredScores, measured_from, read_stored_scores
 from relex.problems import groups_of, load_problems
 from relex.selection import Decision, Measured, decide
 from relex.selection.wording import show_accuracy, show_changes
+from relex.storage import open_store
 
 
 def select(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe of the run.")],
-    scores: Annotated[Path, typer.Argument(help="Folder that `relex evaluate --out` wrote.")],
+    scores: Annotated[
+        str,
+        typer.Argument(
+            help="What `relex evaluate --out` wrote, or RUN/scores of a run: a folder or "
+            "s3://bucket/prefix."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="File for the decision, in JSON.")],
     benchmark: Annotated[str, typer.Option(help="Benchmark to decide on.")] = "validation",
 ) -> None:
     """Choose between the candidates that were measured, and say why."""
-    chosen = load_recipe(recipe)
-    measured = read_measured(chosen, scores, benchmark)
+    chosen = load_run_recipe(recipe)
+    store = open_store(scores, chosen.storage.connection)
+    stored = read_stored_scores(store, benchmark)
+    if not stored:
+        raise InputError(
+            f"{scores}: holds no answers to {benchmark}; make them with relex evaluate --out"
+        )
+    grader = common_grader(scores, benchmark, stored)
     guards = {
-        guard.name: read_measured(chosen, scores, guard.name)
+        guard.name: _measured(chosen, guard.name, found)
         for guard in chosen.problems.guard
-        if _answer_files(scores, guard.name)
+        if (found := read_stored_scores(store, guard.name))
     }
+    measured = _measured(chosen, benchmark, stored)
     decided = decide(measured, chosen.selection, chosen.seed, guards)
-    decision = decided.model_copy(update={"grader": read_grader(scores, benchmark)})
+    decision = decided.model_copy(update={"grader": grader})
     write_atomic(out, decision.model_dump_json(indent=1).encode())
     Console().print(_table(decision))
     typer.echo(decision.reason)
 
 
-def read_measured(recipe: Recipe, scores: Path, benchmark: str) -> list[Measured]:
-    """Graded answers of every candidate below `scores`; raises InputError where there are none."""
-    paths = _answer_files(scores, benchmark)
-    if not paths:
-        raise InputError(
-            f"{scores}: holds no answers to {benchmark}; make them with relex evaluate --out"
-        )
+def _measured(recipe: AnyRecipe, benchmark: str, stored: Sequence[StoredScores]) -> list[Measured]:
     groups = _groups(recipe, benchmark)
-    return [
-        measured_from(_candidate(path), read_answers(path), recipe.rewards, groups)
-        for path in paths
-    ]
+    return [measured_from(each.candidate, each.answers, recipe.rewards, groups) for each in stored]
 
 
-def _candidate(answers: Path) -> Candidate:
-    score = answers.with_name(SCORE_FILE)
-    return Score.model_validate_json(score.read_bytes()).candidate
-
-
-def _answer_files(scores: Path, benchmark: str) -> list[Path]:
-    return sorted(scores.glob(f"*/{benchmark}/{ANSWERS_FILE}"))
-
-
-def _groups(recipe: Recipe, benchmark: str) -> dict[str, str]:
+def _groups(recipe: AnyRecipe, benchmark: str) -> dict[str, str]:
     """Groups by question; the questions are read only where they have groups."""
     source = problem_source(recipe, benchmark)
     return groups_of(load_problems(source)) if source.group_column else {}
 
 
-def read_grader(scores: Path, benchmark: str) -> str:
-    """What graded all candidates below `scores`; raises InputError when it was not the same, or
-    they were not measured in one dtype."""
-    paths = sorted(scores.glob(f"*/{benchmark}/{SCORE_FILE}"))
-    found = [Score.model_validate_json(path.read_bytes()) for path in paths]
+def common_grader(scores: str, benchmark: str, stored: Sequence[StoredScores]) -> str:
+    """What graded all candidates; raises InputError when it was not the same, or they were not
+    measured in one dtype."""
+    found = [score for each in stored for score in each.scores]
     graders, dtypes = {score.grader for score in found}, {score.dtype for score in found}
     if len(graders) != 1:
         raise InputError(

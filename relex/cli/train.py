@@ -12,7 +12,7 @@ from relex.errors import StorageError
 from relex.home import make_home
 from relex.problems import load_problems
 from relex.rewards import build_rewards, check_reward_contract
-from relex.storage import check_writable, connection_of, open_store
+from relex.storage import check_writable, open_store
 from relex.storage.manifest import MANIFEST
 from relex.training import (
     StepTrained,
@@ -46,12 +46,12 @@ def train(
 
 
 def _job(recipe: Recipe, out: str) -> TrainingJob:
-    window = f"{out}/window"
+    window, base = f"{out}/window", recipe.base
     return TrainingJob(
         recipe=recipe,
-        base=str(locate_base(recipe.base)),
+        base=str(locate_base(base.path, base.revision, base.trust_remote_code)),
         window=window,
-        connection=connection_of(recipe.storage),
+        connection=recipe.storage.connection,
         work=str(make_home().work(f"train-{sha256_bytes(window.encode())[:WORK_CHARACTERS]}")),
     )
 

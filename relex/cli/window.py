@@ -9,9 +9,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from relex.checkpoints import Checkpoint, locate_base
+from relex.checkpoints import open_base
+from relex.cli.options import BaseOption
 from relex.cli.progress import progress_bar
-from relex.config.recipe import BaseConfig
 from relex.extrapolation.checks import check_window_of_base
 from relex.storage import open_store
 from relex.window import (
@@ -49,7 +49,7 @@ def pack_window(
             "global_step_N or step_N, or a repository on the Hub with such branches.",
         ),
     ],
-    base: Annotated[str, typer.Option(help="The untouched model: a folder or a Hub repository.")],
+    base: BaseOption,
     out: Annotated[str, typer.Option(help="The window: a folder or s3://bucket/prefix.")],
     precision: Annotated[
         Precision,
@@ -66,7 +66,7 @@ def pack_window(
     ] = None,
 ) -> None:
     """Make a window of checkpoints; run it again to go on where it stopped."""
-    checkpoint = Checkpoint(locate_base(BaseConfig(path=base)))
+    checkpoint = open_base(base)
     with (
         tempfile.TemporaryDirectory(prefix="relex-pack-", dir=work) as scratch,
         progress_bar("pack") as on_progress,
@@ -110,13 +110,15 @@ def list_steps(where: WindowArgument) -> None:
 def verify(
     where: WindowArgument,
     quick: Annotated[bool, typer.Option("--quick", help="Only manifest, sizes, headers.")] = False,
-    full: Annotated[bool, typer.Option("--full", help="Decode every step too.")] = False,
-    base: Annotated[Path | None, typer.Option(help="Folder of the base; needed to decode.")] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Decode every step too, which needs --base.")
+    ] = False,
+    base: BaseOption = "",
 ) -> None:
     """Read every file and compare it with its digest."""
-    if full and (base is None or quick):
+    if full and (not base or quick):
         raise typer.BadParameter("--full needs --base, and cannot be --quick")
-    checkpoint = Checkpoint(base) if base is not None and full else None
+    checkpoint = open_base(base) if full else None
     with progress_bar("verify") as on_progress:
         num_steps = check_window(where, base=checkpoint, quick=quick, on_progress=on_progress)
     found = "every size is right" if quick else "every digest is right"
@@ -134,11 +136,11 @@ def unpack_step(
         ),
     ],
     step: Annotated[int, typer.Option(help="Step to write.")],
-    base: Annotated[Path, typer.Option(help="Folder of the base: its config and tokenizer.")],
+    base: BaseOption,
     out: Annotated[Path, typer.Option(help="New folder for the checkpoint.")],
 ) -> None:
     """Write a step as a Hugging Face checkpoint, bit for bit as it is kept."""
-    checkpoint = Checkpoint(base)
+    checkpoint = open_base(base)
     window = open_window(where, base=checkpoint)
     check_window_of_base(window, checkpoint)
     with progress_bar("unpack") as on_progress:

@@ -5,9 +5,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from relex.config.benchmarks import NamedBenchmark, named_benchmark
+from relex.config.names import KnownTo, one_of
 from relex.config.strict import HOTTEST, MOST_ENTRIES, MOST_SAMPLES, Section, Seed
+from relex.doors import SOURCE
 
 MOST_PROBLEMS = 100_000_000
+SourceName = Annotated[str, KnownTo(SOURCE), one_of(SOURCE.built_in)]
 StopString = Annotated[str, Field(min_length=1)]
 
 
@@ -39,12 +42,14 @@ class ProblemSource(Section):
     other fields beside it; the table's row is put in when the recipe is read.
     """
 
-    kind: Literal["toy", "jsonl", "parquet", "hub"]
+    kind: SourceName
     """`toy`: additions made from a seed; `jsonl`, `parquet`: a local file; `hub`: a Hugging Face
-    dataset."""
+    dataset; or a function of your own as `module:function`, which gives rows, and is code that the
+    worker runs, where its RELEX_PLUGINS allows it."""
 
     path: str = ""
-    """The file, or the dataset's repository on the Hub. Empty for `toy`."""
+    """The file, or the dataset's repository on the Hub. Empty for `toy`; for a function of your own
+    what it makes of it."""
 
     config: str = ""
     """Name of the configuration of a Hub dataset that has several."""
@@ -101,7 +106,7 @@ class ProblemSource(Section):
                 raise ValueError("group_column: a toy source has no columns; remove it")
             if self.split not in ("train", "validation", "test"):
                 raise ValueError(f"split: toy has train, validation and test, not {self.split!r}")
-        elif not self.path:
+        elif not self.path and self.kind in SOURCE.built_in:
             raise ValueError(f"path: needed for kind {self.kind}")
         return self
 

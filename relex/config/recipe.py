@@ -8,14 +8,18 @@ from pydantic import Field, model_validator
 from relex.config.addresses import NO_CREDENTIALS, without_credentials
 from relex.config.exam import Exam, Sampling
 from relex.config.extrapolation import ExtrapolationConfig
+from relex.config.names import KnownTo, one_of
 from relex.config.problems import ProblemsConfig, QuestionsConfig
 from relex.config.rewards import GraderName, RewardTerm
 from relex.config.selection import SelectionConfig
 from relex.config.strict import MOST_ENTRIES, MOST_SAMPLES, MOST_TOKENS, Section, Seed, Steps
 from relex.config.training import TrainingConfig
 from relex.digests import sha256_json
+from relex.doors import ENGINE
+from relex.storage.connection import Checksums, S3Connection
 
 DIGEST_CHARACTERS = 8
+EngineName = Annotated[str, KnownTo(ENGINE), one_of(ENGINE.built_in)]
 Keep = Literal["window", "factors", "nothing"]
 """What stays of a run beside the chosen model."""
 
@@ -46,8 +50,9 @@ class BaseConfig(Section):
 class EvaluationConfig(Sampling):
     """How candidates answer questions and how the answers are graded."""
 
-    engine: Literal["auto", "vllm", "transformers"] = "auto"
-    """What generates answers; `auto` takes vLLM where it is installed."""
+    engine: EngineName = "auto"
+    """What generates answers; `auto` takes vLLM where it is installed, and your own is
+    `module:name`, which is code that the worker runs, where its RELEX_PLUGINS allows it."""
 
     grader: GraderName = "math_equality"
     """The reward whose value 1.0 means correct: a built-in, or your own as `module:function`, which
@@ -101,6 +106,17 @@ class StorageConfig(Section):
     keep: Keep = "window"
     """What stays beside the chosen model when a run is done: window and factors, the factors only,
     or neither."""
+
+    @property
+    def connection(self) -> S3Connection:
+        """How to reach it."""
+        automatic: Checksums = "when_required" if self.endpoint_url else "when_supported"
+        return S3Connection(
+            endpoint_url=self.endpoint_url,
+            region=self.region,
+            profile=self.profile,
+            checksums=automatic if self.checksums == "auto" else self.checksums,
+        )
 
 
 class TrackingConfig(Section):

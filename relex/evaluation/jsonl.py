@@ -7,8 +7,8 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from relex.atomic import write_atomic
-from relex.config.strict import Strict
 from relex.errors import StageError
+from relex.strict import Strict
 
 Row = TypeVar("Row", bound=Strict)
 
@@ -20,16 +20,23 @@ def write_jsonl(path: Path, rows: Iterable[Strict]) -> None:
 
 def read_jsonl(path: Path, row_type: type[Row]) -> list[Row]:
     """Raises StageError naming the file and the line."""
-    rows: list[Row] = []
     try:
-        for line in path.read_bytes().splitlines():
-            rows.append(row_type.model_validate_json(line))
+        data = path.read_bytes()
     except OSError as error:
         raise StageError(
             f"{path}: cannot be read ({error}); measure the candidate again"
         ) from error
+    return parse_jsonl(data, str(path), row_type)
+
+
+def parse_jsonl(data: bytes, where: str, row_type: type[Row]) -> list[Row]:
+    """The rows in the bytes of a file that is called `where`; raises StageError as `read_jsonl`."""
+    rows: list[Row] = []
+    try:
+        for line in data.splitlines():
+            rows.append(row_type.model_validate_json(line))
     except ValidationError as error:
         raise StageError(
-            f"{path}, line {len(rows) + 1}: damaged: {' '.join(str(error).split())}"
+            f"{where}, line {len(rows) + 1}: damaged: {' '.join(str(error).split())}"
         ) from error
     return rows

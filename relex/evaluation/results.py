@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relex.candidates import Candidate
-from relex.config.strict import Strict
 from relex.errors import StageError
 from relex.evaluation.dtype import Dtype
 from relex.evaluation.jsonl import read_jsonl, write_jsonl
+from relex.strict import Strict
 
 ANSWERS_FILE = "answers.jsonl"
 SCORE_FILE = "score.json"

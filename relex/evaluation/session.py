@@ -42,7 +42,7 @@ class EvaluationSession:
         on_log: Callable[[str], None],
         dtype: Dtype | None = None,
     ) -> None:
-        """Tokenise all questions. Results will be in `work/<candidate>/<benchmark>/`. What is
+        """Tokenise all questions. Results will be in `work/<benchmark>/<candidate>/`. What is
         computed in is chosen by base and machine unless `dtype` says it.
 
         Raises RecipeError for a context that the base cannot read, ProblemError for a prompt that
@@ -77,13 +77,13 @@ class EvaluationSession:
 
         With `questions` only those of the benchmark's questions in the order of their ids, which is
         the same for all candidates and has nothing to do with what they ask; the folder is then
-        `work/<candidate>/<benchmark>/<part_name(questions)>/`.
+        `work/<benchmark>/<candidate>/<part_name(questions)>/`.
 
         Raises EngineError when the engine's answers cannot be trusted, StageError when its process
         dies, RewardError when the grader fails.
         """
         draws, exam = self._draws[benchmark], self._recipe.exam(benchmark)
-        folder = self._work / candidate.key / benchmark
+        folder = self._work / benchmark / candidate.key
         if questions is not None:
             draws = draws_of(draws, questions)
             folder /= part_name(questions)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from relex.candidates import Candidate
 from relex.checkpoints import Checkpoint, NamedTensor
-from relex.config.strict import Strict
 from relex.errors import FactorsError, WindowError
 from relex.extrapolation import Factors, find_method, open_factors, predict_tensors
 from relex.extrapolation.checks import check_window_of_base
 from relex.storage import S3Connection
+from relex.strict import Strict
 from relex.window import Window, open_window
 
 

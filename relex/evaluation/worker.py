@@ -55,7 +55,7 @@ class Worker:
 def main() -> None:
     config = EngineConfig.model_validate_json(sys.stdin.readline())
     with Stopwatch() as start:
-        engine = build_engine(config, _log)
+        engine = build_engine(config)
         worker = Worker(engine, Path(sys.argv[1]))
     emit("ready", engine=engine.name, start_seconds=start.seconds)
     for line in sys.stdin:
@@ -64,11 +64,6 @@ def main() -> None:
 
 def _emit_progress(num_done: int) -> None:
     emit("progress", num_done=num_done)
-
-
-def _log(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

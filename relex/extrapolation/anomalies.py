@@ -31,9 +31,9 @@ from typing import Literal
 
 import numpy as np
 
-from relex.config.strict import Strict
 from relex.extrapolation.movement import Movement, joint_movement
 from relex.extrapolation.subspace import Array
+from relex.strict import Strict
 
 NUM_NEIGHBOURS = 3
 """Known updates on each side that one is compared with."""

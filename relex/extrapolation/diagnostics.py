@@ -14,7 +14,6 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import torch
 
-from relex.config.strict import Strict
 from relex.extrapolation.anomalies import Anomaly, find_anomalies
 from relex.extrapolation.direction import half_cosine, persistence
 from relex.extrapolation.factors import FactorsTable, TensorFit
@@ -30,6 +29,7 @@ from relex.extrapolation.forecast import (
 from relex.extrapolation.movement import Movement, joint_movement, movement_of
 from relex.extrapolation.predict import LINE
 from relex.extrapolation.subspace import Array, leading_subspace
+from relex.strict import Strict
 
 DEFAULT_MULTIPLES = (2, 4, 10)
 """Targets that are described unless others are given, in lengths of the window."""

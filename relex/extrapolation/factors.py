@@ -14,7 +14,6 @@ import torch
 from pydantic import ValidationError
 
 from relex.checkpoints.tensor_file import TensorFile
-from relex.config.strict import Strict
 from relex.errors import CheckpointError, FactorsError
 from relex.extrapolation.basis import Basis
 from relex.extrapolation.basis_file import BASIS_FILE, BasisFile, SpanOfBasis
@@ -22,6 +21,7 @@ from relex.extrapolation.line_fit import Line
 from relex.extrapolation.subspace import Array
 from relex.storage.folder import FolderStore
 from relex.storage.manifest import read_manifest
+from relex.strict import Strict
 from relex.window.low_rank import LowRank
 
 KIND = "factors"

@@ -29,7 +29,6 @@ from functools import partial
 import numpy as np
 import torch
 
-from relex.config.strict import Strict
 from relex.extrapolation.line_fit import Line, fit_line
 from relex.extrapolation.method import Weights, point
 from relex.extrapolation.methods.anchored import anchored
@@ -38,6 +37,7 @@ from relex.extrapolation.methods.scaled_newest import scaled_newest
 from relex.extrapolation.methods.secant import secant
 from relex.extrapolation.movement import Movement
 from relex.extrapolation.subspace import Array, leading_subspace
+from relex.strict import Strict
 
 FEWEST_STEPS = 3
 

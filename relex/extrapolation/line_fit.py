@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from relex.config.strict import Strict
+from relex.strict import Strict
 
 
 class Line(Strict):

@@ -16,9 +16,8 @@ weights may follow what the tensor did; its parameters are numbers.
 module with `INSIDE_WINDOW = True` has methods for steps of the window, not for steps beyond it.
 """
 
-import importlib
 import inspect
-import pkgutil
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,14 +26,14 @@ from typing import Any
 import numpy as np
 
 from relex.candidates import split_text
+from relex.doors import METHOD
 from relex.errors import FactorsError, InputError
-from relex.extrapolation import methods
 from relex.extrapolation.subspace import Array
 
 Weights = Callable[[Array, Sequence[int], int], Array]
 """From the Gram matrix (S x S), the S steps and the target: a weight for every displacement."""
 
-BUILT_IN = tuple(sorted(module.name for module in pkgutil.iter_modules(methods.__path__)))
+BUILT_IN = tuple(METHOD.built_in)
 
 
 @dataclass(frozen=True)
@@ -111,21 +110,8 @@ def find_methods(texts: Iterable[str]) -> list[Method]:
 
 
 def _load(name: str) -> tuple[Callable[..., Any], bool]:
-    module_name, colon, function_name = name.partition(":")
-    if not colon:
-        if name not in BUILT_IN:
-            raise InputError(
-                f"method {name}: there is none; choose {', '.join(BUILT_IN)}, or give your own as "
-                "module:NAME"
-            )
-        module_name, function_name = f"{methods.__name__}.{name}", name
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise InputError(f"method {name}: cannot import {module_name}: {error}") from error
-    function = getattr(module, function_name, None)
-    if not callable(function):
-        raise InputError(f"method {name}: {module_name} has no function {function_name}")
+    function = METHOD.load(name)
+    module = sys.modules[METHOD.place(name)[0]]
     return function, bool(getattr(module, "INSIDE_WINDOW", False))
 
 

@@ -4,12 +4,14 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from relex.config import ProblemSource
 from relex.errors import ProblemError
 from relex.problems.rows import Row
 
 
-def jsonl_rows(path: Path) -> Iterator[Row]:
+def jsonl_rows(source: ProblemSource) -> Iterator[Row]:
     """The rows of a file; raises ProblemError naming the file and the line."""
+    path = Path(source.path)
     try:
         # A byte order mark at the front is not part of the first line.
         text = path.read_text(encoding="utf-8-sig")

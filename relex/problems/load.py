@@ -1,18 +1,17 @@
 """From a problem source to its problems."""
 
 import random
-from collections.abc import Iterable
-from pathlib import Path
-from typing import cast
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from relex.config import ProblemSource, named_benchmark
+from relex.doors import SOURCE
 from relex.errors import ProblemError
-from relex.problems.hub import hub_rows
-from relex.problems.jsonl import jsonl_rows
-from relex.problems.parquet import parquet_rows
 from relex.problems.problem import Problem
 from relex.problems.rows import Row, problems_in
-from relex.toy.problems import Split, addition_pairs, question
+from relex.visible import one_line
+
+MESSAGE_CHARACTERS = 200
 
 
 def load_problems(source: ProblemSource) -> list[Problem]:
@@ -20,7 +19,7 @@ def load_problems(source: ProblemSource) -> list[Problem]:
 
     Raises ProblemError for whatever cannot be read or used, and when nothing is left.
     """
-    problems = _toy_problems(source) if source.kind == "toy" else _shuffled_problems(source)
+    problems = _in_order(problems_in(_rows(source), source), source)
     end = source.skip + source.limit if source.limit else None
     kept = problems[source.skip : end]
     if not kept:
@@ -31,14 +30,10 @@ def load_problems(source: ProblemSource) -> list[Problem]:
     return kept
 
 
-def _toy_problems(source: ProblemSource) -> list[Problem]:
-    # The config has checked that the split is one of the toy's.
-    pairs = addition_pairs(cast(Split, source.split), source.shuffle_seed)
-    return [Problem(question=question(a, b), answer=str(a + b)) for a, b in pairs]
-
-
-def _shuffled_problems(source: ProblemSource) -> list[Problem]:
-    problems = problems_in(_rows(source), source)
+def _in_order(problems: list[Problem], source: ProblemSource) -> list[Problem]:
+    if source.kind == "toy":
+        # Its seed decides which questions a split has, and shuffles them there.
+        return problems
     left_out = {
         problem.content_digest
         for name in source.without
@@ -49,9 +44,25 @@ def _shuffled_problems(source: ProblemSource) -> list[Problem]:
     return problems
 
 
-def _rows(source: ProblemSource) -> Iterable[Row]:
-    if source.kind == "jsonl":
-        return jsonl_rows(Path(source.path))
-    if source.kind == "parquet":
-        return parquet_rows(Path(source.path))
-    return hub_rows(source)
+def _rows(source: ProblemSource) -> Iterator[Row]:
+    """What the source gives, with the places of the rows where it does not say them."""
+    give = SOURCE.load(source.kind)
+    try:
+        for number, row in enumerate(give(source)):
+            yield row if isinstance(row, Row) else _checked(f"{source.kind}, row {number}", row)
+    except ProblemError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise ProblemError(
+            f"question source {source.kind}: raised {type(error).__name__}: "
+            f"{one_line(str(error), MESSAGE_CHARACTERS)}; it gives rows, each a mapping of columns"
+        ) from error
+
+
+def _checked(where: str, columns: Any) -> Row:
+    if not isinstance(columns, Mapping):
+        raise ProblemError(
+            f"{where}: is {type(columns).__name__}, not a mapping; give a row its columns, as in "
+            '{"question": ..., "answer": ...}'
+        )
+    return Row(where, columns)

@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from relex.config import ProblemSource
 from relex.errors import ProblemError
 from relex.problems.rows import Row
 
 
-def parquet_rows(path: Path) -> Iterator[Row]:
+def parquet_rows(source: ProblemSource) -> Iterator[Row]:
     """The rows of a file in its order; raises ProblemError when it is missing or no Parquet."""
+    path = Path(source.path)
     # Imported here because it takes half a second that no other source needs.
     import pyarrow
     from pyarrow import parquet

@@ -8,11 +8,11 @@ from pydantic import Field
 
 from relex.candidates import Candidate
 from relex.config import SelectionConfig
-from relex.config.strict import Strict
 from relex.search.path import SearchPath
 from relex.selection.decision import Decision
 from relex.selection.intervals import Interval, bootstrap_interval
 from relex.selection.paired import PairedTest, paired_test
+from relex.strict import Strict
 
 
 class BenchmarkResult(Strict):

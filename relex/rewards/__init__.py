@@ -4,7 +4,6 @@ from relex.rewards.contract import CORRECT, CheckedReward, Reward
 from relex.rewards.golds import check_golds, listed_golds
 from relex.rewards.preflight import check_reward_contract
 from relex.rewards.registry import (
-    BUILT_INS,
     build_reward,
     build_rewards,
     end_rewards,

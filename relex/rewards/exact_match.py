@@ -6,6 +6,8 @@ from collections.abc import Sequence
 class ExactMatch:
     """Compares completion and answer as text, white space at their ends aside."""
 
+    RULES = "1"
+
     def __call__(
         self, *, prompts: Sequence[str], completions: Sequence[str], answers: Sequence[str]
     ) -> list[float]:

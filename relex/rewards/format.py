@@ -14,6 +14,8 @@ MATCH_TIMEOUT_SECONDS = 1.0
 class Format:
     r"""Pays for form: a pattern over the whole completion, or exactly one `\boxed{}`."""
 
+    RULES = "1"
+
     def __init__(self, pattern: str = "") -> None:
         r"""`pattern` is a regular expression in which `.` also matches a line break.
 

@@ -4,9 +4,7 @@ from collections.abc import Sequence
 
 from relex.errors import ProblemError
 from relex.problems import Problem
-from relex.rewards.contract import CORRECT, CheckedReward
-from relex.rewards.exact_match import ExactMatch
-from relex.rewards.math_equality import MathEquality
+from relex.rewards.contract import CheckedReward
 
 LARGEST_FRACTION = 0.01
 NUM_EXAMPLES = 10
@@ -15,9 +13,8 @@ NUM_EXAMPLES = 10
 def check_golds(name: str, problems: Sequence[Problem], grader: CheckedReward) -> list[Problem]:
     """The problems of the set `name` whose gold answer is not right when it is the answer.
 
-    math_equality is asked whether it understands the gold, because the same text is right without;
-    exact_match must give 1.0 to the gold answer, bare or in a box. A function of the user's is not
-    asked: it may want more of a completion than the answer.
+    A grader of ours with `verify_golds` says which they are. A function of the user's is not asked:
+    it may want more of a completion than the answer.
 
     Raises ProblemError, with up to 10 of them, when they are more than 1 % of the set.
     """
@@ -39,14 +36,5 @@ def listed_golds(problems: Sequence[Problem]) -> str:
 
 
 def _verdicts(golds: Sequence[str], grader: CheckedReward) -> list[bool]:
-    if isinstance(grader.function, MathEquality):
-        return grader.function.verify_golds(golds)
-    if not isinstance(grader.function, ExactMatch):
-        return [True] * len(golds)
-    bare = _values(golds, golds, grader)
-    boxed = _values([rf"\boxed{{{gold}}}" for gold in golds], golds, grader)
-    return [CORRECT in values for values in zip(bare, boxed, strict=True)]
-
-
-def _values(completions: Sequence[str], golds: Sequence[str], grader: CheckedReward) -> list[float]:
-    return grader(prompts=[""] * len(golds), completions=completions, answers=golds)
+    verify = getattr(grader.function, "verify_golds", None)
+    return [True] * len(golds) if verify is None else list(verify(golds))

@@ -13,6 +13,7 @@ the same text: `verify_golds` finds those.
 
 import re
 from collections.abc import Sequence
+from importlib.metadata import version
 
 from relex.errors import RewardError
 from relex.rewards.answers import last_boxed
@@ -31,6 +32,9 @@ ANSWER_LETTER = re.compile(TEXT_COMMAND + r"\(?([A-Z])\s*(?:[).:}].*)?", re.DOTA
 class MathEquality:
     """Grades in child processes, `timeout_seconds` of the processor for one answer at most; too
     long is wrong."""
+
+    # The number is raised whenever a rule of ours changes, so that scores by others stand apart.
+    RULES = f"2+math-verify-{version('math-verify')}"
 
     def __init__(self, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         if isinstance(timeout_seconds, str) or timeout_seconds <= 0:

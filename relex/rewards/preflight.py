@@ -17,19 +17,22 @@ NONSENSE = (
 )
 
 
-def check_reward_contract(rewards: Sequence[Reward], problems: Sequence[Problem]) -> None:
-    """Call every reward on gold answers, bare and boxed, and on text that answers nothing.
-
-    Raises RewardError when one of them breaks the contract.
-    """
+def hard_batch(problems: Sequence[Problem]) -> dict[str, list[str]]:
+    """Prompts, completions and answers: gold answers, bare and boxed, and text that answers
+    nothing."""
     cases = [
         (problem, completion)
         for problem in problems[:NUM_PROBLEMS]
         for completion in (problem.answer, rf"\boxed{{{problem.answer}}}", *NONSENSE)
     ]
+    return {
+        "prompts": [problem.question for problem, _ in cases],
+        "completions": [completion for _, completion in cases],
+        "answers": [problem.answer for problem, _ in cases],
+    }
+
+
+def check_reward_contract(rewards: Sequence[Reward], problems: Sequence[Problem]) -> None:
+    """Call every reward on a `hard_batch`; raises RewardError when one breaks the contract."""
     for reward in rewards:
-        reward(
-            prompts=[problem.question for problem, _ in cases],
-            completions=[completion for _, completion in cases],
-            answers=[problem.answer for problem, _ in cases],
-        )
+        reward(**hard_batch(problems))

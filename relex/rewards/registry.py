@@ -1,6 +1,5 @@
 """From the terms of a recipe to rewards that can be called."""
 
-import importlib
 import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -8,21 +7,12 @@ from typing import Any
 
 from relex.config import RewardTerm
 from relex.digests import sha256_json
+from relex.doors import REWARD
 from relex.errors import RewardError
-from relex.plugins import check_defined, check_module
 from relex.rewards.contract import CheckedReward
-from relex.rewards.exact_match import ExactMatch
-from relex.rewards.format import Format
-from relex.rewards.math_equality import MathEquality
 from relex.rewards.process import RewardProcess
-from relex.rewards.values import shortened
 from relex.safe_name import safe_name
 
-BUILT_INS: dict[str, Callable[..., Callable[..., Any]]] = {
-    "exact_match": ExactMatch,
-    "math_equality": MathEquality,
-    "format": Format,
-}
 REWARD_SECONDS = 300.0
 """A recipe says its own."""
 BATCH = ("prompts", "completions", "answers")
@@ -36,11 +26,11 @@ def build_reward(term: RewardTerm, limit_seconds: float = REWARD_SECONDS) -> Che
     Raises RewardError when it does not exist or import, or does not take the parameters.
     """
     name = _metric_name(term)
-    if term.reward in BUILT_INS:
-        made = BUILT_INS[term.reward]
+    if term.reward in REWARD.built_in:
+        made = REWARD.load(term.reward)
         _check_params(term, made, ())
         return CheckedReward(name, made(**term.params))
-    split_reference(term.reward)
+    REWARD.place(term.reward)
     return CheckedReward(name, RewardProcess(name, term, limit_seconds))
 
 
@@ -63,7 +53,7 @@ def imported_function(term: RewardTerm) -> Callable[..., Any]:
 
     Raises RewardError when it does not import, or does not take the parameters.
     """
-    function = _imported(term.reward)
+    function = REWARD.load(term.reward)
     _check_params(term, function, BATCH)
     return partial(function, **term.params)
 
@@ -84,36 +74,6 @@ def _metric_name(term: RewardTerm) -> str:
     """The same term has the same name in every run, so that runs can be compared by it."""
     name = reward_name(term.reward)
     return f"{name}_{sha256_json(term.params)[:DIGEST_CHARACTERS]}" if term.params else name
-
-
-def split_reference(reference: str) -> tuple[str, str]:
-    """Module and function of a user's reward; raises RewardError for what is not written so."""
-    module_name, separator, function_name = reference.partition(":")
-    if not separator:
-        raise RewardError(
-            f"reward {reference}: is not built in ({', '.join(BUILT_INS)}); "
-            "name your own as module:function"
-        )
-    check_module(reference, module_name)
-    return module_name, function_name
-
-
-def _imported(reference: str) -> Callable[..., Any]:
-    module_name, function_name = split_reference(reference)
-    try:
-        module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:
-        raise RewardError(
-            f"reward {reference}: module {module_name!r} does not import "
-            f"({type(error).__name__}: {shortened(str(error))}); put its folder on PYTHONPATH"
-        ) from error
-    function: Callable[..., Any] | None = getattr(module, function_name, None)
-    if not callable(function):
-        raise RewardError(
-            f"reward {reference}: module {module_name!r} has no function {function_name!r}"
-        )
-    check_defined(reference, function)
-    return function
 
 
 def _check_params(term: RewardTerm, function: Callable[..., Any], batch: Sequence[str]) -> None:

@@ -1,29 +1,25 @@
 """Which code a score or a trial depends on."""
 
-import inspect
 import sys
-from importlib.metadata import version
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 from relex.digests import sha256_file
+from relex.doors import REWARD
 from relex.errors import RewardError
-from relex.rewards.registry import BUILT_INS, DIGEST_CHARACTERS, split_reference
-
-# Raised whenever a rule of ours changes, so that scores by other rules are not compared.
-RULES = {"exact_match": 1, "math_equality": 2, "format": 1}
+from relex.rewards.registry import DIGEST_CHARACTERS
 
 
 def grader_version(name: str) -> str:
     """What belongs to every score: the grader, and what decides its verdicts.
 
-    For a built-in that is the version of its rules, and of math-verify where it judges; for a
-    function of the user's the digest of its source file. Raises RewardError when it does not
-    exist.
+    For a built-in that is its `RULES`; for a function of the user's the digest of its source file.
+    Raises RewardError when it does not exist.
     """
-    if name in BUILT_INS:
-        judge = f"+math-verify-{version('math-verify')}" if name == "math_equality" else ""
-        return f"{name}/{RULES[name]}{judge}"
+    if name in REWARD.built_in:
+        made: Any = REWARD.load(name)
+        return f"{name}/{made.RULES}"
     return f"{name}/{sha256_file(source_file(name))[:DIGEST_CHARACTERS]}"
 
 
@@ -32,9 +28,7 @@ def source_file(name: str) -> Path:
 
     Raises RewardError when there is no such module, or it has no source file.
     """
-    if name in BUILT_INS:
-        return Path(inspect.getfile(BUILT_INS[name]))
-    module_name, _ = split_reference(name)
+    module_name, _ = REWARD.place(name)
     folders = spec = None
     for module in accumulate(module_name.split("."), "{}.{}".format):
         specs = (finder.find_spec(module, folders) for finder in sys.meta_path)

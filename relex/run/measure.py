@@ -83,7 +83,7 @@ class Evaluation:
     def _answers(
         self, candidate: Candidate, benchmark: str, questions: range | None
     ) -> tuple[Score, list[Answer]]:
-        folder = self._folder / candidate.key / benchmark
+        folder = self._folder / benchmark / candidate.key
         store = self._run.store.child(f"scores/{benchmark}/{candidate.key}")
         problems = self._run.problems[benchmark]
         if questions is not None:

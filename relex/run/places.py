@@ -15,7 +15,7 @@ from relex.evaluation.weight_source import WeightSource
 from relex.home import Home, make_home
 from relex.problems import Problem, load_problems
 from relex.run.events import Event, Line, Listener
-from relex.storage import S3Connection, Store, check_writable, connection_of, open_store
+from relex.storage import S3Connection, Store, check_writable, open_store
 from relex.storage.embedded import embedded_s3
 from relex.window import Source, open_window, source_to_pack
 
@@ -113,7 +113,8 @@ class Run:
 
     @cached_property
     def base_folder(self) -> Path:
-        return locate_base(self.recipe.base)
+        base = self.recipe.base
+        return locate_base(base.path, base.revision, base.trust_remote_code)
 
     @cached_property
     def base(self) -> Checkpoint:
@@ -182,7 +183,7 @@ def open_run(
     with ExitStack() as stack:
         stack.enter_context(claimed_here(home.lock(run_id), run_id))
         if recipe.storage.uri != "embedded":
-            connection = connection_of(recipe.storage)
+            connection = recipe.storage.connection
             run = Run(recipe, home, recipe.storage.uri, connection, listeners)
             check_writable(run.root_uri, run.connection)
             stack.enter_context(claimed_in(run.store, this_place(home.root), run_id))

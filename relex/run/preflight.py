@@ -5,6 +5,7 @@ from pathlib import Path
 
 from relex.config import Recipe, RewardTerm, WindowRecipe
 from relex.device import multiplies_in
+from relex.doors import ENGINE, TRAINER
 from relex.errors import RecipeError, ResourceError
 from relex.evaluation import draw_all, own_dtype
 from relex.extrapolation import find_methods, random_walk_gram
@@ -40,6 +41,7 @@ def validate(run: Run) -> None:
     if isinstance(run.recipe, WindowRecipe):
         _check_window(run, run.recipe)
     _check_methods(run)
+    _check_places(run)
     _check_problems(run)
     _check_storage(run)
     run.say(f"dtype      {_dtype_words(run)}")
@@ -68,6 +70,13 @@ def _check_methods(run: Run) -> None:
         for target in options.listed_targets:
             method.check_target("extrapolation.targets", steps, target)
             method.weights(random_walk_gram(steps), steps, target)
+
+
+def _check_places(run: Run) -> None:
+    """Whether engine and trainer may be run here; what is big is imported where it works."""
+    ENGINE.place(run.recipe.evaluation.engine)
+    if isinstance(run.recipe, Recipe):
+        TRAINER.place(run.recipe.training.trainer)
 
 
 def _check_problems(run: Run) -> None:

@@ -1,7 +1,7 @@
 """What a search did, as it is stored and reported."""
 
 from relex.candidates import Candidate
-from relex.config.strict import Strict
+from relex.strict import Strict
 
 
 class Trial(Strict):

@@ -3,13 +3,13 @@
 from pydantic import Field
 
 from relex.candidates import Candidate
-from relex.config.strict import Strict
 from relex.selection.facts import GroupAccuracy, PassAt
 from relex.selection.habits import Habits
 from relex.selection.intervals import Interval
 from relex.selection.measured import is_rival
 from relex.selection.paired import PairedTest
 from relex.selection.red_flags import GuardResult, RedFlag
+from relex.strict import Strict
 
 
 class CandidateResult(Strict):

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from scipy.special import comb
 
 from relex.config import SelectionConfig
-from relex.config.strict import Strict
 from relex.selection.intervals import Interval, bootstrap_interval, mean_interval
+from relex.strict import Strict
 
 
 class PassAt(Strict):

@@ -1,6 +1,6 @@
 """How a candidate answers, whether or not it is right."""
 
-from relex.config.strict import Strict
+from relex.strict import Strict
 
 
 class Habits(Strict):

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from relex.config import SelectionConfig
-from relex.config.strict import Strict
+from relex.strict import Strict
 
 
 class Interval(Strict):

@@ -23,9 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from relex.config import SelectionConfig
-from relex.config.strict import Strict
 from relex.selection.chance import Chance, McNemar, flip_signs, statistics
 from relex.selection.intervals import Interval
+from relex.strict import Strict
 
 Pair = tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]
 """Answers of a candidate and of the reference, with one number of samples; rows are the same

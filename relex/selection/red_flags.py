@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from relex.config import SelectionConfig
-from relex.config.strict import Strict
 from relex.selection.habits import Habits
 from relex.selection.paired import PairedTest
+from relex.strict import Strict
 
 Rule = Literal["truncated", "repeating", "skips reasoning", "format only", "guard"]
 

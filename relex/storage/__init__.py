@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from relex.errors import StorageError
-from relex.storage.connection import S3Connection, connection_of
+from relex.storage.connection import S3Connection
 from relex.storage.folder import FolderStore
 from relex.storage.store import Readable, Store
 

@@ -3,8 +3,7 @@
 import os
 from typing import Literal
 
-from relex.config.recipe import StorageConfig
-from relex.config.strict import Strict
+from relex.strict import Strict
 
 Checksums = Literal["when_supported", "when_required"]
 SERVICE_ENDPOINT, SERVICE_CREDENTIALS = "RELEX_S3_ENDPOINT", "RELEX_S3_CREDENTIALS"
@@ -29,17 +28,6 @@ class S3Connection(Strict):
 
     checksums: Checksums = "when_supported"
     """Whether to send the CRC headers that some S3-compatible servers refuse."""
-
-
-def connection_of(config: StorageConfig) -> S3Connection:
-    """The connection that a recipe describes."""
-    automatic: Checksums = "when_required" if config.endpoint_url else "when_supported"
-    return S3Connection(
-        endpoint_url=config.endpoint_url,
-        region=config.region,
-        profile=config.profile,
-        checksums=automatic if config.checksums == "auto" else config.checksums,
-    )
 
 
 def service_connection() -> S3Connection | None:

@@ -10,11 +10,11 @@ from typing import Any
 
 from pydantic import Field, ValidationError, field_validator
 
-from relex.config.strict import Strict
 from relex.digests import sha256_file
 from relex.errors import StorageError
 from relex.storage import Store
 from relex.storage.folder import FolderStore
+from relex.strict import Strict
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from relex.config import RewardTerm
 from relex.digests import sha256_bytes
-from relex.rewards import BUILT_INS, grader_version, source_file
+from relex.doors import REWARD
+from relex.rewards import grader_version, source_file
 
 DIGEST_CHARACTERS = 6
 
@@ -38,5 +39,5 @@ def own_code_digest(terms: tuple[RewardTerm, ...]) -> str:
 
     Built-ins change with relex itself; a file of the user's may change between two nights.
     """
-    own = [reward_code(term.reward).version for term in terms if term.reward not in BUILT_INS]
+    own = [reward_code(term.reward).version for term in terms if term.reward not in REWARD.built_in]
     return sha256_bytes("\n".join(own).encode())[:DIGEST_CHARACTERS] if own else ""

@@ -5,8 +5,8 @@ from typing import Literal
 from pydantic import Field
 
 from relex.candidates import Candidate
-from relex.config.strict import Strict
 from relex.selection import Interval, PairedTest
+from relex.strict import Strict
 
 Status = Literal["finished", "stopped", "failed", "cancelled"]
 

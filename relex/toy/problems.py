@@ -5,7 +5,10 @@ into train, validation and test, so the three are disjoint by construction.
 """
 
 import random
-from typing import Literal
+from collections.abc import Iterator
+from typing import Literal, cast
+
+from relex.config import ProblemSource
 
 Split = Literal["train", "validation", "test"]
 
@@ -25,6 +28,13 @@ def addition_pairs(split: Split, seed: int) -> list[tuple[int, int]]:
         "test": pairs[NUM_VALIDATION:held_out],
         "train": pairs[held_out:],
     }[split]
+
+
+def toy_rows(source: ProblemSource) -> Iterator[dict[str, str]]:
+    """The questions of a split, shuffled by the source's seed, with their answers."""
+    # The config has checked that the split is one of the toy's.
+    for a, b in addition_pairs(cast(Split, source.split), source.shuffle_seed):
+        yield {source.question_column: question(a, b), source.answer_column: str(a + b)}
 
 
 def question(a: int, b: int) -> str:

@@ -7,6 +7,7 @@ from relex.training.events import (
     TrainingResumed,
     TrainingWarning,
 )
+from relex.training.filling import filling
 from relex.training.job import TrainingJob
 from relex.training.judge import computed_terms
 from relex.training.preflight import (

@@ -6,7 +6,7 @@ from pydantic import Field, TypeAdapter
 
 from relex.child_output import Event
 from relex.child_side import emit
-from relex.config.strict import Strict
+from relex.strict import Strict
 
 
 class StepTrained(Strict):

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from relex.config.recipe import Recipe
-from relex.config.strict import Strict
 from relex.storage import S3Connection
+from relex.strict import Strict
 
 
 class TrainingJob(Strict):

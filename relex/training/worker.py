@@ -1,90 +1,16 @@
 """The training process: `python -m relex.training.worker JOB`, one for each GPU."""
 
-import shutil
 import sys
 from pathlib import Path
 
-from relex.checkpoints import Checkpoint
 from relex.child_side import child_main
-from relex.problems import load_problems
-from relex.rewards import build_rewards, end_rewards
-from relex.storage import open_store
-from relex.training.callbacks import KeepSnapshots, ReportSteps, RollCheckpoint
-from relex.training.events import TrainingResumed, TrainingWarning, send
-from relex.training.grpo import build_arguments, build_trainer, load_policy
+from relex.doors import TRAINER
 from relex.training.job import TrainingJob
-from relex.training.judge import computed_terms, why_not_judged
-from relex.training.rolling import checkpoint_step, newest_checkpoint, remove_checkpoints
-from relex.training.snapshots import SnapshotSpool, check_model_state, snapshot_schema
-from relex.window import WindowWriter, open_writer
-
-
-def train(job: TrainingJob) -> None:
-    """Train from the start or from the rolling checkpoint until the window is complete.
-
-    Only the main process touches the window, the checkpoints and the parent.
-    """
-    config = job.recipe.training
-    arguments = build_arguments(job)
-    is_main = arguments.process_index == 0
-    base = Checkpoint(Path(job.base))
-    schema = snapshot_schema(base, config.snapshot_dtype)
-    rewards = build_rewards(computed_terms(job.recipe), job.recipe.reward_seconds)
-    problems = load_problems(job.recipe.problems.train)
-    model = load_policy(job)
-    check_model_state(model.state_dict(), base, schema)
-    trainer = build_trainer(job, arguments, model, rewards, problems)
-
-    writer = _open_window(job, base) if is_main else None
-    spool = SnapshotSpool(job.spool, schema, writer, config) if writer else None
-    arguments.distributed_state.wait_for_everyone()
-    checkpoint = newest_checkpoint(job.checkpoints)
-    if is_main:
-        names = [reward.name for reward in rewards[: len(job.recipe.rewards)]]
-        trainer.add_callback(ReportSteps(config, names, why_not_judged(problems)))
-        if checkpoint is not None:
-            send(TrainingResumed(step=checkpoint_step(checkpoint)))
-    trainer.add_callback(KeepSnapshots(config, trainer.gather_state, spool))
-    trainer.add_callback(RollCheckpoint(config, spool))
-
-    trainer.resume(checkpoint)
-    if spool is not None and writer is not None:
-        spool.wait()
-        writer.finish()
-        shutil.rmtree(job.spool)
-        shutil.rmtree(job.checkpoints, ignore_errors=True)
-    end_rewards(rewards)
-
-
-def _open_window(job: TrainingJob, base: Checkpoint) -> WindowWriter:
-    """The window, holding exactly the steps up to the one that training goes on from."""
-    config = job.recipe.training
-    store = open_store(job.window, job.connection)
-    writer = open_writer(
-        store,
-        base,
-        config.snapshot_dtype,
-        config.kept_steps,
-        config.anchor_every_steps,
-        work=job.spool,
-    )
-    checkpoint = newest_checkpoint(job.checkpoints)
-    resumed_step = 0 if checkpoint is None else checkpoint_step(checkpoint)
-    if {step for step in config.kept_steps if step <= resumed_step} - set(writer.steps):
-        message = (
-            f"{job.window}: lacks steps before step {resumed_step}, where training was to go on; "
-            "it starts again at step 1"
-        )
-        send(TrainingWarning(message=message))
-        checkpoint, resumed_step = None, 0
-    remove_checkpoints(job.checkpoints, keep=checkpoint)
-    writer.drop_after(resumed_step)
-    return writer
 
 
 def main() -> None:
     job = TrainingJob.model_validate_json(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    child_main(lambda: train(job), "training")
+    child_main(lambda: TRAINER.load(job.recipe.training.trainer)(job), "training")
 
 
 if __name__ == "__main__":

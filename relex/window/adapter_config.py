@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from relex.config.strict import Strict
 from relex.errors import WindowError
+from relex.strict import Strict
 
 CONFIG_FILE = "adapter_config.json"
 

@@ -6,11 +6,11 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from relex.config.strict import Strict
 from relex.digests import sha256_json
 from relex.errors import StorageError, WindowError
 from relex.storage import Store
 from relex.storage.manifest import MANIFEST, FileEntry, Manifest, read_manifest, write_manifest
+from relex.strict import Strict
 
 KIND = "window"
 BASE_INPUT = "base"

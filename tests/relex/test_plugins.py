@@ -11,10 +11,8 @@ import pytest
 import relex
 from relex.checkpoints import locate_base
 from relex.config import RewardTerm
-from relex.config.recipe import BaseConfig
 from relex.errors import CheckpointError, RewardError
 from relex.rewards import build_reward
-from relex.rewards.registry import BATCH
 
 REWARD = "def reward(completions, answers, **_):\n    return [1.0 for _ in completions]\n"
 TRAP = "from pathlib import Path\nPath({mark!r}).touch()\n"
@@ -32,20 +30,6 @@ for reference in sys.argv[1:]:
         said = str(error)
     told[reference] = [said, sorted(set(sys.modules) - before)]
 print(json.dumps(told))
-"""
-CALLABLE = """
-import importlib, inspect, pkgutil, sys
-import relex
-for found in pkgutil.walk_packages(relex.__path__, "relex."):
-    module = importlib.import_module(found.name)
-    for name, value in vars(module).items():
-        own = getattr(value, "__module__", None) == found.name
-        if callable(value) and own and not getattr(value, "_is_protocol", False):
-            try:
-                inspect.signature(value).bind(**dict.fromkeys(sys.argv[1:]))
-            except (TypeError, ValueError):
-                continue
-            print(f"{found.name}:{name}")
 """
 
 
@@ -216,27 +200,16 @@ def test_in_a_terminal_of_ones_own_a_reward_is_anywhere_on_the_python_path(worke
     assert {said for said, _ in told.values()} == {"built"}
 
 
-def test_nothing_of_relex_but_rewards_can_be_called_as_one():
-    """All of relex is allowed, so nothing in it may do harm when a recipe names it."""
-    command = [sys.executable, "-c", CALLABLE, *BATCH]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert {reference.partition(":")[0] for reference in done.stdout.split()} == {
-        "relex.toy.rewards"
-    }
-
-
 def test_a_model_runs_code_of_its_own_only_where_the_operator_allows_it(monkeypatch, tmp_path):
-    base = BaseConfig(path="toy", trust_remote_code=True)
-    assert locate_base(base).is_dir()
+    assert locate_base("toy", trust_remote_code=True).is_dir()
     for plugins in ("*", "trust_remote_code", ".,trust_remote_code"):
         monkeypatch.setenv("RELEX_PLUGINS", plugins)
-        assert locate_base(base).is_dir()
+        assert locate_base("toy", trust_remote_code=True).is_dir()
     for plugins in ("", ".", "my_rewards"):
         monkeypatch.setenv("RELEX_PLUGINS", plugins)
         with pytest.raises(CheckpointError, match=r"base\.trust_remote_code: .*RELEX_PLUGINS"):
-            locate_base(base)
-        assert locate_base(BaseConfig(path="toy")).is_dir()
+            locate_base("toy", trust_remote_code=True)
+        assert locate_base("toy").is_dir()
 
 
 def test_a_refusal_is_one_line(monkeypatch):

@@ -12,8 +12,8 @@ from pydantic import Field, NonNegativeInt, ValidationError
 
 from relex.checkpoints import TensorInfo
 from relex.checkpoints.tensor_file import DTYPE_NAMES, DTYPES
-from relex.config.strict import Strict
 from relex.errors import WindowError
+from relex.strict import Strict
 from relex.window.codec.block import EncodedBlock, Kind
 
 FORMAT = "relex-delta-1"

@@ -217,7 +217,7 @@ def test_a_method_of_a_user_s_own_is_fitted_and_predicted(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--method", "ray"], "method ray: there is none; choose anchored, "),
+        (["--method", "ray"], "method ray: is not built in (anchored, "),
         (["--method", "line-rank0"], "rank 0 is impossible with 12 snapshots; choose 1 to 12"),
         (["--method", "line-rank2"], "fit again with --method line-rank2"),
         (["--method", "denoised"], "step 50 was not fitted, so denoised cannot show it"),

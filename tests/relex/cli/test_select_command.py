@@ -8,9 +8,10 @@ import yaml
 
 from relex.candidates import BASE, Candidate
 from relex.cli.select import select
-from relex.errors import InputError
+from relex.errors import InputError, StageError
 from relex.evaluation import ANSWERS_FILE, SCORE_FILE, Answer, Dtype, Score
-from relex.evaluation.results import write_answers
+from relex.evaluation.results import part_name, write_answers
+from tests.conftest import S3
 
 RECIPE = Path(__file__).parents[3] / "deployments/recipes/toy.yaml"
 CANDIDATES = [BASE, Candidate(step=30), Candidate(step=60, method="line")]
@@ -23,10 +24,14 @@ def measured(
     accuracy: float,
     benchmark: str = "validation",
     dtype: Dtype = "float32",
+    questions: range | None = None,
 ) -> None:
-    """A candidate that answers that share of 20 questions."""
-    target = folder / candidate.key / benchmark
+    """A candidate that answers that share of 20 questions, or some of these questions."""
+    target = folder / benchmark / candidate.key
+    if questions is not None:
+        target /= part_name(questions)
     target.mkdir(parents=True)
+    asked = questions or range(20)
     answers = [
         Answer(
             question_id=f"q{number:02}",
@@ -38,7 +43,7 @@ def measured(
             value=float(number < 20 * accuracy),
             correct=number < 20 * accuracy,
         )
-        for number in range(20)
+        for number in asked
     ]
     write_answers(target / ANSWERS_FILE, answers)
     score = Score(
@@ -47,7 +52,7 @@ def measured(
         grader=grader,
         engine="none",
         dtype=dtype,
-        num_questions=20,
+        num_questions=len(asked),
         samples_per_question=1,
         accuracy=accuracy,
         truncated_fraction=0,
@@ -61,7 +66,7 @@ def measured(
 def test_the_decision_names_the_grader(tmp_path: Path) -> None:
     for candidate, accuracy in zip(CANDIDATES, (0.2, 0.3, 0.9), strict=True):
         measured(tmp_path / "scores", candidate, "exact_match/1", accuracy)
-    select(RECIPE, tmp_path / "scores", tmp_path / "decision.json")
+    select(RECIPE, str(tmp_path / "scores"), tmp_path / "decision.json")
     decision = json.loads((tmp_path / "decision.json").read_text())
     assert decision["grader"] == "exact_match/1"
     assert decision["chosen"]["step"] == 60
@@ -71,7 +76,7 @@ def test_scores_by_different_graders_are_not_compared(tmp_path: Path) -> None:
     for candidate, grader in zip(CANDIDATES, ("exact_match/1",) * 2 + ("mine/123",), strict=True):
         measured(tmp_path / "scores", candidate, grader, 0.5)
     with pytest.raises(InputError, match="graded by exact_match/1, mine/123, which cannot be"):
-        select(RECIPE, tmp_path / "scores", tmp_path / "decision.json")
+        select(RECIPE, str(tmp_path / "scores"), tmp_path / "decision.json")
     assert not (tmp_path / "decision.json").exists()
 
 
@@ -80,7 +85,7 @@ def test_scores_in_different_dtypes_are_not_compared(tmp_path: Path) -> None:
     for candidate, dtype in zip(CANDIDATES, dtypes, strict=True):
         measured(tmp_path / "scores", candidate, "exact_match/1", 0.5, dtype=dtype)
     with pytest.raises(InputError, match="computed in bfloat16, float32, which cannot be"):
-        select(RECIPE, tmp_path / "scores", tmp_path / "decision.json")
+        select(RECIPE, str(tmp_path / "scores"), tmp_path / "decision.json")
     assert not (tmp_path / "decision.json").exists()
 
 
@@ -96,7 +101,65 @@ def test_scores_on_a_guard_benchmark_of_the_recipe_count(tmp_path: Path) -> None
     ):
         measured(tmp_path / "scores", candidate, "exact_match/1", accuracy)
         measured(tmp_path / "scores", candidate, "exact_match/1", other, "other")
-    select(path, tmp_path / "scores", tmp_path / "decision.json")
+    select(path, str(tmp_path / "scores"), tmp_path / "decision.json")
     decision = json.loads((tmp_path / "decision.json").read_text())
     assert decision["chosen"]["step"] == 30
     assert "accuracy on other falls from 0.800 to 0.100" in decision["reason"]
+
+
+def test_parts_of_the_questions_are_put_together(tmp_path: Path) -> None:
+    scores = tmp_path / "scores"
+    for candidate, accuracy in zip(CANDIDATES, (0.2, 0.3, 0.9), strict=True):
+        measured(tmp_path / "whole", candidate, "exact_match/1", accuracy)
+        for part in (range(8), range(8, 20)):
+            measured(scores, candidate, "exact_match/1", accuracy, questions=part)
+    dropped = Candidate(step=90, method="line")
+    measured(scores, dropped, "exact_match/1", 0.1, questions=range(8))
+    select(RECIPE, str(scores), tmp_path / "parts.json")
+    select(RECIPE, str(tmp_path / "whole"), tmp_path / "whole.json")
+    parts, whole = (
+        json.loads((tmp_path / f"{name}.json").read_text()) for name in ("parts", "whole")
+    )
+    assert parts["chosen"] == whole["chosen"] == {"step": 60, "method": "line"}
+    num_questions = [result["num_questions"] for result in parts["results"]]
+    assert num_questions == [20, 20, 20, 8]
+    assert [result["accuracy"] for result in parts["results"]][:3] == [0.2, 0.3, 0.9]
+
+
+def test_the_candidate_is_that_of_the_score_whatever_its_folder_is_called(tmp_path: Path) -> None:
+    for candidate, accuracy in zip(CANDIDATES, (0.2, 0.3, 0.9), strict=True):
+        measured(tmp_path / "scores", candidate, "exact_match/1", accuracy)
+    folder = tmp_path / "scores" / "validation"
+    (folder / "line-60").rename(folder / "observed-5")
+    select(RECIPE, str(tmp_path / "scores"), tmp_path / "decision.json")
+    decision = json.loads((tmp_path / "decision.json").read_text())
+    assert decision["chosen"] == {"step": 60, "method": "line"}
+
+
+def test_scores_on_s3_are_read_there_and_so_are_recipes_with_a_window(
+    s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for candidate, accuracy in zip(CANDIDATES, (0.2, 0.3, 0.9), strict=True):
+        measured(s3.folder / "run" / "scores", candidate, "exact_match/1", accuracy)
+    recipe = yaml.safe_load(RECIPE.read_text())
+    del recipe["training"]
+    recipe["window"] = {"uri": f"{s3.uri}/run/window"}
+    recipe["storage"] = {"uri": s3.uri, "endpoint_url": s3.connection.endpoint_url}
+    recipe["storage"]["region"] = "us-east-1"
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", s3.connection.credentials_file)
+    select(path, f"{s3.uri}/run/scores", tmp_path / "decision.json")
+    assert json.loads((tmp_path / "decision.json").read_text())["chosen"]["step"] == 60
+
+
+def test_what_cannot_be_read_is_said_with_its_place(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nothing: holds no answers to validation; make them with"):
+        select(RECIPE, str(tmp_path / "nothing"), tmp_path / "decision.json")
+    for candidate in CANDIDATES:
+        measured(tmp_path / "scores", candidate, "exact_match/1", 0.5)
+    score = tmp_path / "scores" / "validation" / "base" / SCORE_FILE
+    score.write_text(score.read_text()[:-9])
+    with pytest.raises(StageError, match=r"validation/base/score.json: damaged: .*measure"):
+        select(RECIPE, str(tmp_path / "scores"), tmp_path / "decision.json")
+    assert not (tmp_path / "decision.json").exists()

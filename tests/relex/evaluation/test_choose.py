@@ -27,11 +27,12 @@ def no_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_vllm_auto_takes_transformers_and_says_so(
-    make_config: Callable[[str], EngineConfig], no_vllm: None
+    make_config: Callable[[str], EngineConfig],
+    no_vllm: None,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    lines: list[str] = []
-    assert build_engine(make_config("auto"), lines.append).name.startswith("transformers ")
-    [line] = lines
+    assert build_engine(make_config("auto")).name.startswith("transformers ")
+    line = capsys.readouterr().out
     assert line.startswith("no vLLM for cpu is installed (pip install 'relex[cpu]')")
 
 
@@ -39,4 +40,4 @@ def test_vllm_that_is_asked_for_must_be_installed(
     make_config: Callable[[str], EngineConfig], no_vllm: None
 ) -> None:
     with pytest.raises(ResourceError, match=r"evaluation.engine vllm: no vLLM for cpu"):
-        build_engine(make_config("vllm"), print)
+        build_engine(make_config("vllm"))

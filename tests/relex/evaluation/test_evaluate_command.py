@@ -2,9 +2,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from relex.candidates import BASE, Candidate, parse_candidate
 from relex.cli.evaluate import evaluate
+from relex.cli.fit import fit
 from relex.config import Recipe, dump_recipe
 from relex.errors import InputError
 from relex.evaluation import read_answers
@@ -66,4 +68,28 @@ def test_the_command_measures_and_keeps_the_answers(
         window=str(snapshots),
     )
     assert "step 1" in capsys.readouterr().out
-    assert len(read_answers(tmp_path / "out/observed-1/additions/answers.jsonl")) == 800
+    assert len(read_answers(tmp_path / "out/additions/observed-1/answers.jsonl")) == 800
+
+
+def test_a_recipe_with_a_window_says_where_the_candidates_are(
+    toy_recipe: Callable[..., Recipe],
+    snapshots: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fit(str(snapshots), "toy", tmp_path / "factors", method=["secant"], device="cpu")
+    value = toy_recipe(engine="transformers").model_dump(mode="json")
+    del value["training"]
+    (tmp_path / "recipe.yaml").write_text(
+        yaml.safe_dump(value | {"window": {"uri": str(snapshots)}})
+    )
+    evaluate(
+        tmp_path / "recipe.yaml",
+        tmp_path / "out",
+        candidate=["observed-2", "secant-4"],
+        factors=str(tmp_path / "factors"),
+    )
+    table = capsys.readouterr().out
+    assert "step 2" in table and "secant 4" in table
+    kept = sorted(path.name for path in (tmp_path / "out" / "validation").iterdir())
+    assert kept == ["observed-2", "secant-4"]

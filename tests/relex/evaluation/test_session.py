@@ -61,7 +61,7 @@ def measured(
         print,
     ) as session:
         base = session.measure(BASE, "validation")
-        answers = read_answers(work / "base/validation/answers.jsonl")
+        answers = read_answers(work / "validation/base/answers.jsonl")
         noisy = session.measure(noisy_candidate, "validation")
         base_again = session.measure(BASE, "validation")
         num_engines = len(engine_processes())
@@ -70,8 +70,8 @@ def measured(
         noisy=noisy,
         base_again=base_again,
         answers=answers,
-        noisy_answers=read_answers(work / noisy_candidate.key / "validation/answers.jsonl"),
-        answers_again=read_answers(work / "base/validation/answers.jsonl"),
+        noisy_answers=read_answers(work / "validation" / noisy_candidate.key / "answers.jsonl"),
+        answers_again=read_answers(work / "validation/base/answers.jsonl"),
         progress=progress,
         num_engines=num_engines,
         work=work,
@@ -138,7 +138,7 @@ def test_an_answer_is_correct_exactly_when_it_is_the_sum(measured: Measured) -> 
 
 
 def test_the_score_is_kept_beside_the_answers(measured: Measured) -> None:
-    kept = json.loads((measured.work / "observed-2/validation/score.json").read_text())
+    kept = json.loads((measured.work / "validation/observed-2/score.json").read_text())
     assert Score.model_validate(kept) == measured.noisy
 
 
@@ -159,7 +159,7 @@ def test_answers_to_parts_of_the_questions_are_those_to_all(
     session: EvaluationSession, tmp_path: Path
 ) -> None:
     whole = session.measure(BASE, "validation")
-    folder = tmp_path / "base/validation"
+    folder = tmp_path / "validation/base"
     answers = {(a.question_id, a.sample): a for a in read_answers(folder / "answers.jsonl")}
     parts, joined = [], []
     for questions in (range(6), range(6, 20)):
@@ -217,5 +217,5 @@ def test_each_benchmark_is_sampled_and_graded_in_its_own_way(
     assert validation.grader == "exact_match/1"
     assert additions.grader.startswith("math_equality/2+math-verify-")
     assert additions.accuracy == 0.0  # the toy writes no box
-    kept = json.loads((tmp_path / "base/additions/score.json").read_text())
+    kept = json.loads((tmp_path / "additions/base/score.json").read_text())
     assert kept["grader"] == additions.grader

@@ -1,7 +1,6 @@
 import pytest
 
 from relex.config import StorageConfig
-from relex.storage import connection_of
 
 
 @pytest.mark.parametrize(
@@ -15,4 +14,4 @@ from relex.storage import connection_of
 )
 def test_checksums_are_left_out_where_servers_may_refuse_them(endpoint_url, checksums, expected):
     config = StorageConfig(endpoint_url=endpoint_url, checksums=checksums)
-    assert connection_of(config).checksums == expected
+    assert config.connection.checksums == expected

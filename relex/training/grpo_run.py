@@ -1,0 +1,68 @@
+"""GRPO as a trainer: from the start, or from the rolling checkpoint, to a full window."""
+
+import shutil
+from contextlib import ExitStack
+from pathlib import Path
+
+from relex.checkpoints import Checkpoint
+from relex.problems import load_problems
+from relex.rewards import build_rewards, end_rewards
+from relex.training.callbacks import KeepSnapshots, ReportSteps, RollCheckpoint
+from relex.training.events import TrainingResumed, TrainingWarning, send
+from relex.training.filling import filling, open_job_window
+from relex.training.grpo import build_arguments, build_trainer, load_policy
+from relex.training.job import TrainingJob
+from relex.training.judge import computed_terms, why_not_judged
+from relex.training.rolling import checkpoint_step, newest_checkpoint, remove_checkpoints
+from relex.training.snapshots import check_model_state, snapshot_schema
+from relex.window import WindowWriter
+
+
+def train(job: TrainingJob) -> None:
+    """Train from the start or from the rolling checkpoint until the window is complete.
+
+    Only the main process touches the window, the checkpoints and the parent.
+    """
+    config = job.recipe.training
+    arguments = build_arguments(job)
+    is_main = arguments.process_index == 0
+    base = Checkpoint(Path(job.base))
+    rewards = build_rewards(computed_terms(job.recipe), job.recipe.reward_seconds)
+    problems = load_problems(job.recipe.problems.train)
+    model = load_policy(job)
+    check_model_state(model.state_dict(), base, snapshot_schema(base, config.snapshot_dtype))
+    trainer = build_trainer(job, arguments, model, rewards, problems)
+
+    with ExitStack() as stack:
+        spool = stack.enter_context(filling(job, _open_window(job))) if is_main else None
+        arguments.distributed_state.wait_for_everyone()
+        checkpoint = newest_checkpoint(job.checkpoints)
+        if is_main:
+            names = [reward.name for reward in rewards[: len(job.recipe.rewards)]]
+            trainer.add_callback(ReportSteps(config, names, why_not_judged(problems)))
+            if checkpoint is not None:
+                send(TrainingResumed(step=checkpoint_step(checkpoint)))
+        trainer.add_callback(KeepSnapshots(config, trainer.gather_state, spool))
+        trainer.add_callback(RollCheckpoint(config, spool))
+        trainer.resume(checkpoint)
+    if is_main:
+        shutil.rmtree(job.checkpoints, ignore_errors=True)
+    end_rewards(rewards)
+
+
+def _open_window(job: TrainingJob) -> WindowWriter:
+    """The window, holding exactly the steps up to the one that training goes on from."""
+    config = job.recipe.training
+    writer = open_job_window(job)
+    checkpoint = newest_checkpoint(job.checkpoints)
+    resumed_step = 0 if checkpoint is None else checkpoint_step(checkpoint)
+    if {step for step in config.kept_steps if step <= resumed_step} - set(writer.steps):
+        message = (
+            f"{job.window}: lacks steps before step {resumed_step}, where training was to go on; "
+            "it starts again at step 1"
+        )
+        send(TrainingWarning(message=message))
+        checkpoint, resumed_step = None, 0
+    remove_checkpoints(job.checkpoints, keep=checkpoint)
+    writer.drop_after(resumed_step)
+    return writer
