@@ -1,4 +1,4 @@
-"""Contract tests for code that comes in by a door (`relex/doors.py`), a plug-in of yours or ours.
+"""Contract tests for code that comes in by a door (`relex/doors`), a plug-in of yours or ours.
 
 One line each: `relex.testing.check_reward("my_rewards:concise")`. It returns when the contract
 holds; otherwise it raises the door's error, which says in one line what does not.

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import psutil
 
-from relex.atomic import write_atomic
 from relex.errors import ResourceError
 from relex.home import Home
+from relex.storage.atomic import write_atomic
 from tasks.services import STOP_SECONDS, end_processes, service_environment, terminate
 
 MARK = "RELEX_SERVICE"

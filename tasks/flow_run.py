@@ -7,8 +7,8 @@ from prefect.states import Failed
 
 from relex.config import Recipe, WindowRecipe
 from relex.config.addresses import check_environment
+from relex.doors.plugins import restrict_plugins
 from relex.errors import InputError, RecipeError
-from relex.plugins import restrict_plugins
 from tasks.form import recipe_of
 
 Result = TypeVar("Result")

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from relex.atomic import write_atomic
 from relex.candidates import Candidate
 from relex.checkpoints import Checkpoint
 from relex.config import RewardTerm, RunRecipe
@@ -21,6 +20,7 @@ from relex.evaluation.scoring import grade, summarise
 from relex.evaluation.weight_source import WeightSource
 from relex.problems import Problem
 from relex.rewards import CheckedReward, build_reward, end_rewards, grader_version
+from relex.storage.atomic import write_atomic
 
 CANARY_REQUESTS = 16
 EXCHANGE = ".relex-exchange"

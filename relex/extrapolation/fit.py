@@ -5,7 +5,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
-from relex.atomic import new_folder
 from relex.checkpoints import Checkpoint, Fill, fill_checkpoint
 from relex.device import resolve_devices
 from relex.errors import FactorsError
@@ -25,6 +24,7 @@ from relex.extrapolation.piece_fit import OnProgress, PieceFitter
 from relex.extrapolation.piece_threads import PieceThreads
 from relex.extrapolation.predict import LINE, write_predictions
 from relex.extrapolation.product_fit import fit_products
+from relex.storage.atomic import new_folder
 from relex.storage.folder import FolderStore
 from relex.storage.manifest import describe_folder, write_manifest
 from relex.window import AdapterFolder, Window

@@ -1,9 +1,9 @@
 """The doors through which the code comes in that a recipe names: ours and everybody else's.
 
 A built-in has a short name, which stands for a dotted path in one of the tables below; all else is
-`module:name`, wherever it is on the Python path. What a name may run, `relex/plugins.py` decides;
-what the code gets and gives, the last column says, and `docs/extending.md` shows. `relex.testing`
-checks it.
+`module:name`, wherever it is on the Python path. What a name may run, `plugins.py` decides; what
+the code gets and gives, the last column says, and `docs/extending.md` shows. `relex.testing` checks
+it.
 
 | door | a recipe names it in | signature |
 |---|---|---|
@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from relex.doors.plugins import module_of, refusal
 from relex.errors import InputError, ProblemError, RewardError
-from relex.plugins import module_of, refusal
 from relex.visible import one_line
 
 OWN = re.compile(r"[\w.]+:\w+")
@@ -117,7 +117,7 @@ METHOD = Door(
     "method",
     {
         path.stem: f"{METHODS}.{path.stem}:{path.stem}"
-        for path in sorted(Path(__file__).parent.glob("extrapolation/methods/[!_]*.py"))
+        for path in sorted(Path(__file__).parents[1].glob("extrapolation/methods/[!_]*.py"))
     },
 )
 ENGINE = Door(
