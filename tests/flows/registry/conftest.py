@@ -9,15 +9,17 @@ import pytest
 from prefect.logging import disable_run_logger
 
 from relex.candidates import BASE, Candidate
-from relex.config import Recipe, check_recipe, dump_recipe
+from relex.config import Recipe, check_recipe
 from relex.evaluation import ANSWERS_FILE, SCORE_FILE, Answer, Score, write_answers
 from relex.extrapolation import KIND as FACTORS_KIND
 from relex.home import Home
 from relex.problems import problems_digest
+from relex.run.conclude import publish
+from relex.run.places import Run, open_run
 from relex.selection import Decision, Measured, decide
 from relex.storage.manifest import publish_folder
-from tasks.publishing import publish
-from tasks.run import RECIPE_FILE, Run, open_run
+from tasks.record import Record
+from tasks.registering import register
 
 QUESTIONS = 30
 STEP = Candidate(step=4)
@@ -59,16 +61,18 @@ class Publisher:
 
     def publish(self, model: str, accuracy: float, seed: int = 0, samples: int = 4) -> str:
         """A run of its own for every seed and number of samples; returns what became of it."""
-        with open_run(recipe_of(model, self.tracking, seed, samples)) as run, disable_run_logger():
-            factors = run.work / "factors"
+        recipe = recipe_of(model, self.tracking, seed, samples)
+        with open_run(recipe, served=True) as run, disable_run_logger():
+            record, factors = Record(run), run.work / "factors"
             self._store(run, accuracy, factors)
-            return publish.fn(run, factors, _decision())
+            published = publish(run, factors, _decision())
+            return register.fn(run, record, _decision(), published)
 
     def run_folder(self, model: str, seed: int = 0) -> Path:
         return self.home.s3 / "relex" / "runs" / recipe_of(model, self.tracking, seed).run_id
 
     def _store(self, run: Run, accuracy: float, factors: Path) -> None:
-        run.store.put(RECIPE_FILE, dump_recipe(run.recipe).encode())
+        run.keep()
         factors.mkdir(parents=True, exist_ok=True)
         publish_folder(run.store.child("factors"), factors, FACTORS_KIND, {"window": "digest"})
         answers = _answers(run, accuracy)

@@ -81,7 +81,7 @@ def test_the_broken_reward_is_reported_and_not_fatal(swept):
     broken = swept.leaderboard.trials_of("broken")
     num_seeds = len(swept.sweep["seeds"])
     assert [trial.status for trial in broken] == ["failed"] * num_seeds
-    assert broken[0].reason.startswith("reward relex_toy_rewards_broken: raised ValueError: ")
+    assert broken[0].reason.startswith("reward relex.toy.rewards.broken: raised ValueError: ")
     assert (
         f"broken: {num_seeds} of {num_seeds} trials failed (reward relex_toy_rewards_broken"
         in swept.output

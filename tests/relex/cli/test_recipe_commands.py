@@ -1,7 +1,9 @@
 """`relex recipe`."""
 
 import json
+import shutil
 import sys
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -45,7 +47,9 @@ def test_a_recipe_that_is_there_is_not_written_over(relex, tmp_path):
     assert (tmp_path / "mine.yaml").read_text() == "mine"
 
 
-def test_a_recipe_that_can_be_run_is_told_so_and_nothing_is_left_of_its_check(relex, tmp_path):
+@pytest.fixture
+def tiny(tmp_path) -> str:
+    """The file of a recipe that can be run."""
     recipe = {
         "name": "tiny",
         "base": {"path": "toy"},
@@ -64,10 +68,23 @@ def test_a_recipe_that_can_be_run_is_told_so_and_nothing_is_left_of_its_check(re
         },
     }
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(recipe))
-    code, out, error = relex("recipe", "check", "tiny.yaml")
+    return "tiny.yaml"
+
+
+def test_a_recipe_that_can_be_run_is_told_so_and_nothing_is_left_of_its_check(
+    relex, tiny, tmp_path
+):
+    code, out, error = relex("recipe", "check", tiny)
     assert code == 0, error
     assert "tiny.yaml: can be run" in out
     assert [path for path in (tmp_path / "home" / "s3").rglob("*") if path.is_file()] == []
+
+
+def test_too_little_disk_space_is_told_with_what_the_run_needs(relex, tiny, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    code, _, error = relex("recipe", "check", tiny)
+    assert code == 2
+    assert "GB are free; free some, set RELEX_HOME to another disk" in error
 
 
 def test_a_recipe_whose_questions_are_not_there_is_refused_in_one_line(relex, tmp_path):
