@@ -22,7 +22,6 @@ from relex.errors import ProblemError, RewardError
 GRADERS = {
     "exact_match": "relex.rewards.exact_match:ExactMatch",
     "math_equality": "relex.rewards.math_equality:MathEquality",
-    "published_equality": "relex.rewards.published_equality:PublishedEquality",
 }
 """Rewards of which 1.0 means correct."""
 

@@ -25,8 +25,6 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
-from relex.home import open_home
-
 VARIABLE = "RELEX_PLUGINS"
 EVERYTHING, WORKING_FOLDER, REMOTE_CODE = "*", ".", "trust_remote_code"
 OURS = "relex.toy.rewards"
@@ -113,5 +111,10 @@ def _is_below(place: Path, folder: Path) -> bool:
         place.is_relative_to(folder)
         and INSTALLED.isdisjoint(place.parts)
         and not place.is_relative_to(Path(sysconfig.get_path("stdlib")).resolve())
-        and not place.is_relative_to(open_home().root)
+        and not place.is_relative_to(_home())
     )
+
+
+def _home() -> Path:
+    """Where runs write, as `relex.home` says, which stands above this room."""
+    return Path(os.environ.get("RELEX_HOME", "").strip() or ".relex").resolve()

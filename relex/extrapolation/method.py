@@ -17,7 +17,6 @@ module with `INSIDE_WINDOW = True` has methods for steps of the window, not for 
 """
 
 import inspect
-import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from relex.candidates import split_text
 from relex.doors import METHOD
 from relex.doors.door import MESSAGE_CHARACTERS
 from relex.errors import FactorsError, InputError
@@ -36,9 +36,6 @@ Weights = Callable[[Array, Sequence[int], int], Array]
 """From the Gram matrix (S x S), the S steps and the target: a weight for every displacement."""
 
 BUILT_IN = tuple(METHOD.built_in)
-
-PARAMETER = r"-([A-Za-z_]+)(-?[0-9][0-9.]*(?:e[-+]?[0-9]+)?)"
-TEXT = re.compile(rf"([\w.]+(?::\w+)?)((?:{PARAMETER})*)")
 
 
 @dataclass(frozen=True)
@@ -121,20 +118,6 @@ def find_method(text: str) -> Method:
 def find_methods(texts: Iterable[str]) -> list[Method]:
     """Each method once; raises InputError as `find_method`."""
     return [find_method(text) for text in dict.fromkeys(texts)]
-
-
-def split_text(text: str) -> tuple[str, list[tuple[str, str]]]:
-    """The name in a method's text, and its parameters with their numbers, as they are written.
-
-    Raises InputError when the text is not written so; whether there is such a method is not looked
-    up.
-    """
-    found = TEXT.fullmatch(text)
-    if found is None:
-        raise InputError(
-            f"method {text}: write NAME or module:NAME, then parameters as -rank3 or -factor0.5"
-        )
-    return found[1], re.findall(PARAMETER, found[2])
 
 
 def _load(name: str) -> tuple[Callable[..., Any], bool]:

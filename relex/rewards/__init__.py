@@ -10,19 +10,3 @@ from relex.rewards.registry import (
     reward_name,
 )
 from relex.rewards.versions import grader_version
-from relex.rewards.weighted_sum import weighted_sum
-
-__all__ = [
-    "CORRECT",
-    "CheckedReward",
-    "Reward",
-    "build_reward",
-    "build_rewards",
-    "check_golds",
-    "check_reward_contract",
-    "end_rewards",
-    "grader_version",
-    "listed_golds",
-    "reward_name",
-    "weighted_sum",
-]

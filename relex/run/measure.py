@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from relex.candidates import BASE, Candidate, denoised
+from relex.candidates import BASE, Candidate, denoised, split_text
 from relex.digests import sha256_json
 from relex.doors import ENGINE, METHOD
 from relex.evaluation import (
@@ -20,14 +20,6 @@ from relex.evaluation import (
     read_answers,
 )
 from relex.extrapolation import KIND as FACTORS_KIND
-from relex.extrapolation.method import split_text
-from relex.manifest import (
-    Manifest,
-    fetch_folder,
-    finished_manifest,
-    publish_folder,
-    read_manifest,
-)
 from relex.problems import Problem, groups_of, problems_digest
 from relex.report import BenchmarkResult, benchmark_results
 from relex.rewards import grader_version
@@ -35,6 +27,13 @@ from relex.run.events import CandidateMeasured, Tested
 from relex.run.places import VALIDATION, Run
 from relex.run.stage import Progress, stage
 from relex.selection import Decision, Measured, finalists
+from relex.storage.manifest import (
+    Manifest,
+    fetch_folder,
+    finished_manifest,
+    publish_folder,
+    read_manifest,
+)
 
 KIND = "score"
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import relex
-from relex.config import EvaluationConfig, ProblemSource, TrainingConfig, check_recipe
+from relex.config import ProblemSource, TrainingConfig, check_recipe
+from relex.config.recipe import EvaluationConfig
 from relex.doors import ENGINE, METHOD, REWARD, SOURCE, TRAINER
 from relex.doors.door import Door
 from relex.doors.plugins import refusal
