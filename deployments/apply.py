@@ -1,11 +1,12 @@
 """`python -m deployments.apply`: brings a Prefect server to what prefect.yaml says.
 
-Work pool, queues, deployments and automations are created or updated, each with a line that says
-which; applying again changes nothing. At the end all of it is read back and compared with the file.
-Whether a schedule is switched on is the file's choice only at first, and then the users'.
+Work pool, queues, deployments and automations are created or updated, each with a line; applying
+again changes nothing. Whether a schedule or an automation is switched on is the file's choice only
+at first, and then the users'.
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,15 +14,32 @@ from pathlib import Path
 from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
+from prefect.workers.process import ProcessWorker
 
-from deployments.automation_files import apply_automations
-from deployments.deploy import apply_deployments
-from deployments.pool import POOL_TYPES, apply_pool
-from deployments.registry import REGISTRY, read_registry
-from relex.addresses import check_command
-from relex.errors import RelexError, ResourceError
+from deployments.deploy import apply_automations, apply_deployments
+from deployments.registry import REGISTRY, ROOT, read_registry
+from relex.config.addresses import check_command
+from relex.errors import InputError, RelexError, ResourceError
 from tasks.gpus import visible_gpus
+
+POOL = "relex"
+POOL_TYPES = ("process", "docker", "kubernetes")
+"""How a worker starts a run; the first is the default and needs nothing but the clone."""
+
+QUEUES: dict[str, dict[str, Any]] = {
+    "gpu": {
+        "description": "Training and generation. One run at a time on each GPU; without a GPU no "
+        "limit.",
+        "priority": 1,
+    },
+    "light": {
+        "description": "Runs that only start others and wait, so that they take no GPU from those.",
+        "priority": 2,
+    },
+}
 
 
 def main() -> None:
@@ -46,14 +64,16 @@ def main() -> None:
 
 
 def apply(registry_path: Path, num_gpus: int, pool_type: str) -> Iterator[str]:
-    """Yield one line for each object: `created`, `updated` or `unchanged`, and its name.
+    """Yield one line for each object that is now on the server.
 
     Raises ResourceError when no server answers, InputError when the file asks for something that
-    the server did not take.
+    Prefect does not take.
     """
     registry = read_registry(registry_path)
     with answering_server() as client:
-        yield from apply_pool(client, registry["definitions"]["work_pool"], num_gpus, pool_type)
+        yield apply_pool(client, POOL, pool_type)
+        yield apply_queue(client, "gpu", num_gpus or None)
+        yield apply_queue(client, "light", None)
         yield from apply_deployments(client, registry)
         yield from apply_automations(client)
 
@@ -75,6 +95,42 @@ def answering_server() -> Iterator[SyncPrefectClient]:
                 "(`make up`) or correct the address"
             )
         yield client
+
+
+def apply_pool(client: SyncPrefectClient, name: str, pool_type: str) -> str:
+    """Create or update the pool.
+
+    Raises InputError when it exists with another type, which cannot be changed.
+    """
+    path = ROOT / "deployments" / pool_type / "base-job-template.json"
+    # What a Docker or Kubernetes worker makes of a run; a process needs no file for it.
+    own = {"base_job_template": json.loads(path.read_text())} if path.is_file() else {}
+    wanted = {"description": "Runs of relex.", **own}
+    try:
+        found = client.read_work_pool(name)
+    except ObjectNotFound:
+        usual = {"base_job_template": ProcessWorker.get_default_base_job_template()}
+        client.create_work_pool(WorkPoolCreate(name=name, type=pool_type, **(usual | wanted)))
+    else:
+        if found.type != pool_type:
+            raise InputError(
+                f"work pool {name}: has type {found.type}, not {pool_type}, and a type cannot be "
+                f"changed; choose --pool-type {found.type}, or `prefect work-pool delete {name}`"
+            )
+        client.update_work_pool(name, WorkPoolUpdate(**wanted))
+    return f"work pool {name} ({pool_type})"
+
+
+def apply_queue(client: SyncPrefectClient, name: str, limit: int | None) -> str:
+    """Create or update a queue of the pool, in which `limit` runs go on at once."""
+    wanted = {**QUEUES[name], "concurrency_limit": limit}
+    try:
+        found = client.read_work_queue_by_name(name, POOL)
+    except ObjectNotFound:
+        client.create_work_queue(name, work_pool_name=POOL, **wanted)
+    else:
+        client.update_work_queue(found.id, **wanted)
+    return f"work queue {POOL}/{name} ({f'{limit} run(s) at once' if limit else 'no limit'})"
 
 
 if __name__ == "__main__":

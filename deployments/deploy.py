@@ -1,10 +1,10 @@
-"""The deployments of prefect.yaml, by `prefect deploy`, read back."""
+"""The deployments of prefect.yaml and the automations of deployments/automations, on a server."""
 
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,77 +12,46 @@ import yaml
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 from prefect.client.schemas.responses import DeploymentResponse
+from prefect.events.schemas.automations import AutomationCore
 
-from deployments.registry import ROOT, Entry, differences, entry_of, expected_entry
+from deployments.registry import ROOT, Entry, checked
 from relex.errors import InputError
 
-Deployments = Mapping[str, DeploymentResponse]
 LAST_LINES = 15
 
 
 def apply_deployments(client: SyncPrefectClient, registry: Entry) -> Iterator[str]:
     """Create or update the deployments; yields a line for each.
 
-    Raises InputError when `prefect deploy` refuses the file, or when something of the file is not
-    on the server afterwards.
+    Schedules that users have switched stay as they are, and those that are no longer in the file,
+    which `prefect deploy` leaves running, are deleted. Raises InputError when it refuses the file.
     """
+    written = {
+        (entry["name"], schedule.get("slug")): schedule
+        for entry in registry["deployments"]
+        for schedule in entry.get("schedules", [])
+    }
+    gone = []
     names = [entry["name"] for entry in registry["deployments"]]
-    before = read_deployments(client, names)
-    registry = with_schedules_as_they_are(registry, before)
+    for deployment in read_deployments(client, names).values():
+        for schedule in deployment.schedules:
+            if (deployment.name, schedule.slug) in written:
+                written[deployment.name, schedule.slug]["active"] = schedule.active
+            else:
+                gone.append((deployment.id, schedule.id))
     _prefect_deploy(registry)
-    _remove_schedules(client, registry, read_deployments(client, names))
-    after = read_deployments(client, names)
-    for name in names:
-        yield f"{_state(before.get(name), after.get(name))} deployment {name}"
-    check_read_back(registry, after)
+    for deployment_id, schedule_id in gone:
+        client.delete_deployment_schedule(deployment_id, schedule_id)
+    yield from (f"deployment {name}" for name in names)
 
 
-def read_deployments(client: SyncPrefectClient, names: list[str]) -> Deployments:
+def read_deployments(client: SyncPrefectClient, names: list[str]) -> dict[str, DeploymentResponse]:
     """The deployments with these names; of two with one name the newer."""
     found = client.read_deployments(
         deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=names))
     )
     ordered = sorted(found, key=lambda deployment: str(deployment.created))
     return {deployment.name: deployment for deployment in ordered}
-
-
-def with_schedules_as_they_are(registry: Entry, on_server: Deployments) -> Entry:
-    """The registry with its schedules on or off as users have switched them."""
-    switched = {
-        (name, schedule.slug): schedule.active
-        for name, deployment in on_server.items()
-        for schedule in deployment.schedules
-    }
-
-    def switch(entry: Entry) -> Entry:
-        schedules = [
-            schedule | {"active": switched.get((entry["name"], slug), schedule["active"])}
-            for schedule in entry.get("schedules", [])
-            for slug in [schedule["slug"]]
-        ]
-        return entry | ({"schedules": schedules} if schedules else {})
-
-    return registry | {"deployments": [switch(entry) for entry in registry["deployments"]]}
-
-
-def check_read_back(registry: Entry, on_server: Deployments) -> None:
-    """Raise InputError with a line for everything in which the server differs from the file."""
-    faults = [
-        fault
-        for entry in registry["deployments"]
-        for fault in _faults(expected_entry(registry, entry), on_server.get(entry["name"]))
-    ]
-    if faults:
-        listed = "\n".join(f"  {fault}" for fault in faults)
-        raise InputError(f"prefect.yaml: not all of it is on the server:\n{listed}")
-
-
-def _faults(expected: Entry, found: DeploymentResponse | None) -> Iterator[str]:
-    where = f"deployments.{expected['name']}"
-    if found is None:
-        yield f"{where}: is not on the server"
-    else:
-        yield from differences(expected, entry_of(found), where)
 
 
 def _prefect_deploy(registry: Entry) -> None:
@@ -105,22 +74,33 @@ def _prefect_deploy(registry: Entry) -> None:
         raise InputError(f"prefect.yaml: `prefect deploy` refuses it; its last lines:\n{tail}")
 
 
-def _remove_schedules(client: SyncPrefectClient, registry: Entry, on_server: Deployments) -> None:
-    """Delete schedules that are no longer in the file, which `prefect deploy` leaves running."""
-    for entry in registry["deployments"]:
-        kept = {schedule["slug"] for schedule in entry.get("schedules", [])}
-        deployment = on_server.get(entry["name"])
-        for schedule in deployment.schedules if deployment else []:
-            if schedule.slug not in kept:
-                assert deployment is not None
-                client.delete_deployment_schedule(deployment.id, schedule.id)
+def apply_automations(client: SyncPrefectClient) -> Iterator[str]:
+    """Create or update the automations; yields a line for each.
+
+    One that is the same is left alone, because a new one forgets which runs it waits for.
+    """
+    for path in sorted((ROOT / "deployments" / "automations").glob("*.yaml")):
+        wanted = checked(AutomationCore, yaml.safe_load(path.read_text()), path.name)
+        same_name = client.read_automations_by_name(wanted.name)
+        if not same_name:
+            client.create_automation(wanted)
+        else:
+            found = same_name[0]
+            wanted = wanted.model_copy(update={"enabled": found.enabled})
+            if _content(found) != _content(wanted):
+                client.update_automation(found.id, wanted)
+        yield f"automation {wanted.name}"
 
 
-def _state(before: DeploymentResponse | None, after: DeploymentResponse | None) -> str:
-    if before is None:
-        return "created   "
-    return "unchanged " if _content(before) == _content(after) else "updated   "
+def _content(automation: AutomationCore) -> Any:
+    """What a person wrote: without the ids that every object draws anew.
+
+    As Python objects, because the sets of event names have no order in JSON.
+    """
+    return _without_ids(automation.model_dump(include={*AutomationCore.model_fields}))
 
 
-def _content(deployment: DeploymentResponse | None) -> Any:
-    return deployment and (entry_of(deployment), deployment.parameter_openapi_schema)
+def _without_ids(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_ids(item) for key, item in value.items() if key != "id"}
+    return [_without_ids(item) for item in value] if isinstance(value, list) else value

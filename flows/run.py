@@ -24,7 +24,7 @@ from relex.storage.embedded import free_port
 from relex.terminal import open_terminal
 from relex.visible import visible
 from tasks.background import running_service
-from tasks.services import answers, prefect_environment, prefect_server
+from tasks.services import answers, prefect, prefect_environment, running
 
 PATIENCE_SECONDS = 30.0
 
@@ -95,6 +95,6 @@ def _prefect_server(home: Home, console: Console) -> Iterator[None]:
         return
     port = free_port()
     console.print("Starting a Prefect server ...")
-    with prefect_server(home, port):
+    with running(prefect(home, port), home):
         os.environ.update(prefect_environment(home, port))
         yield

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TextIO
 from uuid import uuid4
 
-from relex.atomic import writing
 from relex.errors import ClaimError, StorageError
 from relex.storage import Store
+from relex.storage.atomic import writing
 
 CLAIM_FILE = "claim.json"
 RENEWAL_SECONDS = 20.0

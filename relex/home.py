@@ -9,8 +9,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from relex.atomic import writing
 from relex.errors import ResourceError, StorageError
+from relex.storage.atomic import writing
 from relex.visible import visible
 
 MARK = ".made-by-relex"
@@ -87,13 +87,16 @@ def make_home() -> Home:
     Raises StorageError when it cannot be written.
     """
     home = open_home()
-    with writing(home.root):
+    reason = ""
+    try:
         home.root.mkdir(parents=True, exist_ok=True)
         if not any(home.root.iterdir()):
             (home.root / MARK).touch()
-    if not os.access(home.root, os.W_OK):
+    except OSError as error:
+        reason = f" ({error.strerror})"
+    if reason or not os.access(home.root, os.W_OK):
         raise StorageError(
-            f"{home.root}: cannot be written; set RELEX_HOME to a folder that can be"
+            f"{home.root}: cannot be written{reason}; set {VARIABLE} to a folder that can be"
         )
     return home
 

@@ -19,7 +19,6 @@ LONGEST_BYTES = 240
 
 PLAIN = re.compile(r"\w(?:[\w. -]*[\w-])?")
 ENDS_AS_DIGEST = re.compile(rf"-[0-9a-f]{{{DIGEST_CHARACTERS}}}\Z")
-PLAIN_KEY = re.compile(r"[a-z0-9-]+")
 
 
 def safe_name(text: str) -> str:
@@ -28,19 +27,13 @@ def safe_name(text: str) -> str:
     At most 80 letters, digits, spaces and `_ . -`, with a letter, digit or `_` in front, and no
     space or dot at the end.
     """
-    return text if _is_plain(text) else _with_digest(text, r"\W+", "_")
+    return text if _is_plain(text) else _with_digest(text)
 
 
 def safe_path(text: str) -> str:
     """As `safe_name`, for names of parts with `/` between them, such as `accuracy/validation`."""
     is_plain = len(text) <= LONGEST_PATH and all(map(_is_plain, text.split("/")))
-    return text if is_plain else _with_digest(text, r"\W+", "_")
-
-
-def safe_key(text: str) -> str:
-    """As `safe_name`, of a to z, digits and `-` alone, as Prefect wants them for artifacts."""
-    is_plain = PLAIN_KEY.fullmatch(text) and _is_plain(text)
-    return text if is_plain else _with_digest(text, "[^A-Za-z0-9]+", "-").lower()
+    return text if is_plain else _with_digest(text)
 
 
 def _is_plain(text: str) -> bool:
@@ -54,10 +47,10 @@ def _is_plain(text: str) -> bool:
     )
 
 
-def _with_digest(text: str, unfit: str, filler: str) -> str:
+def _with_digest(text: str) -> str:
     """The readable part is for people; the digest alone tells names apart."""
     digest = sha256_bytes(text.encode("utf-8", "surrogatepass"))[:DIGEST_CHARACTERS]
-    readable = re.sub(unfit, filler, unicodedata.normalize("NFC", text)).strip(filler)
+    readable = re.sub(r"\W+", "_", unicodedata.normalize("NFC", text)).strip("_")
     room = LONGEST_PART - DIGEST_CHARACTERS - 1
     short = readable.encode()[: LONGEST_BYTES - LONGEST_PART].decode(errors="ignore")[:room]
     return f"{short or 'name'}-{digest}"

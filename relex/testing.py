@@ -1,4 +1,4 @@
-"""Contract tests for code that comes in by a door (`relex/doors.py`), a plug-in of yours or ours.
+"""Contract tests for code that comes in by a door (`relex/doors`), a plug-in of yours or ours.
 
 One line each: `relex.testing.check_reward("my_rewards:concise")`. It returns when the contract
 holds; otherwise it raises the door's error, which says in one line what does not.
@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from relex.candidates import BASE, Candidate, WeightSource
+from relex.candidates import BASE, Candidate
 from relex.checkpoints import open_base, write_checkpoint
-from relex.config import EvaluationConfig, ProblemSource, RewardTerm, Sampling, check_recipe
+from relex.config import ProblemSource, RewardTerm, Sampling, check_recipe
+from relex.config.recipe import EvaluationConfig
 from relex.doors import ENGINE, METHOD, REWARD, SOURCE, TRAINER
 from relex.evaluation import Completion, Engine, EngineConfig, Request, choose_dtype
 from relex.evaluation.choose import build_engine
+from relex.evaluation.weight_source import WeightSource
 from relex.extrapolation import find_method, random_walk_gram
 from relex.problems import Problem, load_problems
 from relex.rewards import CORRECT, CheckedReward, build_reward, end_rewards

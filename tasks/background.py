@@ -4,7 +4,6 @@ Each carries the home folder in its environment, and so do all that it starts it
 session they are: so they are found again even when what started them was killed.
 """
 
-import contextlib
 import json
 import os
 import subprocess
@@ -13,18 +12,16 @@ from pathlib import Path
 
 import psutil
 
-from relex.atomic import write_atomic, writing
 from relex.errors import ResourceError
 from relex.home import Home
-from tasks.services import service_environment
+from relex.storage.atomic import write_atomic, writing
+from tasks.services import STOP_SECONDS, end_processes, service_environment, terminate
 
 MARK = "RELEX_SERVICE"
 SERVERS = {"prefect", "mlflow", "s3"}
 WORKER = "worker"
 RUN_SECONDS = 30.0
 """How long a run may take to end its own processes, as after a cancel."""
-
-STOP_SECONDS = 10.0
 
 
 class Background:
@@ -70,7 +67,7 @@ class Background:
         named = {process: name for name, (process, _) in self.living().items()}
         workers = [process for process, name in named.items() if name.startswith(WORKER)]
         _end_runs(workers, _runs(self._members(), set(named), workers))
-        _end(self._members())
+        end_processes(self._members())
         if left := self._members():
             raise ResourceError(f"processes {[process.pid for process in left]}: do not end")
         # Nothing is removed where nothing is recorded: the home may not be there, or be read only.
@@ -139,21 +136,6 @@ def _parent(process: psutil.Process) -> psutil.Process | None:
 def _end_runs(workers: Sequence[psutil.Process], runs: Sequence[psutil.Process]) -> None:
     """A worker that is told to end takes no more runs and waits for those that it has."""
     for process in (*workers, *runs):
-        _terminate(process)
+        terminate(process)
     psutil.wait_procs(runs, RUN_SECONDS)
     psutil.wait_procs(workers, STOP_SECONDS)
-
-
-def _end(processes: set[psutil.Process]) -> None:
-    for process in processes:
-        _terminate(process)
-    _, alive = psutil.wait_procs(processes, STOP_SECONDS)
-    for process in alive:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(alive, STOP_SECONDS)
-
-
-def _terminate(process: psutil.Process) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process.terminate()

@@ -11,15 +11,16 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from relex.candidates import BASE, WeightSource
+from relex.candidates import BASE
 from relex.config import SelectionConfig
 from relex.errors import RelexError
 from relex.evaluation import Answer, EvaluationSession, correct_matrix
-from relex.manifest import finished_manifest, publish_folder
+from relex.evaluation.weight_source import WeightSource
 from relex.run.measure import KIND as SCORE_KIND
 from relex.run.places import Run
 from relex.selection import paired_test
 from relex.selection.wording import show_difference
+from relex.storage.manifest import finished_manifest, publish_folder
 from tasks.published import fetch_model, read_scored, run_store
 from tasks.tracking_registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, Version
 

@@ -5,10 +5,10 @@ from typing import TypeVar, cast
 from prefect.runtime import deployment, flow_run
 from prefect.states import Failed
 
-from relex.addresses import check_environment
 from relex.config import Recipe, WindowRecipe
+from relex.config.addresses import check_environment
+from relex.doors.plugins import restrict_plugins
 from relex.errors import InputError, RecipeError
-from relex.plugins import restrict_plugins
 from tasks.form import recipe_of
 
 Result = TypeVar("Result")

@@ -18,17 +18,17 @@ The tags of a version say all that is needed to find and check it from anywhere:
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from relex.atomic import new_folder
 from relex.config import RunRecipe, StorageConfig
 from relex.digests import sha256_json
 from relex.errors import StorageError
 from relex.evaluation import ANSWERS_FILE, Answer, Score, read_answers
-from relex.manifest import Manifest, fetch_folder, read_manifest
 from relex.run.conclude import MODEL_KIND
 from relex.run.measure import KIND as SCORE_KIND
 from relex.run.places import Run
 from relex.storage import Store, open_store
+from relex.storage.atomic import new_folder
 from relex.storage.folder import FolderStore
+from relex.storage.manifest import Manifest, fetch_folder, read_manifest
 from tasks.tracking_registry import Version
 
 S3 = "s3://"

@@ -8,11 +8,11 @@ from prefect.cache_policies import NO_CACHE
 from relex.candidates import Candidate
 from relex.evaluation import ANSWERS_FILE, SCORE_FILE, Answer, Score
 from relex.extrapolation import KIND as FACTORS_KIND
-from relex.manifest import Manifest, read_manifest
 from relex.report import plain
 from relex.run.measure import KIND as SCORE_KIND
 from relex.run.places import Run
 from relex.selection import Decision
+from relex.storage.manifest import Manifest, read_manifest
 from tasks.champion import QUESTIONS_TAG, Contest, challenge
 from tasks.published import manifest_digest, place_tags, questions_digest, read_scored
 from tasks.record import Record

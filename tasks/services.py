@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,58 +102,46 @@ def service_environment(home: Home, ports: Mapping[str, int]) -> dict[str, str]:
 
 
 @contextmanager
-def prefect_server(home: Home, port: int) -> Iterator[str]:
-    """Run a Prefect server for the time of the block; yields the address of its pages."""
-    with _running(prefect(home, port), home) as address:
-        yield address
+def running(server: Server, home: Home) -> Iterator[str]:
+    """Run the server for the time of the block; it also ends with this process. Yields its address.
 
-
-@contextmanager
-def mlflow_server(home: Home, port: int) -> Iterator[str]:
-    """Run an MLflow server for the time of the block; yields its address."""
-    with _running(mlflow(home, port), home) as address:
-        yield address
-
-
-@contextmanager
-def _running(server: Server, home: Home) -> Iterator[str]:
-    health, log = server.address + server.health, home.root / f"{server.name}.log"
-    with running_server(server.command, health, log, server.environment):
-        yield server.address
-
-
-@contextmanager
-def running_server(
-    command: Sequence[str], health: str, log: Path, environment: Mapping[str, str]
-) -> Iterator[None]:
-    """Run `command` until the block ends; it also ends with this process."""
+    Raises ResourceError with the end of its log when it does not start.
+    """
+    log = home.root / f"{server.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as output:
         process = subprocess.Popen(
-            [*DIES_WITH_US, str(os.getpid()), *command],
+            [*DIES_WITH_US, str(os.getpid()), *server.command],
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **environment},
+            env={**os.environ, **server.environment},
             # Ctrl-C in a terminal is for us: whoever uses the server says first how it ended.
             process_group=0,
         )
     try:
-        wait_until(lambda: answers(health), process, log)
-        yield
+        wait_until(server.is_ready, process, log)
+        yield server.address
     finally:
-        _stop(process)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            ours = psutil.Process(process.pid)
+            end_processes([*ours.children(recursive=True), ours])
+        process.wait()
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the server and the processes that it started itself."""
+def end_processes(processes: Collection[psutil.Process]) -> None:
+    """Ask them to end, and kill those that do not."""
+    for process in processes:
+        terminate(process)
+    _, alive = psutil.wait_procs(processes, STOP_SECONDS)
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, STOP_SECONDS)
+
+
+def terminate(process: psutil.Process) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
-        tree = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
-        for member in tree:
-            member.terminate()
-        _, alive = psutil.wait_procs(tree, STOP_SECONDS)
-        for member in alive:
-            member.kill()
-    process.wait()
+        process.terminate()
 
 
 def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:

@@ -17,13 +17,13 @@ from relex.config import Recipe, SweepConfig, load_recipe
 from relex.errors import RecipeError
 from relex.evaluation import ANSWERS_FILE, SCORE_FILE, Score, correct_matrix, read_answers
 from relex.home import make_home
-from relex.manifest import fetch_folder, read_manifest
 from relex.report import SUMMARY_FILE, RunSummary
 from relex.rewards import grader_version
 from relex.run.conclude import REPORT_KIND
 from relex.run.measure import KIND as SCORE_KIND
 from relex.run.places import EMBEDDED_BUCKET, Run
 from relex.storage.embedded import embedded_s3
+from relex.storage.manifest import fetch_folder, read_manifest
 from relex.sweep import (
     CurvePoint,
     Status,

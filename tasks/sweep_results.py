@@ -13,7 +13,6 @@ from prefect.cache_policies import NO_CACHE
 
 from relex.config import SweepConfig, dump_recipe
 from relex.digests import sha256_json
-from relex.manifest import publish_folder
 from relex.report import (
     LEADERBOARD_HTML,
     LEADERBOARD_MARKDOWN,
@@ -25,6 +24,7 @@ from relex.report import (
 from relex.rewards import grader_version, reward_name
 from relex.run.places import RECIPE_FILE
 from relex.storage import open_store
+from relex.storage.manifest import publish_folder
 from relex.sweep import (
     Leaderboard,
     Statistics,

@@ -10,7 +10,7 @@ from pathlib import Path
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from relex.addresses import check_addresses
+from relex.config.addresses import check_addresses
 from relex.errors import TrackingError
 from relex.home import Home
 

@@ -11,10 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from relex.atomic import write_atomic
 from relex.claim import claimed_here
 from relex.errors import ClaimError, TrackingError
 from relex.home import Home
+from relex.storage.atomic import write_atomic
 from tasks.tracking import RUN_TAG
 from tasks.tracking_client import mlflow_errors, open_client
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from relex.checkpoints.reader import Checkpoint
+from relex.doors.plugins import REMOTE_CODE, VARIABLE, remote_code_is_allowed
 from relex.errors import CheckpointError
-from relex.plugins import REMOTE_CODE, VARIABLE, remote_code_is_allowed
 
 TOY_BASE = Path(__file__).parent.parent / "toy" / "base"
 HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken"]

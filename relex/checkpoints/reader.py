@@ -1,7 +1,6 @@
 """A Hugging Face checkpoint, opened lazily."""
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -69,30 +68,8 @@ class Checkpoint:
         return [DTYPE_NAMES[info.dtype], str(list(info.shape)), digest.hexdigest()]
 
 
-def check_same_tensors(
-    where: str, found: Mapping[str, TensorInfo], expected: Mapping[str, TensorInfo]
-) -> None:
-    """Raise CheckpointError unless names and shapes are the base's; dtypes may differ."""
-    missing = sorted(expected.keys() - found.keys())
-    if missing:
-        raise CheckpointError(f"{where}: lacks {_named(missing)} of the base")
-    extra = sorted(found.keys() - expected.keys())
-    if extra:
-        raise CheckpointError(f"{where}: has {_named(extra)} that the base does not have")
-    for name, info in found.items():
-        if info.shape != expected[name].shape:
-            raise CheckpointError(
-                f"{where}: {name} has shape {list(info.shape)}, "
-                f"in the base it is {list(expected[name].shape)}"
-            )
-
-
 def _open_folder(folder: Path) -> dict[str, TensorFile]:
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: is not a folder; give a Hugging Face checkpoint")
     names = {path.name for path in folder.iterdir() if path.is_file()}
     return open_weight_files(FolderStore(folder), names)
-
-
-def _named(names: list[str]) -> str:
-    return f"tensor {names[0]}" if len(names) == 1 else f"{len(names)} tensors ({names[0]}, ...)"

@@ -46,6 +46,10 @@ class TensorInfo:
     shape: tuple[int, ...]
     dtype: torch.dtype
 
+    def __str__(self) -> str:
+        """`float32[7]`"""
+        return f"{str(self.dtype).removeprefix('torch.')}{list(self.shape)}"
+
     @property
     def num_elements(self) -> int:
         return prod(self.shape)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 
-from relex.atomic import new_folder
 from relex.checkpoints.reader import Checkpoint
 from relex.checkpoints.tensor_file import TensorInfo
 from relex.checkpoints.tensor_writer import TensorFileWriter
 from relex.checkpoints.weight_files import INDEX_FILE
 from relex.errors import CheckpointError, StorageError
-from relex.manifest import MANIFEST
+from relex.storage.atomic import new_folder
+from relex.storage.manifest import MANIFEST
 
 COMPANION_SUFFIXES = {".json", ".txt", ".model", ".jinja", ".tiktoken", ".py"}
 NOT_COMPANIONS = {INDEX_FILE, MANIFEST}

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from relex.addresses import check_command
+from relex.config.addresses import check_command
 from relex.errors import RelexError
 from relex.visible import visible
 

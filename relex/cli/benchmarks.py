@@ -15,8 +15,8 @@ def benchmarks() -> None:
     dataset = Column("dataset and commit", overflow="fold")
     table = Table(name, "MATH", "questions", dataset, "answers", box=SIMPLE_HEAD, pad_edge=False)
     for row in BENCHMARKS:
-        commit = row.revision[:COMMIT_CHARACTERS]
-        cells = (str(row.num_questions), f"{row.path} {commit}", _answers(row))
+        commit = str(row.source["revision"])[:COMMIT_CHARACTERS]
+        cells = (str(row.num_questions), f"{row.source['path']} {commit}", _answers(row))
         table.add_row(row.name, row.domain, *cells)
     console = open_terminal()
     console.print(table)
@@ -24,10 +24,13 @@ def benchmarks() -> None:
         if row.note:
             console.print(f"{row.name}: {row.note}")
     console.print("8 at 0.7/0.8: eight answers at temperature 0.7 and nucleus 0.8.")
-    console.print(f"Graded by {', '.join(sorted({row.grader for row in BENCHMARKS}))}.")
+    console.print(
+        f"Graded by {', '.join(sorted({str(row.manner['grader']) for row in BENCHMARKS}))}."
+    )
 
 
 def _answers(row: NamedBenchmark) -> str:
-    if row.temperature == 0:
+    manner = row.manner
+    if manner["temperature"] == 0:
         return "greedy"
-    return f"{row.samples_per_question} at {row.temperature:g}/{row.top_p:g}"
+    return f"{manner['samples_per_question']} at {manner['temperature']:g}/{manner['top_p']:g}"

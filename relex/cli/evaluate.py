@@ -11,18 +11,18 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from relex.candidates.candidate import BASE, Candidate, parse_candidate
-from relex.candidates.weights import WeightSource, open_weights
+from relex.candidates import BASE, Candidate, parse_candidate
 from relex.checkpoints import locate_base
 from relex.cli.progress import progress_bar
 from relex.config import AnyRecipe, ProblemSource, RewardTerm, WindowRecipe, load_run_recipe
 from relex.errors import InputError
 from relex.evaluation import EvaluationSession, Score
+from relex.evaluation.weight_source import WeightSource, open_weights
 from relex.extrapolation import KIND as FACTORS_KIND
-from relex.manifest import fetch_folder
 from relex.problems import Problem, load_problems
 from relex.rewards import build_reward, check_golds, listed_golds
 from relex.storage import S3Connection, open_store
+from relex.storage.manifest import fetch_folder
 
 
 def evaluate(

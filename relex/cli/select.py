@@ -9,7 +9,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from relex.atomic import write_atomic
 from relex.cli.evaluate import problem_source
 from relex.config import AnyRecipe, load_run_recipe
 from relex.errors import InputError
@@ -18,6 +17,7 @@ from relex.problems import groups_of, load_problems
 from relex.selection import Decision, Measured, decide
 from relex.selection.wording import show_accuracy, show_changes
 from relex.storage import open_store
+from relex.storage.atomic import write_atomic
 
 
 def select(

@@ -10,10 +10,10 @@ from relex.config import Recipe, dump_recipe, load_recipe, parse_recipe
 from relex.digests import sha256_bytes
 from relex.errors import StorageError
 from relex.home import make_home
-from relex.manifest import MANIFEST
 from relex.problems import load_problems
 from relex.rewards import build_rewards, check_reward_contract
 from relex.storage import check_writable, open_store
+from relex.storage.manifest import MANIFEST
 from relex.training import (
     StepTrained,
     TrainingEvent,

@@ -40,11 +40,6 @@ def load_run_recipe(path: Path) -> AnyRecipe:
     return check_run_recipe(_read(path), str(path))
 
 
-def parse_run_recipe(text: str, where: str) -> AnyRecipe:
-    """As `parse_recipe`, but a recipe with a `window` in place of `training` is one too."""
-    return check_run_recipe(parse_mapping(text, where), where)
-
-
 def load_sweep(path: Path) -> SweepConfig:
     """As `load_recipe`, for a sweep."""
     return _check(SweepConfig, _read(path), str(path))

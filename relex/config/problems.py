@@ -1,10 +1,10 @@
 """Where problems come from and how they become prompts."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from relex.config.benchmarks import AnswerPart, NamedBenchmark, named_benchmark
+from relex.config.benchmarks import NamedBenchmark, named_benchmark
 from relex.config.names import KnownTo, one_of
 from relex.config.strict import HOTTEST, MOST_ENTRIES, MOST_SAMPLES, Section, Seed
 from relex.doors import SOURCE
@@ -66,7 +66,7 @@ class ProblemSource(Section):
     answer_column: str = "answer"
     """Column that holds the gold answer."""
 
-    answer_part: AnswerPart = "all"
+    answer_part: Literal["all", "boxed", "after_hashes"] = "all"
     """What of that column is the answer: `all`; `boxed`, the last box of a worked solution;
     `after_hashes`, what follows the last `####`, as in GSM8K."""
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from relex.addresses import NO_CREDENTIALS, without_credentials
+from relex.config.addresses import NO_CREDENTIALS, without_credentials
 from relex.config.exam import Exam, Sampling
 from relex.config.extrapolation import ExtrapolationConfig
 from relex.config.names import KnownTo, one_of

@@ -23,9 +23,6 @@ LAST_STEP = 10_000_000
 MOST_STEPS = 100_000
 """Of a training, and so of a list of its steps, each of which may be a snapshot."""
 
-MOST_RANK = 1000
-"""A fit has no more directions than snapshots, and holds one vector of the model for each."""
-
 MOST_SAMPLES = 10_000
 """Answers to one question: pass at k is published up to some thousands."""
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from relex.addresses import without_credentials
+from relex.config.addresses import without_credentials
 from relex.config.recipe import Recipe
 from relex.config.rewards import RewardTerm
 from relex.config.strict import MOST_ENTRIES, MOST_STEPS, Section, Seed, Setting

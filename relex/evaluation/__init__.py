@@ -18,29 +18,3 @@ from relex.evaluation.results import (
 from relex.evaluation.session import EvaluationSession
 from relex.evaluation.stored import StoredScores, read_stored_scores
 from relex.evaluation.weights import candidate_weights
-
-__all__ = [
-    "ANSWERS_FILE",
-    "SCORE_FILE",
-    "Answer",
-    "Completion",
-    "Dtype",
-    "Engine",
-    "EngineConfig",
-    "EvaluationSession",
-    "Request",
-    "Score",
-    "StoredScores",
-    "candidate_weights",
-    "choose_dtype",
-    "correct_matrix",
-    "draw_all",
-    "join_scores",
-    "measured_from",
-    "own_dtype",
-    "parse_dtype",
-    "part_name",
-    "read_answers",
-    "read_stored_scores",
-    "write_answers",
-]

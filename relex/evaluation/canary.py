@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from relex.candidates.candidate import BASE
+from relex.candidates import BASE
 from relex.config import Sampling
 from relex.errors import EngineError
 from relex.evaluation.engine import Completion, Engine, Request

@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
-from relex.candidates.candidate import Candidate
-from relex.candidates.weights import WeightSource
+from relex.candidates import Candidate
 from relex.config.exam import Sampling
 from relex.config.recipe import EvaluationConfig
 from relex.evaluation.dtype import Dtype
+from relex.evaluation.weight_source import WeightSource
 from relex.strict import Strict
 
 OnProgress = Callable[[int], None]

@@ -6,8 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from relex.atomic import writing
-from relex.candidates.candidate import Candidate
+from relex.candidates import Candidate
 from relex.child_output import Event
 from relex.children import Child
 from relex.config import Sampling
@@ -15,6 +14,7 @@ from relex.evaluation.dtype import Dtype
 from relex.evaluation.engine import Completion, EngineConfig, OnProgress, Request
 from relex.evaluation.exchange import CANARY_FILE, COMPLETIONS_FILE, REQUESTS_FILE
 from relex.evaluation.jsonl import read_jsonl, write_jsonl
+from relex.storage.atomic import writing
 
 WORKER = "relex.evaluation.worker"
 QUIET = {"TORCH_CPP_LOG_LEVEL": "ERROR", "PYTHONWARNINGS": "ignore::FutureWarning"}

@@ -6,8 +6,8 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from relex.atomic import write_atomic
 from relex.errors import StageError
+from relex.storage.atomic import write_atomic
 from relex.strict import Strict
 
 Row = TypeVar("Row", bound=Strict)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from relex.candidates.candidate import Candidate
+from relex.candidates import Candidate
 from relex.config import RewardTerm
 from relex.evaluation.habits import habits_of
 from relex.evaluation.results import Answer, correct_matrix

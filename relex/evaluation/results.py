@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from relex.candidates.candidate import Candidate
+from relex.candidates import Candidate
 from relex.errors import StageError
 from relex.evaluation.dtype import Dtype
 from relex.evaluation.jsonl import read_jsonl, write_jsonl

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from relex.candidates.candidate import Candidate
+from relex.candidates import Candidate
 from relex.evaluation.draws import Draw
 from relex.evaluation.engine import Completion
 from relex.evaluation.engine_process import Generated

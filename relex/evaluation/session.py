@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from relex.atomic import write_atomic
-from relex.candidates.candidate import Candidate
-from relex.candidates.weights import WeightSource
+from relex.candidates import Candidate
 from relex.checkpoints import Checkpoint
 from relex.config import RewardTerm, RunRecipe
 from relex.device import resolve_device
@@ -19,8 +17,10 @@ from relex.evaluation.engine import EngineConfig
 from relex.evaluation.engine_process import EngineProcess
 from relex.evaluation.results import ANSWERS_FILE, SCORE_FILE, Score, part_name, write_answers
 from relex.evaluation.scoring import grade, summarise
+from relex.evaluation.weight_source import WeightSource
 from relex.problems import Problem
 from relex.rewards import CheckedReward, build_reward, end_rewards, grader_version
+from relex.storage.atomic import write_atomic
 
 CANARY_REQUESTS = 16
 EXCHANGE = ".relex-exchange"

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 from pydantic import ValidationError
 
-from relex.candidates.candidate import Candidate
+from relex.candidates import Candidate
 from relex.errors import StageError
 from relex.evaluation.jsonl import parse_jsonl
 from relex.evaluation.results import ANSWERS_FILE, SCORE_FILE, Answer, Score

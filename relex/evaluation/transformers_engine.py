@@ -13,7 +13,7 @@ from transformers import (
     LogitsProcessorList,
 )
 
-from relex.candidates.candidate import Candidate
+from relex.candidates import Candidate
 from relex.checkpoints import Checkpoint
 from relex.config import Sampling
 from relex.device import Device

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig
 
-from relex.candidates.candidate import Candidate
+from relex.candidates import Candidate
 from relex.config import Sampling
 from relex.device import Device
 from relex.errors import EngineError, RelexError

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
-from relex.candidates.candidate import Candidate
-from relex.candidates.weights import WeightSource
+from relex.candidates import Candidate
 from relex.checkpoints import NamedTensor
 from relex.errors import EngineError
+from relex.evaluation.weight_source import WeightSource
 from relex.evaluation.weights import candidate_weights
 
 

@@ -5,10 +5,10 @@ from functools import cache
 
 import torch
 
-from relex.candidates.candidate import Candidate
-from relex.candidates.weights import CandidateWeights, WeightSource, open_weights
+from relex.candidates import Candidate
 from relex.checkpoints import NamedTensor, TensorInfo
 from relex.errors import EngineError
+from relex.evaluation.weight_source import CandidateWeights, WeightSource, open_weights
 
 
 def candidate_weights(source: WeightSource, candidate: Candidate) -> Iterator[NamedTensor]:

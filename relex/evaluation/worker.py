@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from relex.candidates.candidate import BASE, Candidate
+from relex.candidates import BASE, Candidate
 from relex.child_side import child_main, emit
 from relex.config import Sampling
 from relex.evaluation.canary import Canary

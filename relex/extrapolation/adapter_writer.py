@@ -10,13 +10,13 @@ from pathlib import Path
 
 import torch
 
-from relex.atomic import new_folder, write_atomic
 from relex.checkpoints import Checkpoint, TensorFileWriter, TensorInfo
 from relex.errors import FactorsError
 from relex.extrapolation.factors import Factors
 from relex.extrapolation.method import Method
 from relex.extrapolation.predict import LINE, Predictor, coefficients
 from relex.extrapolation.products import compress
+from relex.storage.atomic import new_folder, write_atomic
 from relex.strict import Strict
 from relex.window import LowRank, joined
 from relex.window.adapter_config import CONFIG_FILE

@@ -16,7 +16,7 @@ import torch
 from relex.checkpoints import Checkpoint, all_finite
 from relex.errors import CheckpointError
 from relex.extrapolation.scratch import Scratch
-from relex.window import SparseWindow, Window
+from relex.window import StoredWindow, Window
 
 BLOCK_ELEMENTS = 1 << 9
 """Elements whose products are summed in float32 before float64 takes over."""
@@ -99,7 +99,7 @@ class PieceReader:
     def __init__(self, window: Window, base: Checkpoint, steps: Sequence[int]) -> None:
         self.window, self.base, self.steps = window, base, steps
         self.is_sparse, self.piece_elements = False, PIECE_ELEMENTS
-        if isinstance(window, SparseWindow):
+        if isinstance(window, StoredWindow):
             self.is_sparse = window.is_sparse
             self.piece_elements = max(PIECE_ELEMENTS, window.block_elements)
         widths = [
@@ -132,7 +132,7 @@ class PieceReader:
         return Piece(rows.base_N, None, start_M, snapshot_SM)
 
     def _read_moved(self, name: str, span: Span, rows: "_Rows") -> Piece:
-        assert isinstance(self.window, SparseWindow)
+        assert isinstance(self.window, StoredWindow)
         moved = self.window.read_moved(self.steps, name, *span)
         position_M = moved.position_M
         start_M, snapshot_SM = rows.of(len(position_M))

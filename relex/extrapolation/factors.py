@@ -19,8 +19,8 @@ from relex.extrapolation.basis import Basis
 from relex.extrapolation.basis_file import BASIS_FILE, BasisFile, SpanOfBasis
 from relex.extrapolation.line_fit import Line
 from relex.extrapolation.subspace import Array
-from relex.manifest import read_manifest
 from relex.storage.folder import FolderStore
+from relex.storage.manifest import read_manifest
 from relex.strict import Strict
 from relex.window.low_rank import LowRank
 

@@ -5,7 +5,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
-from relex.atomic import new_folder
 from relex.checkpoints import Checkpoint, Fill, fill_checkpoint
 from relex.device import resolve_devices
 from relex.errors import FactorsError
@@ -21,12 +20,13 @@ from relex.extrapolation.factors import (
 )
 from relex.extrapolation.method import BUILT_IN, Method, find_methods
 from relex.extrapolation.parts import Part, tensors_of_part
-from relex.extrapolation.piece_fit import OnProgress, fit_pieces
+from relex.extrapolation.piece_fit import OnProgress, PieceFitter
 from relex.extrapolation.piece_threads import PieceThreads
 from relex.extrapolation.predict import LINE, write_predictions
 from relex.extrapolation.product_fit import fit_products
-from relex.manifest import describe_folder, write_manifest
+from relex.storage.atomic import new_folder
 from relex.storage.folder import FolderStore
+from relex.storage.manifest import describe_folder, write_manifest
 from relex.window import AdapterFolder, Window
 
 
@@ -149,5 +149,6 @@ def _fit_all(
     if isinstance(window, AdapterFolder):
         fits = fit_products(window, names, table, methods, folder, on_progress)
         dense = [name for name in names if name in window.saved]
-    fits |= fit_pieces(reader, dense, table, methods, folder, threads, checkpoints, on_progress)
+    fitter = PieceFitter(reader, table, methods, checkpoints)
+    fits |= fitter.fit_into(folder, dense, threads, on_progress)
     return {name: fits[name] for name in names}

@@ -17,7 +17,6 @@ module with `INSIDE_WINDOW = True` has methods for steps of the window, not for 
 """
 
 import inspect
-import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -26,17 +25,17 @@ from typing import Any
 
 import numpy as np
 
+from relex.candidates import split_text
 from relex.doors import METHOD
+from relex.doors.door import MESSAGE_CHARACTERS
 from relex.errors import FactorsError, InputError
 from relex.extrapolation.subspace import Array
+from relex.visible import one_line
 
 Weights = Callable[[Array, Sequence[int], int], Array]
 """From the Gram matrix (S x S), the S steps and the target: a weight for every displacement."""
 
 BUILT_IN = tuple(METHOD.built_in)
-
-PARAMETER = r"-([A-Za-z_]+)(-?[0-9][0-9.]*(?:e[-+]?[0-9]+)?)"
-TEXT = re.compile(rf"([\w.]+(?::\w+)?)((?:{PARAMETER})*)")
 
 
 @dataclass(frozen=True)
@@ -54,9 +53,18 @@ class Method:
     def weights(self, gram_SS: Array, steps: Sequence[int], target: int) -> Array:
         """Weights of the S displacements, float64.
 
-        Raises FactorsError when they are not S finite numbers, or what the method raises.
+        Raises FactorsError when the method raises, or they are not S finite numbers.
         """
-        weight_S = np.asarray(self.function(gram_SS, steps, target), dtype=np.float64)
+        try:
+            weight_S = np.asarray(self.function(gram_SS, steps, target), dtype=np.float64)
+        except FactorsError:
+            raise
+        except Exception as error:
+            what = f"{type(error).__name__}: {one_line(str(error), MESSAGE_CHARACTERS)}"
+            raise FactorsError(
+                f"method {self.text}: raised {what} at step {target}; a method is called as "
+                "f(gram_SS, steps, target, *, parameter=default)"
+            ) from error
         if weight_S.shape != (len(steps),) or not np.isfinite(weight_S).all():
             raise FactorsError(
                 f"method {self.text}: gave {_shown(weight_S)} at step {target}; a method gives one "
@@ -92,7 +100,7 @@ def find_method(text: str) -> Method:
     allowed = {
         key: type(parameter.default)
         for key, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY
+        if parameter.kind is parameter.KEYWORD_ONLY and isinstance(parameter.default, int | float)
     }
     params = {}
     for key, number in written:
@@ -110,20 +118,6 @@ def find_method(text: str) -> Method:
 def find_methods(texts: Iterable[str]) -> list[Method]:
     """Each method once; raises InputError as `find_method`."""
     return [find_method(text) for text in dict.fromkeys(texts)]
-
-
-def split_text(text: str) -> tuple[str, list[tuple[str, str]]]:
-    """The name in a method's text, and its parameters with their numbers, as they are written.
-
-    Raises InputError when the text is not written so; whether there is such a method is not looked
-    up.
-    """
-    found = TEXT.fullmatch(text)
-    if found is None:
-        raise InputError(
-            f"method {text}: write NAME or module:NAME, then parameters as -rank3 or -factor0.5"
-        )
-    return found[1], re.findall(PARAMETER, found[2])
 
 
 def _load(name: str) -> tuple[Callable[..., Any], bool]:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
-from relex.atomic import new_folder
 from relex.checkpoints import Checkpoint, TensorFile, TensorFileWriter
 from relex.digests import sha256_json
 from relex.errors import FactorsError
@@ -19,8 +18,9 @@ from relex.extrapolation.factors import (
     FactorsTable,
     open_factors,
 )
-from relex.manifest import describe_folder, read_manifest, write_manifest
+from relex.storage.atomic import new_folder
 from relex.storage.folder import FolderStore
+from relex.storage.manifest import describe_folder, read_manifest, write_manifest
 from relex.window.adapter_config import CONFIG_FILE
 
 Part = tuple[int, int]

@@ -28,27 +28,7 @@ OnProgress = Callable[[int, int], None]
 """Called with the elements done so far and the elements in all."""
 
 
-def fit_pieces(
-    reader: PieceReader,
-    names: Sequence[str],
-    table: FactorsTable,
-    methods: Sequence[Method],
-    folder: Path,
-    threads: PieceThreads,
-    checkpoints: Mapping[int, Fill],
-    on_progress: OnProgress,
-) -> dict[str, TensorFit]:
-    """Fit the tensors `names`, and write to `folder` the bases that `methods` need.
-
-    `checkpoints` get the paper's line at each target, and all other tensors of the base as they
-    are. Raises WindowError or CheckpointError when weights are not finite, StorageError when the
-    disk refuses.
-    """
-    fitter = _Fitter(reader, table, methods, checkpoints)
-    return fitter.fit_into(folder / BASIS_FILE, names, threads, on_progress)
-
-
-class _Fitter:
+class PieceFitter:
     """What is done with every piece of a tensor, and what is kept of it."""
 
     def __init__(
@@ -58,17 +38,23 @@ class _Fitter:
         methods: Sequence[Method],
         checkpoints: Mapping[int, Fill],
     ) -> None:
+        """`checkpoints` get the paper's line at each target, and all other tensors of the base as
+        they are."""
         self._reader, self._table, self._methods = reader, table, methods
         self._checkpoints = checkpoints
         self._fits: dict[str, TensorFit] = {}
 
     def fit_into(
-        self, path: Path, names: Sequence[str], threads: PieceThreads, on_progress: OnProgress
+        self, folder: Path, names: Sequence[str], threads: PieceThreads, on_progress: OnProgress
     ) -> dict[str, TensorFit]:
-        """Write the bases of the tensors to `path`; returns the rest of what was found."""
+        """Write the bases of the tensors to `folder`; returns the rest of what was found.
+
+        Raises WindowError or CheckpointError when weights are not finite, StorageError when the
+        disk refuses.
+        """
         infos = self._reader.base.tensors
         num_elements = {name: infos[name].num_elements for name in names}
-        with BasisWriter(path, num_elements) as writer, threads:
+        with BasisWriter(folder / BASIS_FILE, num_elements) as writer, threads:
             self._writer = writer
             self._copy_buffers(infos.keys() - num_elements.keys())
             progress = _Progress(

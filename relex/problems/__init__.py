@@ -4,12 +4,3 @@ from relex.problems.disjoint import check_disjoint
 from relex.problems.load import load_problems
 from relex.problems.problem import Problem, groups_of, problems_digest
 from relex.problems.prompts import render_prompt
-
-__all__ = [
-    "Problem",
-    "check_disjoint",
-    "groups_of",
-    "load_problems",
-    "problems_digest",
-    "render_prompt",
-]

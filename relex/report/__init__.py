@@ -9,7 +9,6 @@ from relex.report.leaderboard import (
     verdict_markdown,
     write_leaderboard,
 )
-from relex.report.model_card import model_card
 from relex.report.outcome import outcome_lines
 from relex.report.plain import code, plain
 from relex.report.summary import (
@@ -23,34 +22,3 @@ from relex.report.table import candidate_rows, markdown_table, rich_table
 from relex.report.trajectory import concerns, overall_rows, tensor_table, verdict
 from relex.report.trajectory_pictures import write_trajectory_pictures
 from relex.report.write import HTML_FILE, MARKDOWN_FILE, SUMMARY_FILE, write_report
-
-__all__ = [
-    "HTML_FILE",
-    "LEADERBOARD_HTML",
-    "LEADERBOARD_MARKDOWN",
-    "MARKDOWN_FILE",
-    "SUMMARY_FILE",
-    "BenchmarkResult",
-    "Link",
-    "RunSummary",
-    "TrainingStep",
-    "benchmark_results",
-    "candidate_rows",
-    "code",
-    "concerns",
-    "markdown_table",
-    "model_card",
-    "outcome_lines",
-    "overall_rows",
-    "plain",
-    "rich_table",
-    "tensor_table",
-    "terminal_leaderboard",
-    "trial_rows",
-    "variant_rows",
-    "verdict",
-    "verdict_markdown",
-    "write_leaderboard",
-    "write_report",
-    "write_trajectory_pictures",
-]

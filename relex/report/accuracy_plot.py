@@ -5,7 +5,7 @@ from functools import partial
 
 from matplotlib.axes import Axes
 
-from relex.candidates.candidate import DENOISED, LINE
+from relex.candidates import DENOISED, LINE
 from relex.report import style
 from relex.report.outcome import is_confirmed
 from relex.report.summary import BenchmarkResult, RunSummary
@@ -29,13 +29,7 @@ def accuracy_picture(summary: RunSummary) -> bytes:
     _draw_tests(axes, summary)
     _mark_flagged(axes, decision)
     _mark_chosen(axes, decision)
-    figure.legend(
-        *axes.get_legend_handles_labels(),
-        loc="outside lower center",
-        ncols=4,
-        frameon=False,
-        fontsize=style.TEXT_POINTS,
-    )
+    style.legend_below(figure, axes, 4)
     return style.png_bytes(figure)
 
 

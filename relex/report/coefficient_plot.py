@@ -12,14 +12,6 @@ from relex.report.names import kind_of, shorten
 HEIGHT_INCHES = 5.2
 NUM_CURVES = 6
 NAME_CHARACTERS = 40
-COLOURS = (
-    style.BLUE,
-    style.VERMILLION,
-    style.GREEN,
-    style.PURPLE,
-    style.ORANGE,
-    style.SKY,
-)
 
 
 @dataclass(frozen=True)
@@ -49,16 +41,10 @@ def coefficient_picture(factors: Factors, diagnosis: Diagnosis, last_target: int
     far.axvspan(0, last_step, color=style.WINDOW_SHADE, zorder=0, linewidth=0)
     near.set_ylabel("coefficient (length of the displacement)", fontsize=style.TEXT_POINTS)
     near.set_facecolor(style.WINDOW_SHADE)
-    for curve, colour in zip(choose_curves(factors), COLOURS, strict=False):
+    for curve, colour in zip(choose_curves(factors), style.COLOURS, strict=False):
         for axes, end in ((near, last_step), (far, last_target)):
             _draw(axes, curve, factors.table.steps, end, colour)
-    figure.legend(
-        *near.get_legend_handles_labels(),
-        loc="outside lower center",
-        ncols=2,
-        frameon=False,
-        fontsize=style.TEXT_POINTS,
-    )
+    style.legend_below(figure, near, 2)
     return style.png_bytes(figure)
 
 

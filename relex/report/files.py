@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from relex.atomic import new_folder
+from relex.storage.atomic import new_folder
 
 
 def write_files(out: Path, pictures: Mapping[str, bytes], texts: Mapping[str, str]) -> None:

@@ -10,7 +10,6 @@ from relex.report import style
 from relex.sweep import CurvePoint, Leaderboard, TrialMeasures, VariantResult
 
 HEIGHT_INCHES = 5.2
-COLORS = (style.BLUE, style.VERMILLION, style.GREEN, style.PURPLE, style.ORANGE, style.SKY)
 LATER = "#b0b0b0"
 HEADROOM_FRACTION = 0.08
 THIN, THICK = 0.8, 2.4
@@ -26,19 +25,13 @@ def sweep_picture(leaderboard: Leaderboard) -> bytes:
     style.plain_axes(axes, "optimizer step", "validation accuracy (share of correct answers)")
     finished = [variant for variant in leaderboard.variants if variant.num_finished]
     for rank, variant in enumerate(finished):
-        color = COLORS[rank] if rank < len(COLORS) else LATER
+        color = style.COLOURS[rank] if rank < len(style.COLOURS) else LATER
         _draw_variant(axes, leaderboard, variant, color, rank)
     for variant in leaderboard.variants[len(finished) :]:
         axes.plot([], [], linestyle="none", label=f"{variant.variant}: no trial finished")
     _draw_window(axes, leaderboard)
     _explain_lines(axes)
-    figure.legend(
-        *axes.get_legend_handles_labels(),
-        loc="outside lower center",
-        ncols=2,
-        frameon=False,
-        fontsize=style.TEXT_POINTS,
-    )
+    style.legend_below(figure, axes, 2)
     return style.png_bytes(figure)
 
 

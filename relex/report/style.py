@@ -18,6 +18,7 @@ ORANGE = "#E69F00"
 SKY = "#56B4E9"
 PURPLE = "#CC79A7"
 WINDOW_SHADE = "#e9eef3"
+COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 
 WIDTH_INCHES = 9.0
 DOTS_PER_INCH = 200
@@ -43,6 +44,17 @@ def plain_axes(axes: Axes, x_label: str, y_label: str) -> None:
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#bbbbbb")
+
+
+def legend_below(figure: Figure, axes: Axes, num_columns: int) -> None:
+    """What is drawn on the axes, told below them."""
+    figure.legend(
+        *axes.get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=num_columns,
+        frameon=False,
+        fontsize=TEXT_POINTS,
+    )
 
 
 def png_bytes(figure: Figure) -> bytes:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from relex.candidates.candidate import Candidate
+from relex.candidates import Candidate
 from relex.config import SelectionConfig
 from relex.search.path import SearchPath
 from relex.selection.decision import Decision

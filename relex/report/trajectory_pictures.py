@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from relex.atomic import new_folder
 from relex.extrapolation import Diagnostics, Factors
 from relex.report.forecast_plot import forecast_picture
 from relex.report.heat_map import heat_map_picture
 from relex.report.spectrum_plot import spectrum_picture
+from relex.storage.atomic import new_folder
 
 SPECTRUM_PICTURE = "spectrum.png"
 FORECAST_PICTURE = "coefficients.png"

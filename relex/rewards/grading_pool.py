@@ -6,7 +6,6 @@ import sys
 import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from queue import LifoQueue
 
@@ -18,24 +17,15 @@ MAX_WORKERS = 8
 NUM_ATTEMPTS = 2
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What the comparison of a pair came to."""
-
-    equal: bool
-    seconds: float
-    """Time of the processor that it took."""
-
-
 class GradingWorker:
     """One process, started when it is first needed and again after it died."""
 
-    def __init__(self, timeout_seconds: float, tolerance: float = 0.0) -> None:
+    def __init__(self, timeout_seconds: float) -> None:
         """`timeout_seconds` of the processor for each pair."""
-        self._timeout_seconds, self._tolerance = timeout_seconds, tolerance
+        self._timeout_seconds = timeout_seconds
         self._child: Child | None = None
 
-    def judge(self, gold: str, answer: str) -> Verdict:
+    def judge(self, gold: str, answer: str) -> bool:
         """Whether they are equal; they are not when the pair takes longer than the limit.
 
         A process that died of something else gets a second attempt, because the pair need not be
@@ -45,12 +35,11 @@ class GradingWorker:
             child = self._child = self._child or self._start()
             try:
                 child.send(gold=gold, answer=answer)
-                event = child.receive()
-                return Verdict(event["equal"], event["seconds"])
+                return bool(child.receive()["equal"])
             except StageError:
                 if self.stop() == -signal.SIGPROF:
                     break
-        return Verdict(False, self._timeout_seconds)
+        return False
 
     def stop(self) -> int | None:
         """End the process, if there is one, and return its status."""
@@ -62,9 +51,8 @@ class GradingWorker:
 
     def _start(self) -> Child:
         # -P: relex/rewards must not come before the standard library on its path.
-        command = [sys.executable, "-P", str(WORKER_FILE)]
-        limits = [str(self._timeout_seconds), str(self._tolerance)]
-        child = Child([*command, *limits], _log)
+        command = [sys.executable, "-P", str(WORKER_FILE), str(self._timeout_seconds)]
+        child = Child(command, _log)
         try:
             if child.receive()["equal"]:
                 return child
@@ -80,11 +68,9 @@ class GradingWorker:
 class GradingPool:
     """Workers that share the pairs of a batch; safe to use from any number of threads."""
 
-    def __init__(self, timeout_seconds: float, tolerance: float = 0.0) -> None:
-        """`tolerance`: relative difference up to which two numbers are equal; 0 leaves that to
-        math-verify."""
+    def __init__(self, timeout_seconds: float) -> None:
         self.num_workers = min(MAX_WORKERS, os.cpu_count() or 1)
-        workers = [GradingWorker(timeout_seconds, tolerance) for _ in range(self.num_workers)]
+        workers = [GradingWorker(timeout_seconds) for _ in range(self.num_workers)]
         # Last in, first out: a small batch starts no more processes than it needs.
         self._idle: LifoQueue[GradingWorker] = LifoQueue()
         for worker in workers:
@@ -95,9 +81,9 @@ class GradingPool:
     def equal(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
         """Whether each pair of gold and answer is equal, both as text with math in it."""
         with ThreadPoolExecutor(self.num_workers) as threads:
-            return [verdict.equal for verdict in threads.map(self.judge, pairs)]
+            return list(threads.map(self._judge, pairs))
 
-    def judge(self, pair: tuple[str, str]) -> Verdict:
+    def _judge(self, pair: tuple[str, str]) -> bool:
         """The verdict on one pair; it waits for a worker that is free."""
         worker = self._idle.get()
         try:

@@ -5,7 +5,7 @@ once. The kernel keeps its limits, because text written by a model can hold Pyth
 operation for hours: a timer ends the process when a pair takes too long, and memory is capped. The
 timer counts the processor's time, so that no verdict depends on what else the machine does.
 
-Run as a file, `python grading_worker.py SECONDS RELATIVE_TOLERANCE`: without the rest of the room
+Run as a file, `python grading_worker.py SECONDS`: without the rest of the room
 it starts in half the time, and it is started anew after every pair that took too long.
 """
 
@@ -15,9 +15,7 @@ import os
 import resource
 import signal
 import sys
-import time
 from functools import lru_cache
-from math import isclose
 from typing import Any
 
 from math_verify import parse, verify
@@ -35,25 +33,13 @@ def parsed(text: str) -> Any:
     return parse(text, parsing_timeout=None)
 
 
-def equal(gold: str, answer: str, tolerance: float) -> bool:
-    """Whether math-verify takes `answer` for `gold`; whatever it raises means no.
-
-    With a relative tolerance, two numbers that differ by no more are equal too.
-    """
+def equal(gold: str, answer: str) -> bool:
+    """Whether math-verify takes `answer` for `gold`; whatever it raises means no."""
     try:
         # The order matters: verify is not symmetric.
-        if verify(parsed(gold), parsed(answer), timeout_seconds=None):
-            return True
-        return tolerance > 0 and isclose(
-            number(parsed(gold)), number(parsed(answer)), rel_tol=tolerance
-        )
+        return bool(verify(parsed(gold), parsed(answer), timeout_seconds=None))
     except Exception:
         return False
-
-
-def number(expressions: Any) -> float:
-    """The value of the first expression; raises where it has none."""
-    return float(expressions[0].evalf())
 
 
 def limit_resources() -> None:
@@ -64,22 +50,21 @@ def limit_resources() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
 
 
-def main(timeout_seconds: float, tolerance: float) -> None:
+def main(timeout_seconds: float) -> None:
     logging.disable(logging.CRITICAL)
     limit_resources()
-    emit("verdict", equal=equal(*TRUE_PAIR, tolerance))
+    emit("verdict", equal=equal(*TRUE_PAIR))
     # From here on, what would be printed could be a model's text; it belongs in no log.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(nowhere, stream.fileno())
     for line in sys.stdin:
         pair = json.loads(line)
-        start_seconds = time.process_time()
         signal.setitimer(signal.ITIMER_PROF, timeout_seconds)
-        verdict = equal(pair["gold"], pair["answer"], tolerance)
+        verdict = equal(pair["gold"], pair["answer"])
         signal.setitimer(signal.ITIMER_PROF, 0)
-        emit("verdict", equal=verdict, seconds=time.process_time() - start_seconds)
+        emit("verdict", equal=verdict)
 
 
 if __name__ == "__main__":
-    child_main(lambda: main(float(sys.argv[1]), float(sys.argv[2])), "grading")
+    child_main(lambda: main(float(sys.argv[1])), "grading")

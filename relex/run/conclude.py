@@ -5,36 +5,36 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from relex.candidates import open_weights
 from relex.checkpoints import write_checkpoint
 from relex.config import WindowRecipe
 from relex.digests import sha256_json
 from relex.evaluation import SCORE_FILE, Score
+from relex.evaluation.weight_source import open_weights
 from relex.extrapolation import open_factors
-from relex.manifest import (
-    Manifest,
-    fetch_folder,
-    finished_manifest,
-    publish_folder,
-    read_manifest,
-)
 from relex.report import (
     HTML_FILE,
     SUMMARY_FILE,
     BenchmarkResult,
     Link,
     RunSummary,
-    model_card,
     write_report,
 )
 from relex.rewards import grader_version
 from relex.run.events import Decided
 from relex.run.measure import Evaluation, measure_guards
+from relex.run.model_card import model_card
 from relex.run.places import LOGS, VALIDATION, Run
 from relex.run.stage import stage
 from relex.run.window import read_curve
 from relex.search import SearchPath
 from relex.selection import Decision, Measured, decide_guarded
+from relex.storage.manifest import (
+    Manifest,
+    fetch_folder,
+    finished_manifest,
+    publish_folder,
+    read_manifest,
+)
 from relex.versions import installed_versions
 from relex.window import apply_retention
 

@@ -5,8 +5,9 @@ from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from relex.candidates import BASE, Candidate, denoised
+from relex.candidates import BASE, Candidate, denoised, split_text
 from relex.digests import sha256_json
+from relex.doors import ENGINE, METHOD
 from relex.evaluation import (
     ANSWERS_FILE,
     SCORE_FILE,
@@ -19,13 +20,6 @@ from relex.evaluation import (
     read_answers,
 )
 from relex.extrapolation import KIND as FACTORS_KIND
-from relex.manifest import (
-    Manifest,
-    fetch_folder,
-    finished_manifest,
-    publish_folder,
-    read_manifest,
-)
 from relex.problems import Problem, groups_of, problems_digest
 from relex.report import BenchmarkResult, benchmark_results
 from relex.rewards import grader_version
@@ -33,6 +27,13 @@ from relex.run.events import CandidateMeasured, Tested
 from relex.run.places import VALIDATION, Run
 from relex.run.stage import Progress, stage
 from relex.selection import Decision, Measured, finalists
+from relex.storage.manifest import (
+    Manifest,
+    fetch_folder,
+    finished_manifest,
+    publish_folder,
+    read_manifest,
+)
 
 KIND = "score"
 
@@ -108,7 +109,7 @@ class Evaluation:
         sampling = {
             "exam": exam.model_dump(mode="json"),
             "seed": recipe.seed,
-            "engine": how.engine,
+            "engine": ENGINE.own_version(how.engine),
             "dtype": self._run.dtype,
             "max_context_tokens": how.max_context_tokens,
         }
@@ -130,6 +131,7 @@ class Evaluation:
         if candidate.method:
             files = {name: entry.sha256 for name, entry in self._fitted.files.items()}
             inputs["factors"] = sha256_json(files)
+            inputs["method"] = METHOD.own_version(split_text(candidate.method)[0])
         return inputs
 
     @cached_property

@@ -6,12 +6,12 @@ from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from relex.candidates import WeightSource
 from relex.checkpoints import Checkpoint, locate_base
 from relex.claim import claimed_here, claimed_in, this_place
 from relex.config import AnyRecipe, Recipe, dump_recipe
 from relex.device import Device, resolve_device
 from relex.evaluation import Dtype, choose_dtype, parse_dtype
+from relex.evaluation.weight_source import WeightSource
 from relex.home import Home, make_home
 from relex.problems import Problem, load_problems
 from relex.run.events import Event, Line, Listener

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+NUM_ERRORS = 1.64
+"""Standard errors that make a difference clear: 95 % on one side."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -22,7 +25,7 @@ class Comparison:
     difference: float
     error: float
 
-    def is_clearly_below(self, bound: float, num_errors: float) -> bool:
+    def is_clearly_below(self, bound: float, num_errors: float = NUM_ERRORS) -> bool:
         """Whether the difference is below `bound` by more than `num_errors` standard errors."""
         return self.difference + num_errors * self.error < bound
 

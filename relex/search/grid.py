@@ -4,7 +4,7 @@ On the way outwards each target is a stride (sqrt(2), or 2 where few can be trie
 before; around the best one half strides are taken.
 """
 
-from relex.candidates.candidate import LINE, Candidate
+from relex.candidates import LINE, Candidate
 from relex.config import SearchConfig
 
 STRIDE = 2**0.5

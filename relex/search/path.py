@@ -1,6 +1,6 @@
 """What a search did, as it is stored and reported."""
 
-from relex.candidates.candidate import Candidate
+from relex.candidates import Candidate
 from relex.strict import Strict
 
 

@@ -18,8 +18,9 @@ Q questions, K samples per question.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from relex.candidates.candidate import BASE, LINE, Candidate, denoised
+from relex.candidates import BASE, LINE, Candidate, denoised
 from relex.config import SearchConfig
+from relex.search.comparison import NUM_ERRORS
 from relex.search.grid import (
     STRIDE,
     WIDE_STRIDE,
@@ -29,12 +30,23 @@ from relex.search.grid import (
     way_outwards,
 )
 from relex.search.path import SearchPath
-from relex.search.rungs import rungs
+from relex.search.rungs import COLLAPSE, MIN_QUESTIONS, QUESTION_FRACTIONS, rungs
 from relex.search.trials import Graded, Measure, Trials
 
 NUM_WORSE = 2
+NUM_SURVIVORS = 6
+"""Candidates that answer more than the first questions."""
+
+NUM_FINALISTS = 3
+"""Candidates that answer all questions beside the last observed step; the best extrapolated one is
+among them unless it is clearly worse than the last observed step."""
+
 NUM_KEPT_FOR = 2
-"""Finalists for whom tokens are kept: the best candidate and the best extrapolated one."""
+"""Finalists for whom tokens are kept: the best candidate and the best extrapolated one. More come
+when there are tokens left."""
+
+PRECISION = 0.01
+"""Where the difference of two candidates is known to this, the worse is not followed."""
 
 ALONG_THE_LINE = (LINE, "shrunk", "anchored")
 """Methods that take the paper's direction, the others at the best target."""
@@ -90,7 +102,7 @@ class _Search:
         num_all = len(self._grid) + 2 + len(others)
         self._grid_tokens = round(num_all * self._cost(self._num_questions))
         correct_QK = self._trials.graded[self._last].correct_QK
-        self._rungs = rungs(correct_QK, self._config)
+        self._rungs = rungs(correct_QK)
         self._stride = self._affordable_stride()
         if cautious:
             self._try_all(
@@ -125,12 +137,11 @@ class _Search:
             best = self._best_target() or self._last
             if not self._try(candidate, "on the way outwards"):
                 return
-            errors = self._config.num_errors
             to_last = self._trials.compare(candidate, self._last)
-            if to_last.is_clearly_below(-self._config.collapse, errors):
+            if to_last.is_clearly_below(-COLLAPSE):
                 self._trials.end(candidate, "collapsed")
                 return
-            is_worse = self._trials.compare(candidate, best).is_clearly_below(0.0, errors)
+            is_worse = self._trials.compare(candidate, best).is_clearly_below(0.0)
             num_worse = num_worse + 1 if is_worse else 0
             if num_worse == NUM_WORSE:
                 return
@@ -167,9 +178,7 @@ class _Search:
         """The better ones answer more questions; returns why the search ended."""
         for num_questions in self._rungs[1:]:
             is_last = num_questions == self._num_questions
-            self._rivals = self._better(
-                self._config.num_finalists if is_last else self._config.num_survivors
-            )
+            self._rivals = self._better(NUM_FINALISTS if is_last else NUM_SURVIVORS)
             if not self._rivals:
                 return f"nothing that was tried can still be better than {self._last.label}"
             reserve = self._reserve(num_questions)
@@ -195,7 +204,7 @@ class _Search:
         kept: list[Candidate] = []
         for candidate in self._ranked(self._rivals):
             to_last = self._trials.compare(candidate, self._last)
-            if to_last.is_clearly_below(0.0, self._config.num_errors):
+            if to_last.is_clearly_below(0.0):
                 why = f"clearly below {self._last.label}"
             elif _is_first_extrapolated(candidate, kept):
                 for displaced in kept[max(width - 1, 1) :]:
@@ -214,11 +223,11 @@ class _Search:
         """Why a rival need not be followed beside better ones; empty when it should be."""
         if not kept:
             return ""
-        best, config = kept[0], self._config
+        best = kept[0]
         to_best = self._trials.compare(candidate, best)
-        if to_best.is_clearly_below(0.0, config.num_errors):
+        if to_best.is_clearly_below(0.0):
             return f"clearly below {best.label}"
-        if config.num_errors * to_best.error < config.precision:
+        if NUM_ERRORS * to_best.error < PRECISION:
             return f"as good as {best.label}"
         return f"not among the best {width}" if len(kept) >= width else ""
 
@@ -238,8 +247,7 @@ class _Search:
 
     def _reserve(self, num_questions: int) -> float:
         """Tokens that finalists need who have answered this many."""
-        num_finalists = min(self._config.num_finalists, NUM_KEPT_FOR)
-        return num_finalists * self._cost(self._num_questions - num_questions)
+        return NUM_KEPT_FOR * self._cost(self._num_questions - num_questions)
 
     def _afford(self, candidate: Candidate, num_questions: int, reserve: float) -> bool:
         cost = self._cost(num_questions - self._trials.num_answered(candidate))
@@ -253,8 +261,7 @@ class _Search:
 
     def _num_of_base(self) -> int:
         """Enough to tell how answers spread: the base is no rival of anything."""
-        fraction = self._config.question_fractions[-1]
-        return max(self._config.min_questions, round(fraction * self._num_questions))
+        return max(MIN_QUESTIONS, round(QUESTION_FRACTIONS[-1] * self._num_questions))
 
     def _cost(self, num_questions: int) -> float:
         return num_questions * self._trials.graded[self._last].tokens_per_question

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from relex.candidates.candidate import Candidate
+from relex.candidates import Candidate
 from relex.search.comparison import Comparison, compare
 from relex.search.path import Trial
 

@@ -7,18 +7,3 @@ from relex.selection.habits import Habits
 from relex.selection.intervals import Interval, bootstrap_interval
 from relex.selection.measured import Measured
 from relex.selection.paired import PairedTest, paired_test, paired_tests
-
-__all__ = [
-    "CandidateResult",
-    "Decision",
-    "Habits",
-    "Interval",
-    "Measured",
-    "PairedTest",
-    "bootstrap_interval",
-    "decide",
-    "decide_guarded",
-    "finalists",
-    "paired_test",
-    "paired_tests",
-]

@@ -17,7 +17,7 @@ Q questions, K samples per question.
 import math
 from collections.abc import Mapping, Sequence
 
-from relex.candidates.candidate import BASE, Candidate
+from relex.candidates import BASE, Candidate
 from relex.config import SelectionConfig
 from relex.errors import InputError
 from relex.selection.decision import CandidateResult, Decision

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from relex.candidates.candidate import Candidate
+from relex.candidates import Candidate
 from relex.selection.facts import GroupAccuracy, PassAt
 from relex.selection.habits import Habits
 from relex.selection.intervals import Interval

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from relex.candidates.candidate import Candidate
+from relex.candidates import Candidate
 from relex.config import SelectionConfig
 from relex.selection.decide import decide
 from relex.selection.decision import Decision

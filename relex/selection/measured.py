@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from relex.candidates.candidate import Candidate
+from relex.candidates import Candidate
 from relex.errors import InputError
 from relex.selection.habits import Habits
 

@@ -7,8 +7,6 @@ from relex.storage.connection import S3Connection
 from relex.storage.folder import FolderStore
 from relex.storage.store import Readable, Store
 
-__all__ = ["Readable", "S3Connection", "Store", "check_writable", "open_store"]
-
 PROBE = ".relex-write-probe"
 
 

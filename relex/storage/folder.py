@@ -8,8 +8,8 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
-from relex.atomic import write_atomic, writing
 from relex.errors import StorageError
+from relex.storage.atomic import write_atomic, writing
 
 PARTIAL_SUFFIX = ".partial"
 

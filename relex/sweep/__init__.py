@@ -1,11 +1,10 @@
 """Sweeps over rewards: their trials, and the ranking of what these give."""
 
-from relex.sweep.code import RewardCode, reward_code
+from relex.sweep.code import reward_code
 from relex.sweep.leaderboard import (
     CurvePoint,
     Leaderboard,
     Status,
-    ToWinner,
     TrialMeasures,
     TrialResult,
     VariantResult,
@@ -13,21 +12,3 @@ from relex.sweep.leaderboard import (
 from relex.sweep.ranking import Statistics, rank
 from relex.sweep.trials import Trial, build_trials, sweep_id
 from relex.sweep.wording import verdict
-
-__all__ = [
-    "CurvePoint",
-    "Leaderboard",
-    "RewardCode",
-    "Statistics",
-    "Status",
-    "ToWinner",
-    "Trial",
-    "TrialMeasures",
-    "TrialResult",
-    "VariantResult",
-    "build_trials",
-    "rank",
-    "reward_code",
-    "sweep_id",
-    "verdict",
-]

@@ -16,18 +16,3 @@ from relex.training.preflight import (
     estimate_work_bytes,
 )
 from relex.training.process import run_training
-
-__all__ = [
-    "SnapshotStored",
-    "StepTrained",
-    "TrainingEvent",
-    "TrainingJob",
-    "TrainingResumed",
-    "TrainingWarning",
-    "check_training",
-    "computed_terms",
-    "estimate_window_bytes",
-    "estimate_work_bytes",
-    "filling",
-    "run_training",
-]

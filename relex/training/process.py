@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import torch
 
-from relex.atomic import write_atomic
 from relex.child_output import LogLine
 from relex.children import Child
 from relex.device import resolve_device
 from relex.errors import TrainingError
 from relex.storage import open_store
+from relex.storage.atomic import write_atomic
 from relex.training.events import StepTrained, TrainingEvent, parse_event
 from relex.training.job import TrainingJob
 from relex.training.preflight import check_training

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from relex.atomic import write_atomic
+from relex.storage.atomic import write_atomic
 
 PREFIX = "checkpoint-"
 MARK = "relex-whole"

@@ -19,12 +19,12 @@ from pathlib import Path
 
 import torch
 
-from relex.atomic import writing
 from relex.checkpoints import Checkpoint, TensorInfo, check_same_tensors, write_tensor_file
 from relex.checkpoints.raw_bytes import raw_bytes
 from relex.checkpoints.tensor_file import open_tensor_file
 from relex.config.training import SnapshotDtype, TrainingConfig
 from relex.errors import CheckpointError, RelexError, TrainingError, UploadError
+from relex.storage.atomic import writing
 from relex.training.events import SnapshotStored, send
 from relex.window import WindowWriter
 from relex.window.codec import block_spans

@@ -2,7 +2,7 @@
 
 from relex.window.adapter_folder import AdapterFolder
 from relex.window.check import check_window
-from relex.window.layout import Precision, WindowFacts, WindowManifest, read_window_manifest
+from relex.window.layout import Precision, read_window_manifest
 from relex.window.low_rank import LowRank, joined
 from relex.window.open import open_stored_window, open_window, source_to_pack
 from relex.window.pack import pack
@@ -17,34 +17,5 @@ from relex.window.remove import (
 from relex.window.sources import Source, open_source
 from relex.window.stored import StoredWindow
 from relex.window.unpack import unpack
-from relex.window.window import SparseWindow, Window
+from relex.window.window import Window
 from relex.window.writer import WindowWriter, open_writer
-
-__all__ = [
-    "AdapterFolder",
-    "LowRank",
-    "Precision",
-    "Source",
-    "SparseWindow",
-    "StoredWindow",
-    "Window",
-    "WindowFacts",
-    "WindowManifest",
-    "WindowWriter",
-    "apply_retention",
-    "check_window",
-    "joined",
-    "open_source",
-    "open_stored_window",
-    "open_window",
-    "open_writer",
-    "orphans",
-    "pack",
-    "read_window_manifest",
-    "remove_orphans",
-    "remove_window",
-    "source_to_pack",
-    "strangers",
-    "unpack",
-    "window_keys",
-]

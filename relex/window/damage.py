@@ -1,7 +1,7 @@
 """Tells an object that is damaged from one that only arrived damaged."""
 
-from relex.manifest import FileEntry, stored_entry
 from relex.storage import Store
+from relex.storage.manifest import FileEntry, stored_entry
 
 NUM_READS = 3
 

@@ -20,7 +20,6 @@ from relex.digests import sha256_bytes, sha256_json
 from relex.window.codec import Snapshot
 
 LEAF_ELEMENTS = 1 << 18
-LEAF_BYTES = 16
 
 Read = Callable[[int, str, int, int], torch.Tensor]
 """Elements [start, stop) of a tensor at a step."""

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from relex.digests import sha256_json
 from relex.errors import StorageError, WindowError
-from relex.manifest import MANIFEST, FileEntry, Manifest, read_manifest, write_manifest
 from relex.storage import Store
+from relex.storage.manifest import MANIFEST, FileEntry, Manifest, read_manifest, write_manifest
 from relex.strict import Strict
 
 KIND = "window"

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 from relex.config.recipe import Keep
 from relex.errors import WindowError
-from relex.manifest import MANIFEST, remove_folder
 from relex.storage import Store
+from relex.storage.manifest import MANIFEST, remove_folder
 from relex.window.layout import STEPS_PREFIX, WindowManifest, read_window_manifest
 
 UNFINISHED_UPLOAD_AGE = timedelta(days=1)

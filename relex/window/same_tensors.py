@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import torch
 
-from relex.checkpoints import TensorInfo
+from relex.checkpoints import TensorInfo, check_same_tensors
 from relex.errors import WindowError
 
 WEIGHT_DTYPES = {torch.float64, torch.float32, torch.float16, torch.bfloat16}
@@ -24,7 +24,10 @@ def same_tensors(
     first_step, first = next(iter(tensors_of.items()))
     check_weights(f"{where}: step {first_step}", first)
     for step, found in tensors_of.items():
-        _check_same(f"{where}: step {step}", found, f"step {first_step}", first)
+        other = f"step {first_step}"
+        check_same_tensors(
+            f"{where}: step {step}", found, first, other, dtypes_too=True, error=WindowError
+        )
     return dict(first)
 
 
@@ -33,24 +36,6 @@ def check_weights(where: str, tensors: Mapping[str, TensorInfo]) -> None:
     for name, info in tensors.items():
         if info.dtype not in WEIGHT_DTYPES | BUFFER_DTYPES:
             raise WindowError(
-                f"{where}: {name} is {_name(info)}, so the weights are quantised; "
+                f"{where}: {name} is {info}, so the weights are quantised; "
                 "give them in float32, bfloat16 or float16"
             )
-
-
-def _check_same(
-    where: str, found: Mapping[str, TensorInfo], other: str, expected: Mapping[str, TensorInfo]
-) -> None:
-    for name in expected.keys() - found.keys():
-        raise WindowError(f"{where}: lacks {name}, which {other} has")
-    for name in found.keys() - expected.keys():
-        raise WindowError(f"{where}: has {name}, which {other} lacks")
-    for name, info in found.items():
-        if info != expected[name]:
-            raise WindowError(
-                f"{where}: {name} is {_name(info)}, in {other} it is {_name(expected[name])}"
-            )
-
-
-def _name(info: TensorInfo) -> str:
-    return f"{str(info.dtype).removeprefix('torch.')}{list(info.shape)}"

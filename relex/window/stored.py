@@ -69,16 +69,23 @@ class StoredWindow:
 
     @property
     def is_sparse(self) -> bool:
-        """Whether all weights are stored as they are in two bytes, so that few change per step."""
+        """Whether all weights are stored as they are in two bytes: then so few change per step that
+        reading these alone is cheaper than reading rows."""
         dtypes = {info.dtype for name, info in self.tensors.items() if self._is_weight(name)}
         kept_as_they_are = self.manifest.facts.precision != "rounded"
         return kept_as_they_are and all(dtype.itemsize == 2 for dtype in dtypes)
 
     @property
     def block_elements(self) -> int:
+        """Elements that are decoded together: a read of whole blocks wastes nothing."""
         return self._replay.block_elements
 
     def read_moved(self, steps: Sequence[int], name: str, start: int, stop: int) -> Moved:
+        """The elements of [start, stop) that differ from the base at any of these steps.
+
+        Their positions count from `start`. Elements that do not differ may be among them. Raises as
+        `read`.
+        """
         self._check_known(name, steps)
         changes_of = self._replay.changes(name, start, stop, steps[-1])
         return Moved(stop - start, changes_of, steps)

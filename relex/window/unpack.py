@@ -5,11 +5,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from relex.atomic import new_folder
 from relex.checkpoints import Checkpoint, TensorFileWriter
 from relex.checkpoints.weight_files import INDEX_FILE
 from relex.checkpoints.writer import HF_METADATA, copy_companions
 from relex.errors import WindowError
+from relex.storage.atomic import new_folder
 from relex.window.codec import block_spans
 from relex.window.window import Window
 

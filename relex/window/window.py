@@ -1,19 +1,18 @@
 """What every kind of window can do."""
 
 from collections.abc import Collection, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import torch
 
 from relex.checkpoints import TensorInfo
-from relex.window.moved import Moved
 
 
 class Window(Protocol):
     """Snapshots of the same tensors at ascending steps.
 
-    A Protocol because there are two kinds: the windows that relex writes, and plain folders of
-    Hugging Face checkpoints.
+    A Protocol because there are three kinds: the windows that relex writes, and plain folders of
+    Hugging Face checkpoints or of LoRA adapters.
     """
 
     where: str
@@ -47,22 +46,4 @@ class Window(Protocol):
 
         A window that records digests answers for all its content without reading; a plain folder
         of checkpoints reads what `read_rows` has not read already.
-        """
-
-
-@runtime_checkable
-class SparseWindow(Protocol):
-    """A window that knows which elements moved, so that the others need not be made."""
-
-    is_sparse: bool
-    """Whether so few of them moved that reading these alone is cheaper than reading rows."""
-
-    block_elements: int
-    """Elements that are decoded together: a read of whole blocks wastes nothing."""
-
-    def read_moved(self, steps: Sequence[int], name: str, start: int, stop: int) -> Moved:
-        """The elements of [start, stop) that differ from the base at any of these steps.
-
-        Their positions count from `start`. Elements that do not differ may be among them. Raises as
-        `Window.read`.
         """

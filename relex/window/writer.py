@@ -13,8 +13,8 @@ from pathlib import Path
 
 from relex.checkpoints import Checkpoint, check_same_tensors
 from relex.errors import StorageError, UploadError, WindowError
-from relex.manifest import FileEntry, file_entry
 from relex.storage import Store
+from relex.storage.manifest import FileEntry, file_entry
 from relex.window.codec import Snapshot, write_delta
 from relex.window.damage import find_damage
 from relex.window.fingerprints import FingerprintedSnapshot

@@ -19,10 +19,11 @@ from measure import Measured, median, run
 from rich.console import Console
 from rich.table import Table
 
-from relex.candidates import BASE, Candidate, WeightSource, denoised
+from relex.candidates import BASE, Candidate, denoised
 from relex.checkpoints import TOY_BASE, Checkpoint, NamedTensor, write_checkpoint
 from relex.config import Recipe, load_recipe
 from relex.evaluation import EvaluationSession, Score
+from relex.evaluation.weight_source import WeightSource
 from relex.extrapolation import fit_factors
 from relex.problems import load_problems
 from relex.window import open_window

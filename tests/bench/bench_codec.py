@@ -42,7 +42,8 @@ from relex.checkpoints import Checkpoint, write_tensor_file
 from relex.storage import Store, open_store
 from relex.storage.embedded import embedded_s3
 from relex.storage.folder import FolderStore
-from relex.window.codec import DeltaFile, DeltaSnapshot, Snapshot, block_spans, write_delta
+from relex.window.codec import DeltaFile, Snapshot, block_spans, write_delta
+from tests.snapshots import DeltaSnapshot
 
 BUCKET = "bench"
 WEIGHTS = "model.safetensors"

@@ -27,7 +27,7 @@ from rich.table import Table
 
 from relex.home import Home
 from relex.storage.embedded import free_port
-from tasks.services import prefect_environment, prefect_server
+from tasks.services import prefect, prefect_environment, running
 
 ROOT = Path(__file__).parents[2]
 TOY = ROOT / "deployments" / "recipes" / "toy.yaml"
@@ -65,7 +65,7 @@ def measure(recipe: Path, home: Home) -> Timed:
     port = free_port()
     environment = {**os.environ, **prefect_environment(home, port)}
     environment |= {"RELEX_HOME": str(home.root), "PYTHONPATH": str(ROOT)}
-    with prefect_server(home, port) as address:
+    with running(prefect(home, port), home) as address:
         started = time.time()
         command = [sys.executable, "-m", "flows.program", "pipeline", str(recipe)]
         subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)

@@ -27,7 +27,7 @@ from relex.extrapolation import Factors, fit_factors, predict_displacement, qual
 from relex.storage.folder import FolderStore
 from relex.training import StepTrained, TrainingEvent, TrainingJob, run_training
 from relex.window import StoredWindow, open_stored_window, open_writer
-from relex.window.codec import TensorsAtHand
+from tests.snapshots import TensorsAtHand
 
 ROOT = Path(__file__).parents[2]
 TOY = ROOT / "deployments" / "recipes" / "toy.yaml"

@@ -222,12 +222,13 @@ def check_fit(work: Path) -> Iterator[Row]:
 
 def check_swaps(work: Path) -> Iterator[Row]:
     """Swaps of a model of half a billion parameters, and canaries after them."""
-    from relex.candidates import BASE, Candidate, WeightSource
+    from relex.candidates import BASE, Candidate
     from relex.checkpoints import Checkpoint
-    from relex.config import EvaluationConfig
+    from relex.config.recipe import EvaluationConfig
     from relex.evaluation.canary import Canary
     from relex.evaluation.engine import EngineConfig, Request
     from relex.evaluation.transformers_engine import TransformersEngine
+    from relex.evaluation.weight_source import WeightSource
     from relex.extrapolation import fit_factors
     from relex.window import open_window
 

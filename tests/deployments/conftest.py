@@ -11,7 +11,7 @@ from prefect.client.orchestration import SyncPrefectClient
 
 from relex.home import Home
 from relex.storage.embedded import free_port
-from tasks.services import prefect_environment, prefect_server
+from tasks.services import prefect, prefect_environment, running
 
 ROOT = Path(__file__).parents[2]
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -21,7 +21,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 def prefect_settings(tmp_path_factory) -> Iterator[dict[str, str]]:
     """The environment of processes that use the tests' Prefect server."""
     home, port = Home(tmp_path_factory.mktemp("prefect")), free_port()
-    with prefect_server(home, port):
+    with running(prefect(home, port), home):
         yield prefect_environment(home, port)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from prefect import flow
 
-from relex.atomic import write_atomic
+from relex.storage.atomic import write_atomic
 
 
 @flow(name="long-flow")

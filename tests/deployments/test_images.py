@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deployments.pool import POOL_TYPES
+from deployments.apply import POOL_TYPES
 
 FOLDER = Path(__file__).parents[2] / "deployments"
 COMPOSE = yaml.safe_load((FOLDER / "compose" / "compose.yaml").read_text())

@@ -15,13 +15,13 @@ from websockets.sync.client import connect
 
 from relex.home import Home
 from relex.storage.embedded import embedded_s3, free_port
-from tasks.services import mlflow_server, prefect_server
+from tasks.services import mlflow, prefect, running
 
 pytestmark = pytest.mark.slow
 
 JSON = "application/json"
 TEXT = "text/plain;charset=UTF-8"
-SERVERS = {"prefect": prefect_server, "mlflow": mlflow_server}
+SERVERS = {"prefect": prefect, "mlflow": mlflow}
 CREATE = {
     "prefect": "/api/variables/",
     "mlflow": "/api/2.0/mlflow/experiments/create",
@@ -91,7 +91,8 @@ class Asked:
 @pytest.fixture(scope="module", params=SERVERS)
 def asked(request, tmp_path_factory) -> Iterator[Asked]:
     port = free_port()
-    with SERVERS[request.param](Home(tmp_path_factory.mktemp(request.param)), port):
+    home = Home(tmp_path_factory.mktemp(request.param))
+    with running(SERVERS[request.param](home, port), home):
         yield Asked(request.param, port)
 
 

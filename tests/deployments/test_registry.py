@@ -1,62 +1,88 @@
-"""What the file says and what the server has are compared key by key."""
+"""What Prefect would drop from the file without a word is refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from prefect.events.schemas.automations import AutomationCore
 
-from deployments.registry import REGISTRY, differences, read_registry
+from deployments.registry import REGISTRY, checked, read_registry
 from relex.errors import InputError
 
-FOUND = {
-    "tags": ["b", "a"],
-    "work_pool": {"name": "relex", "work_queue_name": "gpu"},
-    "schedules": [{"slug": "nightly", "cron": "0 22 * * *", "active": False}],
-    "pull": [{"step": {"directory": "here"}}],
-}
+AUTOMATIONS = REGISTRY.parent / "deployments" / "automations"
+DROPS = "Prefect does not know this key and drops it; correct or remove it"
 
 
-def test_what_came_back_as_it_was_written_is_no_difference():
-    written = {**FOUND, "tags": ["a", "b"], "schedules": [{"slug": "nightly", "active": False}]}
-    assert list(differences(written, FOUND, "file")) == []
+@pytest.fixture
+def refusal(tmp_path: Path) -> Callable[[Any], str]:
+    """What is said about a file with this content."""
+
+    def read(content: Any) -> str:
+        path = tmp_path / "prefect.yaml"
+        path.write_text(yaml.safe_dump(content))
+        with pytest.raises(InputError) as error:
+            read_registry(path)
+        return str(error.value)
+
+    return read
 
 
-@pytest.mark.parametrize(
-    ("written", "line"),
-    [
-        (
-            {"work_pool": {"work_queue": "gpu"}},
-            "file.work_pool.work_queue: Prefect does not know this key and drops it; "
-            "correct or remove it",
-        ),
-        ({"tags": ["a"]}, "file.tags: the file says ['a'], the server has ['b', 'a']"),
-        (
-            {"pull": [{"step": {"directory": "there"}}]},
-            "file.pull[0].step.directory: the file says 'there', the server has 'here'",
-        ),
-        (
-            {"schedules": [{"slug": "nightly", "active": True}]},
-            "file.schedules.nightly.active: the file says True, the server has False",
-        ),
-        ({"schedules": []}, "file.schedules.nightly: is on the server and not in the file"),
-    ],
-)
-def test_each_difference_is_told_with_its_place(written, line):
-    assert list(differences(written, FOUND, "file")) == [line]
+def test_the_file_is_taken_as_it_stands():
+    assert read_registry() == yaml.safe_load(REGISTRY.read_text())
 
 
-def test_a_section_that_prefect_would_pass_over_is_refused(tmp_path):
-    path = tmp_path / "prefect.yaml"
-    path.write_text(yaml.safe_dump({"deployment": []}))
-    with pytest.raises(InputError, match=r"prefect.yaml: deployment: unknown section; known are"):
-        read_registry(path)
+def test_keys_that_prefect_drops_are_told_with_their_place(refusal):
+    registry = yaml.safe_load(REGISTRY.read_text())
+    pipeline, _, sweep = registry["deployments"]
+    registry["definitions"] = {}
+    pipeline["concurrency_options"] = {"collision_strategy": "ENQUEUE"}
+    pipeline["work_pool"]["work_queue"] = pipeline["work_pool"].pop("work_queue_name")
+    sweep["concurrency_limit"] = {"limit": 1, "strategy": "ENQUEUE"}
+    assert refusal(registry).splitlines() == [
+        f"prefect.yaml.definitions: {DROPS}",
+        f"prefect.yaml.deployments[0].concurrency_options: {DROPS}",
+        f"prefect.yaml.deployments[0].work_pool.work_queue: {DROPS}",
+        f"prefect.yaml.deployments[2].concurrency_limit.strategy: {DROPS}",
+    ]
 
 
-def test_without_a_pull_step_the_file_is_refused(tmp_path):
+def test_a_schedule_with_an_unknown_key_is_refused(refusal):
+    registry = yaml.safe_load(REGISTRY.read_text())
+    registry["deployments"][2]["schedules"][0]["time_zone"] = "UTC"
+    assert refusal(registry).startswith("prefect.yaml: Prefect does not take it: ")
+    assert "time_zone" in refusal(registry)
+
+
+@pytest.mark.parametrize("content", [["a"], None, "words"])
+def test_what_is_no_such_file_is_told(refusal, content):
+    assert refusal(content).startswith("prefect.yaml: Prefect does not take it: ")
+
+
+def test_without_a_pull_step_the_file_is_refused(refusal):
     registry = yaml.safe_load(REGISTRY.read_text())
     del registry["pull"]
-    path = tmp_path / "prefect.yaml"
-    path.write_text(yaml.safe_dump(registry))
-    with pytest.raises(InputError, match=r"prefect.yaml: pull: is missing; without it runs start"):
-        read_registry(path)
+    assert "prefect.yaml: pull: is missing; without it runs start" in refusal(registry)
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(InputError, match="does not exist; run this in a clone"):
+        read_registry(tmp_path / "prefect.yaml")
+
+
+@pytest.mark.parametrize("path", sorted(AUTOMATIONS.rglob("*.yaml")), ids=lambda path: path.stem)
+def test_an_automation_has_only_keys_that_prefect_knows(path):
+    entry = yaml.safe_load(path.read_text())
+    entry["actions"] = [
+        {key: value for key, value in action.items() if value != "BLOCK_ID"}
+        | ({"block_document_id": "0" * 32} if "block_document_id" in action else {})
+        for action in entry["actions"]
+    ]
+    assert checked(AutomationCore, entry, path.name).name == entry["name"]
+    entry["trigger"]["treshold"] = 2
+    with pytest.raises(InputError, match=rf"{path.name}\.trigger\.treshold: Prefect does not know"):
+        checked(AutomationCore, entry, path.name)
 
 
 def test_every_schedule_has_a_slug_by_which_it_is_found_again():

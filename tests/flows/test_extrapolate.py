@@ -9,9 +9,9 @@ import torch
 import yaml
 
 from relex.checkpoints import TOY_BASE, Checkpoint, NamedTensor, write_checkpoint
-from relex.manifest import MANIFEST
 from relex.report import RunSummary
 from relex.storage import open_store
+from relex.storage.manifest import MANIFEST
 from relex.window import open_source, pack
 
 STEPS = (1, 2, 3, 4)

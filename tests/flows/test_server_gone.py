@@ -9,7 +9,7 @@ import pytest
 
 from relex.home import Home
 from relex.storage.embedded import free_port
-from tasks.services import prefect_environment, prefect_server
+from tasks.services import prefect, prefect_environment, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -43,7 +43,7 @@ def place(tmp_path) -> tuple[Home, int]:
 
 
 def test_one_line_when_it_goes_away_and_the_same_command_goes_on(place):
-    with prefect_server(*place):
+    with running(prefect(*place), place[0]):
         process = start(*place)
         told = next((line for line in process.stdout if TRAINED in line), "")
     assert told, process.stderr.read()
@@ -51,7 +51,7 @@ def test_one_line_when_it_goes_away_and_the_same_command_goes_on(place):
     (line,) = errors.splitlines()
     assert line.startswith(f"error: Prefect at http://127.0.0.1:{place[1]}/api: {GOES_ON}")
     assert process.returncode == 2
-    with prefect_server(*place):
+    with running(prefect(*place), place[0]):
         process = start(*place)
         output, errors = process.communicate()
     assert process.returncode == 0, errors

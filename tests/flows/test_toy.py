@@ -23,7 +23,7 @@ from relex.config import Recipe, load_recipe
 from relex.home import Home
 from relex.report import RunSummary
 from relex.storage.embedded import free_port
-from tasks.services import mlflow_server
+from tasks.services import mlflow, running
 from tasks.tracking_names import model_name, run_title
 from tests.processes import is_alive
 
@@ -164,7 +164,7 @@ def test_memory_stays_under_four_gigabytes(toy):
 def test_mlflow_shows_the_runs_over_http(toy):
     training, evaluation = toy.recipe.training, toy.recipe.evaluation
     model = model_name(toy.recipe)
-    with mlflow_server(toy.home, free_port()) as address:
+    with running(mlflow(toy.home, free_port()), toy.home) as address:
         client = MlflowClient(address)
         (experiment,) = [e for e in client.search_experiments() if e.name == "relex"]
         runs = client.search_runs([experiment.experiment_id])

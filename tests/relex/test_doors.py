@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 import relex
-from relex.config import EvaluationConfig, ProblemSource, TrainingConfig, check_recipe
-from relex.doors import ENGINE, METHOD, REWARD, SOURCE, TRAINER, Door
+from relex.config import ProblemSource, TrainingConfig, check_recipe
+from relex.config.recipe import EvaluationConfig
+from relex.doors import ENGINE, METHOD, REWARD, SOURCE, TRAINER
+from relex.doors.door import Door
+from relex.doors.plugins import refusal
 from relex.errors import InputError, RecipeError
-from relex.plugins import refusal
 
 DOORS = [REWARD, SOURCE, METHOD, ENGINE, TRAINER]
 each_door = pytest.mark.parametrize("door", DOORS, ids=lambda door: door.kind)

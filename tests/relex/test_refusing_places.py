@@ -12,12 +12,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from relex.atomic import new_folder, write_atomic
 from relex.checkpoints import TOY_BASE
 from relex.claim import claimed_here, one_at_a_time
 from relex.errors import StorageError
 from relex.home import make_home
 from relex.storage import open_store
+from relex.storage.atomic import new_folder, write_atomic
 
 RELEX = "from relex.cli.app import main; main()"
 LONG = "x" * 300

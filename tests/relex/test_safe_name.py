@@ -1,6 +1,5 @@
 """One name for each text, which every place that names are written to takes."""
 
-import re
 import unicodedata
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from relex.safe_name import safe_key, safe_name, safe_path
+from relex.safe_name import safe_name, safe_path
 
 PLAIN = (
     "Level 5",
@@ -47,7 +46,7 @@ def test_what_is_not_plain_can_still_be_read() -> None:
     assert safe_name("😀").startswith("name-")
 
 
-@pytest.mark.parametrize("name_of", [safe_name, safe_path, safe_key])
+@pytest.mark.parametrize("name_of", [safe_name, safe_path])
 def test_two_names_never_become_one(name_of) -> None:
     texts = {*PLAIN, *HOSTILE}
     # What one becomes may itself be the name of another.
@@ -66,15 +65,6 @@ def test_a_name_is_fit_for_a_file_and_one_part_of_a_key(text: str) -> None:
     assert name.isprintable()
     assert Path(name).name == name.strip(" .") == name
     assert not set(name) & set("/\\:*?\"'<>|%#$@`[]{}&=,")
-
-
-@given(st.text())
-def test_a_key_has_small_letters_digits_and_dashes_only(text: str) -> None:
-    assert re.fullmatch(r"[a-z0-9-]{1,80}", safe_key(text))
-
-
-def test_a_plain_key_stays() -> None:
-    assert safe_key("champion-check-toy") == "champion-check-toy"
 
 
 @given(st.lists(st.text(alphabet="ab-/ .代0", max_size=12), unique=True))

@@ -7,13 +7,13 @@ from mlflow.tracking import MlflowClient
 from relex.config import TrackingConfig
 from relex.home import Home
 from relex.storage.embedded import free_port
-from tasks.services import mlflow_server
+from tasks.services import mlflow, running
 from tasks.tracking import Tracker
 
 
 def test_metrics_wait_for_an_mlflow_server_that_restarts(tmp_path):
     home, port, logged = Home(tmp_path), free_port(), threading.Event()
-    with mlflow_server(home, port) as address:
+    with running(mlflow(home, port), home) as address:
         tracker = Tracker(TrackingConfig(uri=address), home, "toy-1")
 
     def log() -> None:
@@ -23,7 +23,7 @@ def test_metrics_wait_for_an_mlflow_server_that_restarts(tmp_path):
     thread = threading.Thread(target=log)
     thread.start()
     assert not logged.wait(2)
-    with mlflow_server(home, port):
+    with running(mlflow(home, port), home):
         thread.join()
         (point,) = MlflowClient(address).get_metric_history(tracker.parent, "accuracy")
     assert (point.step, point.value) == (3, 0.5)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from relex.candidates.candidate import BASE, Candidate
+from relex.candidates import BASE, Candidate
 from relex.config import SelectionConfig
 from relex.selection import Measured, decide
 from relex.selection.habits import Habits

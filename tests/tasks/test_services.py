@@ -10,17 +10,16 @@ import pytest
 from relex.errors import ResourceError
 from relex.home import Home
 from relex.storage.embedded import free_port
-from tasks.services import mlflow_server, prefect_server, running_server
+from tasks.services import Server, mlflow, prefect, running
 from tests.processes import is_alive, listening
 
 
-@pytest.mark.parametrize(
-    ("server", "health"), [(prefect_server, "/api/health"), (mlflow_server, "/health")]
-)
+@pytest.mark.parametrize(("server", "health"), [(prefect, "/api/health"), (mlflow, "/health")])
 def test_a_server_answers_on_loopback_and_ends_with_its_processes(tmp_path, server, health):
     port = free_port()
     before = set(psutil.Process().children(recursive=True))
-    with server(Home(tmp_path), port) as address:
+    home = Home(tmp_path)
+    with running(server(home, port), home) as address:
         with urllib.request.urlopen(address + health) as answer:
             assert answer.status == 200
         started = set(psutil.Process().children(recursive=True)) - before
@@ -34,8 +33,6 @@ def test_a_server_answers_on_loopback_and_ends_with_its_processes(tmp_path, serv
 
 def test_a_server_that_does_not_start_shows_the_end_of_its_log(tmp_path):
     command = [sys.executable, "-m", "mlflow", "server", "--no-such-option"]
-    with (
-        pytest.raises(ResourceError, match="no-such-option"),
-        running_server(command, "http://127.0.0.1:1/health", tmp_path / "log", {}),
-    ):
+    server = Server("mlflow", free_port(), command, {})
+    with pytest.raises(ResourceError, match="no-such-option"), running(server, Home(tmp_path)):
         pass

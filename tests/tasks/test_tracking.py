@@ -15,7 +15,7 @@ from relex.config import BaseConfig, Recipe, RewardTerm, TrackingConfig, load_re
 from relex.errors import TrackingError
 from relex.home import Home
 from relex.storage.embedded import free_port
-from tasks.services import mlflow_server
+from tasks.services import mlflow, running
 from tasks.tracking import HOW_TO_COMPARE, NOTE_TAG, Tracker
 from tasks.tracking_end import end_abandoned, note_begun, note_ended
 from tasks.tracking_names import model_name, run_params, run_title
@@ -186,7 +186,7 @@ def test_runs_of_one_base_and_benchmark_share_a_registered_model(recipe):
 
 def test_a_server_shows_what_was_recorded(tracker, home):
     tracker.log({"validation_accuracy": 0.7}, step=120)
-    with mlflow_server(home, free_port()) as address:
+    with running(mlflow(home, free_port()), home) as address:
         url = f"{address}/api/2.0/mlflow/runs/get?run_id={tracker.parent}"
         with urllib.request.urlopen(url) as answer:
             run = json.load(answer)["run"]

@@ -3,13 +3,11 @@
 Interface
 ---------
 Everything reads tensors through `Snapshot`: `tensors` (name to TensorInfo) and
-`read(name, start, stop)`. A Checkpoint, a TensorFile and a DeltaSnapshot are snapshots as they are;
-`TensorsAtHand` makes one of tensors in memory, also on a GPU, where they are then compared;
-`CastSnapshot` makes a bfloat16 base the start of a float32 window.
+`read(name, start, stop)`. A Checkpoint and a TensorFile are snapshots as they are; `CastSnapshot`
+makes a bfloat16 base the start of a float32 window.
 
     write_delta(path, current, previous)     one delta file; `previous=None` makes an anchor
     delta = DeltaFile(store, key)            opens one: tensors, is_whole, num_changed(name)
-    DeltaSnapshot(delta, previous)           the snapshot in it, decoded when it is read
     delta.decode(name, start, elements)      turns the elements before into these, in place
     delta.decode_changes(name, start, elements)
                                              the same; returns changed positions and new values
@@ -17,9 +15,7 @@ Everything reads tensors through `Snapshot`: `tensors` (name to TensorInfo) and
 
 A chain is replayed by decoding one file after the other into the same elements, from an anchor or
 from those of the base: that makes every step in turn, decodes each file once, and touches only what
-changed. Or by nesting, `DeltaSnapshot(step_2, DeltaSnapshot(step_1, base))`, where every link is a
-call within a call, so a writer must put an anchor (`is_whole`) at least every 300 steps. Read whole
-blocks (`delta.block_elements`) where speed matters: a part costs as much.
+changed. Read whole blocks (`delta.block_elements`) where speed matters: a part costs as much.
 
 `encode_block`, `decode_block` and `decode_changes` are the pure functions below this.
 
@@ -47,21 +43,6 @@ by the crc32 at once, elsewhere by the checksum, which is compared at the end of
 """
 
 from relex.window.codec.block import EncodedBlock, decode_block, decode_changes, encode_block
-from relex.window.codec.delta_file import Changes, DeltaFile, DeltaSnapshot
+from relex.window.codec.delta_file import Changes, DeltaFile
 from relex.window.codec.delta_writer import write_delta
-from relex.window.codec.snapshot import CastSnapshot, Snapshot, TensorsAtHand, block_spans
-
-__all__ = [
-    "CastSnapshot",
-    "Changes",
-    "DeltaFile",
-    "DeltaSnapshot",
-    "EncodedBlock",
-    "Snapshot",
-    "TensorsAtHand",
-    "block_spans",
-    "decode_block",
-    "decode_changes",
-    "encode_block",
-    "write_delta",
-]
+from relex.window.codec.snapshot import CastSnapshot, Snapshot, block_spans

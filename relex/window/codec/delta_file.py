@@ -18,7 +18,7 @@ from relex.errors import CheckpointError, WindowError
 from relex.storage import Readable
 from relex.window.codec.block import EncodedBlock, decode_block, decode_changes
 from relex.window.codec.patterns import checksum, elements, patterns
-from relex.window.codec.snapshot import Snapshot, Span, block_spans, check_neighbours
+from relex.window.codec.snapshot import Span, block_spans
 from relex.window.codec.table import unpack_table
 
 
@@ -152,41 +152,3 @@ class DeltaFile:
 def _joined(arrays: list[npt.NDArray[Any]], empty: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """One after the other; a fit reads one block at a time, which needs no copy."""
     return arrays[0] if len(arrays) == 1 else np.concatenate([empty, *arrays])
-
-
-class DeltaSnapshot:
-    """The snapshot in a delta file, given the one before; itself a Snapshot, decoded when read."""
-
-    def __init__(self, delta: DeltaFile, previous: Snapshot | None = None) -> None:
-        """`previous` is needed unless `delta` is whole.
-
-        Raises WindowError when it has other tensors than `delta`.
-        """
-        if previous is not None:
-            check_neighbours(delta.where, delta.tensors, previous.tensors)
-        self._delta, self._previous = delta, previous
-        self.tensors = delta.tensors
-
-    def read(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
-        """Elements [start, stop) of the flattened tensor `name`, bit for bit, on the CPU.
-
-        Raises WindowError, naming file and tensor, when the file is damaged or made from another
-        snapshot than `previous`, and what reading that raises.
-        """
-        info, block = self.tensors[name], self._delta.block_elements
-        stop = info.num_elements if stop is None else stop
-        if start >= stop:
-            return torch.empty(0, dtype=info.dtype)
-        first, last = start // block * block, min(-(-stop // block) * block, info.num_elements)
-        elements_N = self._read_previous(name, first, last)
-        self._delta.decode(name, first, elements_N)
-        self._delta.check(name, first, elements_N)
-        return elements_N[start - first : stop - first]
-
-    def _read_previous(self, name: str, start: int, stop: int) -> torch.Tensor:
-        """The previous elements, or any where the tensor needs none."""
-        if not self._delta.needs_previous(name):
-            return torch.empty(stop - start, dtype=self.tensors[name].dtype)
-        if self._previous is None:
-            raise WindowError(f"{self._delta.where}: {name}: needs the snapshot before it")
-        return self._previous.read(name, start, stop)

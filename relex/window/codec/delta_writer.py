@@ -12,10 +12,10 @@ from typing import IO
 
 import torch
 
-from relex.checkpoints import TensorFileWriter, TensorInfo
-from relex.errors import StorageError
+from relex.checkpoints import TensorFileWriter, TensorInfo, check_same_tensors
+from relex.errors import StorageError, WindowError
 from relex.window.codec.block import encode_block
-from relex.window.codec.snapshot import Snapshot, block_spans, check_neighbours
+from relex.window.codec.snapshot import BEFORE, Snapshot, block_spans
 from relex.window.codec.table import DeltaTable, block_entry, tensor_table
 
 BLOCK_ELEMENTS = 1 << 20
@@ -35,7 +35,9 @@ def write_delta(path: Path, current: Snapshot, previous: Snapshot | None = None)
     """
     schema = dict(current.tensors)
     if previous is not None:
-        check_neighbours(str(path), schema, previous.tensors)
+        check_same_tensors(
+            str(path), schema, previous.tensors, BEFORE, dtypes_too=True, error=WindowError
+        )
     try:
         with tempfile.TemporaryFile(dir=path.parent) as spool:
             table = _encode_into(spool, schema, current, previous)

@@ -6,9 +6,9 @@ from typing import Protocol
 import torch
 
 from relex.checkpoints import TensorInfo
-from relex.errors import WindowError
 
 Span = tuple[int, int]
+BEFORE = "the previous snapshot"
 
 
 class Snapshot(Protocol):
@@ -22,26 +22,6 @@ class Snapshot(Protocol):
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
         """Elements [start, stop) of the flattened tensor `name`, in memory that the caller owns."""
-
-
-class TensorsAtHand:
-    """The snapshot of a model whose tensors are in memory, on any device.
-
-    They are not copied: who trains on with them hands a copy to whatever reads the snapshot later.
-    """
-
-    def __init__(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        self._tensors = tensors
-
-    @property
-    def tensors(self) -> dict[str, TensorInfo]:
-        return {
-            name: TensorInfo(tuple(tensor.shape), tensor.dtype)
-            for name, tensor in self._tensors.items()
-        }
-
-    def read(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
-        return self._tensors[name].detach().reshape(-1)[start:stop].clone()
 
 
 class CastSnapshot:
@@ -71,18 +51,3 @@ def block_spans(num_elements: int, block_elements: int) -> list[Span]:
         (start, min(start + block_elements, num_elements))
         for start in range(0, num_elements, block_elements)
     ]
-
-
-def check_neighbours(
-    where: str, current: Mapping[str, TensorInfo], previous: Mapping[str, TensorInfo]
-) -> None:
-    """Raise WindowError unless both snapshots have the same names, shapes and dtypes."""
-    if current.keys() != previous.keys():
-        name = min(current.keys() ^ previous.keys())
-        raise WindowError(f"{where}: only one of two neighbouring snapshots has a tensor {name}")
-    for name, info in current.items():
-        if info != previous[name]:
-            raise WindowError(
-                f"{where}: {name} is {info.dtype} {list(info.shape)}, in the snapshot before it is "
-                f"{previous[name].dtype} {list(previous[name].shape)}"
-            )

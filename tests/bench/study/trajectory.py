@@ -21,9 +21,10 @@ import torch
 import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from relex.candidates import Candidate, WeightSource, open_weights
+from relex.candidates import Candidate
 from relex.checkpoints import TOY_BASE, Checkpoint
 from relex.config import parse_recipe
+from relex.evaluation.weight_source import WeightSource, open_weights
 from relex.extrapolation import Diagnosis, diagnose, fit_factors, open_factors
 from relex.problems import Problem, load_problems
 from relex.storage.folder import FolderStore

@@ -13,11 +13,11 @@ from relex.config import Recipe, check_recipe
 from relex.evaluation import ANSWERS_FILE, SCORE_FILE, Answer, Score, write_answers
 from relex.extrapolation import KIND as FACTORS_KIND
 from relex.home import Home
-from relex.manifest import publish_folder
 from relex.problems import problems_digest
 from relex.run.conclude import publish
 from relex.run.places import Run, open_run
 from relex.selection import Decision, Measured, decide
+from relex.storage.manifest import publish_folder
 from tasks.record import Record
 from tasks.registering import register
 

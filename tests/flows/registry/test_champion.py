@@ -13,10 +13,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import tasks.champion
 from flows.program import main
 from relex.config import TrackingConfig
-from relex.manifest import MANIFEST
 from relex.storage.embedded import free_port
 from relex.storage.folder import FolderStore
-from tasks.services import mlflow_server
+from relex.storage.manifest import MANIFEST
+from tasks.services import mlflow, running
 from tasks.tracking import Tracker
 from tasks.tracking_registry import CHALLENGER, CHAMPION, PREVIOUS
 
@@ -26,7 +26,7 @@ NUM_AT_ONCE = 6
 @pytest.fixture(scope="module")
 def publisher(publisher_at) -> Iterator:
     home = publisher_at("").home
-    with mlflow_server(home, free_port()) as address:
+    with running(mlflow(home, free_port()), home) as address:
         yield publisher_at(address)
 
 
@@ -50,7 +50,7 @@ def fetch(publisher, monkeypatch, capsys) -> Callable[..., tuple[int, str]]:
             main()
             code = 0
         except SystemExit as stop:
-            code = stop.code
+            code = stop.code or 0
         return code, capsys.readouterr().err.strip()
 
     return run

@@ -122,7 +122,7 @@ def test_a_base_of_another_shape_is_one_line_and_exit_code_2(fit, window, tmp_pa
     save_file(tensors, tmp_path / "base" / "model.safetensors", {"format": "pt"})
     exit_code, error = fit(window, base=tmp_path / "base")
     assert (exit_code, error.count("\n")) == (2, 1)
-    assert "model.norm.weight has shape [64], in the base it is [65]" in error
+    assert "model.norm.weight is bfloat16[64], in the base it is bfloat16[65]" in error
 
 
 @pytest.mark.parametrize("part", ["0/2", "3/2", "two"])

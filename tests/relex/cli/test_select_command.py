@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from relex.candidates.candidate import BASE, Candidate
+from relex.candidates import BASE, Candidate
 from relex.cli.select import select
 from relex.errors import InputError, StageError
 from relex.evaluation import ANSWERS_FILE, SCORE_FILE, Answer, Dtype, Score

@@ -12,7 +12,7 @@ from relex.cli.window import window_app
 from relex.errors import WindowError
 from relex.storage import open_store
 from relex.window import open_writer
-from relex.window.codec import TensorsAtHand
+from tests.snapshots import TensorsAtHand
 
 STEPS = (1, 2)
 PARAMETERS = sum(info.num_elements for info in Checkpoint(TOY_BASE).tensors.values())

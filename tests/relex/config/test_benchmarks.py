@@ -46,7 +46,7 @@ def test_a_row_is_a_valid_source_and_a_valid_entry(row: NamedBenchmark) -> None:
 
 @pytest.mark.parametrize("row", BENCHMARKS, ids=lambda row: row.name)
 def test_a_row_without_a_pinned_commit_says_so(row: NamedBenchmark) -> None:
-    assert COMMIT.fullmatch(row.revision) or "not pinned" in row.note
+    assert COMMIT.fullmatch(row.source["revision"]) or "not pinned" in row.note
 
 
 def test_names_are_there_once() -> None:
@@ -76,13 +76,13 @@ def test_fields_of_an_entry_override_the_table() -> None:
         "source": "aime_2025",
         "samples_per_question": 2,
         "temperature": 0.3,
-        "grader": "published_equality",
+        "grader": "exact_match",
         "prompt": {"template": "Q {question}"},
     }
     exam = recipe_with([entry]).exam("aime_2025")
     assert exam.samples_per_question == 2
     assert (exam.sampling.temperature, exam.sampling.top_p) == (0.3, 0.8)
-    assert exam.grader == "published_equality"
+    assert exam.grader == "exact_match"
     assert exam.prompt.template == "Q {question}"
 
 

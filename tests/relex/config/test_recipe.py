@@ -137,7 +137,7 @@ def test_the_steps_of_a_window_are_checked_when_they_are_known() -> None:
         ("max_context_tokens: 64", "max_context_tokens: 8", "leaves no room for a prompt"),
         (
             "targets: [60,",
-            "search: {precision: 0.02}\n  targets: [60,",
+            "search: {farthest: 4}\n  targets: [60,",
             "search: is for targets: auto",
         ),
         (

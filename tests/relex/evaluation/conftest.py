@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 import torch
 
-from relex.candidates.candidate import Candidate
-from relex.candidates.weights import WeightSource
+from relex.candidates import Candidate
 from relex.checkpoints import TOY_BASE, Checkpoint, NamedTensor, write_checkpoint
 from relex.config import Recipe, check_recipe
+from relex.evaluation.weight_source import WeightSource
 
 NOISE = 0.02
 

@@ -3,13 +3,13 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from relex.candidates.candidate import Candidate
-from relex.candidates.weights import WeightSource
+from relex.candidates import Candidate
 from relex.config import Recipe
 from relex.errors import EngineError
 from relex.evaluation.canary import Canary
 from relex.evaluation.engine import EngineConfig, Request
 from relex.evaluation.transformers_engine import TransformersEngine
+from relex.evaluation.weight_source import WeightSource
 
 REQUESTS = [Request(prompt_token_ids=(2 + digit, 12, 5, 13), seed=digit) for digit in range(10)]
 

@@ -2,13 +2,13 @@ from collections.abc import Callable
 
 import pytest
 
-from relex.candidates.weights import WeightSource
 from relex.checkpoints import TOY_BASE
 from relex.config import Recipe
 from relex.errors import ResourceError
 from relex.evaluation import choose
 from relex.evaluation.choose import build_engine
 from relex.evaluation.engine import EngineConfig
+from relex.evaluation.weight_source import WeightSource
 
 
 @pytest.fixture

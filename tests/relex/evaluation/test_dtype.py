@@ -8,8 +8,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from relex.candidates.candidate import Candidate
-from relex.candidates.weights import WeightSource
+from relex.candidates import Candidate
 from relex.checkpoints import TOY_BASE, Checkpoint
 from relex.config import Recipe, Sampling
 from relex.errors import InputError
@@ -18,6 +17,7 @@ from relex.evaluation.dtype import Dtype, choose_dtype, own_dtype
 from relex.evaluation.engine import EngineConfig
 from relex.evaluation.transformers_engine import TransformersEngine
 from relex.evaluation.vllm_engine import CPU_LEAST_CACHE_BYTES, cpu_cache_bytes
+from relex.evaluation.weight_source import WeightSource
 from relex.problems import Problem
 
 AVX2 = {"architecture": "x86_64", "avx2": True, "avx512_bf16": False, "amx_bf16": False}

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from relex.candidates.candidate import BASE
-from relex.candidates.weights import WeightSource
+from relex.candidates import BASE
 from relex.checkpoints import TOY_BASE
 from relex.config import Recipe, Sampling
 from relex.evaluation.engine import Completion, EngineConfig, Request
 from relex.evaluation.engine_process import EngineProcess
+from relex.evaluation.weight_source import WeightSource
 
 pytestmark = pytest.mark.slow
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from relex.candidates.candidate import BASE
+from relex.candidates import BASE
 from relex.evaluation import Answer, measured_from
 
 

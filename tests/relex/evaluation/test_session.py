@@ -8,8 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from relex.candidates.candidate import BASE, Candidate
-from relex.candidates.weights import WeightSource
+from relex.candidates import BASE, Candidate
 from relex.config import ProblemSource, Recipe, check_recipe
 from relex.errors import ProblemError, RewardError, StageError
 from relex.evaluation import (
@@ -21,6 +20,7 @@ from relex.evaluation import (
     part_name,
     read_answers,
 )
+from relex.evaluation.weight_source import WeightSource
 from relex.problems import Problem, load_problems
 from tests.processes import command_line
 
@@ -205,7 +205,7 @@ def test_each_benchmark_is_sampled_and_graded_in_its_own_way(
     given["problems"]["test"][0] |= {
         "samples_per_question": 1,
         "temperature": 0.0,
-        "grader": "published_equality",
+        "grader": "math_equality",
     }
     sets = {"validation": PROBLEMS[:20], "additions": PROBLEMS[:20]}
     with EvaluationSession(
@@ -215,7 +215,7 @@ def test_each_benchmark_is_sampled_and_graded_in_its_own_way(
         additions = session.measure(BASE, "additions")
     assert (validation.samples_per_question, additions.samples_per_question) == (2, 1)
     assert validation.grader == "exact_match/1"
-    assert additions.grader.startswith("published_equality/1+math-verify-")
-    assert additions.accuracy == 1.0  # greedy answers of the toy are right
+    assert additions.grader.startswith("math_equality/2+math-verify-")
+    assert additions.accuracy == 0.0  # the toy writes no box
     kept = json.loads((tmp_path / "additions/base/score.json").read_text())
     assert kept["grader"] == additions.grader

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from relex.candidates.candidate import BASE, Candidate
-from relex.candidates.weights import WeightSource
+from relex.candidates import BASE, Candidate
 from relex.checkpoints import TOY_BASE
 from relex.config import Recipe, Sampling
 from relex.errors import EngineError
@@ -13,6 +12,7 @@ from relex.evaluation import transformers_engine
 from relex.evaluation.draws import Draw, build_draws
 from relex.evaluation.engine import Completion, EngineConfig, Request
 from relex.evaluation.transformers_engine import TransformersEngine
+from relex.evaluation.weight_source import WeightSource
 from relex.problems import Problem
 
 SAMPLING = Sampling(max_completion_tokens=8)

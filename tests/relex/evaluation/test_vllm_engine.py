@@ -13,13 +13,13 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from relex.candidates.candidate import BASE, Candidate
-from relex.candidates.weights import WeightSource
+from relex.candidates import BASE, Candidate
 from relex.checkpoints import TOY_BASE
 from relex.config import Recipe
 from relex.evaluation.draws import Draw, build_draws
 from relex.evaluation.engine import Completion, EngineConfig
 from relex.evaluation.engine_process import EngineProcess
+from relex.evaluation.weight_source import WeightSource
 from relex.problems import Problem
 
 PLAIN_VLLM = """

@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 import torch
 
-from relex.candidates.candidate import BASE
-from relex.candidates.weights import WeightSource
+from relex.candidates import BASE
 from relex.checkpoints import TOY_BASE, Checkpoint, NamedTensor
 from relex.errors import EngineError
 from relex.evaluation.vllm_worker import CandidateLoader
+from relex.evaluation.weight_source import WeightSource
 
 SKIPPED = "model.norm.weight"
 NAMES = list(Checkpoint(TOY_BASE).tensors)

@@ -9,7 +9,7 @@ from relex.extrapolation.factors import BASIS_FILE, TABLE_FILE
 from relex.storage import open_store
 from relex.storage.embedded import embedded_s3
 from relex.window import open_window, open_writer
-from relex.window.codec import TensorsAtHand
+from tests.snapshots import TensorsAtHand
 
 STEPS = (1, 3, 4)
 NUM_ELEMENTS = 200_000

@@ -8,12 +8,13 @@ from relex.extrapolation import fit_factors, predict_displacement, predict_tenso
 from relex.extrapolation.factors import BASIS_FILE, TABLE_FILE
 from relex.window.codec import Changes
 from relex.window.moved import Moved
+from relex.window.stored import StoredWindow
 
 NUM_ELEMENTS = 300_000
 STEPS = (1, 2, 4)
 
 
-class SparseMemoryWindow:
+class SparseMemoryWindow(StoredWindow):
     """Snapshots in memory that are read by the elements that moved."""
 
     is_sparse = True

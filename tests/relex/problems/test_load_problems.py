@@ -231,8 +231,8 @@ def test_the_questions_of_a_named_benchmark_can_be_left_out(
         name="math_500",
         domain="in",
         num_questions=1,
-        path=str(hub_dataset),
-        question_column="question",
+        source={"kind": "hub", "path": str(hub_dataset), "split": "test"},
+        manner={},
     )
     monkeypatch.setattr(load, "named_benchmark", lambda name: row)
     path = write_rows(tmp_path / "p.jsonl", [*numbered(5), {"question": "$2 + 2$?", "answer": "4"}])
@@ -247,9 +247,8 @@ def test_skip_and_limit_cut_after_questions_are_left_out(
         name="math_500",
         domain="in",
         num_questions=5,
-        path=str(hub_dataset),
-        split="train",
-        question_column="question",
+        source={"kind": "hub", "path": str(hub_dataset), "split": "train"},
+        manner={},
     )
     monkeypatch.setattr(load, "named_benchmark", lambda name: row)
     path = write_rows(tmp_path / "p.jsonl", numbered(12))

@@ -9,7 +9,7 @@ import pytest
 
 from relex.errors import RewardError
 from relex.problems import Problem
-from relex.rewards import CheckedReward, check_reward_contract, weighted_sum
+from relex.rewards import CheckedReward, check_reward_contract
 
 COMPLETIONS = ["short", "long " * 100, "bad"]
 
@@ -110,10 +110,6 @@ def test_a_reward_that_changes_its_batch_and_raises_is_asked_again_with_the_firs
 
     with pytest.raises(RewardError, match="raised ValueError: bad; completion 3 of 3: 'bad'"):
         call(pops_and_raises)
-
-
-def test_the_weighted_sum_adds_over_the_rewards() -> None:
-    assert weighted_sum([[1.0, 0.0], [0.5, 1.0]], [2.0, -1.0]) == [1.5, -1.0]
 
 
 def test_the_preflight_shows_every_reward_gold_answers_and_nonsense() -> None:

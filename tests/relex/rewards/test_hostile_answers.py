@@ -1,17 +1,13 @@
 """Completions that mean harm: each gets a zero, and the grader goes on. How long it takes them is
 the limit of the grading processes, whose own tests are in test_grading_pool.py."""
 
-from collections.abc import Callable
-
 import psutil
 import pytest
 
 from relex.rewards.math_equality import MathEquality
-from relex.rewards.published_equality import PublishedEquality
 
 TIMEOUT_SECONDS = 0.5
 PARENT_BYTES = 100 << 20
-Grader = MathEquality | PublishedEquality
 
 CONTENTS = {
     "a tower of exponents": "9^{9^{9^{9}}}",
@@ -57,13 +53,12 @@ TEXTS = {
 }
 
 
-@pytest.fixture(scope="module", params=[MathEquality, PublishedEquality])
-def grader(request: pytest.FixtureRequest) -> Grader:
-    make: Callable[..., Grader] = request.param
-    return make(timeout_seconds=TIMEOUT_SECONDS)
+@pytest.fixture(scope="module")
+def grader() -> MathEquality:
+    return MathEquality(timeout_seconds=TIMEOUT_SECONDS)
 
 
-def grade(grader: Grader, gold: str, completion: str) -> float:
+def grade(grader: MathEquality, gold: str, completion: str) -> float:
     return grader(prompts=[""], completions=[completion], answers=[gold])[0]
 
 
@@ -77,7 +72,7 @@ def grade(grader: Grader, gold: str, completion: str) -> float:
 )
 @pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)
 def test_a_hostile_answer_costs_a_zero_and_the_next_is_graded(
-    grader: Grader, gold: str, content: str
+    grader: MathEquality, gold: str, content: str
 ) -> None:
     assert grade(grader, gold, rf"\boxed{{{content}}}") == 0.0
     # This needs the processes of the grader.
@@ -85,12 +80,12 @@ def test_a_hostile_answer_costs_a_zero_and_the_next_is_graded(
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_a_hostile_text_without_an_answer_costs_a_zero(grader: Grader, text: str) -> None:
+def test_a_hostile_text_without_an_answer_costs_a_zero(grader: MathEquality, text: str) -> None:
     assert grade(grader, "8", text) == 0.0
 
 
 @pytest.mark.slow
-def test_hostile_answers_do_not_fill_the_memory(grader: Grader) -> None:
+def test_hostile_answers_do_not_fill_the_memory(grader: MathEquality) -> None:
     process = psutil.Process()
     before = process.memory_info().rss
     completions = [rf"\boxed{{{content}}}" for content in CONTENTS.values()]

@@ -6,8 +6,9 @@ import pytest
 
 from relex.config import SearchConfig
 from relex.search import full_grid
+from relex.search.comparison import NUM_ERRORS
 from relex.search.grid import WIDE_STRIDE, near_targets, neighbours, way_outwards
-from relex.search.rungs import rungs
+from relex.search.rungs import COLLAPSE, rungs
 
 CONFIG = SearchConfig()
 
@@ -38,7 +39,7 @@ def test_every_target_lies_beyond_the_window_and_is_listed_once(last_step: int) 
     [(1000, [62, 250, 1000]), (200, [20, 50, 200]), (100, [20, 100]), (30, [30])],
 )
 def test_rungs_at_least_double_up_to_all_questions(num_questions: int, expected: list[int]) -> None:
-    assert rungs(half_right(num_questions, 16), CONFIG) == expected
+    assert rungs(half_right(num_questions, 16)) == expected
 
 
 def half_right(num_questions: int, num_samples: int) -> npt.NDArray[np.bool_]:
@@ -47,13 +48,13 @@ def half_right(num_questions: int, num_samples: int) -> npt.NDArray[np.bool_]:
 
 @pytest.mark.parametrize(("num_samples", "first"), [(1, 135), (4, 34), (16, 20)])
 def test_the_first_questions_make_a_collapse_clear(num_samples: int, first: int) -> None:
-    assert rungs(half_right(300, num_samples), CONFIG)[0] == first
+    assert rungs(half_right(300, num_samples))[0] == first
     error = (2 * 0.5 * 0.5 / num_samples / first) ** 0.5
-    assert CONFIG.num_errors * error <= CONFIG.collapse
+    assert NUM_ERRORS * error <= COLLAPSE
 
 
 def test_the_first_questions_are_no_more_than_half() -> None:
-    assert rungs(half_right(100, 1), CONFIG) == [50, 100]
+    assert rungs(half_right(100, 1)) == [50, 100]
 
 
 def test_wide_strides_reach_as_far_with_half_the_targets() -> None:

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from relex.candidates.candidate import BASE, Candidate, denoised
+from relex.candidates import BASE, Candidate, denoised
 from relex.config import SelectionConfig
 from relex.errors import InputError
 from relex.selection import Decision, Measured, decide, finalists

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from relex.candidates.candidate import BASE, Candidate
+from relex.candidates import BASE, Candidate
 from relex.config import SelectionConfig
 from relex.selection import Measured, decide, decide_guarded
 from relex.selection.habits import Habits

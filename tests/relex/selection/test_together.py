@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from relex.candidates.candidate import BASE, Candidate
+from relex.candidates import BASE, Candidate
 from relex.config import SearchConfig, SelectionConfig
 from relex.digests import sha256_bytes
 from relex.search import Graded, full_grid, search

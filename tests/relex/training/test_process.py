@@ -15,8 +15,8 @@ import pytest
 from relex.checkpoints import TOY_BASE
 from relex.config import Recipe, check_recipe
 from relex.errors import NoLearningError, RewardError, StageError, TrainingError
-from relex.manifest import FileEntry
 from relex.storage import open_store
+from relex.storage.manifest import FileEntry
 from relex.training import (
     StepTrained,
     TrainingEvent,

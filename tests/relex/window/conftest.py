@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from relex.checkpoints import Checkpoint
 from relex.storage import Store, open_store
 from relex.window import WindowWriter, open_writer
-from relex.window.codec import TensorsAtHand
+from tests.snapshots import TensorsAtHand
 
 Tensors = dict[str, torch.Tensor]
 

@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 
 from relex.checkpoints import Checkpoint
 from relex.errors import UploadError, WindowError
-from relex.manifest import MANIFEST
 from relex.storage import open_store
+from relex.storage.manifest import MANIFEST
 from relex.window import open_source, open_window, pack
 from relex.window.sources import FolderSource
 

@@ -1,8 +1,8 @@
 import pytest
 
 from relex.errors import InputError, WindowError
-from relex.manifest import FileEntry, Manifest, publish_folder
 from relex.storage import open_store
+from relex.storage.manifest import FileEntry, Manifest, publish_folder
 from relex.window import (
     apply_retention,
     open_writer,

@@ -11,8 +11,8 @@ from relex.errors import WindowError
 from relex.extrapolation import fit_factors
 from relex.storage import open_store
 from relex.window import check_window, open_window, open_writer
-from relex.window.codec import TensorsAtHand
 from relex.window.layout import read_window_manifest, step_key, write_window_manifest
+from tests.snapshots import TensorsAtHand
 
 STEPS = (1, 2, 4, 5, 9)
 

@@ -6,8 +6,8 @@ import torch
 from relex.errors import WindowError
 from relex.storage import open_store
 from relex.window import open_window, open_writer
-from relex.window.codec import TensorsAtHand
 from relex.window.rounding import UNIT_OF_RMS, UNITS, UnmovedSnapshot, choose_units
+from tests.snapshots import TensorsAtHand
 
 STEPS = (1, 2, 4, 8, 16)
 

@@ -8,7 +8,7 @@ from relex.checkpoints import TOY_BASE, Checkpoint
 from relex.errors import InputError, WindowError
 from relex.storage import open_store
 from relex.window import open_window, open_writer, unpack
-from relex.window.codec import TensorsAtHand
+from tests.snapshots import TensorsAtHand
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from relex.storage.folder import FolderStore
-from relex.window.codec import DeltaFile, TensorsAtHand, write_delta
+from relex.window.codec import DeltaFile, write_delta
+from tests.snapshots import TensorsAtHand
 
 Tensors = Mapping[str, torch.Tensor]
 

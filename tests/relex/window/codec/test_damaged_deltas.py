@@ -8,8 +8,9 @@ import torch
 
 from relex.errors import WindowError
 from relex.storage.folder import FolderStore
-from relex.window.codec import DeltaFile, DeltaSnapshot, TensorsAtHand
+from relex.window.codec import DeltaFile
 from relex.window.codec.table import unpack_table
+from tests.snapshots import DeltaSnapshot, TensorsAtHand
 
 BEFORE = {"a.weight": torch.linspace(-1, 1, 40).bfloat16(), "b.bias": torch.linspace(0, 1, 9)}
 AFTER = {
@@ -206,7 +207,7 @@ def set_dense(table) -> None:
     [
         (set_shape, "does not fit its 1 blocks"),
         (set_dtype, "has dtype F128, known are"),
-        (set_wider_dtype, "a.weight is torch.float32 .40., in the snapshot before it is"),
+        (set_wider_dtype, "a.weight is float32.40., in the previous snapshot it is"),
         (set_kind, "cannot be understood"),
         (set_fewer_changes, "announces 5 bytes, at most 4 fit"),
         (set_more_changes, "has 5 positions, it announces 6"),

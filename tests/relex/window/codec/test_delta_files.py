@@ -13,14 +13,8 @@ from safetensors import safe_open
 from relex.checkpoints import TensorInfo
 from relex.errors import StorageError, WindowError
 from relex.storage.folder import FolderStore
-from relex.window.codec import (
-    CastSnapshot,
-    DeltaFile,
-    DeltaSnapshot,
-    Snapshot,
-    TensorsAtHand,
-    write_delta,
-)
+from relex.window.codec import CastSnapshot, DeltaFile, Snapshot, write_delta
+from tests.snapshots import DeltaSnapshot, TensorsAtHand
 
 Tensors = dict[str, torch.Tensor]
 
@@ -162,9 +156,9 @@ def test_a_float32_window_starts_from_a_bfloat16_base(delta_of) -> None:
 @pytest.mark.parametrize(
     ("before", "message"),
     [
-        ({"a": torch.zeros(3)}, "a is torch.float32 .2., in the snapshot before it is .* .3."),
-        ({"a": torch.zeros(2).half()}, "in the snapshot before it is torch.float16"),
-        ({"b": torch.zeros(2)}, "only one of two neighbouring snapshots has a tensor a"),
+        ({"a": torch.zeros(3)}, "a is float32.2., in the previous snapshot it is float32.3."),
+        ({"a": torch.zeros(2).half()}, "in the previous snapshot it is float16"),
+        ({"b": torch.zeros(2)}, "lacks b, which the previous snapshot has"),
     ],
 )
 def test_neighbours_that_differ_in_kind_are_refused(delta_of, before, message) -> None:

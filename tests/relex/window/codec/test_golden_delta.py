@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from relex.storage.folder import FolderStore
-from relex.window.codec import DeltaFile, DeltaSnapshot, TensorsAtHand
+from relex.window.codec import DeltaFile
+from tests.snapshots import DeltaSnapshot, TensorsAtHand
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "delta"
 

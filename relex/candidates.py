@@ -1,5 +1,6 @@
 """A candidate: a checkpoint considered for choice, described without its weights."""
 
+import re
 from contextlib import suppress
 from typing import Self
 
@@ -7,13 +8,14 @@ from pydantic import model_validator
 
 from relex.config.strict import Step
 from relex.errors import InputError
-from relex.extrapolation.method import split_text
 from relex.strict import Strict
 
 LINE, DENOISED = "line", "denoised"
 
 OBSERVED = "observed"
 FIRST = ("", DENOISED, LINE)
+PARAMETER = r"-([A-Za-z_]+)(-?[0-9][0-9.]*(?:e[-+]?[0-9]+)?)"
+TEXT = re.compile(rf"([\w.]+(?::\w+)?)((?:{PARAMETER})*)")
 
 
 class Candidate(Strict):
@@ -23,7 +25,7 @@ class Candidate(Strict):
     """Optimizer step; 0 is the base."""
 
     method: str = ""
-    """What goes to `step`, as `relex/extrapolation/method.py` names it; empty for a snapshot that
+    """What goes to `step`: `secant`, or `my_methods:ema-decay0.9`; empty for a snapshot that
     was trained, and for the base."""
 
     @model_validator(mode="after")
@@ -102,3 +104,17 @@ def parse_candidate(key: str) -> Candidate:
         f"{key}: is no candidate; give base, observed-STEP or METHOD-STEP, for example line-120 or "
         "secant-gap10-120"
     )
+
+
+def split_text(text: str) -> tuple[str, list[tuple[str, str]]]:
+    """The name in a method's text, and its parameters with their numbers, as they are written.
+
+    Raises InputError when the text is not written so; whether there is such a method is not looked
+    up.
+    """
+    found = TEXT.fullmatch(text)
+    if found is None:
+        raise InputError(
+            f"method {text}: write NAME or module:NAME, then parameters as -rank3 or -factor0.5"
+        )
+    return found[1], re.findall(PARAMETER, found[2])

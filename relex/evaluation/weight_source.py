@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from relex.candidates.candidate import Candidate
+from relex.candidates import Candidate
 from relex.checkpoints import Checkpoint, NamedTensor
 from relex.errors import FactorsError, WindowError
 from relex.extrapolation import Factors, find_method, open_factors, predict_tensors

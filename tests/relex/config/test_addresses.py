@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from relex.addresses import NO_CREDENTIALS, credentials_at
 from relex.config import check_recipe, check_run_recipe, load_sweep
+from relex.config.addresses import NO_CREDENTIALS, credentials_at
 from relex.config.recipe import Recipe, WindowRecipe
 from relex.errors import RecipeError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TOY = ROOT / "deployments" / "recipes" / "toy-small.yaml"
 SECRET = "hidden4711"
 IN_FRONT = (
@@ -190,15 +190,15 @@ def told(command: list[str], **environment: str) -> str:
 
 
 ADDRESS = f"s3://AKIA:{SECRET}@bucket/x"
-RELEX = ["-c", "from relex.cli.app import main; main()"]
+RELEX, PROGRAM = ["-m", "relex"], ["-m", "flows.program"]
 COMMANDS = (
     [*RELEX, "fit", ADDRESS, "--base", "toy", "--out", "x"],
     [*RELEX, "fit", "w", f"--base={ADDRESS}", "--out", "x"],
     [*RELEX, "window", "pack", "c", "--base", "toy", "--out", ADDRESS],
     [*RELEX, "window", "rm", ADDRESS],
-    ["-m", "flows.run", ADDRESS],
-    ["-m", "flows.sweep", ADDRESS],
-    ["-m", "flows.fetch", "models:/toy@champion", "--out", "x", "--tracking", ADDRESS],
+    [*PROGRAM, "pipeline", ADDRESS],
+    [*PROGRAM, "sweep", ADDRESS],
+    [*PROGRAM, "fetch", "models:/toy@champion", "--out", "x", "--tracking", ADDRESS],
     ["-m", "deployments.apply", "--registry", ADDRESS],
 )
 
@@ -213,7 +213,7 @@ def test_a_command_refuses_it_among_its_arguments(command):
 @pytest.mark.parametrize(
     "name", ["MLFLOW_TRACKING_URI", "RELEX_S3_ENDPOINT", "PREFECT_API_URL", "AWS_ENDPOINT_URL"]
 )
-@pytest.mark.parametrize("command", [["-m", "flows.run", str(TOY)], [*RELEX, "benchmarks"]])
+@pytest.mark.parametrize("command", [[*PROGRAM, "pipeline", str(TOY)], [*RELEX, "benchmarks"]])
 def test_a_command_refuses_it_in_its_environment(command, name):
     line = told(command, **{name: f"http://me:{SECRET}@127.0.0.1:1"})
     assert f"{name}: holds a user name or password" in line

@@ -1,32 +1,22 @@
-"""The doors through which the code comes in that a recipe names: ours and everybody else's.
-
-A built-in has a short name, which stands for a dotted path in one of the tables below; all else is
-`module:name`, wherever it is on the Python path. What a name may run, `relex/plugins.py` decides;
-what the code gets and gives, the last column says, and `docs/extending.md` shows. `relex.testing`
-checks it.
-
-| door | a recipe names it in | signature |
-|---|---|---|
-| REWARD | `rewards`, and the graders | `(completions, answers, **_) -> numbers` |
-| SOURCE | `problems`: `kind` | `(source) -> rows` |
-| METHOD | `extrapolation.methods` | `(gram_SS, steps, target, *, parameter=default) -> weight_S` |
-| ENGINE | `evaluation.engine` | `(config, device) -> engine` |
-| TRAINER | `training.trainer` | `(job) -> None` |
-"""
+"""One kind of code that a recipe names: from its name to the code."""
 
 import importlib
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from relex.errors import InputError, ProblemError, RewardError
-from relex.plugins import module_of, refusal
+from relex.digests import sha256_file
+from relex.doors.plugins import module_of, refusal
+from relex.errors import InputError
 from relex.visible import one_line
 
 OWN = re.compile(r"[\w.]+:\w+")
 MESSAGE_CHARACTERS = 200
+DIGEST_CHARACTERS = 6
 
 
 @dataclass(frozen=True)
@@ -85,6 +75,32 @@ class Door:
             self._check_allowed(name, module_of(found))
         return found
 
+    def source_file(self, name: str) -> Path:
+        """Where the code is written. Nothing of the user's is run to find it.
+
+        Raises `error` as `place`, and when there is no such module, or it has no source file.
+        """
+        module_name, _ = self.place(name)
+        folders = spec = None
+        for module in accumulate(module_name.split("."), "{}.{}".format):
+            specs = (finder.find_spec(module, folders) for finder in sys.meta_path)
+            spec = next(filter(None, specs), None)
+            if spec is None:
+                raise self.refused(
+                    name, f"there is no module {module!r}; put its folder on PYTHONPATH"
+                )
+            folders = spec.submodule_search_locations
+        if spec is None or spec.origin is None or not spec.has_location:
+            raise self.refused(name, "has no source file, so its version cannot be told")
+        return Path(spec.origin)
+
+    def own_version(self, name: str) -> str:
+        """A user's code as results name it: with a digest of its file, which may change between two
+        runs; ours changes with relex itself, and has only its name."""
+        if name in self.built_in:
+            return name
+        return f"{name}/{sha256_file(self.source_file(name))[:DIGEST_CHARACTERS]}"
+
     def _check_allowed(self, name: str, module: str) -> None:
         reason = refusal(module)
         if reason:
@@ -93,40 +109,3 @@ class Door:
     def refused(self, name: str, reason: str) -> InputError:
         """The error that says what is wrong with `name`, in one line."""
         return self.error(f"{self.kind} {name}: {reason}")
-
-
-GRADERS = {
-    "exact_match": "relex.rewards.exact_match:ExactMatch",
-    "math_equality": "relex.rewards.math_equality:MathEquality",
-    "published_equality": "relex.rewards.published_equality:PublishedEquality",
-}
-"""Rewards of which 1.0 means correct."""
-
-REWARD = Door("reward", {**GRADERS, "format": "relex.rewards.format:Format"}, RewardError)
-SOURCE = Door(
-    "question source",
-    {
-        "toy": "relex.toy.problems:toy_rows",
-        "jsonl": "relex.problems.jsonl:jsonl_rows",
-        "parquet": "relex.problems.parquet:parquet_rows",
-        "hub": "relex.problems.hub:hub_rows",
-    },
-    ProblemError,
-)
-METHODS = "relex.extrapolation.methods"
-METHOD = Door(
-    "method",
-    {
-        path.stem: f"{METHODS}.{path.stem}:{path.stem}"
-        for path in sorted(Path(__file__).parent.glob("extrapolation/methods/[!_]*.py"))
-    },
-)
-ENGINE = Door(
-    "engine",
-    {
-        "auto": "relex.evaluation.choose:auto",
-        "vllm": "relex.evaluation.choose:vllm",
-        "transformers": "relex.evaluation.transformers_engine:TransformersEngine",
-    },
-)
-TRAINER = Door("trainer", {"grpo": "relex.training.grpo_run:train"})

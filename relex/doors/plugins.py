@@ -1,6 +1,6 @@
 """Which code the text of a recipe may run: the one place that decides it.
 
-A recipe names code: what comes in by a door (`relex/doors.py`), and a base that brings its own. In
+A recipe names code: what comes in by a door (`relex/doors`), and a base that brings its own. In
 a user's own terminal that is the user's affair, and all of it is allowed. A recipe that comes to a
 worker from elsewhere, by a form or a program, may name only what `RELEX_PLUGINS` lists, separated
 by commas:
@@ -24,8 +24,6 @@ from functools import partial
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
-
-from relex.home import open_home
 
 VARIABLE = "RELEX_PLUGINS"
 EVERYTHING, WORKING_FOLDER, REMOTE_CODE = "*", ".", "trust_remote_code"
@@ -113,5 +111,10 @@ def _is_below(place: Path, folder: Path) -> bool:
         place.is_relative_to(folder)
         and INSTALLED.isdisjoint(place.parts)
         and not place.is_relative_to(Path(sysconfig.get_path("stdlib")).resolve())
-        and not place.is_relative_to(open_home().root)
+        and not place.is_relative_to(_home())
     )
+
+
+def _home() -> Path:
+    """Where runs write, as `relex.home` says, which stands above this room."""
+    return Path(os.environ.get("RELEX_HOME", "").strip() or ".relex").resolve()

@@ -1,18 +1,51 @@
-"""The conventions of the published grader; expectations are its documented behaviour."""
+"""The example of a grader of one's own: it runs as a recipe's does, in a process of its own."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from relex.rewards.published_answers import normal_form, published_answer
-from relex.rewards.published_equality import PublishedEquality
+from relex.config import RewardTerm
+from relex.rewards import CheckedReward, build_reward, end_rewards, grader_version
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+NAME = "published_equality:published_equality"
 
 
 @pytest.fixture(scope="module")
-def grader() -> PublishedEquality:
-    return PublishedEquality(timeout_seconds=5.0)
+def grader():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXAMPLES)
+        grader = build_reward(RewardTerm(reward=NAME))
+        yield grader
+        end_rewards([grader])
 
 
-def grade(grader: PublishedEquality, gold: str, completion: str) -> float:
+@pytest.fixture(scope="module")
+def example() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("example", EXAMPLES / "published_equality.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def grade(grader: CheckedReward, gold: str, completion: str) -> float:
     return grader(prompts=[""], completions=[completion], answers=[gold])[0]
+
+
+def test_its_scores_name_the_code_that_graded_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(EXAMPLES)
+    assert grader_version(NAME).startswith(f"{NAME}/")
+
+
+@pytest.mark.parametrize("content", ["9^{9^{9^{9}}}", "7" * 100_000, "(" * 4000, "\x00\x1b[31m"])
+def test_a_hostile_answer_costs_a_zero_and_the_next_is_graded(
+    grader: CheckedReward, content: str
+) -> None:
+    assert grade(grader, r"\frac{x}{3}", rf"\boxed{{{content}}}") == 0.0
+    assert grade(grader, r"\frac{1}{x}", r"\boxed{x^{-1}}") == 1.0
 
 
 @pytest.mark.parametrize(
@@ -44,7 +77,7 @@ def grade(grader: PublishedEquality, gold: str, completion: str) -> float:
     ],
 )
 def test_what_the_published_grader_takes_is_taken(
-    grader: PublishedEquality, gold: str, answer: str
+    grader: CheckedReward, gold: str, answer: str
 ) -> None:
     assert grade(grader, gold, rf"\boxed{{{answer}}}") == 1.0
 
@@ -61,7 +94,7 @@ def test_what_the_published_grader_takes_is_taken(
         ("5", ""),
     ],
 )
-def test_what_it_refuses_is_refused(grader: PublishedEquality, gold: str, answer: str) -> None:
+def test_what_it_refuses_is_refused(grader: CheckedReward, gold: str, answer: str) -> None:
     assert grade(grader, gold, rf"\boxed{{{answer}}}") == 0.0
 
 
@@ -78,8 +111,10 @@ def test_what_it_refuses_is_refused(grader: PublishedEquality, gold: str, answer
         ("", ""),
     ],
 )
-def test_the_answer_is_found_where_the_published_scripts_look(text: str, answer: str) -> None:
-    assert published_answer(text) == answer
+def test_the_answer_is_found_where_the_published_scripts_look(
+    example: ModuleType, text: str, answer: str
+) -> None:
+    assert example.found(text) == answer
 
 
 @pytest.mark.parametrize(
@@ -96,5 +131,5 @@ def test_the_answer_is_found_where_the_published_scripts_look(text: str, answer:
         ("(0, infinity)", r"(0,\infty)"),
     ],
 )
-def test_what_does_not_count_is_taken_off(answer: str, normal: str) -> None:
-    assert normal_form(answer) == normal
+def test_what_does_not_count_is_taken_off(example: ModuleType, answer: str, normal: str) -> None:
+    assert example.normal_form(answer) == normal

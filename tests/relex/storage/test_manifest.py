@@ -4,7 +4,8 @@ import json
 import pytest
 
 from relex.errors import StorageError
-from relex.manifest import (
+from relex.storage import open_store
+from relex.storage.manifest import (
     FileEntry,
     Manifest,
     describe_folder,
@@ -16,7 +17,6 @@ from relex.manifest import (
     stored_entry,
     write_manifest,
 )
-from relex.storage import open_store
 
 INPUTS = {"base": "digest-of-base", "window": "digest-of-window"}
 

@@ -1,7 +1,7 @@
 import pytest
 
-from relex.atomic import new_folder, write_atomic
 from relex.errors import InputError, StorageError
+from relex.storage.atomic import new_folder, write_atomic
 
 
 def test_a_folder_appears_when_it_is_whole(tmp_path):

@@ -1,0 +1,71 @@
+"""Snapshots that only tests read: of tensors in memory, and one link of a chain of deltas."""
+
+from collections.abc import Mapping
+
+import torch
+
+from relex.checkpoints import TensorInfo, check_same_tensors
+from relex.errors import WindowError
+from relex.window.codec import DeltaFile, Snapshot
+from relex.window.codec.snapshot import BEFORE
+
+
+class TensorsAtHand:
+    """The snapshot of a model whose tensors are in memory, on any device.
+
+    They are not copied: who trains on with them hands a copy to whatever reads the snapshot later.
+    """
+
+    def __init__(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        self._tensors = tensors
+
+    @property
+    def tensors(self) -> dict[str, TensorInfo]:
+        return {
+            name: TensorInfo(tuple(tensor.shape), tensor.dtype)
+            for name, tensor in self._tensors.items()
+        }
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
+        return self._tensors[name].detach().reshape(-1)[start:stop].clone()
+
+
+class DeltaSnapshot:
+    """The snapshot in a delta file, given the one before; itself a Snapshot, decoded when read."""
+
+    def __init__(self, delta: DeltaFile, previous: Snapshot | None = None) -> None:
+        """`previous` is needed unless `delta` is whole.
+
+        Raises WindowError when it has other tensors than `delta`.
+        """
+        if previous is not None:
+            before = previous.tensors
+            check_same_tensors(
+                delta.where, delta.tensors, before, BEFORE, dtypes_too=True, error=WindowError
+            )
+        self._delta, self._previous = delta, previous
+        self.tensors = delta.tensors
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
+        """Elements [start, stop) of the flattened tensor `name`, bit for bit, on the CPU.
+
+        Raises WindowError, naming file and tensor, when the file is damaged or made from another
+        snapshot than `previous`, and what reading that raises.
+        """
+        info, block = self.tensors[name], self._delta.block_elements
+        stop = info.num_elements if stop is None else stop
+        if start >= stop:
+            return torch.empty(0, dtype=info.dtype)
+        first, last = start // block * block, min(-(-stop // block) * block, info.num_elements)
+        elements_N = self._read_previous(name, first, last)
+        self._delta.decode(name, first, elements_N)
+        self._delta.check(name, first, elements_N)
+        return elements_N[start - first : stop - first]
+
+    def _read_previous(self, name: str, start: int, stop: int) -> torch.Tensor:
+        """The previous elements, or any where the tensor needs none."""
+        if not self._delta.needs_previous(name):
+            return torch.empty(stop - start, dtype=self.tensors[name].dtype)
+        if self._previous is None:
+            raise WindowError(f"{self._delta.where}: {name}: needs the snapshot before it")
+        return self._previous.read(name, start, stop)
