@@ -7,9 +7,9 @@ from prefect import flow
 
 from flows.pipeline import relex_pipeline
 from relex.config import SweepConfig
-from relex.errors import StageError
+from relex.errors import InputError, StageError
 from relex.sweep import Leaderboard, Trial
-from tasks.flow_run import heed_operator
+from tasks.flow_run import heed_operator, refused
 from tasks.page import say
 from tasks.sweep import FINISHED, Ending, collect, ending_of_error, missing_trials, plan
 from tasks.sweep_form import asks_sweep
@@ -24,8 +24,11 @@ def reward_sweep(sweep: Annotated[SweepConfig, asks_sweep()]) -> Leaderboard:
     Each trial is a pipeline run. All are judged on the questions of the base recipe by its grader.
     A trial that fails does not stop the others. The same sweep goes on with what is missing.
     """
-    heed_operator()
-    trials = plan(sweep)
+    try:
+        heed_operator()
+        trials = plan(sweep)
+    except InputError as error:
+        return refused(error, Leaderboard)
     missing = missing_trials(trials)
     run = run_inline if sweep.mode == "inline" else run_on_pool
     endings = run(missing) if missing else {}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relex.errors import ResourceError, StorageError
+from relex.storage.atomic import writing
 from relex.visible import visible
 
 MARK = ".made-by-relex"
@@ -86,16 +87,13 @@ def make_home() -> Home:
     Raises StorageError when it cannot be written.
     """
     home = open_home()
-    reason = ""
-    try:
+    with writing(home.root):
         home.root.mkdir(parents=True, exist_ok=True)
         if not any(home.root.iterdir()):
             (home.root / MARK).touch()
-    except OSError as error:
-        reason = f" ({error.strerror})"
-    if reason or not os.access(home.root, os.W_OK):
+    if not os.access(home.root, os.W_OK):
         raise StorageError(
-            f"{home.root}: cannot be written{reason}; set {VARIABLE} to a folder that can be"
+            f"{home.root}: cannot be written; set RELEX_HOME to a folder that can be"
         )
     return home
 
@@ -111,11 +109,14 @@ def clear_home(home: Home) -> list[Path]:
             f"{home.root}: was not made by relex, so nothing there was removed; remove by hand "
             "what you do not need"
         )
-    for name in MADE:
-        _remove(home.root / name)
-    left = sorted(path for path in home.root.rglob("*") if not path.is_dir() and path.name != MARK)
-    if not left:
-        shutil.rmtree(home.root)
+    with writing(home.root):
+        for name in MADE:
+            _remove(home.root / name)
+        left = sorted(
+            path for path in home.root.rglob("*") if not path.is_dir() and path.name != MARK
+        )
+        if not left:
+            shutil.rmtree(home.root)
     return left
 
 

@@ -14,7 +14,7 @@ import psutil
 
 from relex.errors import ResourceError
 from relex.home import Home
-from relex.storage.atomic import write_atomic
+from relex.storage.atomic import write_atomic, writing
 from tasks.services import STOP_SECONDS, end_processes, service_environment, terminate
 
 MARK = "RELEX_SERVICE"
@@ -70,7 +70,10 @@ class Background:
         end_processes(self._members())
         if left := self._members():
             raise ResourceError(f"processes {[process.pid for process in left]}: do not end")
-        self._file.unlink(missing_ok=True)
+        # Nothing is removed where nothing is recorded: the home may not be there, or be read only.
+        if self._file.exists():
+            with writing(self._file):
+                self._file.unlink()
 
     def living(self) -> dict[str, tuple[psutil.Process, int]]:
         """Process and port by name, as recorded, of those that live."""

@@ -11,13 +11,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from relex.candidates import BASE, parse_candidate
+from relex.candidates import BASE, Candidate, parse_candidate
 from relex.checkpoints import locate_base
 from relex.cli.progress import progress_bar
 from relex.config import AnyRecipe, ProblemSource, RewardTerm, WindowRecipe, load_run_recipe
 from relex.errors import InputError
 from relex.evaluation import EvaluationSession, Score
-from relex.evaluation.weight_source import WeightSource
+from relex.evaluation.weight_source import WeightSource, open_weights
 from relex.extrapolation import KIND as FACTORS_KIND
 from relex.problems import Problem, load_problems
 from relex.rewards import build_reward, check_golds, listed_golds
@@ -57,19 +57,21 @@ def evaluate(
     candidates = [parse_candidate(key) for key in candidate or [BASE.key]]
     problems = load_problems(problem_source(chosen, benchmark))
     _check_golds(chosen, benchmark, problems)
-    with (
-        local_factors(factors, chosen.storage.connection) as folder,
-        progress_bar("evaluate") as advance,
-        EvaluationSession(
-            chosen,
-            _source(chosen, window, folder),
-            {benchmark: problems},
-            out,
-            lambda _candidate, _benchmark, num_done, num_total: advance(num_done, num_total),
-            partial(typer.echo, err=True),
-        ) as session,
-    ):
-        scores = [session.measure(each, benchmark) for each in candidates]
+    with local_factors(factors, chosen.storage.connection) as folder:
+        source = _source(chosen, window, folder)
+        _check_candidates(source, candidates)
+        with (
+            progress_bar("evaluate") as advance,
+            EvaluationSession(
+                chosen,
+                source,
+                {benchmark: problems},
+                out,
+                lambda _candidate, _benchmark, num_done, num_total: advance(num_done, num_total),
+                partial(typer.echo, err=True),
+            ) as session,
+        ):
+            scores = [session.measure(each, benchmark) for each in candidates]
     Console().print(_table(scores))
 
 
@@ -93,6 +95,13 @@ def _source(recipe: AnyRecipe, window: str, factors: str) -> WeightSource:
         connection=recipe.storage.connection,
         factors=factors,
     )
+
+
+def _check_candidates(source: WeightSource, candidates: Sequence[Candidate]) -> None:
+    """Raise what is wrong with one of them before an engine is loaded."""
+    weights = open_weights(source)
+    for candidate in candidates:
+        weights.tensors(candidate)
 
 
 def problem_source(recipe: AnyRecipe, benchmark: str) -> ProblemSource:

@@ -9,7 +9,7 @@ import typer
 from pydantic import TypeAdapter
 
 from relex.cli.screen import shown
-from relex.config import AnyRecipe, load_run_recipe
+from relex.config import AnyRecipe, load_run_recipe, parse_recipe
 from relex.errors import InputError
 from relex.run.places import open_run
 from relex.run.preflight import validate
@@ -28,10 +28,14 @@ def new(
 ) -> None:
     """Write a recipe with a comment to every field that is usually set."""
     path = out or Path(f"{name}.yaml")
-    text = files("relex.config").joinpath(TEMPLATE).read_text(encoding="utf-8")
+    template = files("relex.config").joinpath(TEMPLATE).read_text(encoding="utf-8")
+    text = template.replace("NAME", name)
+    parse_recipe(text, "recipe new")
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(text.replace("NAME", name))
+            file.write(text)
+    except FileExistsError as error:
+        raise InputError(f"{path}: exists already; give another name or --out") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}); give --out") from error
     typer.echo(f"{path}: fill it in, then: relex recipe check {path}")

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import GetCoreSchemaHandler, WithJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from relex.doors import OWN, Door
+from relex.doors.door import OWN, Door
 
 OWN_NAME = {"type": "string", "title": "your own", "pattern": f"^{OWN.pattern}$"}
 

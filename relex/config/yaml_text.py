@@ -50,7 +50,8 @@ def parse_mapping(text: str, where: str) -> dict[str, Any]:
         # ValueError: a number of more digits than Python reads, or of none, as in 0x_.
         raise RecipeError(f"{where}: not valid YAML: {one_line(str(error), 300)}") from error
     if not isinstance(value, dict):
-        raise RecipeError(f"{where}: holds {type(value).__name__}, not a mapping of recipe fields")
+        found = "nothing" if value is None else type(value).__name__
+        raise RecipeError(f"{where}: holds {found}, not a mapping of recipe fields")
     return value
 
 

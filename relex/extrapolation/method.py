@@ -27,8 +27,10 @@ import numpy as np
 
 from relex.candidates import split_text
 from relex.doors import METHOD
+from relex.doors.door import MESSAGE_CHARACTERS
 from relex.errors import FactorsError, InputError
 from relex.extrapolation.subspace import Array
+from relex.visible import one_line
 
 Weights = Callable[[Array, Sequence[int], int], Array]
 """From the Gram matrix (S x S), the S steps and the target: a weight for every displacement."""
@@ -51,9 +53,18 @@ class Method:
     def weights(self, gram_SS: Array, steps: Sequence[int], target: int) -> Array:
         """Weights of the S displacements, float64.
 
-        Raises FactorsError when they are not S finite numbers, or what the method raises.
+        Raises FactorsError when the method raises, or they are not S finite numbers.
         """
-        weight_S = np.asarray(self.function(gram_SS, steps, target), dtype=np.float64)
+        try:
+            weight_S = np.asarray(self.function(gram_SS, steps, target), dtype=np.float64)
+        except FactorsError:
+            raise
+        except Exception as error:
+            what = f"{type(error).__name__}: {one_line(str(error), MESSAGE_CHARACTERS)}"
+            raise FactorsError(
+                f"method {self.text}: raised {what} at step {target}; a method is called as "
+                "f(gram_SS, steps, target, *, parameter=default)"
+            ) from error
         if weight_S.shape != (len(steps),) or not np.isfinite(weight_S).all():
             raise FactorsError(
                 f"method {self.text}: gave {_shown(weight_S)} at step {target}; a method gives one "
@@ -89,7 +100,7 @@ def find_method(text: str) -> Method:
     allowed = {
         key: type(parameter.default)
         for key, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY
+        if parameter.kind is parameter.KEYWORD_ONLY and isinstance(parameter.default, int | float)
     }
     params = {}
     for key, number in written:

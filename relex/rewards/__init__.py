@@ -9,4 +9,4 @@ from relex.rewards.registry import (
     end_rewards,
     reward_name,
 )
-from relex.rewards.versions import grader_version, source_file
+from relex.rewards.versions import grader_version

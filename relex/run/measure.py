@@ -5,8 +5,9 @@ from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from relex.candidates import BASE, Candidate, denoised
+from relex.candidates import BASE, Candidate, denoised, split_text
 from relex.digests import sha256_json
+from relex.doors import ENGINE, METHOD
 from relex.evaluation import (
     ANSWERS_FILE,
     SCORE_FILE,
@@ -108,7 +109,7 @@ class Evaluation:
         sampling = {
             "exam": exam.model_dump(mode="json"),
             "seed": recipe.seed,
-            "engine": how.engine,
+            "engine": ENGINE.own_version(how.engine),
             "dtype": self._run.dtype,
             "max_context_tokens": how.max_context_tokens,
         }
@@ -130,6 +131,7 @@ class Evaluation:
         if candidate.method:
             files = {name: entry.sha256 for name, entry in self._fitted.files.items()}
             inputs["factors"] = sha256_json(files)
+            inputs["method"] = METHOD.own_version(split_text(candidate.method)[0])
         return inputs
 
     @cached_property

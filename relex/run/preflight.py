@@ -19,6 +19,7 @@ from relex.rewards import (
     check_reward_contract,
     listed_golds,
 )
+from relex.run.own_code import check_own_code
 from relex.run.places import TRAIN, Run
 from relex.storage import check_writable
 from relex.training import check_training, estimate_window_bytes, estimate_work_bytes
@@ -41,7 +42,7 @@ def validate(run: Run) -> None:
     if isinstance(run.recipe, WindowRecipe):
         _check_window(run, run.recipe)
     _check_methods(run)
-    _check_places(run)
+    _check_own_code(run)
     _check_problems(run)
     _check_storage(run)
     run.say(f"dtype      {_dtype_words(run)}")
@@ -72,11 +73,10 @@ def _check_methods(run: Run) -> None:
             method.weights(random_walk_gram(steps), steps, target)
 
 
-def _check_places(run: Run) -> None:
-    """Whether engine and trainer may be run here; what is big is imported where it works."""
-    ENGINE.place(run.recipe.evaluation.engine)
+def _check_own_code(run: Run) -> None:
+    check_own_code(ENGINE, run.recipe.evaluation.engine, run.detail)
     if isinstance(run.recipe, Recipe):
-        TRAINER.place(run.recipe.training.trainer)
+        check_own_code(TRAINER, run.recipe.training.trainer, run.detail)
 
 
 def _check_problems(run: Run) -> None:

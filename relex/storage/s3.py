@@ -242,7 +242,10 @@ def _uploads(client: "S3Client", bucket: str, prefix: str) -> list["MultipartUpl
 def _finding(error: Exception) -> str:
     text = " ".join(str(error).split())
     if "NoSuchBucket" in text:
-        return f"the bucket does not exist ({text}); create it or correct storage.uri"
+        return f"the bucket does not exist ({text}); create it or correct its name"
     if any(code in text for code in ("AccessDenied", "InvalidAccessKeyId", "Signature", "403")):
         return f"the server refuses these credentials ({text}); check the AWS credentials"
-    return f"{text}; check storage.endpoint_url, the network and the AWS credentials"
+    return (
+        f"{text}; check the address of the server (storage.endpoint_url, or AWS_ENDPOINT_URL where "
+        "there is no recipe), the network and the AWS credentials"
+    )

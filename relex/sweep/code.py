@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from relex.config import RewardTerm
 from relex.digests import sha256_bytes
 from relex.doors import REWARD
-from relex.rewards import grader_version, source_file
+from relex.rewards import grader_version
 
 DIGEST_CHARACTERS = 6
 
@@ -30,7 +30,7 @@ def reward_code(reward: str) -> RewardCode:
     What the file imports is not part of it. Raises RewardError when the reward does not exist or
     has no source file.
     """
-    source = source_file(reward).read_text(encoding="utf-8")
+    source = REWARD.source_file(reward).read_text(encoding="utf-8")
     return RewardCode(reward, grader_version(reward), source)
 
 

@@ -10,7 +10,8 @@ import pytest
 import relex
 from relex.config import ProblemSource, TrainingConfig, check_recipe
 from relex.config.recipe import EvaluationConfig
-from relex.doors import ENGINE, METHOD, REWARD, SOURCE, TRAINER, Door
+from relex.doors import ENGINE, METHOD, REWARD, SOURCE, TRAINER
+from relex.doors.door import Door
 from relex.doors.plugins import refusal
 from relex.errors import InputError, RecipeError
 

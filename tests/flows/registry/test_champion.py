@@ -50,7 +50,7 @@ def fetch(publisher, monkeypatch, capsys) -> Callable[..., tuple[int, str]]:
             main()
             code = 0
         except SystemExit as stop:
-            code = stop.code
+            code = stop.code or 0
         return code, capsys.readouterr().err.strip()
 
     return run

@@ -43,8 +43,17 @@ def test_a_new_recipe_is_one_and_what_it_states_beside_the_choices_are_the_defau
 def test_a_recipe_that_is_there_is_not_written_over(relex, tmp_path):
     (tmp_path / "mine.yaml").write_text("mine")
     code, _, error = relex("recipe", "new", "mine")
-    assert (code, error) == (2, "relex: mine.yaml: cannot be written (File exists); give --out\n")
+    assert (code, error) == (2, "relex: mine.yaml: exists already; give another name or --out\n")
     assert (tmp_path / "mine.yaml").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["../mine", "My run", "7", "a\nseed: 8", ""])
+def test_a_name_that_no_run_can_have_is_refused_and_nothing_is_written(relex, tmp_path, name):
+    code, _, error = relex("recipe", "new", name)
+    assert (code, error.count("\n")) == (2, 1)
+    assert error.startswith("relex: recipe new: ")
+    assert not list(tmp_path.iterdir())
+    assert not (tmp_path.parent / "mine.yaml").exists()
 
 
 @pytest.fixture

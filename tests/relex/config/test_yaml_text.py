@@ -44,7 +44,7 @@ REFUSED = {
     "control characters": ("a: '\x1b[31m'", "not valid YAML: unacceptable character"),
     "a long key": ("'" + "k" * 1000 + "': 1", "unknown key"),
     "a key of two lines": ('"a\\nb": 1', "a b: unknown key"),
-    "nothing": ("", "holds NoneType, not a mapping of recipe fields"),
+    "nothing": ("", "holds nothing, not a mapping of recipe fields"),
     "a list": ("- a", "holds list, not a mapping of recipe fields"),
     "a number": ("7", "holds int, not a mapping of recipe fields"),
     "no number": (TOY.replace("1.0e-5", ".nan"), "learning_rate: input should be a finite number"),

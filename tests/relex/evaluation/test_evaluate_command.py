@@ -8,7 +8,7 @@ from relex.candidates import BASE, Candidate, parse_candidate
 from relex.cli.evaluate import evaluate
 from relex.cli.fit import fit
 from relex.config import Recipe, dump_recipe
-from relex.errors import InputError
+from relex.errors import InputError, RelexError
 from relex.evaluation import read_answers
 
 
@@ -51,6 +51,34 @@ def test_a_benchmark_that_the_recipe_lacks_is_refused(
     (tmp_path / "recipe.yaml").write_text(dump_recipe(toy_recipe()))
     with pytest.raises(InputError, match="--benchmark math: the recipe has additions, validation"):
         evaluate(tmp_path / "recipe.yaml", tmp_path / "out", benchmark="math")
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("line-9", "needs factors"),
+        ("lime-9", "lime: is not built in"),
+        ("observed-9", "has no step 9"),
+    ],
+)
+def test_a_candidate_that_cannot_be_made_is_refused_before_an_engine_is_loaded(
+    toy_recipe: Callable[..., Recipe],
+    snapshots: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    key: str,
+    message: str,
+) -> None:
+    (tmp_path / "recipe.yaml").write_text(dump_recipe(toy_recipe(engine="transformers")))
+    with pytest.raises(RelexError, match=message):
+        evaluate(
+            tmp_path / "recipe.yaml",
+            tmp_path / "out",
+            candidate=["base", key],
+            window=str(snapshots),
+        )
+    assert "is ready" not in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_command_measures_and_keeps_the_answers(

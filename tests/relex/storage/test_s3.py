@@ -62,7 +62,7 @@ def test_a_proxy_in_the_environment_is_not_asked_for_a_local_server(s3, monkeypa
 
 def test_an_address_where_nothing_answers_is_refused(s3):
     closed = f"http://127.0.0.1:{free_port()}"
-    with pytest.raises(StorageError, match=f'"{closed}.*check storage.endpoint_url'):
+    with pytest.raises(StorageError, match=f'"{closed}.*AWS_ENDPOINT_URL where there is'):
         check_writable(s3.uri, s3.connection.model_copy(update={"endpoint_url": closed}))
 
 

@@ -21,6 +21,12 @@ def average(gram_SS, steps, target, *, decay=0.5, number=1):
 def short(gram_SS, steps, target):
     return [1.0]
 
+def raising(gram_SS, steps, target):
+    return gram_SS[99]
+
+def alone(gram_SS):
+    return gram_SS[0]
+
 def endless(gram_SS, steps, target):
     return [float("nan")] * len(steps)
 
@@ -88,7 +94,15 @@ def test_a_name_that_names_nothing_is_refused(own, text, message) -> None:
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("short", "gave 1 weights, 0 of them not finite at step 9"), ("endless", "2 of them not")],
+    [
+        ("short", "gave 1 weights, 0 of them not finite at step 9"),
+        ("endless", "2 of them not"),
+        (
+            "raising",
+            "raised IndexError: .* at step 9; a method is called as f\\(gram_SS, steps, tar",
+        ),
+        ("alone", "raised TypeError: .* at step 9; a method is called as"),
+    ],
 )
 def test_weights_that_cannot_be_used_are_refused(own, name, message) -> None:
     with pytest.raises(FactorsError, match=message):
