@@ -87,16 +87,13 @@ def make_home() -> Home:
     Raises StorageError when it cannot be written.
     """
     home = open_home()
-    reason = ""
-    try:
+    with writing(home.root):
         home.root.mkdir(parents=True, exist_ok=True)
         if not any(home.root.iterdir()):
             (home.root / MARK).touch()
-    except OSError as error:
-        reason = f" ({error.strerror})"
-    if reason or not os.access(home.root, os.W_OK):
+    if not os.access(home.root, os.W_OK):
         raise StorageError(
-            f"{home.root}: cannot be written{reason}; set {VARIABLE} to a folder that can be"
+            f"{home.root}: cannot be written; set RELEX_HOME to a folder that can be"
         )
     return home
 

@@ -105,5 +105,5 @@ def test_what_a_method_makes_needs_no_window(source, method) -> None:
 
 
 def test_a_method_that_is_not_there_is_named(source) -> None:
-    with pytest.raises(InputError, match="method ray: there is none"):
+    with pytest.raises(InputError, match="method ray: is not built in"):
         open_weights(source).tensors(Candidate(step=9, method="ray"))
