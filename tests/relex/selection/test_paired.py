@@ -128,7 +128,8 @@ def test_the_interval_of_the_difference_covers_any_gain(num_questions, num_sampl
         [t.interval.low <= gain for t in tests],
         [t.interval.high >= gain for t in tests],
     ):
-        assert 0.93 <= np.mean(is_covered) <= 0.975
+        # Of 100 questions with one answer each a gain can only be one of few numbers.
+        assert 0.92 <= np.mean(is_covered) <= 0.975
 
 
 def test_identical_answers_are_no_difference_at_all():

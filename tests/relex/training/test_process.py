@@ -176,9 +176,9 @@ def test_a_reward_that_fails_ends_the_run_with_its_name_and_the_completion(
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        ("sys.exit(0)", r"exits_pay: raised SystemExit: 0; completion 1 of "),
-        ("os._exit(0)", r"exits_pay: its process ended with status 0 on "),
-        ("os.killpg(0, 9)", r"exits_pay: its process ended with status -9 on "),
+        ("sys.exit(0)", r"exits.pay: raised SystemExit: 0; completion 1 of "),
+        ("os._exit(0)", r"exits.pay: its process ended with status 0 on "),
+        ("os.killpg(0, 9)", r"exits.pay: its process ended with status -9 on "),
     ],
 )
 def test_a_reward_that_exits_ends_the_run_with_its_name(
@@ -236,7 +236,7 @@ def pay(completions, **_):
     job, lines = job_in(tmp_path, small_recipe(rewards=[{"reward": "leaves:pay"}])), []
     run_training(job, lambda _: None, lines.append)
     stored_files(job)
-    assert any(line.startswith("reward leaves_pay: left 5 threads behind (") for line in lines)
+    assert any(line.startswith("reward leaves.pay: left 5 threads behind (") for line in lines)
 
 
 WATCHED_REWARD = """
@@ -283,5 +283,5 @@ def test_a_run_whose_accuracy_falls_is_ended_and_so_is_the_resumed_one(
         correct_GK = np.array([text.strip() == gold for text, gold in pairs]).reshape(8, 4)
         assert event.accuracy == pytest.approx(correct_GK.mean(), abs=1e-6)
         assert event.accuracy_spread == pytest.approx(correct_GK.mean(axis=1).std(), abs=1e-6)
-        assert event.reward_means.keys() == {"watched_reward_pay"}
+        assert event.reward_means.keys() == {"watched_reward.pay"}
     assert trained[0].accuracy != 0
