@@ -93,7 +93,7 @@ def _interruptible(command: Callable[..., Any]) -> Callable[..., Any]:
         try:
             command(*arguments, **options)
         except KeyboardInterrupt:
-            _fail("interrupted; the same command goes on where it stood", INTERRUPTED)
+            _fail("interrupted; start it again with the same command", INTERRUPTED)
 
     return run
 

@@ -236,7 +236,7 @@ def test_the_end_of_the_output_tells_what_was_chosen_and_where_it_is(toy):
     summary = toy.summary
     assert summary.decision.reason.split()[0] in toy.output
     assert f"s3://relex/runs/{toy.run.name}/model" in toy.output
-    assert "make ui" in toy.output
+    assert "make up" in toy.output
 
 
 def test_the_same_recipe_again_does_nothing_and_says_so(toy, run_to_end):

@@ -208,7 +208,7 @@ def test_a_damaged_or_interrupted_fetch_leaves_nothing(publisher, fetch, tmp_pat
         patch.setattr(FolderStore, "get_file", interrupt)
         assert fetch("models:/damaged/1", tmp_path / "model") == (
             130,
-            "Interrupted. Nothing was kept.",
+            "relex: interrupted; start it again with the same command",
         )
     weights = publisher.run_folder("damaged") / "model" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\0")
