@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from sqlalchemy.exc import SQLAlchemyError
 
 from relex.config.addresses import check_addresses
 from relex.errors import TrackingError
@@ -60,6 +61,8 @@ def mlflow_errors(uri: str) -> Iterator[None]:
         yield
     except MlflowException as error:
         raise TrackingError(f"MLflow at {uri}: {error.message}") from error
+    except SQLAlchemyError as error:  # of a database without a server, such as one that is locked
+        raise TrackingError(f"MLflow at {uri}: {str(error).splitlines()[0]}") from error
 
 
 def _check_answers(uri: str) -> None:
