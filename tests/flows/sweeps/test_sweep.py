@@ -83,7 +83,7 @@ def test_the_broken_reward_is_reported_and_not_fatal(swept):
     assert [trial.status for trial in broken] == ["failed"] * num_seeds
     assert broken[0].reason.startswith("reward relex.toy.rewards.broken: raised ValueError: ")
     assert (
-        f"broken: {num_seeds} of {num_seeds} trials failed (reward relex_toy_rewards_broken"
+        f"broken: {num_seeds} of {num_seeds} trials failed (reward relex.toy.rewards.broken"
         in swept.output
     )
 
