@@ -82,10 +82,9 @@ def test_the_broken_reward_is_reported_and_not_fatal(swept):
     num_seeds = len(swept.sweep["seeds"])
     assert [trial.status for trial in broken] == ["failed"] * num_seeds
     assert broken[0].reason.startswith("reward relex.toy.rewards.broken: raised ValueError: ")
-    assert (
-        f"broken: {num_seeds} of {num_seeds} trials failed (reward relex.toy.rewards.broken"
-        in swept.output
-    )
+    trials = "trial" if num_seeds == 1 else "trials"
+    told = f"broken: {num_seeds} of {num_seeds} {trials} failed (reward relex.toy.rewards.broken"
+    assert told in swept.output
 
 
 def test_the_trial_that_was_finished_before_the_kill_was_not_run_again(swept):
