@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from relex.report.summary import RunSummary
 from relex.report.table import CANDIDATE, CHOSEN, NOT_MEASURED, Row, chosen_cell
 from relex.selection.decision import CandidateResult
-from relex.selection.facts import PassAt
-from relex.selection.habits import Habits
+from relex.selection.facts import Habits, PassAt
 from relex.selection.paired import PairedTest
 from relex.selection.wording import show_accuracy, show_changes
 

@@ -1,7 +1,7 @@
 """What the search tried and what it cost, in the report."""
 
 from relex.report.table import markdown_table
-from relex.search.path import SearchPath, Trial
+from relex.search.trials import SearchPath, Trial
 
 SEARCH_TITLE = "## How the candidates were found"
 

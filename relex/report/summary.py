@@ -8,7 +8,7 @@ from pydantic import Field
 
 from relex.candidates import Candidate
 from relex.config import SelectionConfig
-from relex.search.path import SearchPath
+from relex.search.trials import SearchPath
 from relex.selection.decision import Decision
 from relex.selection.intervals import Interval, bootstrap_interval
 from relex.selection.paired import PairedTest, paired_test

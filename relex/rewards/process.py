@@ -13,8 +13,7 @@ from relex.child_output import Event
 from relex.children import Child
 from relex.config import RewardTerm
 from relex.errors import RewardError, StageError
-from relex.rewards.contract import named_batch
-from relex.rewards.values import shortened
+from relex.rewards.contract import named_batch, shortened
 
 WORKER = "relex.rewards.worker"
 COMPLETIONS_PER_LIMIT = 100

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from relex.search.comparison import NUM_ERRORS
+from relex.search.trials import NUM_ERRORS
 
 QUESTION_FRACTIONS = (0.0625, 0.25)
 """Shares of the questions that all candidates and the better ones answer; finalists answer all."""

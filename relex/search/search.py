@@ -20,7 +20,6 @@ from dataclasses import dataclass
 
 from relex.candidates import BASE, LINE, Candidate, denoised
 from relex.config import SearchConfig
-from relex.search.comparison import NUM_ERRORS
 from relex.search.grid import (
     STRIDE,
     WIDE_STRIDE,
@@ -29,9 +28,8 @@ from relex.search.grid import (
     neighbours,
     way_outwards,
 )
-from relex.search.path import SearchPath
 from relex.search.rungs import COLLAPSE, MIN_QUESTIONS, QUESTION_FRACTIONS, rungs
-from relex.search.trials import Graded, Measure, Trials
+from relex.search.trials import NUM_ERRORS, Graded, Measure, SearchPath, Trials
 
 NUM_WORSE = 2
 NUM_SURVIVORS = 6

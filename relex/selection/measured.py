@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from relex.candidates import Candidate
 from relex.errors import InputError
-from relex.selection.habits import Habits
+from relex.selection.facts import Habits
 
 
 @dataclass(frozen=True)

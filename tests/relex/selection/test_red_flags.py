@@ -8,7 +8,7 @@ import pytest
 from relex.candidates import BASE, Candidate
 from relex.config import SelectionConfig
 from relex.selection import Measured, decide, decide_guarded
-from relex.selection.habits import Habits
+from relex.selection.facts import Habits
 
 CONFIG = SelectionConfig(num_resamples=2000)
 USUAL = Habits(

@@ -1,13 +1,24 @@
-"""Gold answers that their own grader does not understand."""
+"""Gold answers that their own grader does not understand, and rewards that break their contract:
+found out before training."""
 
 from collections.abc import Sequence
 
 from relex.errors import ProblemError
 from relex.problems import Problem
-from relex.rewards.contract import CheckedReward
+from relex.rewards.contract import CheckedReward, Reward
 
 LARGEST_FRACTION = 0.01
 NUM_EXAMPLES = 10
+NUM_PROBLEMS = 4
+NONSENSE = (
+    "",
+    " \n\t",
+    "\x00\x1b[31m\x7f \u202e\ufffd",
+    r"\boxed{",
+    r"}}} \frac{}{0} \boxed{}",
+    "<think> and no end",
+    "word " * 200,
+)
 
 
 def check_golds(name: str, problems: Sequence[Problem], grader: CheckedReward) -> list[Problem]:
@@ -38,3 +49,24 @@ def listed_golds(problems: Sequence[Problem]) -> str:
 def _verdicts(golds: Sequence[str], grader: CheckedReward) -> list[bool]:
     verify = getattr(grader.function, "verify_golds", None)
     return [True] * len(golds) if verify is None else list(verify(golds))
+
+
+def hard_batch(problems: Sequence[Problem]) -> dict[str, list[str]]:
+    """Prompts, completions and answers: gold answers, bare and boxed, and text that answers
+    nothing."""
+    cases = [
+        (problem, completion)
+        for problem in problems[:NUM_PROBLEMS]
+        for completion in (problem.answer, rf"\boxed{{{problem.answer}}}", *NONSENSE)
+    ]
+    return {
+        "prompts": [problem.question for problem, _ in cases],
+        "completions": [completion for _, completion in cases],
+        "answers": [problem.answer for problem, _ in cases],
+    }
+
+
+def check_reward_contract(rewards: Sequence[Reward], problems: Sequence[Problem]) -> None:
+    """Call every reward on a `hard_batch`; raises RewardError when one breaks the contract."""
+    for reward in rewards:
+        reward(**hard_batch(problems))
