@@ -13,7 +13,7 @@ from flows.run import prefect_api
 from relex.cli.screen import shown
 from relex.config import SweepConfig, load_sweep
 from relex.home import make_home
-from relex.report import LEADERBOARD_HTML, terminal_leaderboard
+from relex.report import LEADERBOARD_HTML, terminal_table, variant_rows
 from relex.sweep import Leaderboard
 from relex.terminal import open_terminal
 from relex.visible import visible
@@ -44,7 +44,7 @@ def run(sweep: SweepConfig, console: Console) -> None:
 
 def print_result(leaderboard: Leaderboard, folder: Path, console: Console) -> None:
     console.print()
-    console.print(terminal_leaderboard(leaderboard))
+    console.print(terminal_table(variant_rows(leaderboard)))
     console.print(visible(leaderboard.verdict))
     console.print()
     page = folder / LEADERBOARD_HTML

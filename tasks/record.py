@@ -96,7 +96,7 @@ class Record:
         """The report, and the scalars that the run table should show, whatever was logged last."""
         self.tracker.log_folder(self._run.report_folder, "report")
         self.tracker.log(chosen_metrics(summary))
-        self.tracker.mark({NOTE_TAG: _note(summary), "relex.chosen": summary.decision.chosen.label})
+        self.tracker.mark({NOTE_TAG: _note(summary), "relex.chosen": summary.decision.chosen.key})
 
     def _begin(self) -> None:
         run, recipe = self._run, self._run.recipe
@@ -138,7 +138,7 @@ class Record:
     def _record_candidate(self, score: Score, answers: Sequence[Answer]) -> None:
         """A child for the candidate, and its point on the accuracy curves of the parent."""
         candidate, run = score.candidate, self._run
-        if self.tracker.finished_child(candidate.label) is not None:
+        if self.tracker.finished_child(candidate.key) is not None:
             return
         for curve in curves_of(candidate, run.window_steps[-1]):
             self.tracker.log({curve: score.accuracy}, candidate.step)
@@ -154,14 +154,14 @@ class Record:
             "truncated_fraction": score.truncated_fraction,
             "mean_completion_tokens": score.mean_completion_tokens,
         }
-        with self.tracker.child(candidate.label, "candidate", params) as child:
+        with self.tracker.child(candidate.key, "candidate", params) as child:
             self.tracker.log(values, candidate.step, child)
             rows = answer_rows(run.problems[VALIDATION], answers)
             self.tracker.log_table(rows, ANSWER_TABLE, child)
 
     def _record_result(self, result: CandidateResult) -> None:
         """Beside the score in the candidate's child, what only the comparison tells."""
-        child = self.tracker.finished_child(result.candidate.label)
+        child = self.tracker.finished_child(result.candidate.key)
         if child is not None:
             self.tracker.log(metrics_of(result), result.candidate.step, child)
 

@@ -33,7 +33,7 @@ def register(run: Run, record: Record, decision: Decision, model: Manifest) -> s
         record.tracker.parent,
         {"relex.title": run_title(run.recipe), **test.tags, **_origin(run, model)},
     )
-    run.say(f"{decision.chosen.label} is {version.name} in MLflow, at {version.source}")
+    run.say(f"{decision.chosen.key} is {version.name} in MLflow, at {version.source}")
     outcome = challenge(registry, Contest(run, version, test.answers))
     registry.describe(version, f"{plain(outcome)}\n\n{plain(decision.reason)}")
     run.say(outcome)

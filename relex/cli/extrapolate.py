@@ -28,7 +28,7 @@ def extrapolate(
     step: Annotated[
         list[int], typer.Option(help="Step to extrapolate to, beyond the window; repeatable.")
     ],
-    out: Annotated[Path, typer.Option(help="Folder that gets the new folders factors and step_K.")],
+    out: Annotated[Path, typer.Option(help="Folder for the new folders factors and line-STEP.")],
     steps: StepsOption = "",
     rank: RankOption = 1,
     device: DeviceOption = "auto",
@@ -36,7 +36,7 @@ def extrapolate(
 ) -> None:
     """Fit a window and write extrapolated checkpoints on the way: the window is read once."""
     checkpoint = open_base(base)
-    folders = {target: out / f"step_{target}" for target in step}
+    folders = {target: out / f"line-{target}" for target in step}
     with progress_bar("extrapolate") as on_progress:
         factors = fit_factors(
             open_window(window, base=checkpoint),

@@ -29,7 +29,7 @@ def predict(
     ],
     out: Annotated[
         Path,
-        typer.Option(help="New folder for the checkpoint; with several steps, for folders step_K."),
+        typer.Option(help="New folder for the checkpoint; of several steps, for METHOD-STEP."),
     ],
     method: Annotated[
         str,
@@ -49,7 +49,7 @@ def predict(
 ) -> None:
     """Write the checkpoints that a method reaches at steps, in the dtype and files of the base."""
     found = find_method(method)
-    folders = {one: out if len(step) == 1 else out / f"step_{one}" for one in step}
+    folders = {one: out if len(step) == 1 else out / f"{method}-{one}" for one in step}
     checkpoint, opened = open_base(base), open_factors(factors)
     if adapter_rank is not None:
         _write_adapters(opened, checkpoint, folders, adapter_rank, found)

@@ -14,7 +14,7 @@ from matplotlib.colors import Normalize
 from relex.extrapolation import Diagnostics
 from relex.extrapolation.subspace import Array
 from relex.report import style
-from relex.report.names import layer_of, module_of, shorten
+from relex.report.style import layer_of, module_of, shorten
 
 # From the input of a layer to its output; other modules follow in the order of the file.
 MODULES = (

@@ -75,7 +75,7 @@ def publish(run: Run, factors: Path, decision: Decision) -> Manifest:
             (folder / MODEL_CARD).write_text(card, encoding="utf-8")
             manifest = publish_folder(store, folder, MODEL_KIND, inputs)
             shutil.rmtree(folder)
-    run.say(f"the model, {decision.chosen.label}, is at {store.uri}")
+    run.say(f"the model, {decision.chosen.key}, is at {store.uri}")
     return manifest
 
 

@@ -51,7 +51,7 @@ class Evaluation:
     def measure(self, candidate: Candidate, benchmark: str) -> tuple[Score, list[Answer]]:
         """The candidate's score and graded answers; generated only when they are not stored."""
         score, answers = self._answers(candidate, benchmark, None)
-        self._run.say(f"measured {candidate.label} on {benchmark}: {score.accuracy:.3f}")
+        self._run.say(f"measured {candidate.key} on {benchmark}: {score.accuracy:.3f}")
         self._advance()
         return score, answers
 
@@ -59,7 +59,7 @@ class Evaluation:
         """As `measure`, for some validation questions, counted in the order of their ids."""
         score, answers = self._answers(candidate, VALIDATION, questions)
         asked = f"questions {questions.start + 1} to {questions.stop} of {VALIDATION}"
-        self._run.say(f"measured {candidate.label} on {asked}: {score.accuracy:.3f}")
+        self._run.say(f"measured {candidate.key} on {asked}: {score.accuracy:.3f}")
         self._advance()
         return score, answers
 
@@ -160,7 +160,7 @@ class Evaluation:
 
     def _on_progress(self, candidate: Candidate, _: str, num_done: int, num_all: int) -> None:
         if self._progress is not None:
-            self._progress.note(f"{candidate.label}: {num_done} of {num_all} answers")
+            self._progress.note(f"{candidate.key}: {num_done} of {num_all} answers")
 
 
 @contextmanager

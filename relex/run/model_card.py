@@ -2,13 +2,13 @@
 
 from relex.config import RunRecipe
 from relex.evaluation import Score
-from relex.report.plain import plain
+from relex.report.page import plain
 from relex.selection.decision import Decision
 
 
 def model_card(recipe: RunRecipe, decision: Decision, test: Score) -> str:
     """README.md of the model; `test` is its score on the first test benchmark."""
-    return f"""# {plain(recipe.run_id)}: {decision.chosen.label}
+    return f"""# {plain(recipe.run_id)}: {decision.chosen.key}
 
 Made by relex from the base {plain(recipe.base.path)}. {plain(decision.reason)}
 

@@ -139,7 +139,7 @@ def check_toy(work: Path) -> Iterator[Row]:
         summary = relex.run.pipeline.run(recipe, [listen])
     for result in summary.decision.results:
         chosen = " (chosen)" if result.candidate == summary.decision.chosen else ""
-        yield f"toy-small, {result.candidate.label}{chosen}", f"{result.accuracy:.3f}"
+        yield f"toy-small, {result.candidate.key}{chosen}", f"{result.accuracy:.3f}"
     spent = ", ".join(f"{stage} {taken:.1f} s" for stage, taken in seconds.items())
     yield "toy-small, stages", spent
     yield "toy-small, memory of the card", f"{peak[0] / GB:.1f} GB"
@@ -253,7 +253,7 @@ def check_swaps(work: Path) -> Iterator[Row]:
             if DEVICE == "cuda":
                 torch.cuda.synchronize()
             seconds.append(time.perf_counter() - started)
-        yield f"swap, {candidate.label}", f"{min(seconds):.1f} s"
+        yield f"swap, {candidate.key}", f"{min(seconds):.1f} s"
     requests = [Request(prompt_token_ids=(5, 6, 7 + n), seed=n) for n in range(16)]
     canary = Canary(engine, requests)
     num_same = 0

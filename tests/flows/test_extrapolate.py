@@ -88,8 +88,8 @@ def test_the_choice_is_the_same_wherever_the_window_lies(
     folder, on_s3, packed_summary = summaries(home)
     assert folder.decision == packed_summary.decision == on_s3.decision
     assert folder.benchmarks == packed_summary.benchmarks == on_s3.benchmarks
-    assert [result.candidate.label for result in folder.decision.results] == [
-        "base", "step 2", "step 4", "k = 6", "k = 8"
+    assert [result.candidate.key for result in folder.decision.results] == [
+        "base", "observed-2", "observed-4", "line-6", "line-8"
     ]  # fmt: skip
     assert folder.window_steps == STEPS
     assert "rank 1 explains 1.000" in done.stdout

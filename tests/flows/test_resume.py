@@ -24,11 +24,11 @@ KILL_AT = (
 KILL_AT_TOO = (
     "tracking ",
     "rank 1 explains",
-    "measured k = 9 on validation",
+    "measured line-9 on validation",
     "report in",
 )
 # In the middle of the first questions, and of those that only the better candidates answer.
-SEARCH_KILL_AT = ("measured k = 8 on questions 1 to 25", " on questions 26 to 50")
+SEARCH_KILL_AT = ("measured line-8 on questions 1 to 25", " on questions 26 to 50")
 PARTS = "s3/relex/runs/*/scores/validation/*/questions-*"
 
 

@@ -52,7 +52,7 @@ def test_what_no_database_holds_is_written_out(tracker: Tracker) -> None:
     values = {"reward": "a\x00b\ud800", "base": "x" * 20_000}
     for _ in range(2):
         tracker.describe(values, {"relex.title": "\x00" + "y" * 20_000})
-    with tracker.child("k = 60", "candidate", {}) as child:
+    with tracker.child("line-60", "candidate", {}) as child:
         pass
     data = MlflowClient(tracker.uri).get_run(child).data
     assert data.params["reward"] == r"a\x00b\ud800"

@@ -80,28 +80,28 @@ def test_a_child_belongs_to_its_parent_and_ends_finished(tracker, client):
 
 
 def test_a_child_that_breaks_ends_failed_and_is_not_taken_for_finished(tracker, client):
-    with pytest.raises(ZeroDivisionError), tracker.child("k = 60", "candidate", {}) as child:
+    with pytest.raises(ZeroDivisionError), tracker.child("line-60", "candidate", {}) as child:
         raise ZeroDivisionError
     assert client.get_run(child).info.status == "FAILED"
-    assert tracker.finished_child("k = 60") is None
-    with tracker.child("k = 60", "candidate", {}):
+    assert tracker.finished_child("line-60") is None
+    with tracker.child("line-60", "candidate", {}):
         pass
-    assert tracker.finished_child("k = 60") is not None
+    assert tracker.finished_child("line-60") is not None
 
 
 def test_a_child_has_the_params_and_tags_of_its_parent(tracker, client):
     tracker.describe({"seed": 0, "reward": "exact_match"}, {"relex.recipe_digest": "abc"})
-    with tracker.child("k = 60", "candidate", {"kind": "extrapolated"}) as child:
+    with tracker.child("line-60", "candidate", {"kind": "extrapolated"}) as child:
         pass
     parent, run = client.get_run(tracker.parent).data, client.get_run(child).data
     assert run.params == {**parent.params, "kind": "extrapolated"}
     assert run.tags["relex.recipe_digest"] == "abc"
     assert run.tags["relex.run_id"] == parent.tags["relex.run_id"] == "toy-1"
-    assert run.tags["mlflow.runName"] == "k = 60, exact_match lr 1e-5 seed 0 (toy)"
+    assert run.tags["mlflow.runName"] == "line-60, exact_match lr 1e-5 seed 0 (toy)"
 
 
 def test_an_interrupted_child_is_killed(tracker, client):
-    with pytest.raises(KeyboardInterrupt), tracker.child("k = 60", "candidate", {}) as child:
+    with pytest.raises(KeyboardInterrupt), tracker.child("line-60", "candidate", {}) as child:
         raise KeyboardInterrupt
     assert client.get_run(child).info.status == "KILLED"
 

@@ -10,10 +10,9 @@ from relex.checkpoints import Checkpoint
 from relex.config import SelectionConfig
 from relex.extrapolation import Diagnostics, diagnose, fit_factors
 from relex.report import Link, candidate_rows, markdown_table
-from relex.report.html import POLICY, report_html
 from relex.report.leaderboard import leaderboard_markdown
 from relex.report.markdown import report_markdown
-from relex.report.plain import code, plain
+from relex.report.page import POLICY, code, plain, report_html
 from relex.sweep import Leaderboard, Statistics, TrialResult, rank, verdict
 from relex.window import open_window
 

@@ -19,10 +19,8 @@ from relex.extrapolation import Factors, FactorsTable, diagnose
 from relex.extrapolation.fit_table import describe_tensor
 from relex.extrapolation.subspace import leading_subspace
 from relex.report import concerns, tensor_table, verdict, write_trajectory_pictures
-from relex.report.coefficient_plot import coefficient_picture
 from relex.report.heat_map import heat_map_picture, layer_grid, outside_grid
-from relex.report.names import layer_of, module_of, shorten
-from relex.report.style import new_figure, png_bytes
+from relex.report.style import layer_of, module_of, new_figure, png_bytes, shorten
 from relex.terminal import open_terminal
 
 PICTURES = ["coefficients.png", "heatmap.png", "spectrum.png"]
@@ -234,7 +232,6 @@ def test_a_tensor_of_any_name_is_drawn(name: str, tmp_path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         write_trajectory_pictures(factors, diagnostics, tmp_path / "pictures")
-        assert coefficient_picture(factors, diagnostics.overall, 60)
 
 
 def test_all_of_them_stand_in_one_table_of_eighty_columns() -> None:

@@ -1,14 +1,31 @@
-"""The report as one file that opens anywhere: the Markdown with its pictures inside."""
+"""Pages and tables: words that may be a model's or a program's are shown as they are, in Markdown,
+in HTML and in a terminal."""
 
 import base64
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import markdown
+from rich import box
+from rich.table import Column, Table
 
-from relex.report.table import CHOSEN_MARK
+from relex.visible import one_line
 
+CHOSEN_MARK = "★"
+NOT_MEASURED = "-"
+AGAINST = ("against", "behind")
+"""How titles of differences begin, for which a terminal has no room."""
+
+Row = dict[str, str]
+
+# Brackets and underscores only where they would make a link or italics: the file is read too.
+MARKS = re.compile(r"[\\`*]|(?<![^\W_])_|_(?![^\W_])|\](?=[(\[:])")
+OPENINGS = re.compile(r"\A(\d*)([-+](?= )|-(?=--)|[#>]|\[(?=[^\]]*\]:)|(?<=\d)[.)](?= ))")
+"""What makes a list, a rule, a heading, a quotation or a definition of the line that it opens."""
+
+ENTITIES = {"&": "&amp;", "<": "&lt;", "~~": "&#126;&#126;"}
 CHOSEN_ROW = re.compile(rf"<tr>(?=(?:(?!</tr>).)*<td>{CHOSEN_MARK}</td>)", re.DOTALL)
 STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #222; --quiet: #6e6e6e; --line: #e3e3e3;
@@ -51,6 +68,43 @@ PAGE = """<!doctype html>
 """
 
 
+def plain(text: str) -> str:
+    """`text` in one line, so that Markdown shows it as it is: no mark-up, no HTML."""
+    line = MARKS.sub(r"\\\g<0>", one_line(text))
+    for mark, entity in ENTITIES.items():
+        line = line.replace(mark, entity)
+    return OPENINGS.sub(r"\1\\\2", line)
+
+
+def code(text: str) -> str:
+    """`text` in one line of code, such as an address: fenced by more backticks than it holds."""
+    line = one_line(text)
+    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    pad = " " if len(fence) > 1 else ""
+    return f"{fence}{pad}{line}{pad}{fence}"
+
+
+def markdown_table(rows: Sequence[Row]) -> str:
+    """A Markdown table; every row has the columns of the first."""
+    cells = [list(rows[0]), *(list(row.values()) for row in rows)]
+    title, *lines = [
+        " | ".join(plain(cell).replace("|", r"\|") for cell in line).join(("| ", " |"))
+        for line in cells
+    ]
+    return "\n".join([title, "|" + " --- |" * len(rows[0]), *lines])
+
+
+def terminal_table(rows: Sequence[Row]) -> Table:
+    """A table that fits a terminal of 80 columns: no differences, the chosen row in bold."""
+    titles = [title for title in rows[0] if not title.startswith(AGAINST)]
+    columns = [Column(title, no_wrap=True) for title in titles]
+    table = Table(*columns, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for row in rows:
+        style = "bold green" if CHOSEN_MARK in row.values() else None
+        table.add_row(*(row[title] for title in titles), style=style)
+    return table
+
+
 def report_html(title: str, text: str, pictures: Mapping[str, bytes]) -> str:
     """A self-contained page from Markdown `text`; `pictures` are PNGs by the names used there."""
     body = CHOSEN_ROW.sub('<tr class="chosen">', markdown.markdown(text, extensions=["tables"]))
@@ -58,3 +112,12 @@ def report_html(title: str, text: str, pictures: Mapping[str, bytes]) -> str:
         embedded = base64.b64encode(data).decode()
         body = re.sub(rf'src="{re.escape(name)}"', f'src="data:image/png;base64,{embedded}"', body)
     return PAGE.format(title=html.escape(title), policy=POLICY, style=STYLE, body=body)
+
+
+def write_page(out: Path, name: str, text: str, pictures: Mapping[str, bytes]) -> None:
+    """`NAME.md` with its pictures beside it, and `NAME.html`, whose title is the first heading."""
+    title = text.partition("\n")[0].removeprefix("# ")
+    for file, data in pictures.items():
+        (out / file).write_bytes(data)
+    (out / f"{name}.md").write_text(text, encoding="utf-8")
+    (out / f"{name}.html").write_text(report_html(title, text, pictures), encoding="utf-8")
