@@ -142,9 +142,7 @@ def collect(trials: Sequence[Trial], endings: Mapping[str, Ending]) -> Collected
                 TrialResult(
                     label=trial.label,
                     variant=trial.variant,
-                    reward=trial.reward.name,
                     seed=trial.seed,
-                    learning_rate=trial.recipe.training.learning_rate,
                     run_id=trial.recipe.run_id,
                     status=ending.status,
                     reason=ending.reason,

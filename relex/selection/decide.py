@@ -68,7 +68,6 @@ def decide(
     return Decision(
         results=results,
         last_observed=last.candidate,
-        best=ranked[0].candidate if ranked else None,
         chosen=chosen,
         reason=reason,
         confidence=config.confidence,

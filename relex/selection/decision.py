@@ -67,9 +67,6 @@ class Decision(Strict):
     last_observed: Candidate
     """The last step that was trained: what a rival has to beat."""
 
-    best: Candidate | None
-    """The most accurate rival that answered all questions; None when there is none."""
-
     chosen: Candidate
     """The candidate to publish."""
 

@@ -134,19 +134,13 @@ def _result(
     joined_QK = _joined(trials, list(finished), answers) if finished else None
     return VariantResult(
         variant=trials[0].variant,
-        reward=trials[0].reward,
         num_trials=len(trials),
         num_finished=len(measures),
         validation_accuracy=fmean(validation) if validation else None,
-        validation_spread=_spread(validation),
+        validation_spread=stdev(validation) if len(validation) > 1 else None,
         test_accuracies={name: fmean(values) for name, values in tests.items()},
         test_interval=(
             None if joined_QK is None else bootstrap_interval(joined_QK, how.config, how.seed)
         ),
-        test_spread=_spread(tests[names[0]]) if names else None,
         to_winner=to_winner,
     )
-
-
-def _spread(values: Sequence[float]) -> float | None:
-    return stdev(values) if len(values) > 1 else None

@@ -6,7 +6,7 @@ from transformers import PreTrainedTokenizerFast
 from relex.config import PromptConfig
 from relex.errors import ProblemError
 from relex.problems import render_prompt
-from relex.toy.build import build_tokenizer
+from tests.bench.toy_base import build_tokenizer
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<{{ message.role }}>{{ message.content }}\n{% endfor %}"

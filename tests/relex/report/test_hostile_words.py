@@ -77,9 +77,7 @@ def leaderboard_of(words: str) -> Leaderboard:
     trial = TrialResult(
         label=words,
         variant=f"v {words}",
-        reward="broken",
         seed=0,
-        learning_rate=1e-4,
         run_id="toy-broken-0",
         status="failed",
         reason=words,

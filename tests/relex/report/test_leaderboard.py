@@ -35,9 +35,7 @@ def trial_of(variant: str, seed: int, accuracy: float) -> TrialResult:
     return TrialResult(
         label=f"{variant}, seed {seed}",
         variant=variant,
-        reward=variant,
         seed=seed,
-        learning_rate=1e-4,
         run_id=f"toy-{variant}-{seed}",
         status="finished",
         measures=TrialMeasures(
@@ -55,9 +53,7 @@ def failed(seed: int) -> TrialResult:
     return TrialResult(
         label=f"broken, seed {seed}",
         variant="broken",
-        reward="broken",
         seed=seed,
-        learning_rate=1e-4,
         run_id=f"toy-broken-{seed}",
         status="failed",
         reason="reward broken: raised ZeroDivisionError",

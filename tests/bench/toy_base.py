@@ -1,4 +1,4 @@
-"""Builds the toy's base policy: `python -m relex.toy.build OUT` (about six minutes on two cores).
+"""Builds the toy's base policy in six minutes on two cores: `python -m tests.bench.toy_base OUT`.
 
 A small Qwen3 is supervised on answers of which half are right, 35 % ramble around the right number
 and 15 % are off by one or by ten. Greedy decoding is then right almost always while sampling is
