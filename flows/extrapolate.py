@@ -4,13 +4,12 @@ from typing import Annotated, Any, Literal
 
 from prefect import flow
 
-from flows.pipeline import run_to_end
+from flows.pipeline import run_to_end, take_window
 from relex.config import WindowRecipe
 from relex.report import RunSummary
 from tasks.flow_run import run_name
 from tasks.form import asks, asks_overrides, asks_preset, asks_recipe
 from tasks.killed import record_as_killed
-from tasks.stages import take_window
 
 
 @flow(

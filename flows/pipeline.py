@@ -1,13 +1,15 @@
 """The pipeline: a short GRPO run, the line through its window, and the best point on it."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar
 
-from prefect import flow
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
 
 from relex.config import Recipe, RewardTerm
 from relex.errors import InputError
 from relex.report import RunSummary
+from relex.run import conclude, measure, preflight, window
 from relex.run.conclude import finish, finished_summary, summarise
 from relex.run.measure import open_evaluation
 from relex.run.places import Run, open_run
@@ -17,17 +19,26 @@ from tasks.killed import record_as_killed
 from tasks.page import listeners, show_report
 from tasks.record import Record
 from tasks.registering import register
-from tasks.stages import (
-    choose,
-    fit,
-    measure_candidates,
-    measure_finalists,
-    publish,
-    report,
-    tidy,
-    train,
-    validate,
-)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def as_task(name: str, stage: Callable[P, R]) -> Callable[P, R]:
+    """`stage` as a task; it knows itself whether it is done, so that Prefect keeps no result."""
+    return task(name=name, task_run_name=name, cache_policy=NO_CACHE)(stage)
+
+
+validate = as_task("validate", preflight.validate)
+train = as_task("train", window.train)
+take_window = as_task("take window", window.take_window)
+fit = as_task("fit", window.fit)
+measure_candidates = as_task("measure candidates", conclude.measure_candidates)
+choose = as_task("choose", conclude.choose)
+measure_finalists = as_task("measure finalists", measure.measure_finalists)
+publish = as_task("publish", conclude.publish)
+report = as_task("report", conclude.report)
+tidy = as_task("tidy", conclude.tidy)
 
 
 # The recipe is checked as a whole, and told in one line what is wrong with it; Prefect would check

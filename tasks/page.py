@@ -17,8 +17,8 @@ from prefect.logging import get_run_logger
 from prefect.logging.handlers import APILogWorker
 
 from relex.report import MARKDOWN_FILE, Link, RunSummary, candidate_rows, code
-from relex.run.events import Event, Line, Listener, StageEnded, StageProgress, StageStarted
 from relex.run.places import Run
+from relex.run.stage import Event, Line, Listener, StageEnded, StageProgress, StageStarted
 from relex.visible import visible
 
 SECONDS_BETWEEN_UPDATES = 2.0

@@ -9,7 +9,8 @@ from relex.errors import TrackingError
 from relex.evaluation import Answer, Score
 from relex.problems import problems_digest
 from relex.report import Link, RunSummary, code, outcome_lines, plain
-from relex.run.events import (
+from relex.run.places import RECIPE_FILE, TRAIN, VALIDATION, Run
+from relex.run.stage import (
     CandidateMeasured,
     Decided,
     Diagnosed,
@@ -18,7 +19,6 @@ from relex.run.events import (
     StageStarted,
     Tested,
 )
-from relex.run.places import RECIPE_FILE, TRAIN, VALIDATION, Run
 from relex.selection import CandidateResult, Decision
 from relex.training import StepTrained
 from relex.versions import installed_versions

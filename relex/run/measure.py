@@ -23,9 +23,8 @@ from relex.extrapolation import KIND as FACTORS_KIND
 from relex.problems import Problem, groups_of, problems_digest
 from relex.report import BenchmarkResult, benchmark_results
 from relex.rewards import grader_version
-from relex.run.events import CandidateMeasured, Tested
 from relex.run.places import VALIDATION, Run
-from relex.run.stage import Progress, stage
+from relex.run.stage import CandidateMeasured, Progress, Tested, stage
 from relex.selection import Decision, Measured, finalists
 from relex.storage.manifest import (
     Manifest,

@@ -14,14 +14,14 @@ from relex.evaluation import Dtype, choose_dtype, parse_dtype
 from relex.evaluation.weight_source import WeightSource
 from relex.home import Home, make_home
 from relex.problems import Problem, load_problems
-from relex.run.events import Event, Line, Listener
+from relex.run.stage import Event, Line, Listener
 from relex.storage import S3Connection, Store, check_writable, open_store
 from relex.storage.embedded import embedded_s3
 from relex.window import Source, open_window, source_to_pack
 
 EMBEDDED_BUCKET = "relex"
 TRAIN, VALIDATION = "train", "validation"
-SECONDS_FILE, RECIPE_FILE, LOGS = "seconds.json", "recipe.yaml", "logs"
+SECONDS_FILE, RECIPE_FILE = "seconds.json", "recipe.yaml"
 DTYPE_FILE = "dtype"
 
 

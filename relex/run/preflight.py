@@ -10,6 +10,7 @@ from relex.errors import RecipeError, ResourceError
 from relex.evaluation import draw_all, own_dtype
 from relex.extrapolation import find_methods, random_walk_gram
 from relex.extrapolation.checks import check_window_of_base
+from relex.own_code import check_own_code
 from relex.problems import check_disjoint
 from relex.rewards import (
     CheckedReward,
@@ -19,7 +20,6 @@ from relex.rewards import (
     check_reward_contract,
     listed_golds,
 )
-from relex.run.own_code import check_own_code
 from relex.run.places import TRAIN, Run
 from relex.storage import check_writable
 from relex.training import check_training, estimate_window_bytes, estimate_work_bytes

@@ -9,9 +9,8 @@ from relex.errors import RecipeError
 from relex.extrapolation import KIND as FACTORS_KIND
 from relex.extrapolation import Diagnostics, diagnose, fit_factors, fit_inputs, open_factors
 from relex.report import TrainingStep, concerns, verdict
-from relex.run.events import Diagnosed
 from relex.run.places import Run
-from relex.run.stage import Progress, stage
+from relex.run.stage import Diagnosed, Progress, stage
 from relex.search import SEARCHED
 from relex.storage.manifest import fetch_folder, finished_manifest, publish_folder
 from relex.training import (

@@ -124,8 +124,8 @@ def check_toy(work: Path) -> Iterator[Row]:
     """The whole job: trained, fitted, measured and published on the GPU."""
     import yaml
 
-    import relex.run.pipeline
-    from relex.run.events import Event, StageEnded
+    import relex.run
+    from relex.run.stage import Event, StageEnded
 
     recipe = yaml.safe_load((ROOT / "deployments/recipes/toy-small.yaml").read_text())
     recipe["device"] = DEVICE
@@ -136,7 +136,7 @@ def check_toy(work: Path) -> Iterator[Row]:
             seconds[event.stage] = event.seconds
 
     with peak_of_card() as peak:
-        summary = relex.run.pipeline.run(recipe, [listen])
+        summary = relex.run.run(recipe, [listen])
     for result in summary.decision.results:
         chosen = " (chosen)" if result.candidate == summary.decision.chosen else ""
         yield f"toy-small, {result.candidate.key}{chosen}", f"{result.accuracy:.3f}"

@@ -1,5 +1,5 @@
 """Finds out in a process of its own, before GPU time is spent, whether code of the user's imports:
-`python -m relex.run.own_code KIND NAME`.
+`python -m relex.own_code KIND NAME`.
 
 Engines and trainers bring libraries that take seconds and memory, and work in processes that are
 started like this one.

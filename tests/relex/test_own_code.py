@@ -7,7 +7,7 @@ import pytest
 from relex.doors import ENGINE, TRAINER
 from relex.doors.door import Door
 from relex.errors import InputError
-from relex.run.own_code import check_own_code
+from relex.own_code import check_own_code
 
 
 @pytest.fixture
