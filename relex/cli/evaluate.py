@@ -11,7 +11,7 @@ import typer
 
 from relex.candidates import BASE, Candidate, parse_candidate
 from relex.checkpoints import locate_base
-from relex.cli.progress import progress_bar
+from relex.cli.options import progress_bar
 from relex.config import AnyRecipe, ProblemSource, RewardTerm, WindowRecipe, load_run_recipe
 from relex.errors import InputError
 from relex.evaluation import EvaluationSession, Score

@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 
 from relex.checkpoints import Checkpoint, open_base
-from relex.cli.options import BaseOption, DeviceOption
-from relex.cli.progress import progress_bar
+from relex.cli.options import BaseOption, DeviceOption, progress_bar
 from relex.device import resolve_device
 from relex.extrapolation import (
     BUILT_IN,

@@ -10,8 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from relex.checkpoints import open_base
-from relex.cli.options import BaseOption
-from relex.cli.progress import progress_bar
+from relex.cli.options import BaseOption, progress_bar
 from relex.extrapolation.checks import check_window_of_base
 from relex.storage import open_store
 from relex.window import (
