@@ -19,11 +19,10 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
 from prefect.workers.process import ProcessWorker
 
-from deployments.deploy import apply_automations, apply_deployments
-from deployments.registry import REGISTRY, ROOT, read_registry
+from deployments.deploy import REGISTRY, ROOT, apply_automations, apply_deployments, read_registry
 from relex.config.addresses import check_command
 from relex.errors import InputError, RelexError, ResourceError
-from tasks.gpus import visible_gpus
+from tasks.services import visible_gpus
 
 POOL = "relex"
 POOL_TYPES = ("process", "docker", "kubernetes")

@@ -8,17 +8,17 @@ from prefect.cache_policies import NO_CACHE
 
 from relex.config import Recipe, RewardTerm
 from relex.errors import InputError
-from relex.report import RunSummary
+from relex.report import MARKDOWN_FILE, RunSummary
 from relex.run import conclude, measure, preflight, window
 from relex.run.conclude import finish, finished_summary, summarise
 from relex.run.measure import open_evaluation
 from relex.run.places import Run, open_run
 from tasks.flow_run import heed_operator, refused, run_name, stated_recipe
 from tasks.form import asks, asks_overrides, asks_preset, asks_recipe
-from tasks.killed import record_as_killed
 from tasks.page import listeners, show_report
 from tasks.record import Record
 from tasks.registering import register
+from tasks.tracking_end import record_as_killed
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -104,6 +104,6 @@ def run_stages(run: Run, record: Record, fill_window: Callable[[Run], None]) -> 
     summary = summarise(run, decision, tested, compared.search, champion, [record.link])
     report(run, factors, summary)
     record.keep_report(summary)
-    show_report(run, summary, record.link)
+    show_report(run.report_folder / MARKDOWN_FILE, record.link)
     finish(run, summary)
     return summary

@@ -28,11 +28,12 @@ from tasks.record_values import (
     curves_of,
     fit_metrics,
     metrics_of,
+    run_params,
+    run_title,
     side_by_side,
 )
 from tasks.tracking import NOTE_TAG, Tracker, status_of
 from tasks.tracking_end import end_abandoned, note_begun, note_ended
-from tasks.tracking_names import run_params, run_title
 
 ANSWER_TABLE, FINALIST_TABLE = "answers.json", "test_answers.json"
 

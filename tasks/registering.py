@@ -16,7 +16,7 @@ from relex.storage.manifest import Manifest, read_manifest
 from tasks.champion import QUESTIONS_TAG, Contest, challenge
 from tasks.published import manifest_digest, place_tags, questions_digest, read_scored
 from tasks.record import Record
-from tasks.tracking_names import model_name, run_title
+from tasks.record_values import model_name, run_title
 
 
 @task(task_run_name="register", cache_policy=NO_CACHE)

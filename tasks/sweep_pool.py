@@ -31,7 +31,7 @@ from prefect.states import Cancelling, Crashed
 
 from relex.errors import ResourceError
 from relex.sweep import Trial
-from tasks.page import say, showing
+from tasks.page import say
 from tasks.sweep import FINISHED, Ending, ending_of_message
 
 PIPELINE = "relex-pipeline/relex-pipeline"
@@ -64,8 +64,7 @@ def run_on_pool(trials: Sequence[Trial]) -> dict[str, Ending]:
     Raises ResourceError when the pipeline has no deployment.
     """
     endings: dict[str, Ending] = {}
-    title = f"Running {len(trials)} trials on the pool"
-    with get_client(sync_client=True) as client, showing("sweep", title, len(trials)) as update:
+    with get_client(sync_client=True) as client:
         children = [Child(trial, _start(client, trial)) for trial in trials]
         while children:
             for child in children:
@@ -74,7 +73,6 @@ def run_on_pool(trials: Sequence[Trial]) -> dict[str, Ending]:
                     run_id = child.trial.recipe.run_id
                     endings[run_id] = ending
                     say(f"{run_id} {ending.status}{': ' if ending.reason else ''}{ending.reason}")
-                    update(len(endings))
             children = [child for child in children if child.trial.recipe.run_id not in endings]
             if children:
                 time.sleep(POLL_SECONDS)

@@ -11,9 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.flows import Flow
+
 from relex.claim import claimed_here
 from relex.errors import ClaimError, TrackingError
-from relex.home import Home
+from relex.home import Home, open_home
 from relex.storage.atomic import write_atomic
 from tasks.tracking import RUN_TAG
 from tasks.tracking_client import mlflow_errors, open_client
@@ -55,3 +58,8 @@ def _end_record(run_id: str, uri: str, experiment: str) -> None:
         query = f"tags.`{RUN_TAG}` = '{run_id}' and attributes.status = 'RUNNING'"
         for record in client.search_runs([found.experiment_id], query):
             client.set_terminated(record.info.run_id, "KILLED")
+
+
+def record_as_killed(flow: Flow[..., object], flow_run: FlowRun, state: State) -> None:
+    """A hook: MLflow shows as KILLED what the process could not end itself."""
+    end_abandoned(open_home())

@@ -9,5 +9,5 @@ from relex.sweep.leaderboard import (
     VariantResult,
 )
 from relex.sweep.ranking import Statistics, rank
-from relex.sweep.trials import Trial, build_trials, reward_code, sweep_id
+from relex.sweep.trials import Trial, build_trials, sweep_id
 from relex.sweep.wording import verdict

@@ -128,34 +128,11 @@ def _refuse_same_runs(sweep: SweepConfig, trials: Sequence[Trial]) -> None:
             )
 
 
-@dataclass(frozen=True)
-class RewardCode:
-    """The source file that a reward is defined in."""
-
-    reward: str
-    """Its reference in the recipe."""
-
-    version: str
-    """Name and version, as graders have it."""
-
-    source: str
-    """Its text."""
-
-
-def reward_code(reward: str) -> RewardCode:
-    """The code of a built-in or imported reward.
-
-    What the file imports is not part of it. Raises RewardError when the reward does not exist or
-    has no source file.
-    """
-    source = REWARD.source_file(reward).read_text(encoding="utf-8")
-    return RewardCode(reward, grader_version(reward), source)
-
-
 def own_code_digest(terms: tuple[RewardTerm, ...]) -> str:
     """First characters of a digest of the user's own code in `terms`; empty for built-ins alone.
 
-    Built-ins change with relex itself; a file of the user's may change between two nights.
+    Built-ins change with relex itself; a file of the user's may change between two nights. What the
+    file imports is not part of it.
     """
-    own = [reward_code(term.reward).version for term in terms if term.reward not in REWARD.built_in]
+    own = [grader_version(term.reward) for term in terms if term.reward not in REWARD.built_in]
     return sha256_bytes("\n".join(own).encode())[:CODE_CHARACTERS] if own else ""

@@ -8,8 +8,7 @@ import yaml
 from prefect.client.schemas.responses import DeploymentResponse
 
 from deployments.apply import POOL_TYPES, apply_pool
-from deployments.deploy import read_deployments
-from deployments.registry import REGISTRY, read_registry
+from deployments.deploy import REGISTRY, read_deployments, read_registry
 from relex.errors import InputError
 
 TIMES = {"updated", "last_polled", "status"}

@@ -23,8 +23,8 @@ from relex.config import Recipe, load_recipe
 from relex.home import Home
 from relex.report import RunSummary
 from relex.storage.embedded import free_port
+from tasks.record_values import model_name, run_title
 from tasks.services import mlflow, running
-from tasks.tracking_names import model_name, run_title
 from tests.processes import is_alive
 
 RECIPES = Path(__file__).parents[2] / "deployments" / "recipes"

@@ -11,8 +11,8 @@ from mlflow.utils import validation
 from relex.config import BaseConfig, TrackingConfig, load_recipe
 from relex.home import Home
 from relex.safe_name import safe_name, safe_path
+from tasks.record_values import model_name, run_title
 from tasks.tracking import Tracker
-from tasks.tracking_names import model_name, run_title
 
 TOY = Path(__file__).parents[2] / "deployments" / "recipes" / "toy.yaml"
 WORDS = """

@@ -15,10 +15,10 @@ from relex.config import BaseConfig, Recipe, RewardTerm, TrackingConfig, load_re
 from relex.errors import TrackingError
 from relex.home import Home
 from relex.storage.embedded import free_port
+from tasks.record_values import model_name, run_params, run_title
 from tasks.services import mlflow, running
 from tasks.tracking import HOW_TO_COMPARE, NOTE_TAG, Tracker
 from tasks.tracking_end import end_abandoned, note_begun, note_ended
-from tasks.tracking_names import model_name, run_params, run_title
 from tests.waiting import wait_until
 
 TOY = Path(__file__).parents[2] / "deployments" / "recipes" / "toy.yaml"

@@ -1,8 +1,9 @@
-"""`relex pipeline RECIPE`: one run as a Prefect flow that MLflow records, from a terminal.
+"""`relex pipeline RECIPE` and `relex sweep SWEEP`: a run and a sweep as Prefect flows that MLflow
+records, from a terminal.
 
-It uses the servers of `make up` where they run. Otherwise, and without PREFECT_API_URL in the
+They use the servers of `make up` where these run. Otherwise, and without PREFECT_API_URL in the
 environment, a Prefect server of our own is started on 127.0.0.1, with its database in the home
-folder, and ends with the run.
+folder, and ends with the command.
 """
 
 import logging
@@ -17,9 +18,10 @@ from rich.console import Console
 
 from relex.cli.run import print_result
 from relex.cli.screen import shown
-from relex.config import Recipe, WindowRecipe, load_run_recipe
+from relex.config import WindowRecipe, load_run_recipe, load_sweep
 from relex.errors import RelexError, ResourceError
 from relex.home import Home, make_home
+from relex.report import LEADERBOARD_HTML, terminal_table, variant_rows
 from relex.storage.embedded import free_port
 from relex.terminal import open_terminal
 from relex.visible import visible
@@ -27,35 +29,58 @@ from tasks.background import running_service
 from tasks.services import answers, prefect, prefect_environment, running
 
 PATIENCE_SECONDS = 30.0
+MORE = "make up       opens the Prefect and MLflow pages"
 
 
 def pipeline(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe of the run.")],
 ) -> None:
     """As `relex run`, recorded in Prefect and MLflow, the model in the registry."""
-    run(load_run_recipe(recipe), open_terminal())
-
-
-def run(recipe: Recipe | WindowRecipe, console: Console) -> None:
-    """Run the recipe's flow and print its table, its reason and where to look."""
-    home = make_home()
-    console.print(f"relex {recipe.run_id}, in {visible(str(home.root))}", soft_wrap=True)
-    with prefect_api(home, console):
-        # Prefect reads its settings when it is imported, so not before they are set.
+    chosen, console = load_run_recipe(recipe), open_terminal()
+    with _flow_shown(f"relex {chosen.run_id}", console):
         from flows.extrapolate import relex_extrapolate
         from flows.pipeline import relex_pipeline
+
+        if isinstance(chosen, WindowRecipe):
+            summary = relex_extrapolate(recipe=chosen)
+        else:
+            summary = relex_pipeline(recipe=chosen)
+    print_result(summary, console)
+    console.print(f"{MORE} with this run")
+
+
+def sweep(
+    path: Annotated[Path, typer.Argument(metavar="SWEEP", help="The sweep, a YAML file.")],
+) -> None:
+    """Train every reward with every seed, and rank them; goes on with what is missing."""
+    chosen, console = load_sweep(path), open_terminal()
+    with _flow_shown(f"relex sweep {chosen.name}", console) as home:
+        from flows.sweep import reward_sweep
+
+        leaderboard = reward_sweep(chosen)
+    console.print()
+    console.print(terminal_table(variant_rows(leaderboard)))
+    console.print(visible(leaderboard.verdict))
+    console.print()
+    page = home.root / "reports" / leaderboard.sweep_id / LEADERBOARD_HTML
+    console.print(f"leaderboard   {visible(str(page))}", soft_wrap=True)
+    console.print(f"{MORE} with all trials")
+
+
+@contextmanager
+def _flow_shown(title: str, console: Console) -> Iterator[Home]:
+    """What a flow says in the block is shown; Prefect is imported only there, because it reads its
+    settings when it is."""
+    home = make_home()
+    console.print(f"{title}, in {visible(str(home.root))}", soft_wrap=True)
+    with prefect_api(home, console):
         from tasks.page import flush_logs, watched_by
 
         try:
             with shown(console) as terminal, watched_by(terminal):
-                if isinstance(recipe, WindowRecipe):
-                    summary = relex_extrapolate(recipe=recipe)
-                else:
-                    summary = relex_pipeline(recipe=recipe)
+                yield home
         finally:
             flush_logs()
-    print_result(summary, console)
-    console.print("make up       opens the Prefect and MLflow pages with this run")
 
 
 @contextmanager
