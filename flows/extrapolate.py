@@ -9,7 +9,7 @@ from relex.config import WindowRecipe
 from relex.report import RunSummary
 from tasks.flow_run import run_name
 from tasks.form import asks, asks_overrides, asks_preset, asks_recipe
-from tasks.tracking_end import record_as_killed
+from tasks.tracking_client import record_as_killed
 
 
 @flow(

@@ -13,12 +13,12 @@ from relex.run import conclude, measure, preflight, window
 from relex.run.conclude import finish, finished_summary, summarise
 from relex.run.measure import open_evaluation
 from relex.run.places import Run, open_run
+from tasks.champion import register
 from tasks.flow_run import heed_operator, refused, run_name, stated_recipe
 from tasks.form import asks, asks_overrides, asks_preset, asks_recipe
 from tasks.page import listeners, show_report
 from tasks.record import Record
-from tasks.registering import register
-from tasks.tracking_end import record_as_killed
+from tasks.tracking_client import record_as_killed
 
 P = ParamSpec("P")
 R = TypeVar("R")

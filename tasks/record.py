@@ -33,7 +33,7 @@ from tasks.record_values import (
     side_by_side,
 )
 from tasks.tracking import NOTE_TAG, Tracker, status_of
-from tasks.tracking_end import end_abandoned, note_begun, note_ended
+from tasks.tracking_client import end_abandoned, note_begun, note_ended
 
 ANSWER_TABLE, FINALIST_TABLE = "answers.json", "test_answers.json"
 

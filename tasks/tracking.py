@@ -22,10 +22,9 @@ from relex.home import Home
 from relex.safe_name import safe_path
 from relex.visible import one_line, visible
 from tasks.services import HOST, MLFLOW_PAGE_PORT
-from tasks.tracking_client import home_uri, mlflow_errors, open_client, tracking_uri
+from tasks.tracking_client import RUN_TAG, home_uri, mlflow_errors, open_client, tracking_uri
 from tasks.tracking_registry import Registry
 
-RUN_TAG = "relex.run_id"
 PARENT_TAG = "mlflow.parentRunId"
 KIND_TAG = "relex.kind"
 CHILD_TAG = "relex.child"

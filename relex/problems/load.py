@@ -94,11 +94,7 @@ def _shared(first: Sequence[Problem], second: Sequence[Problem]) -> list[Problem
 
 
 def _overlap(first: str, second: str, shared: Sequence[Problem]) -> str:
-    examples = ", ".join(_shortened(problem.question) for problem in shared[:NUM_EXAMPLES])
+    examples = ", ".join(
+        repr(one_line(problem.question, EXAMPLE_CHARACTERS)) for problem in shared[:NUM_EXAMPLES]
+    )
     return f"{first} and {second} share {len(shared)} question(s), for example {examples}"
-
-
-def _shortened(question: str) -> str:
-    text = " ".join(question.split())
-    cut = text if len(text) <= EXAMPLE_CHARACTERS else f"{text[:EXAMPLE_CHARACTERS]}..."
-    return repr(cut)

@@ -15,6 +15,7 @@ from numbers import Real
 from typing import Any, Protocol
 
 from relex.errors import RelexError, RewardError
+from relex.visible import one_line
 
 SEARCH_SECONDS = 60.0
 """How long to look, one by one, for the completion that a reward raises on."""
@@ -66,7 +67,7 @@ class CheckedReward:
             raise
         except (Exception, SystemExit) as error:
             raise self._error(
-                f"raised {type(error).__name__}: {shortened(str(error))}; "
+                f"raised {type(error).__name__}: {one_line(str(error), SHORT_CHARACTERS)}; "
                 f"{self._first_that_raises(batch)}"
             ) from error
         if values is None:
@@ -146,14 +147,7 @@ def as_number(value: Any) -> float | None:
 def described(value: Any) -> str:
     """Any value, on one short line."""
     try:
-        return shortened(repr(value))
+        return one_line(repr(value), SHORT_CHARACTERS)
     except Exception:
         # Python writes no integers of more than 4,300 digits, and an object may raise.
         return f"an object of type {type(value).__name__}"
-
-
-def shortened(text: str) -> str:
-    """Text for a message: on one line that any terminal can show, cut after 200 characters."""
-    line = " ".join(text[:SHORT_CHARACTERS].split())
-    shown = line.encode("utf-8", "backslashreplace").decode()
-    return shown if len(text) <= SHORT_CHARACTERS else f"{shown}..."

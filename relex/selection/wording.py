@@ -57,7 +57,7 @@ def explain_chosen(
     sentence = (
         f"{chosen.candidate.key}{rank} is chosen: its {_accuracy(chosen)} is {gain} above the "
         f"{show_accuracy(last.accuracy, last.interval)} of {last.candidate.key}, the last step "
-        f"trained, which is more than {_least(config)} ({_chance(chosen, num_rivals, config)})."
+        f"trained, which is more than {least(config)} ({_chance(chosen, num_rivals, config)})."
     )
     return " ".join([sentence, *(_passed_over(result) for result in before)])
 
@@ -92,7 +92,7 @@ def _shortfall(
         return "reaches the same and no more."
     return (
         f"reaches {reached}, but a difference of {show_difference(test)} is not more than "
-        f"{_least(config)} ({_chance(best, num_rivals, config)})."
+        f"{least(config)} ({_chance(best, num_rivals, config)})."
     )
 
 
@@ -115,7 +115,7 @@ def _chance(result: CandidateResult, num_rivals: int, config: SelectionConfig) -
     return f"p = {result.to_last_observed.p_value:.2g}{together}; the limit is {limit:.2g}"
 
 
-def _least(config: SelectionConfig) -> str:
+def least(config: SelectionConfig) -> str:
     """What a gain has to exceed."""
     required = f"the required {config.require_gain:g} and " if config.require_gain else ""
     return f"{required}chance explains"

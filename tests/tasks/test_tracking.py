@@ -18,7 +18,7 @@ from relex.storage.embedded import free_port
 from tasks.record_values import model_name, run_params, run_title
 from tasks.services import mlflow, running
 from tasks.tracking import HOW_TO_COMPARE, NOTE_TAG, Tracker
-from tasks.tracking_end import end_abandoned, note_begun, note_ended
+from tasks.tracking_client import end_abandoned, note_begun, note_ended
 from tests.waiting import wait_until
 
 TOY = Path(__file__).parents[2] / "deployments" / "recipes" / "toy.yaml"
@@ -201,7 +201,7 @@ from relex.claim import claimed_here
 from relex.config import TrackingConfig
 from relex.home import Home
 from tasks.tracking import Tracker
-from tasks.tracking_end import note_begun
+from tasks.tracking_client import note_begun
 home = Home(Path(sys.argv[1]))
 with claimed_here(home.lock("toy-1"), "toy-1"):
     tracker = Tracker(TrackingConfig(experiment="tests"), home, "toy-1")
