@@ -73,7 +73,8 @@ class RewardProcess:
             last = f" (it last printed {line!r})" if line else ""
             raise RewardError(
                 f"reward {self._name}: its process ended with status {self._child.status} "
-                f"{what}{last}; a reward returns its values or raises an error, it must not end the process"
+                f"{what}{last}; a reward returns its values or raises an error, it must not end "
+                "the process"
             ) from error
 
 

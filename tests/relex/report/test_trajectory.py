@@ -19,7 +19,7 @@ from relex.extrapolation import Factors, FactorsTable, diagnose
 from relex.extrapolation.fit_table import describe_tensor
 from relex.extrapolation.subspace import leading_subspace
 from relex.report import concerns, tensor_table, verdict, write_trajectory_pictures
-from relex.report.heat_map import heat_map_picture, layer_grid, outside_grid
+from relex.report.heat_map import heat_map_picture, layer_grid
 from relex.report.style import layer_of, module_of, new_figure, png_bytes, shorten
 from relex.terminal import open_terminal
 
@@ -167,20 +167,19 @@ def test_cells_of_the_heat_map_are_where_their_names_say() -> None:
         "lm_head.weight": 0.7,
     }
     grid = layer_grid(values)
-    assert grid.layers == (2, 10)
+    assert grid.layers == ("2", "10", "-")
     assert grid.modules == (
         "input_layernorm",
         "q_proj",
         "down_proj",
         "q_proj.bias",
         "experts.w",
+        "lm_head",
     )
-    unknown = np.nan
-    expected = [[unknown, 0.2, unknown, 0.3, unknown], [unknown, unknown, 0.1, unknown, 0.5]]
+    expected = np.full((3, 6), np.nan)
+    expected[0, 1], expected[0, 3], expected[1, 2], expected[1, 4] = 0.2, 0.3, 0.1, 0.5
+    expected[2, 5] = 0.7
     np.testing.assert_allclose(grid.value_LM, expected)
-    outside = outside_grid(values)
-    assert outside.modules == ("lm_head",)
-    np.testing.assert_allclose(outside.value_LM, [[0.7]])
 
 
 def test_the_same_diagnostics_give_the_same_picture() -> None:
