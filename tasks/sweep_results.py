@@ -21,7 +21,6 @@ from relex.storage import open_store
 from relex.storage.manifest import publish_folder
 from relex.sweep import (
     Leaderboard,
-    Statistics,
     Trial,
     rank,
     sweep_id,
@@ -40,8 +39,8 @@ def build_leaderboard(
     """Rank the variants and say what that means."""
     recipe = trials[0].recipe
     benchmark = recipe.problems.test[0].name
-    how = Statistics(recipe.selection, recipe.seed)
-    variants = tuple(rank(collected.results, collected.answers, how))
+    by = (recipe.selection, recipe.seed)
+    variants = tuple(rank(collected.results, collected.answers, *by))
     measures = [result.measures for result in collected.results if result.measures]
     base = [each.base_test_accuracy for each in measures]
     mean_base = sum(base) / len(base) if base else None

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from relex.candidates import BASE, Candidate, parse_candidate
+from relex.candidates import BASE, parse_candidate
 from relex.checkpoints import locate_base
 from relex.cli.options import progress_bar
 from relex.config import AnyRecipe, ProblemSource, RewardTerm, WindowRecipe, load_run_recipe
@@ -59,7 +59,11 @@ def evaluate(
     _check_golds(chosen, benchmark, problems)
     with local_factors(factors, chosen.storage.connection) as folder:
         source = _source(chosen, window, folder)
-        _check_candidates(source, candidates)
+        weights = open_weights(source)
+        for (
+            each
+        ) in candidates:  # what is wrong with one of them is found before an engine is loaded
+            weights.tensors(each)
         with (
             progress_bar("evaluate") as advance,
             EvaluationSession(
@@ -95,13 +99,6 @@ def _source(recipe: AnyRecipe, window: str, factors: str) -> WeightSource:
         connection=recipe.storage.connection,
         factors=factors,
     )
-
-
-def _check_candidates(source: WeightSource, candidates: Sequence[Candidate]) -> None:
-    """Raise what is wrong with one of them before an engine is loaded."""
-    weights = open_weights(source)
-    for candidate in candidates:
-        weights.tensors(candidate)
 
 
 def problem_source(recipe: AnyRecipe, benchmark: str) -> ProblemSource:

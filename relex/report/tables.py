@@ -130,17 +130,13 @@ def _habit_cells(habits: Habits | None, has_format: bool) -> Row:
 
 
 def _guard_cell(result: CandidateResult, benchmark: str) -> str:
-    for guard in result.guards:
-        if guard.benchmark == benchmark:
-            return f"{guard.accuracy:.3f}"
-    return NOT_MEASURED
+    found = (f"{guard.accuracy:.3f}" for guard in result.guards if guard.benchmark == benchmark)
+    return next(found, NOT_MEASURED)
 
 
 def _group_cell(result: CandidateResult, name: str) -> str:
-    for group in result.by_group:
-        if group.group == name:
-            return show_accuracy(group.accuracy, group.interval)
-    return NOT_MEASURED
+    of_name = (group for group in result.by_group if group.group == name)
+    return next((show_accuracy(g.accuracy, g.interval) for g in of_name), NOT_MEASURED)
 
 
 def search_rows(path: SearchPath) -> list[Row]:

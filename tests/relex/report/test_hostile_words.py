@@ -13,7 +13,7 @@ from relex.report import Link, candidate_rows, markdown_table
 from relex.report.leaderboard import leaderboard_markdown
 from relex.report.markdown import report_markdown
 from relex.report.page import POLICY, code, plain, report_html
-from relex.sweep import Leaderboard, Statistics, TrialResult, rank, verdict
+from relex.sweep import Leaderboard, TrialResult, rank, verdict
 from relex.window import open_window
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "tied"
@@ -82,8 +82,8 @@ def leaderboard_of(words: str) -> Leaderboard:
         status="failed",
         reason=words,
     )
-    how = Statistics(SelectionConfig(num_resamples=1000), seed=0)
-    variants = tuple(rank([trial], {}, how))
+    how = (SelectionConfig(num_resamples=1000), 0)
+    variants = tuple(rank([trial], {}, *how))
     return Leaderboard(
         sweep_id="toy-sweep-12345678",
         benchmark="toy",

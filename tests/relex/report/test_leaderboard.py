@@ -15,14 +15,13 @@ from relex.report.leaderboard_plot import sweep_picture
 from relex.sweep import (
     CurvePoint,
     Leaderboard,
-    Statistics,
     TrialMeasures,
     TrialResult,
     rank,
     verdict,
 )
 
-HOW = Statistics(SelectionConfig(num_resamples=1000), seed=0)
+HOW = (SelectionConfig(num_resamples=1000), 0)
 ACCURACIES = {"exact-match": (0.89, 0.91), "terse": (0.72, 0.74)}
 
 
@@ -67,7 +66,7 @@ def leaderboard_of(trials: list[TrialResult]) -> Leaderboard:
         for trial in trials
         if trial.measures
     }
-    variants = tuple(rank(trials, answers, HOW))
+    variants = tuple(rank(trials, answers, *HOW))
     return Leaderboard(
         sweep_id="toy-sweep-12345678",
         benchmark="toy",

@@ -5,17 +5,17 @@ import pytest
 from scipy import stats
 
 from relex.config import SelectionConfig
-from relex.sweep import Statistics, VariantResult, rank
+from relex.sweep import VariantResult, rank
 from relex.sweep.ranking import seed_interval
 
-HOW = Statistics(SelectionConfig(num_resamples=20_000), seed=0)
+HOW = (SelectionConfig(num_resamples=20_000), 0)
 RESAMPLING_ERROR = 0.012
 
 
 def ranked(*built) -> list[VariantResult]:
     results = [result for result, _ in built]
     answers = {result.run_id: answers for result, answers in built if result.measures}
-    return rank(results, answers, HOW)
+    return rank(results, answers, *HOW)
 
 
 def test_variants_are_ranked_by_mean_validation_accuracy(build_trial):
@@ -133,6 +133,6 @@ def test_equal_rewards_are_seldom_told_apart(build_trial):
     for sweep in range(100):
         built = [build_trial(name, 100 * sweep + seed, 0.6) for name in "abc" for seed in (0, 1)]
         answers = {result.run_id: x for result, x in built}
-        variants = rank([result for result, _ in built], answers, Statistics(config, sweep))
+        variants = rank([result for result, _ in built], answers, config, sweep)
         found += any(v.to_winner.test.p_value <= 0.05 for v in variants[1:])
     assert found <= stats.binom.ppf(0.999, 100, 0.05)
