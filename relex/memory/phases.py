@@ -25,6 +25,7 @@ from relex.memory.training import (
 )
 
 GB = 1e9
+LEAST_SHOWN_BYTES = 0.05e9
 BYTES_IN_4_BIT = 0.52
 """Of a weight: 4 bits, and 0.127 bits of scales (arXiv 2305.14314)."""
 
@@ -58,8 +59,9 @@ class Phase:
     def words(self) -> str:
         """The sum in GB: what it is, of how much, and its parts."""
         limit = "" if self.limit_bytes == inf else f" of {self.limit_bytes / GB:.1f}"
-        parts = ", ".join(f"{name} {size / GB:.1f}" for name, size in self.parts.items())
-        return f"{self.size_bytes / GB:.1f}{limit} GB: {parts}"
+        large = {name: size for name, size in self.parts.items() if size >= LEAST_SHOWN_BYTES}
+        parts = ", ".join(f"{name} {size / GB:.1f}" for name, size in large.items())
+        return f"{self.size_bytes / GB:.1f}{limit} GB" + (f": {parts}" if parts else "")
 
 
 def training_of(recipe: Recipe, model: Model) -> Training:
@@ -157,6 +159,7 @@ def _on_processor(training: Training) -> Parts:
     of an autocast, and with every process on the one host."""
     parts = state_parts(training) | update_parts(training)
     parts |= {"activations": 2 * parts["activations"], "context": PROCESS_BYTES}
+    parts.pop("bfloat16 copies", None)
     num_processes = training.num_processes if training.is_sharded else 1
     return {name: num_processes * size for name, size in parts.items()}
 

@@ -10,6 +10,15 @@ from relex.errors import RecipeError, ResourceError
 from relex.evaluation import draw_all, own_dtype
 from relex.extrapolation import find_methods, random_walk_gram
 from relex.extrapolation.checks import check_window_of_base
+from relex.memory import (
+    Model,
+    check_plan,
+    disk_phase,
+    plan_memory,
+    read_model,
+    this_machine,
+    window_bytes,
+)
 from relex.problems import check_disjoint
 from relex.rewards import (
     CheckedReward,
@@ -22,14 +31,14 @@ from relex.rewards import (
 from relex.run.own_code import check_own_code
 from relex.run.places import TRAIN, Run
 from relex.storage import check_writable
-from relex.training import check_training, estimate_window_bytes, estimate_work_bytes
+from relex.training import check_training
 from relex.window import open_window
 
 GIGABYTE = 1e9
 
 
 def validate(run: Run) -> None:
-    """Check machine, base, methods, rewards, problems, storage and space, cheapest first.
+    """Check machine, base, memory, methods, rewards, problems, storage and space, cheapest first.
 
     Raises the InputError of the first fault.
     """
@@ -41,10 +50,13 @@ def validate(run: Run) -> None:
     )
     if isinstance(run.recipe, WindowRecipe):
         _check_window(run, run.recipe)
+    model = _check_memory(run)
     _check_methods(run)
     _check_own_code(run)
     _check_problems(run)
-    _check_storage(run)
+    check_writable(run.root_uri, run.connection)
+    if isinstance(run.recipe, Recipe):
+        _check_space(run, run.recipe, model)
     run.say(f"dtype      {_dtype_words(run)}")
 
 
@@ -62,6 +74,17 @@ def _dtype_words(run: Run) -> str:
             "instructions for it and takes several times as long"
         )
     return f"answers are computed in {dtype}, the base's own"
+
+
+def _check_memory(run: Run) -> Model:
+    """Say the plan and refuse what cannot fit; the numbers of the base."""
+    trusted = run.recipe.base.trust_remote_code
+    model = read_model(str(run.base_folder), trust_remote_code=trusted)
+    plan = plan_memory(run.recipe, model, this_machine(run.device))
+    for line in plan.lines():
+        run.say(f"memory     {line}")
+    check_plan(run.recipe, plan)
+    return model
 
 
 def _check_methods(run: Run) -> None:
@@ -122,26 +145,16 @@ def _check_window(run: Run, recipe: WindowRecipe) -> None:
     run.say(f"window     {recipe.window.uri}: {len(steps)} steps from {steps[0]} to {steps[-1]}")
 
 
-def _check_storage(run: Run) -> None:
-    check_writable(run.root_uri, run.connection)
-    if isinstance(run.recipe, Recipe):
-        _check_space(run, run.recipe)
-
-
-def _check_space(run: Run, recipe: Recipe) -> None:
-    stored = estimate_window_bytes(recipe, run.base)
-    embedded = recipe.storage.uri == "embedded"
-    local = estimate_work_bytes(recipe, run.base) + (stored if embedded else 0)
-    free = shutil.disk_usage(_existing(run.work)).free
-    run.say(
-        f"storage    {run.uri}: {stored / GIGABYTE:.2f} GB for the window; "
-        f"on this disk {local / GIGABYTE:.2f} of {free / GIGABYTE:.0f} GB"
-    )
-    if local > free:
+def _check_space(run: Run, recipe: Recipe, model: Model) -> None:
+    free_bytes = shutil.disk_usage(_existing(run.work)).free
+    stored_bytes = sum(window_bytes(recipe, run.base, model))
+    disk = disk_phase(recipe, run.base, model, free_bytes)
+    run.say(f"storage    {run.uri}: {stored_bytes / GIGABYTE:.2f} GB for the window")
+    run.say(f"disk       {disk.words}")
+    if not disk.fits:
         raise ResourceError(
-            f"{run.work}: the run needs {local / GIGABYTE:,.1f} GB on this disk, "
-            f"{free / GIGABYTE:,.1f} GB are free; free some, set RELEX_HOME to another disk, or "
-            "keep fewer steps (training.snapshot_steps)"
+            f"{run.work}: the run takes {disk.words} are free; free some, set RELEX_HOME to "
+            "another disk, or keep fewer steps (training.snapshot_steps)"
         )
 
 

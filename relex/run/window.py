@@ -1,6 +1,7 @@
 """The window of a run: trained, or taken from elsewhere; and the fit through it."""
 
 import shutil
+from math import inf
 from pathlib import Path
 
 from relex.candidates import DENOISED
@@ -8,6 +9,7 @@ from relex.config import Recipe, WindowRecipe
 from relex.errors import RecipeError
 from relex.extrapolation import KIND as FACTORS_KIND
 from relex.extrapolation import Diagnostics, diagnose, fit_factors, fit_inputs, open_factors
+from relex.memory import WindowForecast, read_model, window_bytes
 from relex.report import TrainingStep, concerns, verdict
 from relex.run.events import Diagnosed
 from relex.run.places import Run
@@ -57,20 +59,26 @@ def train(run: Run) -> None:
         work=str(run.work / "training"),
     )
     with stage(run, "train", f"Training {training.steps} steps", training.steps) as progress:
-        curve = _Curve(run, progress)
+        curve = _Curve(run, progress, _forecast(run, recipe))
         run_training(job, curve.on_event, run.detail)
     run.store.put_file(CURVE_FILE, curve.path)
     run.say(f"window of {len(training.kept_steps)} snapshots at {store.uri}")
 
 
+def _forecast(run: Run, recipe: Recipe) -> WindowForecast:
+    trusted = recipe.base.trust_remote_code
+    model = read_model(str(run.base_folder), trust_remote_code=trusted)
+    return WindowForecast(recipe.training.kept_steps, window_bytes(recipe, run.base, model))
+
+
 class _Curve:
     """Passes on what training says, and keeps its measurements."""
 
-    def __init__(self, run: Run, progress: Progress) -> None:
+    def __init__(self, run: Run, progress: Progress, forecast: WindowForecast) -> None:
         self.path = run.work / CURVE_FILE
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.touch()
-        self._run, self._progress = run, progress
+        self._run, self._progress, self._forecast = run, progress, forecast
 
     def on_event(self, event: TrainingEvent) -> None:
         self._run.emit(event)
@@ -88,6 +96,16 @@ class _Curve:
                 self._run.say(f"resumed after step {event.step}")
             case SnapshotStored():
                 self._run.detail(f"snapshot of step {event.step} is stored")
+                self._correct_forecast(event)
+
+    def _correct_forecast(self, event: SnapshotStored) -> None:
+        run = self._run
+        if note := self._forecast.stored(event.step, event.size_bytes):
+            run.say(note)
+        is_local = run.recipe.storage.uri == "embedded"
+        free_bytes = shutil.disk_usage(run.home.root).free if is_local else inf
+        if warning := self._forecast.check_space(free_bytes):
+            run.warn(warning)
 
 
 def read_curve(run: Run) -> tuple[TrainingStep, ...]:
