@@ -86,10 +86,11 @@ def _kinds(recipe: AnyRecipe) -> Iterator[list[Change]]:
             for size in _halves(training.completions_per_device_batch)
         ]
         yield [] if training.gradient_checkpointing else [{"training.gradient_checkpointing": True}]
+        shard = {} if training.shard else {"training.shard": True}
         yield [
-            {"training.shard": True, "training.num_gpus": number}
+            {**shard, "training.num_gpus": number}
             for number in (2, 4, 8)
-            if number >= training.num_gpus and not training.lora
+            if number > training.num_gpus or (number == training.num_gpus and not training.shard)
         ]
         yield [
             {"training.lora": {"rank": 32}},

@@ -73,6 +73,6 @@ def test_batches_that_do_not_divide_the_completions_of_a_step_are_refused() -> N
 def test_more_gpus_than_a_run_sees_are_refused_with_the_variable_that_gives_it_more(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(ResourceError, match="num_gpus: 8, but this run sees 1 GPU.*") as refusal:
+    with pytest.raises(ResourceError, match="num_gpus: 8, but this run sees 1 GPU") as refusal:
         check_training(recipe(num_gpus=8))
     assert "set RELEX_GPUS_PER_RUN=8 before make up" in str(refusal.value)
