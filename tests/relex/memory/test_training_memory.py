@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from trl.trainer.utils import add_fused_lm_head
 
 from relex.memory.training import (
@@ -81,6 +82,33 @@ def test_a_layer_keeps_for_the_backward_pass_what_the_formula_says(tiny, kind, s
     copies = 2 * numbers.num_layer_parameters
     expected = NUM_TOKENS * layer_bytes_per_token(numbers, LENGTH) + copies
     assert kept(3) - kept(2) == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize("kind", ["qwen2", "qwen3"])
+@pytest.mark.parametrize(
+    "shape",
+    [{}, {"hidden_size": 256}, {"intermediate_size": 1024}, {"num_attention_heads": 16}],
+)
+def test_a_layer_below_adapters_keeps_about_as_much(tiny, kind, shape):
+    """Of a bfloat16 base with float32 adapters on all linear layers."""
+
+    def kept(num_layers: int) -> int:
+        model, _ = tiny(kind, **shape, num_hidden_layers=num_layers)
+        adapted = get_peft_model(
+            model.bfloat16(), LoraConfig(r=8, target_modules="all-linear", task_type="CAUSAL_LM")
+        )
+        for weight in adapted.parameters():
+            weight.data = weight.data.float() if weight.requires_grad else weight.data
+        adapted.enable_input_require_grads()
+
+        def forward() -> None:
+            with autocast():
+                model.model(**tokens(NUM_ROWS, LENGTH), use_cache=False)
+
+        return kept_bytes(adapted, forward)
+
+    expected = NUM_TOKENS * layer_bytes_per_token(tiny(kind, **shape)[1], LENGTH)
+    assert 0.8 * expected <= kept(3) - kept(2) <= 1.05 * expected
 
 
 @pytest.mark.parametrize("kind", ["qwen2", "qwen3"])
