@@ -57,8 +57,11 @@ def _first_that_fits(
 
 def _with_cards(recipe: AnyRecipe, machine: Machine) -> Machine:
     """The machine with as many such GPUs as the recipe takes."""
-    num = recipe.training.num_gpus if isinstance(recipe, Recipe) else 1
-    return replace(machine, num_cards=max(num, machine.num_cards))
+    return replace(machine, num_cards=max(_num_gpus(recipe), machine.num_cards))
+
+
+def _num_gpus(recipe: AnyRecipe) -> int:
+    return recipe.training.num_gpus if isinstance(recipe, Recipe) else 1
 
 
 def changed_recipe(recipe: AnyRecipe, change: Change) -> AnyRecipe | None:
@@ -101,6 +104,11 @@ def _kinds(recipe: AnyRecipe) -> Iterator[list[Change]]:
             for size in _halves(training.max_completion_tokens)[:2]
         ]
     yield [{"evaluation.gpu_memory_fraction": fraction} for fraction in (0.9, 0.95)]
+    yield [
+        {"evaluation.tensor_parallel_size": number}
+        for number in (2, 4, 8)
+        if recipe.evaluation.tensor_parallel_size < number <= _num_gpus(recipe)
+    ]
 
 
 def _smaller_engines(rollouts: RolloutsConfig) -> Iterator[Change]:

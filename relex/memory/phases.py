@@ -144,7 +144,8 @@ def answers_phase(recipe: AnyRecipe, model: Model, machine: Machine) -> Phase:
     config = recipe.evaluation
     if machine.num_cards and machine.has_vllm and config.engine != "transformers":
         limit = config.gpu_memory_fraction * machine.card_bytes
-        return Phase("answers", engine_parts(model, config.max_context_tokens, 1), limit)
+        parts = engine_parts(model, config.max_context_tokens, config.tensor_parallel_size)
+        return Phase("answers", parts, limit)
     num_sequences = max(1, TOKENS_PER_BATCH // config.max_context_tokens)
     parts = {
         "weights": float(BFLOAT16_BYTES * model.num_parameters),

@@ -11,11 +11,9 @@ from relex.evaluation import draw_all, own_dtype
 from relex.extrapolation import find_methods, random_walk_gram
 from relex.extrapolation.checks import check_window_of_base
 from relex.memory import (
-    Model,
     check_plan,
     disk_phase,
     plan_memory,
-    read_model,
     this_machine,
     window_bytes,
 )
@@ -50,13 +48,11 @@ def validate(run: Run) -> None:
     )
     if isinstance(run.recipe, WindowRecipe):
         _check_window(run, run.recipe)
-    model = _check_memory(run)
+    _check_memory(run)
     _check_methods(run)
     _check_own_code(run)
     _check_problems(run)
-    check_writable(run.root_uri, run.connection)
-    if isinstance(run.recipe, Recipe):
-        _check_space(run, run.recipe, model)
+    _check_storage(run)
     run.say(f"dtype      {_dtype_words(run)}")
 
 
@@ -76,15 +72,12 @@ def _dtype_words(run: Run) -> str:
     return f"answers are computed in {dtype}, the base's own"
 
 
-def _check_memory(run: Run) -> Model:
-    """Say the plan and refuse what cannot fit; the numbers of the base."""
-    trusted = run.recipe.base.trust_remote_code
-    model = read_model(str(run.base_folder), trust_remote_code=trusted)
-    plan = plan_memory(run.recipe, model, this_machine(run.device))
+def _check_memory(run: Run) -> None:
+    """Say the plan, and refuse what cannot fit."""
+    plan = plan_memory(run.recipe, run.model, this_machine(run.device))
     for line in plan.lines():
         run.say(f"memory     {line}")
     check_plan(run.recipe, plan)
-    return model
 
 
 def _check_methods(run: Run) -> None:
@@ -145,10 +138,16 @@ def _check_window(run: Run, recipe: WindowRecipe) -> None:
     run.say(f"window     {recipe.window.uri}: {len(steps)} steps from {steps[0]} to {steps[-1]}")
 
 
-def _check_space(run: Run, recipe: Recipe, model: Model) -> None:
+def _check_storage(run: Run) -> None:
+    check_writable(run.root_uri, run.connection)
+    if isinstance(run.recipe, Recipe):
+        _check_space(run, run.recipe)
+
+
+def _check_space(run: Run, recipe: Recipe) -> None:
     free_bytes = shutil.disk_usage(_existing(run.work)).free
-    stored_bytes = sum(window_bytes(recipe, run.base, model))
-    disk = disk_phase(recipe, run.base, model, free_bytes)
+    stored_bytes = sum(window_bytes(recipe, run.base, run.model))
+    disk = disk_phase(recipe, run.base, run.model, free_bytes)
     run.say(f"storage    {run.uri}: {stored_bytes / GIGABYTE:.2f} GB for the window")
     run.say(f"disk       {disk.words}")
     if not disk.fits:

@@ -9,7 +9,7 @@ from relex.config import Recipe, WindowRecipe
 from relex.errors import RecipeError
 from relex.extrapolation import KIND as FACTORS_KIND
 from relex.extrapolation import Diagnostics, diagnose, fit_factors, fit_inputs, open_factors
-from relex.memory import WindowForecast, read_model, window_bytes
+from relex.memory import WindowForecast, window_bytes
 from relex.report import TrainingStep, concerns, verdict
 from relex.run.events import Diagnosed
 from relex.run.places import Run
@@ -59,16 +59,11 @@ def train(run: Run) -> None:
         work=str(run.work / "training"),
     )
     with stage(run, "train", f"Training {training.steps} steps", training.steps) as progress:
-        curve = _Curve(run, progress, _forecast(run, recipe))
+        estimated = window_bytes(recipe, run.base, run.model)
+        curve = _Curve(run, progress, WindowForecast(training.kept_steps, estimated))
         run_training(job, curve.on_event, run.detail)
     run.store.put_file(CURVE_FILE, curve.path)
     run.say(f"window of {len(training.kept_steps)} snapshots at {store.uri}")
-
-
-def _forecast(run: Run, recipe: Recipe) -> WindowForecast:
-    trusted = recipe.base.trust_remote_code
-    model = read_model(str(run.base_folder), trust_remote_code=trusted)
-    return WindowForecast(recipe.training.kept_steps, window_bytes(recipe, run.base, model))
 
 
 class _Curve:

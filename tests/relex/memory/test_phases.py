@@ -70,6 +70,13 @@ def test_an_engine_needs_its_weights_one_answer_and_itself_within_its_share():
     assert split["rollout engine"].parts["weights"] == 1e9
 
 
+def test_the_answers_of_a_large_base_come_from_several_gpus():
+    whole = recipe(num_gpus=2)
+    split = whole.evaluation.model_copy(update={"tensor_parallel_size": 2})
+    plan = plan_memory(whole.model_copy(update={"evaluation": split}), BILLION, H100)
+    assert plan.phases[-1].parts["weights"] == 1e9
+
+
 def test_auto_takes_vllm_where_it_is_and_no_base_in_4_bit():
     assert "rollout engine" in phases()
     assert "rollout engine" not in phases(lora={"quantize": True})
