@@ -166,12 +166,14 @@ def _on_processor(training: Training) -> Parts:
 
 
 def _loading(training: Training) -> Parts:
-    """Host memory when the trainer starts: each process reads its weights there first, and sharded
-    ones are read by one process alone."""
+    """Host memory when the trainer starts: each process reads its weights there first. Those that
+    will be sharded are read by one process alone, unless a reference model is needed too."""
     weights = training.master_bytes * training.model.num_parameters
     if training.frozen_bytes:
         weights = BFLOAT16_BYTES * training.model.num_parameters
+    is_read_once = training.is_sharded and not training.has_reference
+    num_readers = 1 if is_read_once else training.num_processes
     return {
-        "loaded weights": float(weights * (1 if training.is_sharded else training.num_processes)),
+        "loaded weights": float(weights * num_readers),
         "processes": PROCESS_BYTES * training.num_processes,
     }

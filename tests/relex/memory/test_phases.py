@@ -119,6 +119,8 @@ def test_sharded_weights_are_read_by_one_process_and_others_by_each():
     whole, sharded = phases(num_gpus=4)["host"], phases(num_gpus=4, shard=True)["host"]
     assert whole.parts["loaded weights"] == 4 * 4e9
     assert sharded.parts["loaded weights"] == 4e9
+    with_reference = phases(num_gpus=4, shard=True, kl_beta=0.1)["host"]
+    assert with_reference.parts["loaded weights"] == 4 * 4e9
 
 
 def test_a_processor_holds_everything_on_the_host():
