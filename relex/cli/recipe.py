@@ -12,7 +12,7 @@ from relex.checkpoints import TOY_BASE
 from relex.cli.screen import shown
 from relex.config import AnyRecipe, Recipe, load_run_recipe, parse_recipe
 from relex.errors import InputError
-from relex.memory import check_plan, plan_memory, planned_machine, read_model
+from relex.memory import check_memory, planned_machine, read_model
 from relex.run.places import open_run
 from relex.run.preflight import validate
 from relex.terminal import open_terminal
@@ -70,12 +70,9 @@ def check(
 def _plan_for(recipe: AnyRecipe, card_gb: float) -> None:
     """The memory plan on as many such GPUs as the recipe takes."""
     num_gpus = recipe.training.num_gpus if isinstance(recipe, Recipe) else 1
-    base = recipe.base
-    path = str(TOY_BASE) if base.path == "toy" else base.path
-    plan = plan_memory(recipe, read_model(path, base.revision), planned_machine(card_gb, num_gpus))
-    for line in plan.lines():
-        typer.echo(line)
-    check_plan(recipe, plan)
+    path = str(TOY_BASE) if recipe.base.path == "toy" else recipe.base.path
+    model = read_model(path, recipe.base.revision)
+    check_memory(recipe, model, planned_machine(card_gb, num_gpus), typer.echo)
 
 
 @recipe_app.command("schema")

@@ -1,9 +1,23 @@
 """A recipe that cannot fit is refused, with the sum and with what would fit."""
 
+from collections.abc import Callable
+
 from relex.config import AnyRecipe
 from relex.errors import ResourceError
 from relex.memory.cheaper import changes_that_fit, words_of
-from relex.memory.plan import Plan
+from relex.memory.machine import Machine
+from relex.memory.model import Model
+from relex.memory.plan import Plan, plan_memory
+
+
+def check_memory(
+    recipe: AnyRecipe, model: Model, machine: Machine, say: Callable[[str], None]
+) -> None:
+    """Say the plan, a phase in a line; raises as `check_plan`."""
+    plan = plan_memory(recipe, model, machine)
+    for line in plan.lines():
+        say(line)
+    check_plan(recipe, plan)
 
 
 def check_plan(recipe: AnyRecipe, plan: Plan) -> None:

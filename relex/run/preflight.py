@@ -10,13 +10,7 @@ from relex.errors import RecipeError, ResourceError
 from relex.evaluation import draw_all, own_dtype
 from relex.extrapolation import find_methods, random_walk_gram
 from relex.extrapolation.checks import check_window_of_base
-from relex.memory import (
-    check_plan,
-    disk_phase,
-    plan_memory,
-    this_machine,
-    window_bytes,
-)
+from relex.memory import check_memory, disk_phase, this_machine, window_bytes
 from relex.problems import check_disjoint
 from relex.rewards import (
     CheckedReward,
@@ -48,7 +42,9 @@ def validate(run: Run) -> None:
     )
     if isinstance(run.recipe, WindowRecipe):
         _check_window(run, run.recipe)
-    _check_memory(run)
+    check_memory(
+        run.recipe, run.model, this_machine(run.device), lambda line: run.say(f"memory     {line}")
+    )
     _check_methods(run)
     _check_own_code(run)
     _check_problems(run)
@@ -70,14 +66,6 @@ def _dtype_words(run: Run) -> str:
             "instructions for it and takes several times as long"
         )
     return f"answers are computed in {dtype}, the base's own"
-
-
-def _check_memory(run: Run) -> None:
-    """Say the plan, and refuse what cannot fit."""
-    plan = plan_memory(run.recipe, run.model, this_machine(run.device))
-    for line in plan.lines():
-        run.say(f"memory     {line}")
-    check_plan(run.recipe, plan)
 
 
 def _check_methods(run: Run) -> None:

@@ -9,6 +9,7 @@ from relex.checkpoints import TOY_BASE
 from relex.config import Recipe, check_recipe, check_run_recipe
 from relex.errors import ResourceError
 from relex.memory import Model, check_plan, machine, plan_memory, planned_machine, read_model
+from relex.memory.cheaper import changes_that_fit, words_of
 from relex.memory.machine import Machine
 from relex.memory.phases import Phase
 
@@ -17,6 +18,7 @@ QUESTIONS = {
     "validation": {"kind": "toy", "split": "validation"},
     "test": [{"name": "toy", "source": {"kind": "toy", "split": "test"}}],
 }
+LONG = {"max_completion_tokens": 8192, "completions_per_device_batch": 1}
 EVALUATION = {"max_completion_tokens": 1024, "max_context_tokens": 2048}
 BILLION = Model(
     num_parameters=1_000_000_000,
@@ -150,6 +152,25 @@ def test_a_run_on_a_window_is_planned_for_its_answers():
     assert [phase.name for phase in plan.phases] == ["answers"]
     with pytest.raises(ResourceError, match=r"answers would take .* of 2.4 GB: .*what fits: eval"):
         check_plan(window_recipe, plan)
+
+
+@pytest.mark.parametrize(
+    ("card_gb", "training", "told"),
+    [
+        (40, {}, "training.rollouts.sleep: true"),
+        (40, {}, "training.completions_per_device_batch: 8"),
+        (48, {"gradient_checkpointing": False}, "training.gradient_checkpointing: true"),
+        (40, {}, "training.lora: {rank: 32}"),
+        (40, {}, "training.shard: true, training.num_gpus: 2"),
+        (36, {"num_gpus": 2}, "training.shard: true, training.num_gpus: 4"),
+        (32, LONG, "training.max_completion_tokens: 4096"),
+    ],
+)
+def test_each_kind_of_change_is_told_where_it_makes_a_recipe_fit(card_gb, training, told):
+    chosen = recipe(**training)
+    place = planned_machine(card_gb, chosen.training.num_gpus)
+    assert not plan_memory(chosen, BILLION, place).fits
+    assert told in [words_of(change) for change in changes_that_fit(chosen, BILLION, place)]
 
 
 def test_what_no_change_can_fit_is_told_so():
