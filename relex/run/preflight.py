@@ -10,6 +10,7 @@ from relex.errors import RecipeError, ResourceError
 from relex.evaluation import draw_all, own_dtype
 from relex.extrapolation import find_methods, random_walk_gram
 from relex.extrapolation.checks import check_window_of_base
+from relex.memory import check_memory, disk_phase, this_machine, window_bytes
 from relex.own_code import check_own_code
 from relex.problems import check_disjoint
 from relex.rewards import (
@@ -22,14 +23,14 @@ from relex.rewards import (
 )
 from relex.run.places import TRAIN, Run
 from relex.storage import check_writable
-from relex.training import check_training, estimate_window_bytes, estimate_work_bytes
+from relex.training import check_training
 from relex.window import open_window
 
 GIGABYTE = 1e9
 
 
 def validate(run: Run) -> None:
-    """Check machine, base, methods, rewards, problems, storage and space, cheapest first.
+    """Check machine, base, memory, methods, rewards, problems, storage and space, cheapest first.
 
     Raises the InputError of the first fault.
     """
@@ -41,6 +42,9 @@ def validate(run: Run) -> None:
     )
     if isinstance(run.recipe, WindowRecipe):
         _check_window(run, run.recipe)
+    check_memory(
+        run.recipe, run.model, this_machine(run.device), lambda line: run.say(f"memory     {line}")
+    )
     _check_methods(run)
     _check_own_code(run)
     _check_problems(run)
@@ -129,19 +133,15 @@ def _check_storage(run: Run) -> None:
 
 
 def _check_space(run: Run, recipe: Recipe) -> None:
-    stored = estimate_window_bytes(recipe, run.base)
-    embedded = recipe.storage.uri == "embedded"
-    local = estimate_work_bytes(recipe, run.base) + (stored if embedded else 0)
-    free = shutil.disk_usage(_existing(run.work)).free
-    run.say(
-        f"storage    {run.uri}: {stored / GIGABYTE:.2f} GB for the window; "
-        f"on this disk {local / GIGABYTE:.2f} of {free / GIGABYTE:.0f} GB"
-    )
-    if local > free:
+    free_bytes = shutil.disk_usage(_existing(run.work)).free
+    stored_bytes = sum(window_bytes(recipe, run.base, run.model))
+    disk = disk_phase(recipe, run.base, run.model, free_bytes)
+    run.say(f"storage    {run.uri}: {stored_bytes / GIGABYTE:.2f} GB for the window")
+    run.say(f"disk       {disk.words}")
+    if not disk.fits:
         raise ResourceError(
-            f"{run.work}: the run needs {local / GIGABYTE:,.1f} GB on this disk, "
-            f"{free / GIGABYTE:,.1f} GB are free; free some, set RELEX_HOME to another disk, or "
-            "keep fewer steps (training.snapshot_steps)"
+            f"{run.work}: the run takes {disk.words} are free; free some, set RELEX_HOME to "
+            "another disk, or keep fewer steps (training.snapshot_steps)"
         )
 
 

@@ -1,6 +1,7 @@
 """The window of a run: trained, or taken from elsewhere; and the fit through it."""
 
 import shutil
+from math import inf
 from pathlib import Path
 
 from relex.candidates import DENOISED
@@ -8,6 +9,7 @@ from relex.config import Recipe, WindowRecipe
 from relex.errors import RecipeError
 from relex.extrapolation import KIND as FACTORS_KIND
 from relex.extrapolation import Diagnostics, diagnose, fit_factors, fit_inputs, open_factors
+from relex.memory import WindowForecast, window_bytes
 from relex.report import TrainingStep, concerns, verdict
 from relex.run.places import Run
 from relex.run.stage import Diagnosed, Progress, stage
@@ -56,7 +58,8 @@ def train(run: Run) -> None:
         work=str(run.work / "training"),
     )
     with stage(run, "train", f"Training {training.steps} steps", training.steps) as progress:
-        curve = _Curve(run, progress)
+        estimated = window_bytes(recipe, run.base, run.model)
+        curve = _Curve(run, progress, WindowForecast(training.kept_steps, estimated))
         run_training(job, curve.on_event, run.detail)
     run.store.put_file(CURVE_FILE, curve.path)
     run.say(f"window of {len(training.kept_steps)} snapshots at {store.uri}")
@@ -65,11 +68,11 @@ def train(run: Run) -> None:
 class _Curve:
     """Passes on what training says, and keeps its measurements."""
 
-    def __init__(self, run: Run, progress: Progress) -> None:
+    def __init__(self, run: Run, progress: Progress, forecast: WindowForecast) -> None:
         self.path = run.work / CURVE_FILE
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.touch()
-        self._run, self._progress = run, progress
+        self._run, self._progress, self._forecast = run, progress, forecast
 
     def on_event(self, event: TrainingEvent) -> None:
         self._run.emit(event)
@@ -87,6 +90,16 @@ class _Curve:
                 self._run.say(f"resumed after step {event.step}")
             case SnapshotStored():
                 self._run.detail(f"snapshot of step {event.step} is stored")
+                self._correct_forecast(event)
+
+    def _correct_forecast(self, event: SnapshotStored) -> None:
+        run = self._run
+        if note := self._forecast.stored(event.step, event.size_bytes):
+            run.say(note)
+        is_local = run.recipe.storage.uri == "embedded"
+        free_bytes = shutil.disk_usage(run.home.root).free if is_local else inf
+        if warning := self._forecast.check_space(free_bytes):
+            run.warn(warning)
 
 
 def read_curve(run: Run) -> tuple[TrainingStep, ...]:

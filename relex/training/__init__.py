@@ -10,9 +10,5 @@ from relex.training.events import (
 from relex.training.filling import filling
 from relex.training.job import TrainingJob
 from relex.training.judge import computed_terms
-from relex.training.preflight import (
-    check_training,
-    estimate_window_bytes,
-    estimate_work_bytes,
-)
+from relex.training.preflight import check_training
 from relex.training.process import run_training

@@ -25,9 +25,6 @@ import torch
 
 ROOT = Path(__file__).parents[2]
 GB = 1e9
-BYTES_PER_PARAMETER = 16
-"""Weights, gradients and two moments of AdamW in float32."""
-
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 # The shape of Qwen2.5-0.5B, and one for a machine without a GPU.
 HALF_BILLION = {
@@ -45,13 +42,18 @@ Row = tuple[str, str]
 
 @contextmanager
 def peak_of_card() -> Iterator[list[float]]:
-    """The most memory of the card that is taken in the block, by any process, in bytes."""
-    peak, ended = [0.0], threading.Event()
+    """The most memory of the card that is taken in the block beside what was taken before it, by
+    any process, in bytes."""
+    peak, ended, before = [0.0], threading.Event(), 0.0
+    if DEVICE == "cuda":
+        torch.cuda.empty_cache()  # of a model that was built here
+        free, total = torch.cuda.mem_get_info()
+        before = float(total - free)
 
     def watch() -> None:
         while DEVICE == "cuda" and not ended.wait(0.05):
             free, total = torch.cuda.mem_get_info()
-            peak[0] = max(peak[0], float(total - free))
+            peak[0] = max(peak[0], float(total - free) - before)
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -148,6 +150,7 @@ def check_toy(work: Path) -> Iterator[Row]:
 def check_training(work: Path) -> Iterator[Row]:
     """GRPO steps of a model of half a billion parameters, with its memory against the sum."""
     from relex.config import check_recipe
+    from relex.memory import plan_memory, read_model, this_machine
     from relex.training import StepTrained, TrainingJob, run_training
     from relex.window import open_window
 
@@ -162,13 +165,12 @@ def check_training(work: Path) -> Iterator[Row]:
     steps: list[StepTrained] = []
     with peak_of_card() as peak:
         run_training(job, lambda e: steps.append(e) if isinstance(e, StepTrained) else None, str)
-    sum_bytes = BYTES_PER_PARAMETER * num_parameters
+    plan = plan_memory(recipe, read_model(str(work / "half")), this_machine(DEVICE))
     yield "training, parameters", f"{num_parameters / 1e6:,.1f} million"
     yield "training, seconds a step", ", ".join(f"{step.step_seconds:.1f}" for step in steps)
-    yield (
-        "training, peak of the card",
-        f"{peak[0] / GB:.1f} GB; 16 bytes a parameter are {sum_bytes / GB:.1f} GB",
-    )
+    yield "training, peak of the card", f"{peak[0] / GB:.1f} GB"
+    for line in list(plan.lines())[1:]:
+        yield "training, memory plan", line
     window = open_window(str(work / "window"))
     stored = sum(path.stat().st_size for path in (work / "window").rglob("*") if path.is_file())
     share = stored / (2 * num_parameters * len(window.steps))
