@@ -7,7 +7,7 @@ from relex.config import Recipe, RewardTerm, WindowRecipe
 from relex.device import multiplies_in
 from relex.doors import ENGINE, TRAINER
 from relex.errors import RecipeError, ResourceError
-from relex.evaluation import draw_all, own_dtype
+from relex.evaluation import draw_all, engine_places, own_dtype
 from relex.extrapolation import find_methods, random_walk_gram
 from relex.extrapolation.checks import check_window_of_base
 from relex.problems import check_disjoint
@@ -45,7 +45,9 @@ def validate(run: Run) -> None:
     _check_own_code(run)
     _check_problems(run)
     _check_storage(run)
+    num_engines = len(engine_places(run.device, run.recipe.evaluation))
     run.say(f"dtype      {_dtype_words(run)}")
+    run.say(f"engines    {num_engines} on {run.device}, which share the questions")
 
 
 def _dtype_words(run: Run) -> str:

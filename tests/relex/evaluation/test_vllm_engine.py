@@ -18,7 +18,7 @@ from relex.checkpoints import TOY_BASE
 from relex.config import Recipe
 from relex.evaluation.draws import Draw, build_draws
 from relex.evaluation.engine import Completion, EngineConfig
-from relex.evaluation.engine_process import EngineProcess
+from relex.evaluation.engine_pool import EnginePool
 from relex.evaluation.weight_source import WeightSource
 from relex.problems import Problem
 
@@ -55,23 +55,28 @@ def draws(toy_recipe: Callable[..., Recipe]) -> list[Draw]:
 
 
 def answer(
-    recipe: Recipe, source: WeightSource, candidates: list[Candidate], draws: list[Draw]
+    recipe: Recipe,
+    source: WeightSource,
+    candidates: list[Candidate],
+    draws: list[Draw],
+    num_engines: int = 1,
 ) -> list[list[Completion]]:
     config = EngineConfig(
         source=source, evaluation=recipe.evaluation, dtype="bfloat16", device="cpu"
     )
     requests = [draw.request for draw in draws]
     with TemporaryDirectory() as folder:
-        process = EngineProcess(config, requests[:16], Path(folder) / "exchange", print)
+        places: list[dict[str, str]] = [{} for _ in range(num_engines)]
+        pool = EnginePool(config, requests[:16], Path(folder) / "exchange", places, print)
         try:
             return [
-                process.generate(
+                pool.generate(
                     each, requests, recipe.exam("validation").sampling, _ignore
                 ).completions
                 for each in candidates
             ]
         finally:
-            process.close()
+            pool.close()
 
 
 def _ignore(num_done: int) -> None:
@@ -136,3 +141,15 @@ def test_a_stop_string_cuts_what_would_have_been_written(
         cuts = [before.text.index(string) for string in ("so ", "1") if string in before.text]
         assert after.text == before.text[: min(cuts, default=None)]
         assert after.finish_reason == ("stop" if cuts else before.finish_reason)
+
+
+@pytest.mark.slow
+def test_two_engines_answer_as_one_does(
+    toy_recipe: Callable[..., Recipe],
+    source: WeightSource,
+    noisy_candidate: Candidate,
+    draws: list[Draw],
+) -> None:
+    recipe, candidates = toy_recipe(engine="vllm"), [BASE, noisy_candidate]
+    one = answer(recipe, source, candidates, draws)
+    assert answer(recipe, source, candidates, draws, num_engines=2) == one
