@@ -22,7 +22,7 @@ from relex.rewards import (
 from relex.run.own_code import check_own_code
 from relex.run.places import TRAIN, Run
 from relex.storage import check_writable
-from relex.training import check_training, estimate_window_bytes, estimate_work_bytes
+from relex.training import check_base, check_training, estimate_window_bytes, estimate_work_bytes
 from relex.window import open_window
 
 GIGABYTE = 1e9
@@ -39,6 +39,10 @@ def validate(run: Run) -> None:
     run.say(
         f"base       {run.base_folder} ({num_elements / 1e6:,.1f} M parameters), on {run.device}"
     )
+    if isinstance(run.recipe, Recipe):
+        untrained = check_base(run.recipe, run.base)
+        if untrained:
+            run.say(f"           {len(untrained)} tensors stay as in the base: {untrained[0]}, ...")
     if isinstance(run.recipe, WindowRecipe):
         _check_window(run, run.recipe)
     _check_methods(run)
