@@ -9,6 +9,9 @@ from relex.device import Device
 from relex.errors import InputError, ResourceError
 
 NUMBER = "RELEX_ENGINES"
+UNBOUND = {"VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+"""vLLM binds an engine to all cores of a processor, and several to the same or, of a processor
+without as many memory nodes, refuses."""
 
 
 def engine_places(device: Device, evaluation: EvaluationConfig) -> list[dict[str, str]]:
@@ -23,9 +26,11 @@ def engine_places(device: Device, evaluation: EvaluationConfig) -> list[dict[str
     stated = os.environ.get(NUMBER)
     if stated is not None and (not stated.isdecimal() or int(stated) == 0):
         raise InputError(f"{NUMBER}: {stated!r} is no number of engines; give 1 or more")
+    size = evaluation.tensor_parallel_size
     if device == "cpu":
-        return [{} for _ in range(int(stated or 1))]
-    gpus, size = visible_gpus(), evaluation.tensor_parallel_size
+        num_engines = int(stated or 1)
+        return [UNBOUND if num_engines * size > 1 else {}] * num_engines
+    gpus = visible_gpus()
     if len(gpus) < size:
         raise ResourceError(
             f"evaluation.tensor_parallel_size: {size}, but this process sees {len(gpus)} GPU(s); "

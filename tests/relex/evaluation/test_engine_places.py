@@ -5,7 +5,7 @@ import torch
 
 from relex.config import Recipe
 from relex.errors import InputError, RecipeError, ResourceError
-from relex.evaluation.engine_places import NUMBER, engine_places
+from relex.evaluation.engine_places import NUMBER, UNBOUND, engine_places
 
 MakeRecipe = Callable[..., Recipe]
 
@@ -51,7 +51,7 @@ def test_the_cpu_has_one_engine_unless_more_are_asked_for(
     monkeypatch.delenv(NUMBER, raising=False)
     assert engine_places("cpu", toy_recipe().evaluation) == [{}]
     monkeypatch.setenv(NUMBER, "2")
-    assert engine_places("cpu", toy_recipe().evaluation) == [{}, {}]
+    assert engine_places("cpu", toy_recipe().evaluation) == [UNBOUND, UNBOUND]
 
 
 def test_an_engine_that_needs_more_gpus_than_there_are_is_refused(

@@ -17,7 +17,9 @@ from relex.candidates import BASE, Candidate
 from relex.checkpoints import TOY_BASE
 from relex.config import Recipe
 from relex.evaluation.draws import Draw, build_draws
+from relex.evaluation.dtype import Dtype
 from relex.evaluation.engine import Completion, EngineConfig
+from relex.evaluation.engine_places import NUMBER, engine_places
 from relex.evaluation.engine_pool import EnginePool
 from relex.evaluation.weight_source import WeightSource
 from relex.problems import Problem
@@ -59,14 +61,12 @@ def answer(
     source: WeightSource,
     candidates: list[Candidate],
     draws: list[Draw],
-    num_engines: int = 1,
+    dtype: Dtype = "bfloat16",
 ) -> list[list[Completion]]:
-    config = EngineConfig(
-        source=source, evaluation=recipe.evaluation, dtype="bfloat16", device="cpu"
-    )
+    config = EngineConfig(source=source, evaluation=recipe.evaluation, dtype=dtype, device="cpu")
     requests = [draw.request for draw in draws]
     with TemporaryDirectory() as folder:
-        places: list[dict[str, str]] = [{} for _ in range(num_engines)]
+        places = engine_places("cpu", recipe.evaluation)
         pool = EnginePool(config, requests[:16], Path(folder) / "exchange", places, print)
         try:
             return [
@@ -149,7 +149,32 @@ def test_two_engines_answer_as_one_does(
     source: WeightSource,
     noisy_candidate: Candidate,
     draws: list[Draw],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     recipe, candidates = toy_recipe(engine="vllm"), [BASE, noisy_candidate]
     one = answer(recipe, source, candidates, draws)
-    assert answer(recipe, source, candidates, draws, num_engines=2) == one
+    monkeypatch.setenv(NUMBER, "2")
+    assert answer(recipe, source, candidates, draws) == one
+
+
+@pytest.mark.slow
+def test_an_engine_over_two_devices_answers_as_on_one(
+    toy_recipe: Callable[..., Recipe],
+    source: WeightSource,
+    noisy_candidate: Candidate,
+    draws: list[Draw],
+) -> None:
+    """In float32, where sums in another order change no token."""
+    candidates = [BASE, noisy_candidate, BASE]
+    one, two = (
+        answer(
+            toy_recipe(engine="vllm", tensor_parallel_size=size),
+            source,
+            candidates,
+            draws[:200],
+            "float32",
+        )
+        for size in (1, 2)
+    )
+    assert two == one
+    assert one[0] == one[2] != one[1]
