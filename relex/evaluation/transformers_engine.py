@@ -18,10 +18,11 @@ from relex.checkpoints import Checkpoint
 from relex.config import Sampling
 from relex.device import Device
 from relex.errors import EngineError
-from relex.evaluation.engine import Completion, EngineConfig, OnProgress, Request
+from relex.evaluation.checksums import LayerSums
+from relex.evaluation.engine import Completion, EngineConfig, OnProgress, Request, Token
 from relex.evaluation.sampler import SeededSampler
 from relex.evaluation.stop_strings import StopStrings
-from relex.evaluation.weights import candidate_weights
+from relex.evaluation.weights import candidate_weights, widened
 
 TOKENS_PER_BATCH = 1 << 16
 
@@ -46,12 +47,18 @@ class TransformersEngine:
         )
         self._model.to(device).eval()
         self._weights = _weights_by_name(self._model, base)
+        self._given = LayerSums()
         self._stop_ids = _stop_token_ids(self._model, self._tokenizer)
 
     @torch.no_grad()
     def swap(self, candidate: Candidate) -> None:
-        for name, tensor in candidate_weights(self._source, candidate):
+        self._given = LayerSums()
+        weights = candidate_weights(self._source, candidate, self._device)
+        for name, tensor in self._given.passing(widened(weights, self._model.dtype)):
             self._weights[name].copy_(tensor)
+
+    def unlike_layers(self) -> set[str]:
+        return self._given.unlike(self._model.named_parameters())
 
     def generate(
         self, requests: Sequence[Request], sampling: Sampling, on_progress: OnProgress
@@ -75,28 +82,38 @@ class TransformersEngine:
         ids, mask = _pad_left([request.prompt_token_ids for request in batch])
         seeds = [request.seed for request in batch]
         sampler = SeededSampler(seeds, sampling.temperature, sampling.top_p)
+        is_scored = any(request.scored for request in batch)
         output = self._model.generate(
             input_ids=ids.to(self._device),
             attention_mask=mask.to(self._device),
-            generation_config=self._generation_config(sampling),
+            generation_config=self._generation_config(sampling, is_scored),
             logits_processor=LogitsProcessorList([sampler]),
             stopping_criteria=self._stopping_criteria(sampling.stop, ids.shape[1]),
         )
-        return [self._completion(row, sampling.stop) for row in output[:, ids.shape[1] :].tolist()]
+        written = output.sequences[:, ids.shape[1] :]
+        scores = _log_probs(output.logits, written) if is_scored else [[] for _ in batch]
+        return [
+            self._completion(token_ids, log_probs, sampling.stop)
+            for token_ids, log_probs in zip(written.tolist(), scores, strict=True)
+        ]
 
     def _stopping_criteria(self, stop: Sequence[str], num_prompt_tokens: int) -> list[StopStrings]:
         return [StopStrings(self._tokenizer, stop, num_prompt_tokens)] if stop else []
 
-    def _generation_config(self, sampling: Sampling) -> GenerationConfig:
+    def _generation_config(self, sampling: Sampling, is_scored: bool) -> GenerationConfig:
         """Greedy over the sampler's scores; nothing is taken from the checkpoint's defaults."""
         return GenerationConfig(
             do_sample=False,
             max_new_tokens=sampling.max_completion_tokens,
             eos_token_id=self._stop_ids,
             pad_token_id=self._stop_ids[0],
+            return_dict_in_generate=True,
+            output_logits=is_scored,
         )
 
-    def _completion(self, token_ids: list[int], stop: Sequence[str]) -> Completion:
+    def _completion(
+        self, token_ids: list[int], log_probs: list[float], stop: Sequence[str]
+    ) -> Completion:
         ends = [i for i, token in enumerate(token_ids) if token in self._stop_ids]
         written = token_ids[: ends[0] + 1] if ends else token_ids
         text = str(self._tokenizer.decode(written, skip_special_tokens=True))
@@ -108,6 +125,10 @@ class TransformersEngine:
             text=text[: min(found, default=None)],
             num_tokens=len(written),
             finish_reason="stop" if ends or found else "length",
+            tokens=tuple(
+                Token(id=number, log_prob=log_prob)
+                for number, log_prob in zip(written, log_probs, strict=False)
+            ),
         )
 
 
@@ -120,6 +141,14 @@ def _pad_left(prompts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Ten
         ids[row, longest - len(prompt) :] = torch.tensor(prompt)
         mask[row, longest - len(prompt) :] = 1
     return ids, mask
+
+
+def _log_probs(logits: Sequence[torch.Tensor], written: torch.Tensor) -> list[list[float]]:
+    """Log-probability of every token written, rows x tokens, from logits rows x V of each token."""
+    found = [step.float().log_softmax(-1) for step in logits]
+    picked = [step.gather(1, written[:, [n]]) for n, step in enumerate(found)]
+    rows: list[list[float]] = torch.cat(picked, 1).tolist()
+    return rows
 
 
 def _weights_by_name(model: Any, base: Checkpoint) -> dict[str, torch.Tensor]:

@@ -3,11 +3,15 @@
 from collections.abc import Iterable
 from typing import Any
 
+import torch
+
 from relex.candidates import Candidate
 from relex.checkpoints import NamedTensor
+from relex.device import Device
 from relex.errors import EngineError
+from relex.evaluation.checksums import LayerSums
 from relex.evaluation.weight_source import WeightSource
-from relex.evaluation.weights import candidate_weights
+from relex.evaluation.weights import candidate_weights, widened
 
 
 class CandidateLoader:
@@ -18,6 +22,8 @@ class CandidateLoader:
     """
 
     model_runner: Any
+    device: torch.device
+    reload_weights: Any
 
     def load_candidate(self, source_json: str, candidate_json: str) -> None:
         """Replace all weights in place.
@@ -28,7 +34,10 @@ class CandidateLoader:
         """
         source = WeightSource.model_validate_json(source_json)
         candidate = Candidate.model_validate_json(candidate_json)
-        loaded = self._reload(candidate_weights(source, candidate))
+        device: Device = "cuda" if self.device.type == "cuda" else "cpu"
+        weights = candidate_weights(source, candidate, device)
+        self._given = LayerSums()
+        loaded = self._reload(self._given.passing(widened(weights, self.model_runner.dtype)))
         _refresh_tied_layers(self.model_runner.get_model())
         missing = sorted(_parameter_names(self.model_runner) - loaded)
         if missing:
@@ -36,8 +45,15 @@ class CandidateLoader:
                 f"{candidate.key}: vLLM kept the old values of {len(missing)} weights: {missing[0]}"
             )
 
+    def unlike_layers(self) -> set[str]:
+        """As of `Engine`; what is packed, or cut for several GPUs, cannot be read back."""
+        return self._given.unlike(self.model_runner.get_model().named_parameters())
+
     def _reload(self, weights: Iterable[NamedTensor]) -> set[str]:
-        """Stream `weights` into the model; the names of the parameters that vLLM filled."""
+        """Stream `weights` into the model; the names of the parameters that vLLM filled.
+
+        The worker's method sets vLLM's config, which layers look up while they load.
+        """
         model = self.model_runner.get_model()
         load_weights = model.load_weights
         loaded: set[str] = set()
@@ -48,7 +64,7 @@ class CandidateLoader:
 
         model.load_weights = load_and_record
         try:
-            self.model_runner.reload_weights(weights_iterator=weights)
+            self.reload_weights(weights_iterator=weights)
         finally:
             del model.load_weights
         return loaded

@@ -151,9 +151,10 @@ def choose(run: Run, evaluation: Evaluation, measured: Sequence[Measured]) -> De
     return decision
 
 
-def publish(run: Run, factors: Path, decision: Decision) -> Manifest:
+def publish(run: Run, evaluation: Evaluation, decision: Decision) -> Manifest:
     """Write the chosen candidate as a Hugging Face checkpoint to the run's storage, unless it is
-    there; returns its manifest."""
+    there; returns its manifest. Raises EngineError when the checkpoint, loaded anew, answers
+    otherwise than the candidate did."""
     store = run.store.child("model")
     inputs = {
         "recipe": run.recipe.digest,
@@ -165,8 +166,9 @@ def publish(run: Run, factors: Path, decision: Decision) -> Manifest:
         folder = run.work / "model"
         with stage(run, "publish", "Writing the model"):
             shutil.rmtree(folder, ignore_errors=True)
-            weights = open_weights(run.weights(factors)).tensors(decision.chosen)
+            weights = open_weights(run.weights(evaluation.factors)).tensors(decision.chosen)
             write_checkpoint(folder, run.base, weights)
+            evaluation.check_cold(decision.chosen, folder)
             card = model_card(run.recipe, decision, _headline_score(run, decision))
             (folder / MODEL_CARD).write_text(card, encoding="utf-8")
             manifest = publish_folder(store, folder, MODEL_KIND, inputs)

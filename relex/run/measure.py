@@ -38,7 +38,7 @@ KIND = "score"
 
 
 class Evaluation:
-    """Scores of candidates: those that are stored, and new ones from one engine."""
+    """Scores of candidates: those that are stored, and new ones from the session's engines."""
 
     def __init__(self, run: Run, factors: Path, stack: ExitStack) -> None:
         self.factors = factors
@@ -61,6 +61,12 @@ class Evaluation:
         self._run.say(f"measured {candidate.key} on {asked}: {score.accuracy:.3f}")
         self._advance()
         return score, answers
+
+    def check_cold(self, candidate: Candidate, folder: Path) -> None:
+        """Raise EngineError unless the checkpoint `folder` answers in a new engine as the candidate
+        does in those that measured it, which end with this."""
+        self._run.say("loading the model anew, to see that it answers as it was measured ...")
+        self._open_session().check_cold(candidate, folder)
 
     def graded(self, candidate: Candidate, benchmark: str, answers: Sequence[Answer]) -> Measured:
         """Answers as the decision takes them."""
@@ -92,6 +98,8 @@ class Evaluation:
             problems = in_order[questions.start : questions.stop]
         inputs = self._inputs(candidate, benchmark, problems)
         if finished_manifest(store, KIND, inputs) is None:
+            if self._session is None:
+                self._run.say("starting the engine ...")
             self._open_session().measure(candidate, benchmark, questions)
             publish_folder(store, folder, KIND, inputs)
         else:
@@ -143,7 +151,6 @@ class Evaluation:
     def _open_session(self) -> EvaluationSession:
         if self._session is None:
             run = self._run
-            run.say("starting the engine ...")
             self._session = self._stack.enter_context(
                 EvaluationSession(
                     run.recipe,
@@ -164,7 +171,7 @@ class Evaluation:
 
 @contextmanager
 def open_evaluation(run: Run, factors: Path) -> Iterator[Evaluation]:
-    """The engine starts with the first score that is missing and ends with the block."""
+    """The engines start with the first score that is missing and end with the block."""
     with ExitStack() as stack:
         yield Evaluation(run, factors, stack)
 

@@ -7,7 +7,7 @@ from relex.config import Recipe, RewardTerm, WindowRecipe
 from relex.device import multiplies_in
 from relex.doors import ENGINE, TRAINER
 from relex.errors import RecipeError, ResourceError
-from relex.evaluation import draw_all, own_dtype
+from relex.evaluation import draw_all, engine_places, own_dtype
 from relex.extrapolation import find_methods, random_walk_gram
 from relex.extrapolation.checks import check_window_of_base
 from relex.memory import check_memory, disk_phase, this_machine, window_bytes
@@ -23,7 +23,7 @@ from relex.rewards import (
 )
 from relex.run.places import TRAIN, Run
 from relex.storage import check_writable
-from relex.training import check_training
+from relex.training import check_base, check_training
 from relex.window import open_window
 
 GIGABYTE = 1e9
@@ -40,6 +40,10 @@ def validate(run: Run) -> None:
     run.say(
         f"base       {run.base_folder} ({num_elements / 1e6:,.1f} M parameters), on {run.device}"
     )
+    if isinstance(run.recipe, Recipe):
+        untrained = check_base(run.recipe, run.base)
+        if untrained:
+            run.say(f"           {len(untrained)} tensors stay as in the base: {untrained[0]}, ...")
     if isinstance(run.recipe, WindowRecipe):
         _check_window(run, run.recipe)
     check_memory(
@@ -49,7 +53,9 @@ def validate(run: Run) -> None:
     _check_own_code(run)
     _check_problems(run)
     _check_storage(run)
+    num_engines = len(engine_places(run.device, run.recipe.evaluation))
     run.say(f"dtype      {_dtype_words(run)}")
+    run.say(f"engines    {num_engines} on {run.device}, which share the questions")
 
 
 def _dtype_words(run: Run) -> str:

@@ -261,7 +261,7 @@ def check_swaps(work: Path) -> Iterator[Row]:
     num_same = 0
     for _ in range(10):
         engine.swap(Candidate(step=12, method="line"))
-        canary.check()
+        canary.check_answers()
         num_same += 1
     yield "canaries", f"{num_same} of 10 answer as at the start"
 

@@ -17,6 +17,9 @@ NO_SYSTEM = (
 )
 
 
+THINKING = "{% if enable_thinking is defined and not enable_thinking %}<no thoughts>{% endif %}"
+
+
 @pytest.fixture
 def tokenizer() -> PreTrainedTokenizerFast:
     return build_tokenizer()
@@ -56,4 +59,21 @@ def test_the_refusal_of_a_chat_template_is_passed_on(tokenizer: PreTrainedTokeni
     tokenizer.chat_template = NO_SYSTEM
     prompt = PromptConfig(chat=True, system="Be brief.")
     with pytest.raises(ProblemError, match=r"chat template refuses .*no system role.*try without"):
+        render_prompt("1+2=", prompt, tokenizer)
+
+
+def test_the_template_is_given_its_arguments(tokenizer: PreTrainedTokenizerFast) -> None:
+    tokenizer.chat_template = CHAT_TEMPLATE + THINKING
+    prompt = PromptConfig(chat=True, template_arguments={"enable_thinking": False})
+    assert render_prompt("1+2=", prompt, tokenizer) == "<user>1+2=\n<assistant><no thoughts>"
+    assert render_prompt("1+2=", PromptConfig(chat=True), tokenizer) == "<user>1+2=\n<assistant>"
+
+
+@pytest.mark.parametrize("name", ["enable_thinkin", "chat_template"])
+def test_an_argument_that_the_template_never_reads_is_named(
+    tokenizer: PreTrainedTokenizerFast, name: str
+) -> None:
+    tokenizer.chat_template = CHAT_TEMPLATE + THINKING
+    prompt = PromptConfig(chat=True, template_arguments={name: "x"})
+    with pytest.raises(ProblemError, match=f"template_arguments: {name}: .* never reads it"):
         render_prompt("1+2=", prompt, tokenizer)

@@ -1,0 +1,32 @@
+"""What can be known of the base before it is loaded: whether what is trained can be stored."""
+
+import torch
+
+from relex.checkpoints import Checkpoint
+from relex.checkpoints.model_state import untrained_names
+from relex.config.recipe import Recipe
+from relex.errors import RecipeError
+
+
+def check_base(recipe: Recipe, base: Checkpoint) -> list[str]:
+    """The base's tensors that training leaves as they are; known for our own trainer only.
+
+    Raises RecipeError when the snapshots could not hold the base itself, CheckpointError when the
+    model that transformers makes of it has other tensors than the base.
+    """
+    _check_dtype(recipe, base)
+    if recipe.training.trainer != "grpo":
+        return []
+    return untrained_names(base, recipe.base.trust_remote_code)
+
+
+def _check_dtype(recipe: Recipe, base: Checkpoint) -> None:
+    """A displacement is snapshot minus base: where bfloat16 cannot hold the base's weights, it is
+    their rounding, which is many times what a step moves them."""
+    wide = base.dtype in (torch.float16, torch.float32)
+    if wide and recipe.training.snapshot_dtype == "bfloat16":
+        raise RecipeError(
+            f"training.snapshot_dtype: bfloat16 cannot hold the weights of the base, which are "
+            f"{str(base.dtype).removeprefix('torch.')}, so every displacement would be their "
+            "rounding and not what was trained; set snapshot_dtype: rounded, or float32"
+        )
