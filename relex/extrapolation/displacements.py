@@ -101,7 +101,9 @@ class PieceReader:
         self.is_sparse, self.piece_elements = False, PIECE_ELEMENTS
         if isinstance(window, StoredWindow):
             self.is_sparse = window.is_sparse
-            self.piece_elements = max(PIECE_ELEMENTS, window.block_elements)
+            self.piece_elements = (
+                -(-PIECE_ELEMENTS // window.block_elements) * window.block_elements
+            )
         widths = [
             info.dtype.itemsize for info in [*window.tensors.values(), *base.tensors.values()]
         ]
@@ -114,31 +116,37 @@ class PieceReader:
         On a GPU the copies may still be under way, on the current stream. Raises CheckpointError
         when the base is not finite there; snapshots are not checked.
         """
+        if self.is_sparse:
+            return self._read_moved(name, span, buffer, scratch)
         on_cpu = buffer.device.type == "cpu"
         host = buffer if on_cpu else scratch.take_on_host("piece", buffer.shape, torch.uint8)
         rows = self._rows(name, span[1] - span[0], host)
-        self.base.read_into(name, span[0], rows.base_N)
-        if not all_finite(rows.base_N):
-            raise CheckpointError(f"{self.base.folder}: {name} has values that are not finite")
-        read = self._read_moved if self.is_sparse else self._read_all
-        piece = read(name, span, rows)
-        return piece if on_cpu else _copied(piece, host, buffer)
-
-    def _read_all(self, name: str, span: Span, rows: "_Rows") -> Piece:
+        self._read_base(name, span[0], rows.base_N)
         num_elements = len(rows.base_N)
         start_M, snapshot_SM = rows.of(num_elements)
         start_M[:num_elements] = rows.base_N
         self.window.read_rows(self.steps, name, span[0], snapshot_SM[:, :num_elements])
-        return Piece(rows.base_N, None, start_M, snapshot_SM)
+        piece = Piece(rows.base_N, None, start_M, snapshot_SM)
+        return piece if on_cpu else _copied(piece, host, buffer)
 
-    def _read_moved(self, name: str, span: Span, rows: "_Rows") -> Piece:
+    def _read_moved(self, name: str, span: Span, buffer: torch.Tensor, scratch: Scratch) -> Piece:
+        """Changes go to the device as they are stored; all else is computed there."""
         assert isinstance(self.window, StoredWindow)
-        moved = self.window.read_moved(self.steps, name, *span)
-        position_M = moved.position_M
-        start_M, snapshot_SM = rows.of(len(position_M))
-        torch.index_select(rows.base_N, 0, position_M, out=start_M[: len(position_M)])
-        moved.fill(start_M[: len(position_M)], snapshot_SM[:, : len(position_M)])
-        return Piece(rows.base_N, position_M, start_M, snapshot_SM)
+        rows = self._rows(name, span[1] - span[0], buffer)
+        host_N = scratch.take_on_host("base", rows.base_N.shape, rows.base_N.dtype)
+        self._read_base(name, span[0], host_N)
+        rows.base_N.copy_(host_N, non_blocking=True)
+        moved = self.window.read_moved(self.steps, name, span[0], rows.base_N)
+        num_moved = len(moved.position_M)
+        start_M, snapshot_SM = rows.of(num_moved)
+        start_M[:num_moved] = rows.base_N[moved.position_M]
+        moved.fill(snapshot_SM[:, :num_moved])
+        return Piece(rows.base_N, moved.position_M, start_M, snapshot_SM)
+
+    def _read_base(self, name: str, start: int, base_N: torch.Tensor) -> None:
+        self.base.read_into(name, start, base_N)
+        if not all_finite(base_N):
+            raise CheckpointError(f"{self.base.folder}: {name} has values that are not finite")
 
     def _rows(self, name: str, num_elements: int, host: torch.Tensor) -> "_Rows":
         dtype, num_steps = self.window.tensors[name].dtype, len(self.steps)
@@ -183,5 +191,4 @@ def _copied(piece: Piece, host: torch.Tensor, buffer: torch.Tensor) -> Piece:
     last = piece.snapshot_SM
     num_bytes = last.data_ptr() - host.data_ptr() + last.nbytes
     buffer[:num_bytes].copy_(host[:num_bytes], non_blocking=True)
-    position_M = None if piece.position_M is None else piece.position_M.to(buffer.device)
-    return Piece(there(piece.base_N), position_M, there(piece.start_M), there(last))
+    return Piece(there(piece.base_N), None, there(piece.start_M), there(last))
