@@ -1,4 +1,4 @@
-"""`relex extrapolate`: a window becomes factors and checkpoints in one pass."""
+"""`relex extrapolate`: a window becomes factors and checkpoints in one command."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +18,11 @@ from relex.cli.options import (
     parse_steps,
 )
 from relex.cli.progress import progress_bar
-from relex.extrapolation import fit_factors
+from relex.device import resolve_device
+from relex.extrapolation import fit_factors, write_predictions
+from relex.extrapolation.checks import choose_steps
+from relex.extrapolation.predict import LINE
+from relex.memory import keep_freed_memory
 from relex.window import open_window
 
 
@@ -34,21 +38,26 @@ def extrapolate(
     device: DeviceOption = "auto",
     memory_gb: MemoryOption = None,
 ) -> None:
-    """Fit a window and write extrapolated checkpoints on the way: the window is read once."""
+    """Fit a window and write extrapolated checkpoints: `relex fit` and `relex predict` in one."""
+    keep_freed_memory()
     checkpoint = open_base(base)
+    opened, first_last = open_window(window, base=checkpoint), parse_steps(steps)
     folders = {target: out / f"step_{target}" for target in step}
-    with progress_bar("extrapolate") as on_progress:
+    for target in folders:
+        LINE.check_target(window, choose_steps(opened, first_last, rank), target)
+    with progress_bar("fit") as on_progress:
         factors = fit_factors(
-            open_window(window, base=checkpoint),
+            opened,
             checkpoint,
             out / "factors",
-            steps=parse_steps(steps),
+            steps=first_last,
             rank=rank,
-            predictions=folders,
             memory_bytes=memory_bytes(memory_gb),
             device=device,
             on_progress=on_progress,
         )
     warn_of_anomalies(factors.table)
+    with progress_bar("predict") as on_progress:
+        write_predictions(factors, checkpoint, folders, LINE, resolve_device(device), on_progress)
     for target, folder in folders.items():
         typer.echo(f"{folder}: step {target}")

@@ -20,6 +20,7 @@ from relex.cli.options import (
 )
 from relex.cli.progress import progress_bar
 from relex.extrapolation import BUILT_IN, fit_factors
+from relex.memory import keep_freed_memory
 from relex.window import open_window
 
 
@@ -43,6 +44,7 @@ def fit(
     memory_gb: MemoryOption = None,
 ) -> None:
     """Fit a direction per tensor, and keep what methods need, from the snapshots of a window."""
+    keep_freed_memory()
     checkpoint = open_base(base)
     with progress_bar("fit") as on_progress:
         factors = fit_factors(

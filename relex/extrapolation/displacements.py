@@ -21,8 +21,14 @@ from relex.window import StoredWindow, Window
 BLOCK_ELEMENTS = 1 << 9
 """Elements whose products are summed in float32 before float64 takes over."""
 
-CHUNK_BYTES = 3 << 19
-"""Displacements made at once on a CPU, to stay in its cache; a GPU takes whole pieces."""
+CHUNK_BYTES = {"cpu": 3 << 19, "cuda": 1 << 26}
+"""Displacements made at once: on a CPU they stay in its cache, a GPU wants more to do."""
+
+ENTRY_BYTES = 40
+"""What decoding takes for each entry of a block's deltas: positions, places and moves."""
+
+ELEMENT_BYTES = 16
+"""What finding out which elements moved takes for each of a piece."""
 
 PIECE_ELEMENTS = 1 << 18
 """Of a window that stores weights as they are; one of deltas is read by its blocks, if larger."""
@@ -82,11 +88,9 @@ class Piece:
     def displacements(self, scratch: Scratch) -> Iterator[torch.Tensor]:
         """Chunk after chunk, S x M, float32; each lies where the one before it was."""
         num_steps, num_padded = self.snapshot_SM.shape
-        chunk_elements = num_padded
-        if self.base_N.device.type == "cpu":
-            num_blocks = CHUNK_BYTES // (num_steps * BLOCK_ELEMENTS * torch.float32.itemsize)
-            chunk_elements = min(max(num_blocks, 1) * BLOCK_ELEMENTS, num_padded)
-        for first, last in spans(0, num_padded, chunk_elements):
+        block_bytes = num_steps * BLOCK_ELEMENTS * torch.float32.itemsize
+        num_blocks = max(CHUNK_BYTES[self.base_N.device.type] // block_bytes, 1)
+        for first, last in spans(0, num_padded, num_blocks * BLOCK_ELEMENTS):
             shape = (num_steps, last - first)
             displacement_SM = scratch.take("displacements", shape, torch.float32)
             displacement_SM.copy_(self.snapshot_SM[:, first:last])
@@ -99,16 +103,27 @@ class PieceReader:
     def __init__(self, window: Window, base: Checkpoint, steps: Sequence[int]) -> None:
         self.window, self.base, self.steps = window, base, steps
         self.is_sparse, self.piece_elements = False, PIECE_ELEMENTS
+        num_moving, num_entries = PIECE_ELEMENTS, 0
         if isinstance(window, StoredWindow):
             self.is_sparse = window.is_sparse
-            self.piece_elements = (
-                -(-PIECE_ELEMENTS // window.block_elements) * window.block_elements
-            )
+            blocks = -(-PIECE_ELEMENTS // window.block_elements)
+            num_moving = self.piece_elements = blocks * window.block_elements
+            if self.is_sparse:
+                num_entries = blocks * window.most_entries(steps[-1])
+                num_moving = min(num_moving, num_entries)
         widths = [
             info.dtype.itemsize for info in [*window.tensors.values(), *base.tensors.values()]
         ]
-        self.buffer_bytes = (len(steps) + 2) * self.piece_elements * max(widths)
-        """Memory for one piece of any tensor: the base, the start and all steps."""
+        num_padded = num_moving + BLOCK_ELEMENTS
+        num_elements = self.piece_elements + (len(steps) + 1) * num_padded
+        self.buffer_bytes = num_elements * max(widths) + ALIGNMENT
+        """Memory for one piece of any tensor: the base, and start and all steps of what moves."""
+
+        self._scratch_bytes = num_entries * ENTRY_BYTES + self.piece_elements * ELEMENT_BYTES
+
+    def thread_bytes(self, device: torch.device) -> int:
+        """Memory that a thread takes on the device beside the piece it works on."""
+        return self._scratch_bytes + CHUNK_BYTES[device.type]
 
     def read(self, name: str, span: Span, buffer: torch.Tensor, scratch: Scratch) -> Piece:
         """One span of the tensor, in `buffer`, which has `buffer_bytes` on the scratch's device.

@@ -6,7 +6,7 @@ N elements of one span of a tensor, in whole blocks.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise, repeat
+from itertools import chain, pairwise, repeat
 from typing import TypeVar
 
 import torch
@@ -75,12 +75,12 @@ class Replay:
             dtype = self._first_delta.tensors[name].dtype
             yield from (torch.empty(0, dtype=dtype) for _ in steps)
             return
-        chain = self._chain(min(wanted), max(wanted))
+        files = self._chain(min(wanted), max(wanted))
         first, last = self._whole_blocks(name, start, stop)
-        state_N = self._before(chain[0], name, first, last)
-        for file in chain:
+        state_N = self._before(files[0], name, first, last)
+        for file in files:
             self._again(file, lambda delta: delta.decode(name, first, state_N))
-            self._check_before_anchor(file.step, chain[-1].step, name, first, state_N)
+            self._check_before_anchor(file.step, files[-1].step, name, first, state_N)
             if file.step in wanted:
                 yield state_N[start - first : stop - first]
 
@@ -121,6 +121,15 @@ class Replay:
             return found[0]
         position_C = torch.cat([one.positions + at * block for at, one in enumerate(found)])
         return Change(position_C, torch.cat([one.move_C for one in found]))
+
+    def most_entries(self, last_step: int) -> int:
+        """Entries of the fullest block in the deltas of all steps up to that one."""
+        deltas = [delta for step, delta in self._delta_of.items() if step <= last_step]
+        of_blocks = (
+            zip(*(delta.num_entries(name) for delta in deltas), strict=True)
+            for name in self._first_delta.tensors
+        )
+        return max(map(sum, chain.from_iterable(of_blocks)), default=0)
 
     def at(self, step: int) -> Snapshot:
         """The patterns of one step."""

@@ -80,6 +80,11 @@ class StoredWindow:
         """Elements that are decoded together: a read of whole blocks wastes nothing."""
         return self._replay.block_elements
 
+    def most_entries(self, last_step: int) -> int:
+        """Entries of the fullest block in the deltas of all steps up to that one; no more of its
+        elements move."""
+        return self._replay.most_entries(last_step)
+
     def read_moved(
         self, steps: Sequence[int], name: str, start: int, base_N: torch.Tensor
     ) -> Moved:

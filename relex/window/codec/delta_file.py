@@ -41,6 +41,17 @@ class DeltaFile:
         """Elements of `name` whose bits differ from the snapshot before."""
         return sum(block.num_changed for block in self._table.tensors[name].blocks)
 
+    def num_entries(self, name: str) -> list[int]:
+        """By block of `name`, what decoding it makes; of one that is not sparse, its elements."""
+        size, num_elements = self.block_elements, self.tensors[name].num_elements
+        facts = self._table.tensors[name].blocks
+        return [
+            block.num_entries
+            if block.kind in ("sparse", "unchanged")
+            else min(size, num_elements - number * size)
+            for number, block in enumerate(facts)
+        ]
+
     def blocks(self, name: str, start: int, stop: int) -> list[EncodedBlock]:
         """The blocks of elements [start, stop) of `name`, which are whole blocks, in one read.
 

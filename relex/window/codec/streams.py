@@ -64,8 +64,7 @@ def pack_positions(position_C: Positions) -> tuple[Bytes, Positions]:
 def pack_halves(integer_E: Integers) -> Bytes:
     """An even number of integers of at most LARGEST_HALF, two in a byte."""
     half_E = (integer_E + LARGEST_HALF).astype(np.uint8)
-    halves: Bytes = half_E[::2] | half_E[1::2] << 4
-    return halves
+    return half_E[::2] | np.left_shift(half_E[1::2], 4)
 
 
 def unpack_halves(halves: torch.Tensor) -> torch.Tensor:
@@ -129,5 +128,5 @@ def decompress(packed: Sequence[memoryview], sizes: Sequence[int]) -> list[Bytes
     except (zstandard.ZstdError, ValueError) as error:
         raise WindowError(f"a stream cannot be unpacked ({error})") from error
     for number, at in enumerate(frames):
-        unpacked[at] = np.frombuffer(memoryview(contents[number]), np.uint8)
+        unpacked[at] = np.frombuffer(contents[number].tobytes(), np.uint8)
     return unpacked

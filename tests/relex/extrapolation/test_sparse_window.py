@@ -1,11 +1,10 @@
 """A window that knows what moved gives the fit of the same window without that knowledge."""
 
-import pytest
 import torch
 
-from relex.checkpoints import Checkpoint
-from relex.extrapolation import fit_factors, predict_displacement, predict_tensors
+from relex.extrapolation import predict_tensors
 from relex.extrapolation.factors import BASIS_FILE, TABLE_FILE
+from tests.displacements import predict_displacement
 
 NUM_ELEMENTS = 300_000
 STEPS = (1, 2, 4)
@@ -71,36 +70,3 @@ def test_a_window_in_which_nothing_moved_stays_at_base(lab) -> None:
     factors = lab.fit_window(lab.packed(lab.window(snapshots), base), base)
     predicted = dict(predict_tensors(factors, base, 20))
     assert all(torch.equal(predicted[name], start[name]) for name in start)
-
-
-def bits(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.view(torch.int16)
-
-
-@pytest.mark.parametrize("base_dtype", [torch.bfloat16, torch.float16])
-def test_a_checkpoint_of_the_pass_has_the_bits_of_the_prediction(lab, tmp_path, base_dtype) -> None:
-    """Also where nothing moved: a zero displacement has a sign, which a weight of -0.0 shows."""
-    generator = torch.Generator().manual_seed(0)
-    start = {
-        name: torch.randn(3000, generator=generator).to(base_dtype)
-        for name in ("rising", "falling", "still")
-    }
-    for tensor in start.values():
-        tensor[::3] = -0.0
-    sizes = {"rising": (1, 2, 4), "falling": (3, 2, 0.5), "still": (0, 0, 0)}
-    snapshots = {step: {n: t.clone() for n, t in start.items()} for step in STEPS}
-    for row, step in enumerate(STEPS):
-        for name, tensor in snapshots[step].items():
-            tensor[::7] += sizes[name][row] / 8
-    base = lab.base(start)
-    window = lab.packed(lab.window(snapshots), base)
-    factors = fit_factors(
-        window,
-        base,
-        tmp_path / "factors",
-        predictions={20: tmp_path / "step_20"},
-        device="cpu",
-    )
-    written = Checkpoint(tmp_path / "step_20")
-    for name, expected in predict_tensors(factors, base, 20):
-        assert torch.equal(bits(written.read_tensor(name)), bits(expected))
