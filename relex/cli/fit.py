@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from relex.checkpoints import open_base
+from relex.allocator import keep_freed_memory
+from relex.checkpoints import Checkpoint, open_base
 from relex.cli.options import (
     BaseOption,
     DeviceOption,
@@ -17,8 +18,17 @@ from relex.cli.options import (
     progress_bar,
     warn_of_anomalies,
 )
-from relex.extrapolation import BUILT_IN, FactorsTable, fit_factors, merge_factors
-from relex.window import open_window
+from relex.device import resolve_device
+from relex.extrapolation import (
+    BUILT_IN,
+    Factors,
+    fit_factors,
+    merge_factors,
+    write_predictions,
+)
+from relex.extrapolation.checks import choose_steps
+from relex.extrapolation.predict import LINE
+from relex.window import Window, open_window
 
 BYTES_PER_GB = 1_000_000_000
 
@@ -45,7 +55,9 @@ def fit(
     """Fit a direction per tensor, and keep what methods need, from the snapshots of a window."""
     one_part = parse_pair("--part", part, "/", "the part and the number of parts, such as 2/8")
     own = {"methods": tuple(method or BUILT_IN), "part": one_part}
-    table = _fit(window, base, out, steps, memory_gb, rank=rank, device=device, **own)
+    checkpoint = open_base(base)
+    opened = open_window(window, base=checkpoint)
+    table = _fit(opened, checkpoint, out, steps, memory_gb, rank=rank, device=device, **own).table
     typer.echo(
         f"{out}: rank {table.rank}, {len(table.tensors)} tensors, {len(table.steps)} steps from "
         f"{table.steps[0]} to {table.steps[-1]}"
@@ -64,10 +76,16 @@ def extrapolate(
     device: DeviceOption = "auto",
     memory_gb: MemoryOption = None,
 ) -> None:
-    """Fit a window and write extrapolated checkpoints on the way: the window is read once."""
+    """Fit a window and write extrapolated checkpoints: `relex fit` and `relex predict` in one."""
+    checkpoint = open_base(base)
+    opened = open_window(window, base=checkpoint)
     folders = {target: out / f"line-{target}" for target in step}
-    own = {"rank": rank, "device": device, "predictions": folders}
-    _fit(window, base, out / "factors", steps, memory_gb, **own)
+    for target in folders:
+        LINE.check_target(window, choose_steps(opened, _first_last(steps), rank), target)
+    own = {"rank": rank, "device": device}
+    factors = _fit(opened, checkpoint, out / "factors", steps, memory_gb, **own)
+    with progress_bar("predict") as on_progress:
+        write_predictions(factors, checkpoint, folders, LINE, resolve_device(device), on_progress)
     for target, folder in folders.items():
         typer.echo(f"{folder}: step {target}")
 
@@ -83,19 +101,28 @@ def merge(
 
 
 def _fit(
-    window: str, base: str, out: Path, steps: str, memory_gb: float | None, **options: Any
-) -> FactorsTable:
-    """The table of the factors; `options` are those of `fit_factors`."""
-    checkpoint = open_base(base)
+    window: Window,
+    base: Checkpoint,
+    out: Path,
+    steps: str,
+    memory_gb: float | None,
+    **options: Any,
+) -> Factors:
+    """`options` are those of `fit_factors`."""
+    keep_freed_memory()
     with progress_bar("fit") as on_progress:
-        table = fit_factors(
-            open_window(window, base=checkpoint),
-            checkpoint,
+        factors = fit_factors(
+            window,
+            base,
             out,
-            steps=parse_pair("--steps", steps, ":", "the first and the last step, such as 1:75"),
+            steps=_first_last(steps),
             memory_bytes=None if memory_gb is None else int(memory_gb * BYTES_PER_GB),
             on_progress=on_progress,
             **options,
-        ).table
-    warn_of_anomalies(table)
-    return table
+        )
+    warn_of_anomalies(factors.table)
+    return factors
+
+
+def _first_last(steps: str) -> tuple[int, int] | None:
+    return parse_pair("--steps", steps, ":", "the first and the last step, such as 1:75")

@@ -7,6 +7,7 @@ pieces, so no bits depend on the number of threads. With several GPUs the tensor
 """
 
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,6 +37,9 @@ CPU_MEMORY_BYTES = 2_000_000_000
 
 GPU_MEMORY_FRACTION = 0.5
 """Budget on a GPU, of what is free there, unless another one is given."""
+
+THREADS_FRACTION = 0.5
+"""The most of a budget that threads take for themselves; the pieces have the rest."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +97,12 @@ class PieceThreads:
     ) -> None:
         """`memory_bytes` is the budget on each of `devices`; by default it follows the device."""
         self._reader = reader
+        budgets = [_budget(device, memory_bytes) for device in devices]
+        self._num_threads = _num_threads(reader, devices, budgets)
         self._places = [
-            _Place(
-                device, _num_buffers(device, memory_bytes, reader.buffer_bytes), reader.buffer_bytes
-            )
-            for device in devices
+            _Place(device, self._num_buffers(device, budget), reader.buffer_bytes)
+            for device, budget in zip(devices, budgets, strict=True)
         ]
-        self._num_threads = _num_threads(reader)
         self._local = threading.local()
 
     def __enter__(self) -> Self:
@@ -111,6 +114,10 @@ class PieceThreads:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
         torch.set_num_threads(self._torch_threads)
+        for place in self._places:
+            place.free.clear()
+        if any(place.device.type == "cuda" for place in self._places):
+            torch.cuda.empty_cache()  # others may want it while this process lives
 
     def num_reads(self, num_elements: int) -> int:
         """How often a tensor of that size is read: once or twice."""
@@ -141,6 +148,10 @@ class PieceThreads:
                 self._read_twice(name, place, pieces, work)
         while reading or ending:
             advance()
+
+    def _num_buffers(self, device: torch.device, budget: int) -> int:
+        left = budget - self._num_threads * self._reader.thread_bytes(device)
+        return max(left // self._reader.buffer_bytes, 1)
 
     def _pieces(self, num_elements: int) -> list[Span]:
         return spans(0, num_elements, self._reader.piece_elements)
@@ -242,19 +253,29 @@ class PieceThreads:
             stream.synchronize()
 
 
-def _num_threads(reader: PieceReader) -> int:
-    num_cores = os.cpu_count() or 1
-    if reader.window.where.startswith("s3://"):
-        return max(LEAST_REMOTE_THREADS, num_cores)
-    # Deltas are decoded in many small steps, each of which needs the interpreter: a second thread
-    # only gets in the way of the first.
-    return 1 if reader.is_sparse else max(LEAST_THREADS, num_cores)
+def _budget(device: torch.device, memory_bytes: int | None) -> int:
+    if memory_bytes is not None or device.type == "cpu":
+        return memory_bytes or CPU_MEMORY_BYTES
+    return int(torch.cuda.mem_get_info(device)[0] * GPU_MEMORY_FRACTION)
 
 
-def _num_buffers(device: torch.device, memory_bytes: int | None, buffer_bytes: int) -> int:
-    if memory_bytes is None and device.type == "cuda":
-        memory_bytes = int(torch.cuda.mem_get_info(device)[0] * GPU_MEMORY_FRACTION)
-    return max((memory_bytes or CPU_MEMORY_BYTES) // buffer_bytes, 1)
+def _num_threads(
+    reader: PieceReader, devices: Sequence[torch.device], budgets: Sequence[int]
+) -> int:
+    """One for every core that this process may use, as far as memory goes."""
+    is_remote = reader.window.where.startswith("s3://")
+    least = LEAST_REMOTE_THREADS if is_remote else LEAST_THREADS
+    most = max(least, _num_cores())
+    for device, budget in zip(devices, budgets, strict=True):
+        most = min(most, int(THREADS_FRACTION * budget) // reader.thread_bytes(device))
+        if device.type == "cuda" and not reader.is_sparse:  # pieces go there by way of the host
+            most = min(most, CPU_MEMORY_BYTES // reader.buffer_bytes)
+    return max(most, 1)
+
+
+def _num_cores() -> int:
+    """Of the machine, or those of it that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _num_pieces(many: Sequence[_Held[First]]) -> int:

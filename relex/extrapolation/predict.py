@@ -98,21 +98,6 @@ def coefficients(table: FactorsTable, name: str, method: Method, target: int) ->
     return found
 
 
-def predict_displacement(
-    factors: Factors, name: str, target: int, method: Method = LINE
-) -> torch.Tensor:
-    """The displacement of `name` before it is added and rounded: flattened, float32.
-
-    Raises FactorsError where the method takes single snapshots, whose weights need the base.
-    """
-    found = coefficients(factors.table, name, method, target)
-    if found.of_snapshots:
-        raise FactorsError(f"method {method.text}: takes snapshots; predict tensors from the base")
-    zero_N = torch.zeros(factors.num_elements(name))
-    span = factors.read_span(name, 0, len(zero_N))
-    return _moved(span, found, zero_N, torch.float32, Scratch(zero_N.device))
-
-
 class Predictor:
     """Predictions of one method for several targets, piece by piece."""
 

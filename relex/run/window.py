@@ -8,7 +8,7 @@ from relex.candidates import DENOISED
 from relex.config import Recipe, WindowRecipe
 from relex.errors import RecipeError
 from relex.extrapolation import KIND as FACTORS_KIND
-from relex.extrapolation import Diagnostics, diagnose, fit_factors, fit_inputs, open_factors
+from relex.extrapolation import Diagnostics, FitJob, diagnose, fit_inputs, open_factors, run_fit
 from relex.memory import WindowForecast, window_bytes
 from relex.report import TrainingStep, concerns, verdict
 from relex.run.places import Run
@@ -154,15 +154,16 @@ def fit(run: Run) -> Path:
     title = f"Fitting {len(window.tensors)} tensors over {len(window.steps)} steps"
     with stage(run, "fit", title, 100) as progress:
         shutil.rmtree(folder, ignore_errors=True)
-        fit_factors(
-            window,
-            run.base,
-            folder,
+        job = FitJob(
+            window=run.window_uri,
+            connection=run.connection,
+            base=str(run.base_folder),
+            out=str(folder),
             methods=methods,
             memory_bytes=options.memory_bytes,
             device=run.device,
-            on_progress=lambda done, total: progress.update(100 * done // total),
         )
+        run_fit(job, lambda done, total: progress.update(100 * done // total), run.detail)
         publish_folder(store, folder, FACTORS_KIND, inputs)
     _tell(run, diagnose(open_factors(folder).table))
     return folder

@@ -183,9 +183,10 @@ def check_fit(work: Path) -> Iterator[Row]:
     from reference_window import build_reference_window
 
     from relex.checkpoints import Checkpoint
-    from relex.extrapolation import fit_factors, predict_displacement
+    from relex.extrapolation import fit_factors
     from relex.storage import open_store
     from relex.window import open_source, open_window, pack
+    from tests.displacements import predict_displacement
 
     folder = work / "reference"
     size = (

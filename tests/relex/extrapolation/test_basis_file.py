@@ -11,7 +11,6 @@ from relex.errors import CheckpointError, FactorsError
 from relex.extrapolation import (
     find_method,
     open_factors,
-    predict_displacement,
     predict_tensors,
 )
 from relex.extrapolation.basis_file import (
@@ -23,6 +22,7 @@ from relex.extrapolation.basis_file import (
     pack_bits,
     unpack_bits,
 )
+from tests.displacements import predict_displacement
 
 NUM_SUMS = 2
 NUM_SNAPSHOTS = 3
