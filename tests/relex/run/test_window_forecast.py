@@ -10,7 +10,7 @@ from relex.config import load_recipe
 from relex.errors import ResourceError
 from relex.home import Home
 from relex.memory import WindowForecast
-from relex.run.events import Line
+from relex.run.stage import Line
 from relex.run.places import Run
 from relex.run.stage import Progress
 from relex.run.window import _Curve
