@@ -18,15 +18,14 @@ from relex.candidates import BASE, Candidate
 from relex.errors import RelexError
 from relex.evaluation import (
     ANSWERS_FILE,
-    SCORE_FILE,
     Answer,
     EvaluationSession,
-    Score,
     correct_matrix,
 )
 from relex.evaluation.weight_source import WeightSource
 from relex.extrapolation import KIND as FACTORS_KIND
 from relex.report import plain
+from relex.run.conclude import headline_score
 from relex.run.measure import KIND as SCORE_KIND
 from relex.run.places import Run
 from relex.selection import Decision, paired_test
@@ -220,7 +219,7 @@ def _headline(run: Run, chosen: Candidate) -> _Test:
     store = run.store.child(f"scores/{benchmark}/{chosen.key}")
     manifest = read_manifest(store, SCORE_KIND)
     assert manifest is not None, "the chosen candidate is tested before it is published"
-    score = Score.model_validate_json(store.get(SCORE_FILE))
+    score = headline_score(run, chosen)
     tags = {
         "relex.candidate": chosen.key,
         "relex.benchmark": benchmark,

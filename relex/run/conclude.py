@@ -167,7 +167,7 @@ def publish(run: Run, factors: Path, decision: Decision) -> Manifest:
             shutil.rmtree(folder, ignore_errors=True)
             weights = open_weights(run.weights(factors)).tensors(decision.chosen)
             write_checkpoint(folder, run.base, weights)
-            card = model_card(run.recipe, decision, _headline_score(run, decision))
+            card = model_card(run.recipe, decision, headline_score(run, decision.chosen))
             (folder / MODEL_CARD).write_text(card, encoding="utf-8")
             manifest = publish_folder(store, folder, MODEL_KIND, inputs)
             shutil.rmtree(folder)
@@ -175,10 +175,10 @@ def publish(run: Run, factors: Path, decision: Decision) -> Manifest:
     return manifest
 
 
-def _headline_score(run: Run, decision: Decision) -> Score:
+def headline_score(run: Run, chosen: Candidate) -> Score:
     """Of the chosen candidate on the first test benchmark."""
     benchmark = run.recipe.problems.test[0].name
-    store = run.store.child(f"scores/{benchmark}/{decision.chosen.key}")
+    store = run.store.child(f"scores/{benchmark}/{chosen.key}")
     return Score.model_validate_json(store.get(SCORE_FILE))
 
 
