@@ -173,16 +173,16 @@ def register(run: Run, record: Record, decision: Decision, model: Manifest) -> s
 
     Returns what became of that, in a sentence.
     """
-    test = _headline(run, decision.chosen)
+    answers, tags = _headline(run, decision.chosen)
     registry = record.tracker.registry
     version = registry.register(
         model_name(run.recipe),
         run.store.child("model").uri,
         record.tracker.parent,
-        {"relex.title": run_title(run.recipe), **test.tags, **_origin(run, model)},
+        {"relex.title": run_title(run.recipe), **tags, **_origin(run, model)},
     )
     run.say(f"{decision.chosen.key} is {version.name} in MLflow, at {version.source}")
-    outcome = challenge(registry, Contest(run, version, test.answers))
+    outcome = challenge(registry, Contest(run, version, answers))
     registry.describe(version, f"{plain(outcome)}\n\n{plain(decision.reason)}")
     run.say(outcome)
     return outcome
@@ -206,15 +206,8 @@ def _origin(run: Run, manifest: Manifest) -> dict[str, str]:
     }
 
 
-@dataclass(frozen=True)
-class _Test:
-    """How the chosen candidate did on the first test benchmark."""
-
-    answers: list[Answer]
-    tags: dict[str, str]
-
-
-def _headline(run: Run, chosen: Candidate) -> _Test:
+def _headline(run: Run, chosen: Candidate) -> tuple[list[Answer], dict[str, str]]:
+    """The chosen candidate on the first test benchmark: its answers, and tags that tell them."""
     benchmark = run.recipe.problems.test[0].name
     store = run.store.child(f"scores/{benchmark}/{chosen.key}")
     manifest = read_manifest(store, SCORE_KIND)
@@ -228,4 +221,4 @@ def _headline(run: Run, chosen: Candidate) -> _Test:
         "relex.scores_digest": manifest.files[ANSWERS_FILE].sha256,
         QUESTIONS_TAG: questions_digest(run.recipe, manifest.inputs["problems"], score),
     }
-    return _Test(read_scored(run.store, benchmark, chosen.key), tags)
+    return read_scored(run.store, benchmark, chosen.key), tags
