@@ -38,8 +38,7 @@ def pipeline(
     """As `relex run`, recorded in Prefect and MLflow, the model in the registry."""
     chosen, console = load_run_recipe(recipe), open_terminal()
     with _flow_shown(f"relex {chosen.run_id}", console):
-        from flows.extrapolate import relex_extrapolate
-        from flows.pipeline import relex_pipeline
+        from flows.pipeline import relex_extrapolate, relex_pipeline
 
         if isinstance(chosen, WindowRecipe):
             summary = relex_extrapolate(recipe=chosen)

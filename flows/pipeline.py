@@ -1,4 +1,5 @@
-"""The pipeline: a short GRPO run, the line through its window, and the best point on it."""
+"""The pipeline: a short GRPO run, the line through its window, and the best point on it; and the
+same for a window that is there already."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar
@@ -6,7 +7,7 @@ from typing import Annotated, Any, Literal, ParamSpec, TypeVar
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from relex.config import Recipe, RewardTerm
+from relex.config import Recipe, RewardTerm, WindowRecipe
 from relex.errors import InputError
 from relex.report import MARKDOWN_FILE, RunSummary
 from relex.run import conclude, measure, preflight, window
@@ -70,6 +71,37 @@ def relex_pipeline(
     The same recipe continues the same run: a stage that is done is not run again.
     """
     return run_to_end(train)
+
+
+@flow(
+    name="relex-extrapolate",
+    flow_run_name=run_name,
+    validate_parameters=False,
+    on_cancellation=[record_as_killed],
+    on_crashed=[record_as_killed],
+)
+def relex_extrapolate(
+    window: Annotated[str | None, asks("window", has_preset=False)] = None,
+    preset: Annotated[str, asks_preset()] = "toy",
+    name: Annotated[str | None, asks("name")] = None,
+    base: Annotated[str | None, asks("base")] = None,
+    targets: Annotated[
+        Literal["auto"] | tuple[int, ...] | None, asks("targets", has_preset=False)
+    ] = None,
+    grader: Annotated[str | None, asks("grader")] = None,
+    samples_per_question: Annotated[int | None, asks("samples_per_question")] = None,
+    observed_steps: Annotated[
+        tuple[int, ...] | None, asks("observed_steps", has_preset=False)
+    ] = None,
+    seed: Annotated[int | None, asks("seed")] = None,
+    overrides: Annotated[dict[str, Any] | None, asks_overrides()] = None,
+    recipe: Annotated[WindowRecipe | dict[str, Any] | None, asks_recipe()] = None,
+) -> RunSummary:
+    """Extrapolate a window from S3, a folder or the Hub, measure, choose and publish the best.
+
+    The same recipe continues the same run: a stage that is done is not run again.
+    """
+    return run_to_end(take_window)
 
 
 def run_to_end(fill_window: Callable[[Run], None]) -> RunSummary:

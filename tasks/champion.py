@@ -18,15 +18,14 @@ from relex.candidates import BASE, Candidate
 from relex.errors import RelexError
 from relex.evaluation import (
     ANSWERS_FILE,
-    SCORE_FILE,
     Answer,
     EvaluationSession,
-    Score,
     correct_matrix,
 )
 from relex.evaluation.weight_source import WeightSource
 from relex.extrapolation import KIND as FACTORS_KIND
 from relex.report import plain
+from relex.run.conclude import headline_score
 from relex.run.measure import KIND as SCORE_KIND
 from relex.run.places import Run
 from relex.selection import Decision, paired_test
@@ -174,16 +173,16 @@ def register(run: Run, record: Record, decision: Decision, model: Manifest) -> s
 
     Returns what became of that, in a sentence.
     """
-    test = _headline(run, decision.chosen)
+    answers, tags = _headline(run, decision.chosen)
     registry = record.tracker.registry
     version = registry.register(
         model_name(run.recipe),
         run.store.child("model").uri,
         record.tracker.parent,
-        {"relex.title": run_title(run.recipe), **test.tags, **_origin(run, model)},
+        {"relex.title": run_title(run.recipe), **tags, **_origin(run, model)},
     )
     run.say(f"{decision.chosen.key} is {version.name} in MLflow, at {version.source}")
-    outcome = challenge(registry, Contest(run, version, test.answers))
+    outcome = challenge(registry, Contest(run, version, answers))
     registry.describe(version, f"{plain(outcome)}\n\n{plain(decision.reason)}")
     run.say(outcome)
     return outcome
@@ -207,20 +206,13 @@ def _origin(run: Run, manifest: Manifest) -> dict[str, str]:
     }
 
 
-@dataclass(frozen=True)
-class _Test:
-    """How the chosen candidate did on the first test benchmark."""
-
-    answers: list[Answer]
-    tags: dict[str, str]
-
-
-def _headline(run: Run, chosen: Candidate) -> _Test:
+def _headline(run: Run, chosen: Candidate) -> tuple[list[Answer], dict[str, str]]:
+    """The chosen candidate on the first test benchmark: its answers, and tags that tell them."""
     benchmark = run.recipe.problems.test[0].name
     store = run.store.child(f"scores/{benchmark}/{chosen.key}")
     manifest = read_manifest(store, SCORE_KIND)
     assert manifest is not None, "the chosen candidate is tested before it is published"
-    score = Score.model_validate_json(store.get(SCORE_FILE))
+    score = headline_score(run, chosen)
     tags = {
         "relex.candidate": chosen.key,
         "relex.benchmark": benchmark,
@@ -229,4 +221,4 @@ def _headline(run: Run, chosen: Candidate) -> _Test:
         "relex.scores_digest": manifest.files[ANSWERS_FILE].sha256,
         QUESTIONS_TAG: questions_digest(run.recipe, manifest.inputs["problems"], score),
     }
-    return _Test(read_scored(run.store, benchmark, chosen.key), tags)
+    return read_scored(run.store, benchmark, chosen.key), tags

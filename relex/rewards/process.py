@@ -32,7 +32,7 @@ class RewardProcess:
         """
         self._name, self._limit_seconds = name, limit_seconds
         self._lock = threading.Lock()
-        self._child = Child.of_module(WORKER, [name], _log)
+        self._child = Child.of_module(WORKER, [name], to_stderr)
         # Runs when the reward is dropped and at the end of the program, whichever comes first.
         self.close = weakref.finalize(self, self._child.finish, END_SECONDS)
         first = {"name": name, "term": term.model_dump(), "path": sys.path}
@@ -78,5 +78,6 @@ class RewardProcess:
             ) from error
 
 
-def _log(line: str) -> None:
+def to_stderr(line: str) -> None:
+    """What a process of a reward prints."""
     print(line, file=sys.stderr, flush=True)

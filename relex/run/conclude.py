@@ -169,7 +169,7 @@ def publish(run: Run, evaluation: Evaluation, decision: Decision) -> Manifest:
             weights = open_weights(run.weights(evaluation.factors)).tensors(decision.chosen)
             write_checkpoint(folder, run.base, weights)
             evaluation.check_cold(decision.chosen, folder)
-            card = model_card(run.recipe, decision, _headline_score(run, decision))
+            card = model_card(run.recipe, decision, headline_score(run, decision.chosen))
             (folder / MODEL_CARD).write_text(card, encoding="utf-8")
             manifest = publish_folder(store, folder, MODEL_KIND, inputs)
             shutil.rmtree(folder)
@@ -177,10 +177,10 @@ def publish(run: Run, evaluation: Evaluation, decision: Decision) -> Manifest:
     return manifest
 
 
-def _headline_score(run: Run, decision: Decision) -> Score:
+def headline_score(run: Run, chosen: Candidate) -> Score:
     """Of the chosen candidate on the first test benchmark."""
     benchmark = run.recipe.problems.test[0].name
-    store = run.store.child(f"scores/{benchmark}/{decision.chosen.key}")
+    store = run.store.child(f"scores/{benchmark}/{chosen.key}")
     return Score.model_validate_json(store.get(SCORE_FILE))
 
 

@@ -21,14 +21,17 @@ from dataclasses import dataclass
 from relex.candidates import BASE, LINE, Candidate, denoised
 from relex.config import SearchConfig
 from relex.search.grid import (
+    COLLAPSE,
+    MIN_QUESTIONS,
+    QUESTION_FRACTIONS,
     STRIDE,
     WIDE_STRIDE,
     full_grid,
     near_targets,
     neighbours,
+    rungs,
     way_outwards,
 )
-from relex.search.rungs import COLLAPSE, MIN_QUESTIONS, QUESTION_FRACTIONS, rungs
 from relex.search.trials import NUM_ERRORS, Graded, Measure, SearchPath, Trials
 
 NUM_WORSE = 2

@@ -24,7 +24,6 @@ PRELOADED = [
         "flows.program",
         "flows.commands",
         "flows.pipeline",
-        "flows.extrapolate",
         "flows.sweep",
     ),
     *("boto3", "mlflow", "pyarrow", "transformers"),

@@ -6,8 +6,7 @@ import pytest
 import yaml
 from prefect.utilities.callables import parameter_schema
 
-from flows.extrapolate import relex_extrapolate
-from flows.pipeline import relex_pipeline
+from flows.pipeline import relex_extrapolate, relex_pipeline
 from relex.config import Recipe, WindowRecipe, load_recipe
 from relex.doors import GRADERS, REWARD
 from relex.errors import RecipeError
