@@ -32,7 +32,10 @@ def changes_that_fit(recipe: AnyRecipe, model: Model, machine: Machine) -> list[
         )
         fitting = list(islice((change for change in found if change), MOST_ANSWERS))
         if fitting:
-            return fitting
+            # What needs no more GPUs is nearer.
+            return sorted(
+                fitting, key=lambda change: change.get("training.num_gpus", 0) > machine.num_cards
+            )
     return []
 
 

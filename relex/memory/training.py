@@ -161,6 +161,11 @@ def _passing_bytes(model: Model) -> int:
     return 6 * model.intermediate_size + 12 * model.hidden_size
 
 
+def _one_layer_bytes(training: Training) -> int:
+    """What the backward pass of one layer holds when it is computed again."""
+    return training.num_tokens * (_layer_bytes(training) + _passing_bytes(training.model))
+
+
 def _output_bytes(training: Training) -> float:
     """The output layer of TRL: tiles of logits, float32 copies of the scored states and their
     gradient, and the float32 gradient of its matrix, which waits for that of the embeddings."""
@@ -183,8 +188,7 @@ def _copies_bytes(training: Training) -> float:
     every = layer * training.model.num_layers
     if not training.checkpoints_gradients:
         return every
-    one_layer = training.num_tokens * (_layer_bytes(training) + _passing_bytes(training.model))
-    return max(layer, every - one_layer)
+    return max(layer, every - _one_layer_bytes(training))
 
 
 def _bucket_bytes(training: Training) -> float:
@@ -195,13 +199,14 @@ def _bucket_bytes(training: Training) -> float:
 
 
 def _gathered_bytes(training: Training) -> float:
-    """Of sharded weights: two layers and the vocabulary in bfloat16, and the gradients of one layer
-    and of the vocabulary in bfloat16 and, to be added up, float32."""
-    layer, vocabulary = (
-        training.model.num_layer_parameters,
-        training.model.num_vocabulary_parameters,
-    )
-    gradients = (BFLOAT16_BYTES + FLOAT32_BYTES) * (layer + vocabulary)
+    """Of sharded weights: two layers and the vocabulary in bfloat16, and gradients in bfloat16 and,
+    to be added up, float32. Those of a layer meet its activations; those of the vocabulary come
+    before and after, and the larger of the two peaks counts."""
+    layer = training.model.num_layer_parameters
+    vocabulary = training.model.num_vocabulary_parameters
+    alone = _one_layer_bytes(training) if training.checkpoints_gradients else 0
+    gradient_bytes = BFLOAT16_BYTES + FLOAT32_BYTES
+    gradients = max(gradient_bytes * layer, gradient_bytes * vocabulary - alone)
     return BFLOAT16_BYTES * (2 * layer + vocabulary) + gradients
 
 
