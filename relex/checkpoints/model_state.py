@@ -19,6 +19,56 @@ from relex.errors import CheckpointError
 MADE = "the model that transformers makes of the base"
 
 
+def base_names(model: Any, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """`state`, which has the names of `model.state_dict()`, in those of the checkpoint; parts of
+    what transformers has joined are views of it where that is possible."""
+    # Imported here because it takes seconds that most commands do not need.
+    from transformers.core_model_loading import revert_weight_conversion
+
+    named: dict[str, torch.Tensor] = revert_weight_conversion(model, dict(state))
+    return named
+
+
+def place(tensor: torch.Tensor) -> tuple[int, int]:
+    """Storage and position: those of the same elements in memory, on the meta device too."""
+    return tensor.untyped_storage()._cdata, int(tensor.storage_offset())
+
+
+def views_by_base_name(model: Any) -> dict[str, torch.Tensor]:
+    """The model's memory in the names of the checkpoint: what is written there, the model has.
+
+    A part of a joined tensor is found by sending the positions of its elements through the
+    conversion. What is neither the model's memory nor a regular part of it is left out.
+    """
+    state = model.state_dict()
+    storages = {place(tensor)[0] for tensor in state.values()}
+    named = base_names(model, state).items()
+    views = {name: tensor for name, tensor in named if place(tensor)[0] in storages}
+    reached = {place(tensor)[0] for tensor in views.values()}
+    for joined, tensor in state.items():
+        if place(tensor)[0] in reached:
+            continue
+        position = torch.arange(tensor.numel()).view(tensor.shape)
+        parts = base_names(model, {joined: position}).items()
+        found = {name: _part(tensor, of_part) for name, of_part in parts}
+        views |= {name: view for name, view in found.items() if view is not None}
+    return views
+
+
+def _part(tensor: torch.Tensor, position: torch.Tensor) -> torch.Tensor | None:
+    """The elements of a contiguous tensor at these positions as a view; None where they follow no
+    strides."""
+    first = int(position.flatten()[0])
+    strides = [
+        int(position.select(axis, min(1, size - 1)).flatten()[0]) - first
+        for axis, size in enumerate(position.shape)
+    ]
+    whole = torch.arange(tensor.numel())
+    if not torch.equal(whole.as_strided(position.shape, strides, first), position):
+        return None
+    return tensor.as_strided(position.shape, strides, tensor.storage_offset() + first)
+
+
 def saved_state(
     model: Any, state: Mapping[str, torch.Tensor], base: Checkpoint
 ) -> dict[str, torch.Tensor]:
@@ -28,12 +78,12 @@ def saved_state(
     A tensor that the base does not have is left out when it is another name of one that it has, as
     the output layer of a model with tied embeddings is; any other stays, for a check to find.
     """
-    found = _own_names(model, state)
-    known = {_place(tensor) for name, tensor in found.items() if name in base.tensors}
+    found = base_names(model, state)
+    known = {place(tensor) for name, tensor in found.items() if name in base.tensors}
     named = {
         name: tensor
         for name, tensor in found.items()
-        if name in base.tensors or _place(tensor) not in known
+        if name in base.tensors or place(tensor) not in known
     }
     carried = base.tensors.keys() - named.keys()
     return named | {name: base.read_tensor(name) for name in base.tensors if name in carried}
@@ -76,15 +126,3 @@ def _model_without_memory(base: Checkpoint, trust_remote_code: bool) -> Any:
     finally:
         logging.enable_progress_bar()
         logging.set_verbosity(verbosity)
-
-
-def _own_names(model: Any, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    from transformers.core_model_loading import revert_weight_conversion
-
-    named: dict[str, torch.Tensor] = revert_weight_conversion(model, dict(state))
-    return named
-
-
-def _place(tensor: torch.Tensor) -> tuple[int, int]:
-    """The same for two tensors with the same elements in memory, on the meta device too."""
-    return tensor.untyped_storage()._cdata, int(tensor.storage_offset())

@@ -1,6 +1,7 @@
 """Generation with transformers alone, for machines on which vLLM does not run."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from transformers import (
 
 from relex.candidates import Candidate
 from relex.checkpoints import Checkpoint
+from relex.checkpoints.model_state import place, views_by_base_name
 from relex.config import Sampling
 from relex.device import Device
 from relex.errors import EngineError
@@ -35,7 +37,7 @@ class TransformersEngine:
     """
 
     def __init__(self, config: EngineConfig, device: Device) -> None:
-        """Load the base. Raises EngineError when transformers renames its weights."""
+        """Load the base. Raises EngineError when transformers changes its weights."""
         self.name = f"transformers {transformers.__version__}"
         self._source, self._device = config.source, device
         self._max_context_tokens = config.evaluation.max_context_tokens
@@ -54,7 +56,8 @@ class TransformersEngine:
     def swap(self, candidate: Candidate) -> None:
         self._given = LayerSums()
         weights = candidate_weights(self._source, candidate, self._device)
-        for name, tensor in self._given.passing(widened(weights, self._model.dtype)):
+        held = ((name, tensor) for name, tensor in weights if name in self._weights)
+        for name, tensor in self._given.passing(widened(held, self._model.dtype)):
             self._weights[name].copy_(tensor)
 
     def unlike_layers(self) -> set[str]:
@@ -152,18 +155,30 @@ def _log_probs(logits: Sequence[torch.Tensor], written: torch.Tensor) -> list[li
 
 
 def _weights_by_name(model: Any, base: Checkpoint) -> dict[str, torch.Tensor]:
-    """The model's tensors under the names of the base; together they are all its parameters."""
-    weights = model.state_dict(keep_vars=True)
-    named = {name: weights[name] for name in base.tensors if name in weights}
-    reached = {id(tensor) for tensor in named.values()}
-    unreached = [name for name, tensor in model.named_parameters() if id(tensor) not in reached]
-    if unreached or len(named) < len(base.tensors):
-        name = next(iter([*unreached, *(base.tensors.keys() - named.keys())]))
+    """The model's memory by the base's names; together it is that of all its parameters."""
+    own = views_by_base_name(model)
+    named = {name: own[name] for name in base.tensors if name in own}
+    reached = _elements_by_storage(named.values())
+    wanted = _elements_by_storage(model.parameters())
+    unreached = [
+        name
+        for name, tensor in model.named_parameters()
+        if reached[place(tensor)[0]] < wanted[place(tensor)[0]]
+    ]
+    if unreached:
         raise EngineError(
-            f"{base.folder}: transformers renames weights of this model ({name}), "
-            "so they cannot be replaced in place; use the vllm engine"
+            f"{base.folder}: transformers changes weights of this model when it loads them "
+            f"({unreached[0]}), so they cannot be replaced in place; use the vllm engine"
         )
     return named
+
+
+def _elements_by_storage(tensors: Iterable[torch.Tensor]) -> Counter[int]:
+    """Tied tensors count once."""
+    found: Counter[int] = Counter()
+    for (storage, _), tensor in {place(tensor): tensor for tensor in tensors}.items():
+        found[storage] += tensor.numel()
+    return found
 
 
 def _stop_token_ids(model: Any, tokenizer: Any) -> list[int]:

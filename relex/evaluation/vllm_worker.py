@@ -39,7 +39,7 @@ class CandidateLoader:
         self._given = LayerSums()
         loaded = self._reload(self._given.passing(widened(weights, self.model_runner.dtype)))
         _refresh_tied_layers(self.model_runner.get_model())
-        missing = sorted(_parameter_names(self.model_runner) - loaded)
+        missing = sorted(_parameter_names(self.model_runner) - {_reported(name) for name in loaded})
         if missing:
             raise EngineError(
                 f"{candidate.key}: vLLM kept the old values of {len(missing)} weights: {missing[0]}"
@@ -85,4 +85,9 @@ def _refresh_tied_layers(model: Any) -> None:
 
 
 def _parameter_names(model_runner: Any) -> set[str]:
-    return {name for name, _ in model_runner.get_model().named_parameters()}
+    return {_reported(name) for name, _ in model_runner.get_model().named_parameters()}
+
+
+def _reported(name: str) -> str:
+    """The experts of a layer are a module in a module; vLLM tells what it filled by the outer."""
+    return name.replace(".experts.routed_experts.", ".experts.")

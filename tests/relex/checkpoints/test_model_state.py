@@ -1,77 +1,21 @@
 """Tiny random models of kinds that transformers renames, joins or cuts when it loads them."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import (
-    AutoModelForCausalLM,
-    Gemma3Config,
-    Gemma3ForConditionalGeneration,
-    PreTrainedModel,
-    Qwen3_5Config,
-    Qwen3_5ForConditionalGeneration,
-    Qwen3Config,
-    Qwen3ForCausalLM,
-    Qwen3MoeConfig,
-    Qwen3MoeForCausalLM,
-)
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from relex.checkpoints import Checkpoint
 from relex.checkpoints.model_state import saved_state, untrained_names
 from relex.errors import CheckpointError
+from tests.tiny_models import KINDS, dense
 
-SIZES = {
-    "vocab_size": 64,
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-}
-VISION = {"hidden_size": 32, "intermediate_size": 64}
 LEFTOVERS = {
     "model.layers.0.self_attn.rotary_emb.inv_freq": torch.rand(4),
     "mtp.layers.0.weight": torch.rand(8, 8).bfloat16(),
-}
-
-
-def dense(tied: bool) -> PreTrainedModel:
-    return Qwen3ForCausalLM(Qwen3Config(**SIZES, tie_word_embeddings=tied))
-
-
-def experts() -> PreTrainedModel:
-    more = {"moe_intermediate_size": 16, "num_experts": 4, "num_experts_per_tok": 2}
-    return Qwen3MoeForCausalLM(Qwen3MoeConfig(**SIZES, **more))
-
-
-def with_vision_tower() -> PreTrainedModel:
-    vision = {"num_hidden_layers": 2, "num_attention_heads": 4, "image_size": 16, "patch_size": 8}
-    config = Gemma3Config(text_config=SIZES, vision_config=VISION | vision, mm_tokens_per_image=1)
-    return Gemma3ForConditionalGeneration(config)
-
-
-def with_linear_attention() -> PreTrainedModel:
-    linear = {"linear_key_head_dim": 8, "linear_value_head_dim": 8}
-    heads = {"linear_num_key_heads": 2, "linear_num_value_heads": 4}
-    vision = {"depth": 2, "num_heads": 4, "out_hidden_size": 32, "num_position_embeddings": 16}
-    config = Qwen3_5Config(
-        text_config=SIZES | {"num_hidden_layers": 4} | linear | heads,
-        vision_config=VISION | vision,
-    )
-    return Qwen3_5ForConditionalGeneration(config)
-
-
-KINDS: dict[str, Callable[[], PreTrainedModel]] = {
-    "tied": lambda: dense(tied=True),
-    "untied": lambda: dense(tied=False),
-    "experts": experts,
-    "vision tower": with_vision_tower,
-    "linear attention": with_linear_attention,
 }
 NUM_UNTRAINED = {"linear attention": 33}
 

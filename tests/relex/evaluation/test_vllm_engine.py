@@ -23,6 +23,7 @@ from relex.evaluation.engine_places import NUMBER, engine_places
 from relex.evaluation.engine_pool import EnginePool
 from relex.evaluation.weight_source import WeightSource
 from relex.problems import Problem
+from tests.tiny_models import save_with_snapshot
 
 PLAIN_VLLM = """
 import json, sys
@@ -178,3 +179,15 @@ def test_an_engine_over_two_devices_answers_as_on_one(
     )
     assert two == one
     assert one[0] == one[2] != one[1]
+
+
+@pytest.mark.slow
+def test_experts_are_swapped_like_other_weights(
+    toy_recipe: Callable[..., Recipe], draws: list[Draw], tmp_path: Path
+) -> None:
+    recipe, folder = toy_recipe(engine="vllm"), save_with_snapshot("experts", tmp_path)
+    source = WeightSource(base=str(folder / "base"), window=str(folder))
+    before, swapped, after = answer(recipe, source, [BASE, Candidate(step=1), BASE], draws[:40])
+    cold = WeightSource(base=str(folder / "checkpoint-1"))
+    assert [swapped] == answer(recipe, cold, [BASE], draws[:40])
+    assert before == after != swapped
