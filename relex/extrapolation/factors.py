@@ -157,9 +157,10 @@ class Factors:
 
     def read_products(self, name: str) -> list[LowRank]:
         """The vectors of an adapted tensor: directions, dense sums, single snapshots."""
-        if self._last_read[0] != name:
-            self._last_read = name, self._read_products(name)
-        return self._last_read[1]
+        last_read = self._last_read  # of whichever thread
+        if last_read[0] != name:
+            self._last_read = last_read = name, self._read_products(name)
+        return last_read[1]
 
     def _read_products(self, name: str) -> list[LowRank]:
         assert self.products_file is not None

@@ -6,8 +6,6 @@ meanwhile; a larger one is read twice. What the first function gave is used in t
 pieces, so no bits depend on the number of threads. With several GPUs the tensors take turns.
 """
 
-import os
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +17,7 @@ from typing import Generic, Self, TypeVar
 
 import torch
 
+from relex.device import num_cores
 from relex.extrapolation.displacements import Piece, PieceReader, Span, spans
 from relex.extrapolation.scratch import Scratch
 
@@ -265,17 +264,12 @@ def _num_threads(
     """One for every core that this process may use, as far as memory goes."""
     is_remote = reader.window.where.startswith("s3://")
     least = LEAST_REMOTE_THREADS if is_remote else LEAST_THREADS
-    most = max(least, _num_cores())
+    most = max(least, num_cores())
     for device, budget in zip(devices, budgets, strict=True):
         most = min(most, int(THREADS_FRACTION * budget) // reader.thread_bytes(device))
         if device.type == "cuda" and not reader.is_sparse:  # pieces go there by way of the host
             most = min(most, CPU_MEMORY_BYTES // reader.buffer_bytes)
     return max(most, 1)
-
-
-def _num_cores() -> int:
-    """Of the machine, or those of it that this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _num_pieces(many: Sequence[_Held[First]]) -> int:

@@ -99,7 +99,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(lab, monkeypatch) -> None:
     base = lab.base(start)
     many = lab.fit(snapshots, base)
     monkeypatch.setattr(piece_threads, "LEAST_THREADS", 1)
-    monkeypatch.setattr(piece_threads, "_num_cores", lambda: 1)
+    monkeypatch.setattr(piece_threads, "num_cores", lambda: 1)
     one = lab.fit(snapshots, base)
     for name in (TABLE_FILE, BASIS_FILE):
         assert (many.folder / name).read_bytes() == (one.folder / name).read_bytes()
