@@ -129,9 +129,6 @@ class BasisFile:
         self.file = TensorFile(FolderStore(folder), BASIS_FILE)
         self._counted: tuple[str, npt.NDArray[np.int64]] = ("", np.zeros(1, np.int64))
 
-    def num_elements(self, name: str) -> int:
-        return int(self.file.metadata[name])
-
     def num_moved(self, name: str) -> int:
         return self.file.tensors[name].shape[1]
 

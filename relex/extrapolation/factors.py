@@ -141,12 +141,6 @@ class Factors:
     def last_step(self) -> int:
         return self.table.steps[-1]
 
-    def num_elements(self, name: str) -> int:
-        """Of a tensor that was fitted."""
-        if not self.table.tensors[name].widths:
-            return self.basis_file.num_elements(name)
-        return self.read_products(name)[0].num_elements
-
     def read_span(self, name: str, start: int, stop: int) -> SpanOfBasis | SpanOfProducts:
         """The basis in elements [start, stop); raises FactorsError when the file ends early."""
         fit = self.table.tensors[name]

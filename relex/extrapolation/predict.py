@@ -3,7 +3,6 @@
 N elements of one piece of a tensor, M of them that may have moved, S steps.
 """
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -19,7 +18,6 @@ from relex.extrapolation.displacements import PIECE_ELEMENTS, Span, spans
 from relex.extrapolation.factors import Factors, FactorsTable
 from relex.extrapolation.method import Method, find_method
 from relex.extrapolation.move import Moving, move
-from relex.extrapolation.scratch import Scratch
 
 LINE = find_method("line")
 
@@ -133,7 +131,7 @@ class Predictor:
             name: [coefficients(table, name, method, target) for target in targets]
             for name in base.tensors
         }
-        self._device, self._of_thread = torch.device(device), threading.local()
+        self._device = torch.device(device)
 
     def tensor(self, name: str) -> torch.Tensor:
         """The whole tensor at the first of the targets."""
@@ -144,7 +142,7 @@ class Predictor:
         return tensor.reshape(info.shape)
 
     def piece(self, name: str, span: Span) -> Iterator[torch.Tensor]:
-        """One span of a tensor at every target, in the base's dtype; each ends the one before."""
+        """One span of a tensor at every target, in the base's dtype."""
         weights_N = self._base.read(name, *span).to(self._device)
         found = self._coefficients_of[name]
         if not any(each.factors for each in found):
@@ -165,11 +163,4 @@ class Predictor:
         for each in found:
             snapshots = [(snapshot_of[row], x) for row, x in each.of_snapshots]
             sums = [(sum_of[row], x) for row, x in each.of_sums]
-            yield move(moving, snapshots, sums, weights_N.dtype, self._scratch())
-
-    def _scratch(self) -> Scratch:
-        """That of the thread."""
-        if not hasattr(self._of_thread, "scratch"):
-            self._of_thread.scratch = Scratch(self._device)
-        scratch: Scratch = self._of_thread.scratch
-        return scratch
+            yield move(moving, snapshots, sums)

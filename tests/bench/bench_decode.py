@@ -25,7 +25,6 @@ from rich.table import Table
 from relex.device import num_cores, one_torch_thread
 from relex.extrapolation.displacements import BLOCK_ELEMENTS, Piece
 from relex.extrapolation.gram import piece_gram
-from relex.extrapolation.scratch import Scratch
 from relex.memory import keep_freed_memory
 from relex.window.codec import EncodedBlock, decode_blocks, encode_block
 from relex.window.codec.patterns import checksum
@@ -62,7 +61,7 @@ class Made:
         snapshot_SM = torch.zeros(len(steps), num_padded, dtype=self.base_N.dtype)
         moved.fill(snapshot_SM[:, :num_moved])
         piece = Piece(self.base_N, moved.position_M, start_M, snapshot_SM)
-        piece_gram(piece, Scratch(torch.device("cpu")))
+        piece_gram(piece)
 
     def _check(self, end_N: torch.Tensor) -> None:
         assert checksum(end_N) == self.blocks[-1].facts.checksum
