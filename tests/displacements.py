@@ -12,7 +12,9 @@ def predict_displacement(
     """The displacement of `name` by a method without single snapshots: flattened, float32."""
     found = coefficients(factors.table, name, method, target)
     assert not found.of_snapshots
-    num_elements = factors.num_elements(name)
+    products = factors.read_products(name) if factors.table.tensors[name].widths else []
+    in_basis = factors.basis_file.file.metadata
+    num_elements = products[0].num_elements if products else int(in_basis[name])
     span = factors.read_span(name, 0, num_elements)
     num_moved = num_elements if span.position_M is None else len(span.position_M)
     moved_M = torch.zeros(num_moved)

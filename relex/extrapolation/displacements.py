@@ -15,7 +15,6 @@ import torch
 
 from relex.checkpoints import Checkpoint, all_finite
 from relex.errors import CheckpointError
-from relex.extrapolation.scratch import Scratch
 from relex.window import StoredWindow, Window
 
 BLOCK_ELEMENTS = 1 << 9
@@ -64,16 +63,15 @@ class Piece:
     def num_moving(self) -> int:
         return len(self.base_N if self.position_M is None else self.position_M)
 
-    def combine(self, mixing_RS: torch.Tensor, use: str, scratch: Scratch) -> torch.Tensor:
-        """Weighted sums of the moving elements' displacements: R x M, float32, in `scratch`.
+    def combine(self, mixing_RS: torch.Tensor) -> torch.Tensor:
+        """Weighted sums of the moving elements' displacements: R x M, float32.
 
         Summed in float32, so off by at most S u times the sum of the terms' sizes, with u = 2^-24.
         """
         mixing_RS = mixing_RS.to(self.base_N.device)
-        shape = (len(mixing_RS), self.snapshot_SM.shape[1])
-        sum_RM = scratch.take(use, shape, torch.float32)
+        sum_RM = mixing_RS.new_empty(len(mixing_RS), self.snapshot_SM.shape[1])
         first = 0
-        for chunk_SM in self.displacements(scratch):
+        for chunk_SM in self.displacements():
             last = first + chunk_SM.shape[1]
             torch.mm(mixing_RS, chunk_SM, out=sum_RM[:, first:last])
             first = last
@@ -85,16 +83,14 @@ class Piece:
             return is_moved_M.nonzero()[:, 0].cpu()
         return self.position_M[is_moved_M].cpu()
 
-    def displacements(self, scratch: Scratch) -> Iterator[torch.Tensor]:
-        """Chunk after chunk, S x M, float32; each lies where the one before it was."""
+    def displacements(self) -> Iterator[torch.Tensor]:
+        """Chunk after chunk, S x M, float32."""
         num_steps, num_padded = self.snapshot_SM.shape
         block_bytes = num_steps * BLOCK_ELEMENTS * torch.float32.itemsize
         num_blocks = max(CHUNK_BYTES[self.base_N.device.type] // block_bytes, 1)
         for first, last in spans(0, num_padded, num_blocks * BLOCK_ELEMENTS):
-            shape = (num_steps, last - first)
-            displacement_SM = scratch.take("displacements", shape, torch.float32)
-            displacement_SM.copy_(self.snapshot_SM[:, first:last])
-            yield displacement_SM.sub_(self.start_M[first:last].float())
+            snapshot_SM = self.snapshot_SM[:, first:last].to(torch.float32, copy=True)
+            yield snapshot_SM.sub_(self.start_M[first:last].float())
 
 
 class PieceReader:
@@ -125,16 +121,16 @@ class PieceReader:
         """Memory that a thread takes on the device beside the piece it works on."""
         return self._scratch_bytes + CHUNK_BYTES[device.type]
 
-    def read(self, name: str, span: Span, buffer: torch.Tensor, scratch: Scratch) -> Piece:
-        """One span of the tensor, in `buffer`, which has `buffer_bytes` on the scratch's device.
+    def read(self, name: str, span: Span, buffer: torch.Tensor) -> Piece:
+        """One span of the tensor, in `buffer`, which has `buffer_bytes` on a device.
 
         On a GPU the copies may still be under way, on the current stream. Raises CheckpointError
         when the base is not finite there; snapshots are not checked.
         """
         if self.is_sparse:
-            return self._read_moved(name, span, buffer, scratch)
+            return self._read_moved(name, span, buffer)
         on_cpu = buffer.device.type == "cpu"
-        host = buffer if on_cpu else scratch.take_on_host("piece", buffer.shape, torch.uint8)
+        host = buffer if on_cpu else torch.empty_like(buffer, device="cpu", pin_memory=True)
         rows = self._rows(name, span[1] - span[0], host)
         self._read_base(name, span[0], rows.base_N)
         num_elements = len(rows.base_N)
@@ -144,13 +140,14 @@ class PieceReader:
         piece = Piece(rows.base_N, None, start_M, snapshot_SM)
         return piece if on_cpu else _copied(piece, host, buffer)
 
-    def _read_moved(self, name: str, span: Span, buffer: torch.Tensor, scratch: Scratch) -> Piece:
+    def _read_moved(self, name: str, span: Span, buffer: torch.Tensor) -> Piece:
         """Changes go to the device as they are stored; all else is computed there."""
         assert isinstance(self.window, StoredWindow)
         rows = self._rows(name, span[1] - span[0], buffer)
-        host_N = scratch.take_on_host("base", rows.base_N.shape, rows.base_N.dtype)
+        on_cpu = buffer.device.type == "cpu"
+        host_N = rows.base_N if on_cpu else torch.empty_like(rows.base_N, device="cpu")
         self._read_base(name, span[0], host_N)
-        rows.base_N.copy_(host_N, non_blocking=True)
+        rows.base_N.copy_(host_N)
         moved = self.window.read_moved(self.steps, name, span[0], rows.base_N)
         num_moved = len(moved.position_M)
         start_M, snapshot_SM = rows.of(num_moved)

@@ -19,7 +19,6 @@ from relex.extrapolation.fit_table import fit_tensor
 from relex.extrapolation.gram import PieceGram, piece_gram
 from relex.extrapolation.method import Method
 from relex.extrapolation.piece_threads import PieceThreads, Work
-from relex.extrapolation.scratch import Scratch
 
 OnProgress = Callable[[int, int], None]
 """Called with the elements done so far and the elements in all."""
@@ -50,9 +49,7 @@ class PieceFitter:
             threads.run(num_elements, Work(piece_gram, self._outputs_of, progress.advance))
         return self._fits
 
-    def _outputs_of(
-        self, name: str, firsts: Sequence[PieceGram]
-    ) -> Callable[[Piece, Span, Scratch], None]:
+    def _outputs_of(self, name: str, firsts: Sequence[PieceGram]) -> Callable[[Piece, Span], None]:
         """Fit the tensor; returns what writes the basis of a piece."""
         num_steps = len(self._table.steps)
         zero_SS = torch.zeros(num_steps, num_steps, dtype=torch.float64)
@@ -70,18 +67,18 @@ class PieceFitter:
             self._reader.window.tensors[name].dtype,
         )
 
-        def outputs(piece: Piece, span: Span, scratch: Scratch) -> None:
-            sum_BM = _sums(piece, basis, scratch)
+        def outputs(piece: Piece, span: Span) -> None:
+            sum_BM = _sums(piece, basis)
             snapshot_KM = piece.snapshot_SM[list(basis.snapshots), : piece.num_moving]
             index = span[0] // self._reader.piece_elements
             flags = unpack_bits(firsts[index].moved, piece.num_moving)
             is_moved_M = torch.from_numpy(flags).to(sum_BM.device)
             if num_moved[index] < piece.num_moving:
                 sum_BM, snapshot_KM = sum_BM[:, is_moved_M], snapshot_KM[:, is_moved_M]
-            sum_BM = scratch.to_host("sums", sum_BM)
-            snapshot_KM = scratch.to_host("snapshots", snapshot_KM)
             position_M = piece.moved(is_moved_M)
-            self._writer.put(name, span, position_M, num_before[index], sum_BM, snapshot_KM)
+            self._writer.put(
+                name, span, position_M, num_before[index], sum_BM.cpu(), snapshot_KM.cpu()
+            )
 
         return outputs
 
@@ -95,13 +92,13 @@ class PieceFitter:
                 )
 
 
-def _sums(piece: Piece, basis: Basis, scratch: Scratch) -> torch.Tensor:
+def _sums(piece: Piece, basis: Basis) -> torch.Tensor:
     """The directions and other sums of a piece's elements that may have moved: B x M, float32."""
     # Directions by themselves: other rows of a product may change how their sums are rounded.
-    sum_BM = piece.combine(torch.from_numpy(basis.direction_RS).float(), "directions", scratch)
+    sum_BM = piece.combine(torch.from_numpy(basis.direction_RS).float())
     if not len(basis.dense_ES):
         return sum_BM
-    dense_EM = piece.combine(torch.from_numpy(basis.dense_ES).float(), "dense sums", scratch)
+    dense_EM = piece.combine(torch.from_numpy(basis.dense_ES).float())
     return torch.cat([sum_BM, dense_EM])
 
 

@@ -64,7 +64,8 @@ def pack_positions(position_C: Positions) -> tuple[Bytes, Positions]:
 def pack_halves(integer_E: Integers) -> Bytes:
     """An even number of integers of at most LARGEST_HALF, two in a byte."""
     half_E = (integer_E + LARGEST_HALF).astype(np.uint8)
-    return half_E[::2] | np.left_shift(half_E[1::2], 4)
+    halves: Bytes = np.bitwise_or(half_E[::2], np.left_shift(half_E[1::2], 4))
+    return halves
 
 
 def unpack_halves(halves: torch.Tensor) -> torch.Tensor:

@@ -15,6 +15,7 @@ from relex.extrapolation import (
     predict_tensors,
     write_predictions,
 )
+from relex.extrapolation.displacements import PieceReader
 from relex.extrapolation.factors import BASIS_FILE, TABLE_FILE
 from relex.window import open_window
 
@@ -99,7 +100,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(lab, monkeypatch) -> None:
     base = lab.base(start)
     many = lab.fit(snapshots, base)
     monkeypatch.setattr(piece_threads, "LEAST_THREADS", 1)
-    monkeypatch.setattr(piece_threads, "_num_cores", lambda: 1)
+    monkeypatch.setattr(piece_threads, "num_cores", lambda: 1)
     one = lab.fit(snapshots, base)
     for name in (TABLE_FILE, BASIS_FILE):
         assert (many.folder / name).read_bytes() == (one.folder / name).read_bytes()
@@ -120,6 +121,19 @@ def test_bits_do_not_depend_on_the_number_of_devices(lab, monkeypatch) -> None:
     two = lab.fit(snapshots, base, memory_bytes=60_000_000)
     for name in (TABLE_FILE, BASIS_FILE):
         assert (two.folder / name).read_bytes() == (one.folder / name).read_bytes()
+
+
+def test_what_threads_need_for_themselves_is_in_the_budget(lab, monkeypatch) -> None:
+    """So a machine with many cores takes no more memory than it may."""
+    monkeypatch.setattr(piece_threads, "num_cores", lambda: 1000)
+    start = {"w": torch.ones(10)}
+    window, base = lab.window({s: {"w": start["w"] + s} for s in (1, 2)}), lab.base(start)
+    reader, budget = PieceReader(window, base, (1, 2)), 500_000_000
+    threads = piece_threads.PieceThreads(reader, [torch.device("cpu")], budget)
+    of_threads = threads.num_threads * reader.thread_bytes(torch.device("cpu"))
+    assert budget / 3 < of_threads <= budget / 2
+    of_pieces = threads.num_buffers * reader.buffer_bytes
+    assert budget * 0.9 < of_threads + of_pieces <= budget
 
 
 def test_the_number_of_torch_threads_is_what_it_was(lab) -> None:

@@ -140,7 +140,7 @@ def test_changes_are_counted_by_tensor(delta_of) -> None:
 
 def test_a_float32_window_starts_from_a_bfloat16_base(delta_of) -> None:
     base = TensorsAtHand({"a": torch.randn(100).bfloat16(), "n": torch.arange(3)})
-    cast = CastSnapshot(base, torch.float32)
+    cast = CastSnapshot(base, {"a": torch.float32})
     after = {"a": base.read("a").float() * 1.0001, "n": torch.arange(3)}
     delta = delta_of("step", after, {name: cast.read(name) for name in cast.tensors})
     assert_same(DeltaSnapshot(delta, cast), after)
