@@ -17,7 +17,8 @@ def check_memory(
     say: Callable[[str], None],
     longest_prompt: int | None = None,
 ) -> None:
-    """Say the plan, a phase in a line; raises as `check_plan`."""
+    """Say the plan, a phase in a line; raises as `check_plan`. Without the tokens of the longest
+    training prompt every prompt is as long as the evaluation has room for."""
     plan = plan_memory(recipe, model, machine, longest_prompt)
     for line in plan.lines():
         say(line)
