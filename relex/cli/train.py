@@ -11,7 +11,7 @@ from relex.device import resolve_device
 from relex.digests import sha256_bytes
 from relex.errors import StorageError
 from relex.home import make_home
-from relex.memory import check_memory, read_model, this_machine
+from relex.memory import check_memory, longest_prompt, read_model, this_machine
 from relex.problems import load_problems
 from relex.rewards import build_rewards, check_reward_contract
 from relex.storage import check_writable, open_store
@@ -62,7 +62,8 @@ def _job(recipe: Recipe, out: str) -> TrainingJob:
 def _check_memory(job: TrainingJob) -> None:
     recipe = job.recipe
     model = read_model(job.base, trust_remote_code=recipe.base.trust_remote_code)
-    check_memory(recipe, model, this_machine(resolve_device(recipe.device)), typer.echo)
+    longest = longest_prompt(recipe, Path(job.base), load_problems(recipe.problems.train))
+    check_memory(recipe, model, this_machine(resolve_device(recipe.device)), typer.echo, longest)
 
 
 def _check_rewards(recipe: Recipe) -> None:

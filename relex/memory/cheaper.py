@@ -11,8 +11,7 @@ from relex.config import AnyRecipe, Recipe, check_run_recipe
 from relex.config.rollouts import RolloutsConfig
 from relex.errors import RecipeError
 from relex.memory.machine import Machine
-from relex.memory.model import Model
-from relex.memory.plan import plan_memory
+from relex.memory.plan import Plan, plan_memory
 
 MOST_KINDS = 4
 MOST_ANSWERS = 4
@@ -21,20 +20,20 @@ Change = Mapping[str, Any]
 """Values by the dotted fields of a recipe."""
 
 
-def changes_that_fit(recipe: AnyRecipe, model: Model, machine: Machine) -> list[Change]:
+def changes_that_fit(recipe: AnyRecipe, plan: Plan) -> list[Change]:
     """The changes of as few kinds as can be, at most four, the mildest of its kinds each; empty
     where four kinds are not enough."""
     kinds = [kind for kind in _kinds(recipe) if kind]
     for num_kinds in range(1, MOST_KINDS + 1):
         found = (
-            _first_that_fits(recipe, model, machine, chosen)
-            for chosen in combinations(kinds, num_kinds)
+            _first_that_fits(recipe, plan, chosen) for chosen in combinations(kinds, num_kinds)
         )
         fitting = list(islice((change for change in found if change), MOST_ANSWERS))
         if fitting:
             # What needs no more GPUs is nearer.
             return sorted(
-                fitting, key=lambda change: change.get("training.num_gpus", 0) > machine.num_cards
+                fitting,
+                key=lambda change: change.get("training.num_gpus", 0) > plan.machine.num_cards,
             )
     return []
 
@@ -48,12 +47,15 @@ def words_of(change: Change) -> str:
 
 
 def _first_that_fits(
-    recipe: AnyRecipe, model: Model, machine: Machine, kinds: tuple[list[Change], ...]
+    recipe: AnyRecipe, plan: Plan, kinds: tuple[list[Change], ...]
 ) -> Change | None:
     for changes in product(*kinds):
         merged = {field: value for change in changes for field, value in change.items()}
         changed = changed_recipe(recipe, merged)
-        if changed is not None and plan_memory(changed, model, _with_cards(changed, machine)).fits:
+        if changed is None:
+            continue
+        machine = _with_cards(changed, plan.machine)
+        if plan_memory(changed, plan.model, machine, plan.longest_prompt).fits:
             return merged
     return None
 

@@ -11,10 +11,15 @@ from relex.memory.plan import Plan, plan_memory
 
 
 def check_memory(
-    recipe: AnyRecipe, model: Model, machine: Machine, say: Callable[[str], None]
+    recipe: AnyRecipe,
+    model: Model,
+    machine: Machine,
+    say: Callable[[str], None],
+    longest_prompt: int | None = None,
 ) -> None:
-    """Say the plan, a phase in a line; raises as `check_plan`."""
-    plan = plan_memory(recipe, model, machine)
+    """Say the plan, a phase in a line; raises as `check_plan`. Without the tokens of the longest
+    training prompt every prompt is as long as the evaluation has room for."""
+    plan = plan_memory(recipe, model, machine, longest_prompt)
     for line in plan.lines():
         say(line)
     check_plan(recipe, plan)
@@ -26,7 +31,7 @@ def check_plan(recipe: AnyRecipe, plan: Plan) -> None:
         return
     phase, machine = plan.tightest, plan.machine
     where = f"a {machine.card}" if machine.num_cards else "this machine"
-    fitting = changes_that_fit(recipe, plan.model, machine)
+    fitting = changes_that_fit(recipe, plan)
     raise ResourceError(
         f"recipe {recipe.name}: {phase.name} would take {phase.words}, on {where}; "
         + (

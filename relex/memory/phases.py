@@ -1,7 +1,7 @@
 """The phases of a run, from its recipe: what is in one place at one time.
 
-Bounds from above: prompts are as long as the evaluation leaves room for, completions as long as the
-recipe allows.
+Bounds from above: every prompt is as long as the longest, and completions as long as the recipe
+allows.
 """
 
 from dataclasses import dataclass
@@ -64,8 +64,9 @@ class Phase:
         return f"{self.size_bytes / GB:.1f}{limit} GB" + (f": {parts}" if parts else "")
 
 
-def training_of(recipe: Recipe, model: Model) -> Training:
-    """The numbers of one process of the recipe's trainer."""
+def training_of(recipe: Recipe, model: Model, longest_prompt: int | None = None) -> Training:
+    """The numbers of one process of the recipe's trainer; without the tokens of the longest prompt,
+    for the longest that the evaluation has room for."""
     config = recipe.training
     num_trained, frozen_bytes = model.num_parameters, 0.0
     if config.lora is not None:
@@ -83,20 +84,21 @@ def training_of(recipe: Recipe, model: Model) -> Training:
         is_sharded=config.shard,
         has_reference=config.kl_beta > 0 and config.lora is None,
         batch_size=config.completions_per_device_batch,
-        prompt_tokens=prompt_tokens(recipe),
+        prompt_tokens=_room_for_prompts(recipe) if longest_prompt is None else longest_prompt,
         completion_tokens=config.max_completion_tokens,
         checkpoints_gradients=config.gradient_checkpointing,
     )
 
 
-def prompt_tokens(recipe: AnyRecipe) -> int:
-    """The longest prompt that the evaluation has room for."""
+def _room_for_prompts(recipe: Recipe) -> int:
     return recipe.evaluation.max_context_tokens - recipe.evaluation.max_completion_tokens
 
 
-def training_phases(recipe: Recipe, model: Model, machine: Machine) -> list[Phase]:
+def training_phases(
+    recipe: Recipe, model: Model, machine: Machine, longest_prompt: int | None
+) -> list[Phase]:
     """Completions and update on each GPU, and what the host holds meanwhile."""
-    training, config = training_of(recipe, model), recipe.training
+    training, config = training_of(recipe, model, longest_prompt), recipe.training
     if not machine.num_cards:
         return [Phase("update", _on_processor(training), machine.host_bytes)]
     state, engine = state_parts(training), rollout_engine(config, machine)

@@ -18,6 +18,9 @@ class Plan:
     model: Model
     phases: tuple[Phase, ...]
 
+    longest_prompt: int | None
+    """Tokens of the longest training prompt; None where it is not known."""
+
     @property
     def fits(self) -> bool:
         return all(phase.fits for phase in self.phases)
@@ -36,11 +39,13 @@ class Plan:
             yield f"{phase.name:<{width}}  {phase.words}"
 
 
-def plan_memory(recipe: AnyRecipe, model: Model, machine: Machine) -> Plan:
+def plan_memory(
+    recipe: AnyRecipe, model: Model, machine: Machine, longest_prompt: int | None = None
+) -> Plan:
     """What the run takes there at its peaks; a trainer or an engine of one's own is not planned."""
     phases: list[Phase] = []
     if isinstance(recipe, Recipe) and recipe.training.trainer in TRAINER.built_in:
-        phases += training_phases(recipe, model, machine)
+        phases += training_phases(recipe, model, machine, longest_prompt)
     if recipe.evaluation.engine in ENGINE.built_in:
         phases.append(answers_phase(recipe, model, machine))
-    return Plan(machine, model, tuple(phases))
+    return Plan(machine, model, tuple(phases), longest_prompt)

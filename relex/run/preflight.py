@@ -10,7 +10,13 @@ from relex.errors import RecipeError, ResourceError
 from relex.evaluation import draw_all, engine_places, own_dtype
 from relex.extrapolation import find_methods, random_walk_gram
 from relex.extrapolation.checks import check_window_of_base
-from relex.memory import check_memory, disk_phase, this_machine, window_bytes
+from relex.memory import (
+    check_memory,
+    disk_phase,
+    longest_prompt,
+    this_machine,
+    window_bytes,
+)
 from relex.own_code import check_own_code
 from relex.problems import check_disjoint
 from relex.rewards import (
@@ -46,9 +52,7 @@ def validate(run: Run) -> None:
             run.say(f"           {len(untrained)} tensors stay as in the base: {untrained[0]}, ...")
     if isinstance(run.recipe, WindowRecipe):
         _check_window(run, run.recipe)
-    check_memory(
-        run.recipe, run.model, this_machine(run.device), lambda line: run.say(f"memory     {line}")
-    )
+    _check_memory(run)
     _check_methods(run)
     _check_own_code(run)
     _check_problems(run)
@@ -72,6 +76,14 @@ def _dtype_words(run: Run) -> str:
             "instructions for it and takes several times as long"
         )
     return f"answers are computed in {dtype}, the base's own"
+
+
+def _check_memory(run: Run) -> None:
+    recipe, longest = run.recipe, None
+    if isinstance(recipe, Recipe):
+        longest = longest_prompt(recipe, run.base_folder, run.problems[TRAIN])
+    machine = this_machine(run.device)
+    check_memory(recipe, run.model, machine, lambda line: run.say(f"memory     {line}"), longest)
 
 
 def _check_methods(run: Run) -> None:

@@ -169,8 +169,9 @@ def test_a_run_on_a_window_is_planned_for_its_answers():
 def test_each_kind_of_change_is_told_where_it_makes_a_recipe_fit(card_gb, training, told):
     chosen = recipe(**training)
     place = planned_machine(card_gb, chosen.training.num_gpus)
-    assert not plan_memory(chosen, BILLION, place).fits
-    assert told in [words_of(change) for change in changes_that_fit(chosen, BILLION, place)]
+    plan = plan_memory(chosen, BILLION, place)
+    assert not plan.fits
+    assert told in [words_of(change) for change in changes_that_fit(chosen, plan)]
 
 
 def test_what_no_change_can_fit_is_told_so():

@@ -60,7 +60,7 @@ def rows() -> Iterator[str]:
 def _verdict(stem: str, plan: Plan) -> str:
     if plan.fits:
         return "fits"
-    fitting = changes_that_fit(read(stem)[0], plan.model, plan.machine)
+    fitting = changes_that_fit(read(stem)[0], plan)
     return f"fits with `{words_of(fitting[0])}`" if fitting else "does not fit"
 
 
@@ -111,7 +111,7 @@ def test_what_does_not_fit_is_refused_with_the_sum_and_with_what_does(stem):
 def test_each_proposed_change_makes_a_valid_recipe_that_fits(stem, card_gb):
     recipe, model = read(stem)
     plan = plan_of(stem, card_gb)
-    changes = [] if plan.fits else changes_that_fit(recipe, model, plan.machine)
+    changes = [] if plan.fits else changes_that_fit(recipe, plan)
     for change in changes:
         changed = changed_recipe(recipe, change)
         assert isinstance(changed, Recipe)
@@ -125,7 +125,7 @@ def test_a_full_training_of_eight_billion_is_told_to_shard_or_to_adapt():
     assert whole is not None
     plan = plan_memory(whole, model, planned_machine(141, 8))
     assert not plan.fits
-    told = [words_of(change) for change in changes_that_fit(whole, model, plan.machine)]
+    told = [words_of(change) for change in changes_that_fit(whole, plan)]
     assert told == ["training.shard: true, training.num_gpus: 8", "training.lora: {rank: 32}"]
 
 
