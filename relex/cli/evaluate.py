@@ -15,7 +15,7 @@ from relex.cli.options import progress_bar
 from relex.config import AnyRecipe, ProblemSource, RewardTerm, WindowRecipe, load_run_recipe
 from relex.errors import InputError
 from relex.evaluation import EvaluationSession, Score
-from relex.evaluation.weight_source import WeightSource
+from relex.evaluation.weight_source import CandidateWeights, WeightSource
 from relex.extrapolation import KIND as FACTORS_KIND
 from relex.problems import Problem, load_problems
 from relex.report import terminal_table
