@@ -48,18 +48,19 @@ class Evaluation:
         self._session: EvaluationSession | None = None
         self._progress: Progress | None = None
 
-    def measure(
-        self, candidate: Candidate, benchmark: str, questions: range | None = None
-    ) -> tuple[Score, list[Answer]]:
-        """The candidate's score and graded answers; generated only when they are not stored.
+    def measure(self, candidate: Candidate, benchmark: str) -> tuple[Score, list[Answer]]:
+        """The candidate's score and graded answers; generated only when they are not stored."""
+        score, answers = self._answers(candidate, benchmark, None)
+        self._run.say(f"measured {candidate.label} on {benchmark}: {score.accuracy:.3f}")
+        self._advance()
+        return score, answers
 
-        With `questions` only to those of the benchmark, counted in the order of their ids.
-        """
-        score, answers = self._answers(candidate, benchmark, questions)
-        part = f"questions {questions.start + 1} to {questions.stop} of " if questions else ""
-        self._run.say(f"measured {candidate.label} on {part}{benchmark}: {score.accuracy:.3f}")
-        if self._progress is not None:
-            self._progress.advance()
+    def measure_part(self, candidate: Candidate, questions: range) -> tuple[Score, list[Answer]]:
+        """As `measure`, for some validation questions, counted in the order of their ids."""
+        score, answers = self._answers(candidate, VALIDATION, questions)
+        asked = f"questions {questions.start + 1} to {questions.stop} of {VALIDATION}"
+        self._run.say(f"measured {candidate.label} on {asked}: {score.accuracy:.3f}")
+        self._advance()
         return score, answers
 
     def check_cold(self, candidate: Candidate, folder: Path) -> None:
@@ -81,6 +82,10 @@ class Evaluation:
             yield
         finally:
             self._progress = None
+
+    def _advance(self) -> None:
+        if self._progress is not None:
+            self._progress.advance()
 
     def _answers(
         self, candidate: Candidate, benchmark: str, questions: range | None

@@ -39,7 +39,7 @@ def search_candidates(run: Run, evaluation: Evaluation) -> Compared:
     recipe, num_questions = run.recipe, len(run.problems[VALIDATION])
     *earlier, last_step = run.observed_steps
     config = recipe.extrapolation.search
-    book = PartBook(lambda candidate, part: evaluation.measure(candidate, VALIDATION, part))
+    book = PartBook(evaluation.measure_part)
     num_parts = MOST_PARTS_PER_TARGET * len(full_grid(last_step, config))
     with (
         stage(run, "validation", "Searching", num_parts) as progress,

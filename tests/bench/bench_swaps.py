@@ -80,7 +80,7 @@ def main() -> None:
     repeats = parser.parse_args().repeats
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    labels = [candidate.label for candidate in CANDIDATES]
+    labels = [candidate.key for candidate in CANDIDATES]
     table = Table("parameters", "computes in", *labels, "checksums", title="seconds of a swap")
     with tempfile.TemporaryDirectory() as folder:
         for number, base_folder in enumerate((TOY_BASE, random_base(Path(folder) / "base"))):
