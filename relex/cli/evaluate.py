@@ -17,7 +17,7 @@ from relex.cli.progress import progress_bar
 from relex.config import AnyRecipe, ProblemSource, RewardTerm, WindowRecipe, load_run_recipe
 from relex.errors import InputError
 from relex.evaluation import EvaluationSession, Score
-from relex.evaluation.weight_source import CandidateWeights, WeightSource
+from relex.evaluation.weight_source import WeightSource, open_weights
 from relex.extrapolation import KIND as FACTORS_KIND
 from relex.problems import Problem, load_problems
 from relex.rewards import build_reward, check_golds, listed_golds
@@ -99,7 +99,7 @@ def _source(recipe: AnyRecipe, window: str, factors: str) -> WeightSource:
 
 def _check_candidates(source: WeightSource, candidates: Sequence[Candidate]) -> None:
     """Raise what is wrong with one of them before an engine is loaded."""
-    weights = CandidateWeights(source)
+    weights = open_weights(source)
     for candidate in candidates:
         weights.tensors(candidate)
 

@@ -9,7 +9,7 @@ from relex.checkpoints import write_checkpoint
 from relex.config import WindowRecipe
 from relex.digests import sha256_json
 from relex.evaluation import SCORE_FILE, Score
-from relex.evaluation.weight_source import CandidateWeights
+from relex.evaluation.weight_source import open_weights
 from relex.extrapolation import open_factors
 from relex.report import (
     HTML_FILE,
@@ -70,7 +70,7 @@ def publish(run: Run, evaluation: Evaluation, decision: Decision) -> Manifest:
         folder = run.work / "model"
         with stage(run, "publish", "Writing the model"):
             shutil.rmtree(folder, ignore_errors=True)
-            weights = CandidateWeights(run.weights(evaluation.factors)).tensors(decision.chosen)
+            weights = open_weights(run.weights(evaluation.factors)).tensors(decision.chosen)
             write_checkpoint(folder, run.base, weights)
             evaluation.check_cold(decision.chosen, folder)
             card = model_card(run.recipe, decision, _headline_score(run, decision))
