@@ -6,7 +6,7 @@ heads of further tokens, frequencies that it computes itself. Everything that re
 base's names and all of its tensors, so what a model lacks is carried over from the base.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -69,24 +69,66 @@ def _part(tensor: torch.Tensor, position: torch.Tensor) -> torch.Tensor | None:
     return tensor.as_strided(position.shape, strides, tensor.storage_offset() + first)
 
 
-def saved_state(
-    model: Any, state: Mapping[str, torch.Tensor], base: Checkpoint
-) -> dict[str, torch.Tensor]:
-    """`state`, which has the names of `model.state_dict()`, in the names of the base, and what the
-    model lacks from the base itself.
+class BaseNames:
+    """From the names of a model's state to those of its base; made before the model is sharded."""
 
-    A tensor that the base does not have is left out when it is another name of one that it has, as
-    the output layer of a model with tied embeddings is; any other stays, for a check to find.
-    """
-    found = base_names(model, state)
-    known = {place(tensor) for name, tensor in found.items() if name in base.tensors}
-    named = {
-        name: tensor
-        for name, tensor in found.items()
-        if name in base.tensors or place(tensor) not in known
-    }
-    carried = base.tensors.keys() - named.keys()
-    return named | {name: base.read_tensor(name) for name in base.tensors if name in carried}
+    def __init__(self, model: Any, base: Checkpoint) -> None:
+        self._model, self._base = model, base
+        self._key_of: dict[str, str] = {}
+        """Of every tensor of the base that the model has: where it is in the state."""
+        surplus: dict[str, str] = {}
+        state = model.state_dict()
+        for key, tensor in state.items():
+            for name in base_names(model, {key: tensor.to("meta")}):
+                (self._key_of if name in base.tensors else surplus)[name] = key
+        known = {place(state[key]) for key in self._key_of.values()}
+        # The output layer of a model with tied embeddings is another name of what the base has.
+        self._key_of |= {
+            name: key for name, key in surplus.items() if place(state[key]) not in known
+        }
+
+    @property
+    def untrained(self) -> list[str]:
+        """The base's tensors that the model lacks."""
+        return [name for name in self._base.tensors if name not in self._key_of]
+
+    def of(self, state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+        """`state`, which has the names of `model.state_dict()`, by the base's names, and what the
+        model lacks from the base itself; what the base lacks stays, for a check to find.
+
+        A tensor of `state` is asked for when a part of it is, so that sharded ones are gathered one
+        by one.
+        """
+        return _SavedState(self._model, state, self._base, self._key_of)
+
+
+class _SavedState(Mapping[str, torch.Tensor]):
+    def __init__(
+        self,
+        model: Any,
+        state: Mapping[str, torch.Tensor],
+        base: Checkpoint,
+        key_of: Mapping[str, str],
+    ) -> None:
+        self._model, self._state, self._base, self._key_of = model, state, base, key_of
+        self._key = ""
+        self._parts: dict[str, torch.Tensor] = {}
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        if name not in self._key_of:
+            if name not in self._base.tensors:
+                raise KeyError(name)
+            return self._base.read_tensor(name)
+        key = self._key_of[name]
+        if key != self._key:
+            self._key, self._parts = key, base_names(self._model, {key: self._state[key]})
+        return self._parts[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._base.tensors, **self._key_of})
+
+    def __len__(self) -> int:
+        return len({**self._base.tensors, **self._key_of})
 
 
 def untrained_names(base: Checkpoint, trust_remote_code: bool) -> list[str]:
@@ -96,14 +138,14 @@ def untrained_names(base: Checkpoint, trust_remote_code: bool) -> list[str]:
     the base does not have, or has in another shape.
     """
     model = _model_without_memory(base, trust_remote_code)
-    found = saved_state(model, model.state_dict(), base)
-    trained = {name: tensor for name, tensor in found.items() if tensor.is_meta}
+    names = BaseNames(model, base)
+    found = names.of(model.state_dict()).items()
     check_same_tensors(
         MADE,
-        {name: TensorInfo(tuple(t.shape), t.dtype) for name, t in trained.items()},
-        {name: info for name, info in base.tensors.items() if name in trained},
+        {name: TensorInfo(tuple(tensor.shape), tensor.dtype) for name, tensor in found},
+        base.tensors,
     )
-    return [name for name in base.tensors if name not in trained]
+    return names.untrained
 
 
 def _model_without_memory(base: Checkpoint, trust_remote_code: bool) -> Any:

@@ -9,10 +9,7 @@ from relex.candidates import Candidate
 from relex.checkpoints import NamedTensor, TensorInfo, all_finite
 from relex.device import Device
 from relex.errors import EngineError
-from relex.evaluation.weight_source import CandidateWeights, WeightSource
-
-_opened = cache(CandidateWeights)
-"""Opened once in a process: listing a long window on S3 takes seconds."""
+from relex.evaluation.weight_source import CandidateWeights, WeightSource, open_weights
 
 
 def candidate_weights(
@@ -22,7 +19,7 @@ def candidate_weights(
 
     Raises EngineError like `exactly`.
     """
-    weights = _opened(source)
+    weights = _open(source)
     return exactly(weights.base.tensors, weights.tensors(candidate, device), candidate.key)
 
 
@@ -50,6 +47,12 @@ def exactly(
         yield name, tensor
     if missing:
         raise EngineError(f"{where}: {len(missing)} weights never came: {next(iter(missing))}, ...")
+
+
+@cache
+def _open(source: WeightSource) -> CandidateWeights:
+    """Opened once in a process: listing a long window on S3 takes seconds."""
+    return open_weights(source)
 
 
 def _check(where: str, name: str, tensor: torch.Tensor, info: TensorInfo) -> None:

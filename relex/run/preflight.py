@@ -29,7 +29,7 @@ from relex.rewards import (
 )
 from relex.run.places import TRAIN, Run
 from relex.storage import check_writable
-from relex.training import check_base, check_training
+from relex.training import check_base, check_training, hidden_in_rounding
 from relex.window import open_window
 
 GIGABYTE = 1e9
@@ -135,7 +135,15 @@ def _check_golds(run: Run, name: str, grader: CheckedReward) -> None:
 def _check_window(run: Run, recipe: WindowRecipe) -> None:
     """What is there suits the base and the recipe."""
     if run.source is None:
-        check_window_of_base(open_window(run.window_uri, run.connection, run.base), run.base)
+        window = open_window(run.window_uri, run.connection, run.base)
+        check_window_of_base(window, run.base)
+        kept = {window.tensors[name].dtype for name in run.base.tensors}
+        if any(hidden_in_rounding(run.base, dtype) for dtype in kept if dtype.is_floating_point):
+            run.warn(
+                f"{recipe.window.uri}: its snapshots are kept in a dtype that cannot hold the "
+                f"base's {own_dtype(run.base)}, so displacements hold the base's rounding beside "
+                "what was trained; keep snapshots as rounded or float32"
+            )
     steps = run.window_steps
     try:
         recipe.check_steps(steps)

@@ -1,6 +1,6 @@
 """The short GRPO run: a child process that trains and hands its snapshots to a window."""
 
-from relex.training.base_check import check_base
+from relex.training.base_check import check_base, hidden_in_rounding
 from relex.training.events import (
     SnapshotStored,
     StepTrained,

@@ -21,12 +21,15 @@ def check_base(recipe: Recipe, base: Checkpoint) -> list[str]:
 
 
 def _check_dtype(recipe: Recipe, base: Checkpoint) -> None:
-    """A displacement is snapshot minus base: where bfloat16 cannot hold the base's weights, it is
-    their rounding, which is many times what a step moves them."""
-    wide = base.dtype in (torch.float16, torch.float32)
-    if wide and recipe.training.snapshot_dtype == "bfloat16":
+    if recipe.training.snapshot_dtype == "bfloat16" and hidden_in_rounding(base, torch.bfloat16):
         raise RecipeError(
             f"training.snapshot_dtype: bfloat16 cannot hold the weights of the base, which are "
             f"{str(base.dtype).removeprefix('torch.')}, so every displacement would be their "
             "rounding and not what was trained; set snapshot_dtype: rounded, or float32"
         )
+
+
+def hidden_in_rounding(base: Checkpoint, kept: torch.dtype) -> bool:
+    """Whether snapshots kept in that dtype cannot hold the base's own weights. A displacement is
+    snapshot minus base, so it is then their rounding, many times what a step moves them."""
+    return torch.promote_types(kept, base.dtype) != kept

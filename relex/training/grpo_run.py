@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from relex.checkpoints import Checkpoint
-from relex.checkpoints.model_state import saved_state
+from relex.checkpoints.model_state import BaseNames
 from relex.problems import load_problems
 from relex.rewards import build_rewards, end_rewards
 from relex.training.callbacks import KeepSnapshots, ReportSteps, RollCheckpoint
@@ -15,7 +15,7 @@ from relex.training.grpo import build_arguments, build_trainer, load_policy
 from relex.training.job import TrainingJob
 from relex.training.judge import computed_terms, why_not_judged
 from relex.training.rolling import checkpoint_step, newest_checkpoint, remove_checkpoints
-from relex.training.snapshots import State, check_model_state, snapshot_schema
+from relex.training.snapshots import check_model_state, snapshot_schema
 from relex.window import WindowWriter
 
 
@@ -32,7 +32,8 @@ def train(job: TrainingJob) -> None:
     problems = load_problems(job.recipe.problems.train)
     model = load_policy(job)
     schema = snapshot_schema(base, config.snapshot_dtype)
-    check_model_state(saved_state(model, model.state_dict(), base), base, schema)
+    by_base = BaseNames(model, base)
+    check_model_state(by_base.of(model.state_dict()), base, schema)
     trainer = build_trainer(job, arguments, model, rewards, problems)
 
     with ExitStack() as stack:
@@ -44,12 +45,9 @@ def train(job: TrainingJob) -> None:
             trainer.add_callback(ReportSteps(config, names, why_not_judged(problems)))
             if checkpoint is not None:
                 send(TrainingResumed(step=checkpoint_step(checkpoint)))
-
-        def gather_state() -> State:
-            state = trainer.gather_state()
-            return saved_state(model, state, base) if is_main else state
-
-        trainer.add_callback(KeepSnapshots(config, gather_state, spool))
+        trainer.add_callback(
+            KeepSnapshots(config, lambda: by_base.of(trainer.gather_state()), spool)
+        )
         trainer.add_callback(RollCheckpoint(config, spool))
         trainer.resume(checkpoint)
     if is_main:

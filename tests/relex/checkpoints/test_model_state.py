@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from relex.checkpoints import Checkpoint
-from relex.checkpoints.model_state import saved_state, untrained_names
+from relex.checkpoints.model_state import BaseNames, untrained_names
 from relex.errors import CheckpointError
 from tests.tiny_models import KINDS, dense
 
@@ -46,7 +46,7 @@ def test_a_model_s_state_has_the_base_s_names_and_what_the_model_lacks(
     kind: str, base: Checkpoint
 ) -> None:
     model = AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32)
-    found = saved_state(model, model.state_dict(), base)
+    found = BaseNames(model, base).of(model.state_dict())
     assert found.keys() == base.tensors.keys()
     for name in base.tensors:
         assert torch.equal(found[name].float(), base.read_tensor(name).float())
@@ -57,7 +57,7 @@ def test_a_checkpoint_of_the_state_is_the_model_that_was_trained(
     base: Checkpoint, tmp_path: Path
 ) -> None:
     model = trained(base)
-    found = saved_state(model, model.state_dict(), base)
+    found = BaseNames(model, base).of(model.state_dict())
     folder = tmp_path / "trained"
     folder.mkdir()
     save_file(
@@ -77,7 +77,7 @@ def test_leftovers_in_the_base_are_carried_over(tmp_path: Path) -> None:
     save_file(load_file(file) | LEFTOVERS, file, {"format": "pt"})
     base = Checkpoint(tmp_path)
     model = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
-    found = saved_state(model, model.state_dict(), base)
+    found = BaseNames(model, base).of(model.state_dict())
     assert sorted(untrained_names(base, False)) == sorted(LEFTOVERS)
     assert all(torch.equal(found[name], tensor) for name, tensor in LEFTOVERS.items())
 
