@@ -24,6 +24,7 @@ from relex.run.events import Decided
 from relex.run.measure import Evaluation, measure_guards
 from relex.run.model_card import model_card
 from relex.run.places import LOGS, VALIDATION, Run
+from relex.run.retention import apply_retention
 from relex.run.stage import stage
 from relex.run.window import read_curve
 from relex.search import SearchPath
@@ -36,7 +37,6 @@ from relex.storage.manifest import (
     read_manifest,
 )
 from relex.versions import installed_versions
-from relex.window import apply_retention
 
 MODEL_KIND, REPORT_KIND = "model", "report"
 DECISION_FILE, MODEL_CARD = "decision.json", "README.md"

@@ -19,7 +19,7 @@ checksum over all elements tells, which is compared where a replay ends.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain, pairwise
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
@@ -184,34 +184,27 @@ def decode_blocks(
 
     Raises WindowError when a block does not fit its own facts.
     """
-    packed: list[memoryview] = []
-    sizes: list[int] = []
-    for block in blocks:
-        payload, expected = memoryview(block.payload), _sizes(block, width_bytes)
-        if len(expected) != len(block.facts.stream_bytes):
-            raise WindowError(
-                f"a block has {len(block.facts.stream_bytes)} streams, it needs {len(expected)}"
-            )
-        sizes += expected
-        first = 0
-        for num_bytes in block.facts.stream_bytes:
-            packed.append(payload[first : first + num_bytes])
-            first += num_bytes
-    streams = iter(decompress(packed, sizes))
-    of_block = [[next(streams) for _ in block.facts.stream_bytes] for block in blocks]
-    are_sparse = [block.facts.kind == "sparse" for block in blocks]
-    sparse = iter(
-        _decode_sparse(
-            [block for block, is_sparse in zip(blocks, are_sparse, strict=True) if is_sparse],
-            [found for found, is_sparse in zip(of_block, are_sparse, strict=True) if is_sparse],
-            width_bytes,
-            device,
-        )
+    sizes = [_sizes(block, width_bytes) for block in blocks]
+    packed = [_streams(block, len(of_block)) for block, of_block in zip(blocks, sizes, strict=True)]
+    unpacked = iter(decompress(list(chain(*packed)), list(chain(*sizes))))
+    streams = [[next(unpacked) for _ in of_block] for of_block in sizes]
+    sparse = [at for at, block in enumerate(blocks) if block.facts.kind == "sparse"]
+    found = _decode_sparse(
+        [blocks[at] for at in sparse], [streams[at] for at in sparse], width_bytes, device
     )
+    change_of = dict(zip(sparse, found, strict=True))
     return [
-        next(sparse) if is_sparse else _decode_all(block.facts.kind, found, width_bytes, device)
-        for block, found, is_sparse in zip(blocks, of_block, are_sparse, strict=True)
+        change_of.get(at) or _decode_all(block.facts.kind, streams[at], width_bytes, device)
+        for at, block in enumerate(blocks)
     ]
+
+
+def _streams(block: EncodedBlock, num_streams: int) -> list[memoryview]:
+    ends = list(accumulate(block.facts.stream_bytes, initial=0))
+    if len(ends) != num_streams + 1:
+        raise WindowError(f"a block has {len(ends) - 1} streams, it needs {num_streams}")
+    payload = memoryview(block.payload)
+    return [payload[start:stop] for start, stop in pairwise(ends)]
 
 
 def _sizes(block: EncodedBlock, width_bytes: int) -> tuple[int, ...]:
