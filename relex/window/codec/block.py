@@ -8,8 +8,8 @@ A block is one of four kinds:
 - `sparse`: four streams. The advances from entry to entry over the elements, and the moves of the
   entries in half a byte; then the advances over the entries to those that move farther, and
   byte planes of what these move;
-- `dense`: byte planes of the moves of all elements;
-- `whole`: byte planes of the patterns themselves, which need no snapshot before.
+- `dense`: byte planes of the moves of all elements, each a stream;
+- `whole`: the same of the patterns themselves, which need no snapshot before.
 
 A move is the difference of two bit patterns as integers. It is added to the old pattern without
 looking at that, so blocks are decoded in any order, on any device: sums over advances, and a sum
@@ -150,15 +150,15 @@ def _encode(
         move_C = (new_N[position_C] - old_N[position_C]).cpu().numpy()
         return _encode_sparse(position_C.cpu().numpy(), move_C)
     dense = _planes(fold((new_N - old_N).cpu().numpy()))
-    if len(dense[0]) > SURELY_DENSE_FRACTION * new_N.nbytes:
+    if sum(map(len, dense)) > SURELY_DENSE_FRACTION * new_N.nbytes:
         whole = _planes(new_N.cpu().numpy())
-        if len(whole[0]) < len(dense[0]):
+        if sum(map(len, whole)) < sum(map(len, dense)):
             return ("whole", num_changed, 0, 0), whole
     return ("dense", num_changed, 0, 0), dense
 
 
 def _planes(integer_N: Integers) -> list[bytes]:
-    return [compress(pack_planes(integer_N))]
+    return list(map(compress, np.split(pack_planes(integer_N), integer_N.itemsize)))
 
 
 def _encode_sparse(
@@ -212,7 +212,7 @@ def _sizes(block: EncodedBlock, width_bytes: int) -> tuple[int, ...]:
     kind, _, num_entries, num_far, *_ = block.facts
     if kind == "sparse":
         return num_entries, num_entries // 2, num_far, num_far * width_bytes
-    return () if kind == "unchanged" else (block.num_elements * width_bytes,)
+    return () if kind == "unchanged" else (block.num_elements,) * width_bytes
 
 
 def _decode_all(
@@ -221,7 +221,7 @@ def _decode_all(
     if kind == "unchanged":
         nothing = torch.empty(0, dtype=torch.int64, device=device)
         return Change(nothing, nothing.to(INTEGERS[width_bytes]))
-    integer_N = unpack_planes(streams, width_bytes)
+    integer_N = unpack_planes([np.concatenate(streams)], width_bytes)
     if kind == "whole":
         return Change(None, torch.from_numpy(integer_N).to(device), is_whole=True)
     return Change(None, torch.from_numpy(unfold(integer_N)).to(device))
