@@ -6,9 +6,8 @@ from typing import Self
 
 from pydantic import model_validator
 
-from relex.config.strict import Step
 from relex.errors import InputError
-from relex.strict import Strict
+from relex.strict import Step, Strict
 
 LINE, DENOISED = "line", "denoised"
 

@@ -25,6 +25,7 @@ from relex.report.page import plain
 from relex.rewards import grader_version
 from relex.run.measure import Evaluation, measure_guards, measure_listed
 from relex.run.places import VALIDATION, Run
+from relex.run.retention import apply_retention
 from relex.run.stage import LOGS, CandidateMeasured, Decided, stage
 from relex.run.window import read_curve
 from relex.search import Graded, SearchPath, full_grid, search
@@ -37,7 +38,6 @@ from relex.storage.manifest import (
     read_manifest,
 )
 from relex.versions import installed_versions
-from relex.window import apply_retention
 
 LEAST_SKILL = 0.1
 LEAST_COSINE = 0.5

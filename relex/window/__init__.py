@@ -7,7 +7,6 @@ from relex.window.low_rank import LowRank, joined
 from relex.window.open import open_stored_window, open_window, source_to_pack
 from relex.window.pack import pack
 from relex.window.remove import (
-    apply_retention,
     orphans,
     remove_orphans,
     remove_window,

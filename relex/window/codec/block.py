@@ -8,8 +8,8 @@ A block is one of four kinds:
 - `sparse`: four streams. The advances from entry to entry over the elements, and the moves of the
   entries in half a byte; then the advances over the entries to those that move farther, and
   byte planes of what these move;
-- `dense`: byte planes of the moves of all elements;
-- `whole`: byte planes of the patterns themselves, which need no snapshot before.
+- `dense`: byte planes of the moves of all elements, each a stream;
+- `whole`: the same of the patterns themselves, which need no snapshot before.
 
 A move is the difference of two bit patterns as integers. It is added to the old pattern without
 looking at that, so blocks are decoded in any order, on any device: sums over advances, and a sum
@@ -19,7 +19,7 @@ checksum over all elements tells, which is compared where a replay ends.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain, pairwise
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
@@ -150,15 +150,15 @@ def _encode(
         move_C = (new_N[position_C] - old_N[position_C]).cpu().numpy()
         return _encode_sparse(position_C.cpu().numpy(), move_C)
     dense = _planes(fold((new_N - old_N).cpu().numpy()))
-    if len(dense[0]) > SURELY_DENSE_FRACTION * new_N.nbytes:
+    if sum(map(len, dense)) > SURELY_DENSE_FRACTION * new_N.nbytes:
         whole = _planes(new_N.cpu().numpy())
-        if len(whole[0]) < len(dense[0]):
+        if sum(map(len, whole)) < sum(map(len, dense)):
             return ("whole", num_changed, 0, 0), whole
     return ("dense", num_changed, 0, 0), dense
 
 
 def _planes(integer_N: Integers) -> list[bytes]:
-    return [compress(pack_planes(integer_N))]
+    return list(map(compress, np.split(pack_planes(integer_N), integer_N.itemsize)))
 
 
 def _encode_sparse(
@@ -184,34 +184,27 @@ def decode_blocks(
 
     Raises WindowError when a block does not fit its own facts.
     """
-    packed: list[memoryview] = []
-    sizes: list[int] = []
-    for block in blocks:
-        payload, expected = memoryview(block.payload), _sizes(block, width_bytes)
-        if len(expected) != len(block.facts.stream_bytes):
-            raise WindowError(
-                f"a block has {len(block.facts.stream_bytes)} streams, it needs {len(expected)}"
-            )
-        sizes += expected
-        first = 0
-        for num_bytes in block.facts.stream_bytes:
-            packed.append(payload[first : first + num_bytes])
-            first += num_bytes
-    streams = iter(decompress(packed, sizes))
-    of_block = [[next(streams) for _ in block.facts.stream_bytes] for block in blocks]
-    are_sparse = [block.facts.kind == "sparse" for block in blocks]
-    sparse = iter(
-        _decode_sparse(
-            [block for block, is_sparse in zip(blocks, are_sparse, strict=True) if is_sparse],
-            [found for found, is_sparse in zip(of_block, are_sparse, strict=True) if is_sparse],
-            width_bytes,
-            device,
-        )
+    sizes = [_sizes(block, width_bytes) for block in blocks]
+    packed = [_streams(block, len(of_block)) for block, of_block in zip(blocks, sizes, strict=True)]
+    unpacked = iter(decompress(list(chain(*packed)), list(chain(*sizes))))
+    streams = [[next(unpacked) for _ in of_block] for of_block in sizes]
+    sparse = [at for at, block in enumerate(blocks) if block.facts.kind == "sparse"]
+    found = _decode_sparse(
+        [blocks[at] for at in sparse], [streams[at] for at in sparse], width_bytes, device
     )
+    change_of = dict(zip(sparse, found, strict=True))
     return [
-        next(sparse) if is_sparse else _decode_all(block.facts.kind, found, width_bytes, device)
-        for block, found, is_sparse in zip(blocks, of_block, are_sparse, strict=True)
+        change_of.get(at) or _decode_all(block.facts.kind, streams[at], width_bytes, device)
+        for at, block in enumerate(blocks)
     ]
+
+
+def _streams(block: EncodedBlock, num_streams: int) -> list[memoryview]:
+    ends = list(accumulate(block.facts.stream_bytes, initial=0))
+    if len(ends) != num_streams + 1:
+        raise WindowError(f"a block has {len(ends) - 1} streams, it needs {num_streams}")
+    payload = memoryview(block.payload)
+    return [payload[start:stop] for start, stop in pairwise(ends)]
 
 
 def _sizes(block: EncodedBlock, width_bytes: int) -> tuple[int, ...]:
@@ -219,7 +212,7 @@ def _sizes(block: EncodedBlock, width_bytes: int) -> tuple[int, ...]:
     kind, _, num_entries, num_far, *_ = block.facts
     if kind == "sparse":
         return num_entries, num_entries // 2, num_far, num_far * width_bytes
-    return () if kind == "unchanged" else (block.num_elements * width_bytes,)
+    return () if kind == "unchanged" else (block.num_elements,) * width_bytes
 
 
 def _decode_all(
@@ -228,7 +221,7 @@ def _decode_all(
     if kind == "unchanged":
         nothing = torch.empty(0, dtype=torch.int64, device=device)
         return Change(nothing, nothing.to(INTEGERS[width_bytes]))
-    integer_N = unpack_planes(streams, width_bytes)
+    integer_N = unpack_planes([np.concatenate(streams)], width_bytes)
     if kind == "whole":
         return Change(None, torch.from_numpy(integer_N).to(device), is_whole=True)
     return Change(None, torch.from_numpy(unfold(integer_N)).to(device))

@@ -61,7 +61,7 @@ class DeltaFile:
         first, end = start // size, -(-stop // size)
         offsets, facts = self._offsets_of[name], self._table.tensors[name].blocks
         with self.named(name):
-            data = self._file.read(name, offsets[first], offsets[end]).numpy().data
+            data = self._file.read_bytes(name, offsets[first], offsets[end])
             found = []
             for number in range(first, end):
                 payload = data[

@@ -224,8 +224,8 @@ def set_dense(table) -> None:
         (set_huge_blocks, "cannot be understood"),
         (set_no_blocks, "cannot be understood"),
         (drop_a_tensor, "name different tensors"),
-        (set_whole, "has 4 streams, it needs 1"),
-        (set_dense, "has 4 streams, it needs 1"),
+        (set_whole, "has 4 streams, it needs 2"),
+        (set_dense, "has 4 streams, it needs 2"),
     ],
 )
 def test_a_forged_table_is_an_error(path, change, message) -> None:
