@@ -33,7 +33,7 @@ class ReportSteps(TrainerCallback):  # type: ignore[misc]
         """`why_not_judged`: why accuracy would mean nothing; it is then left out."""
         self._config, self._reward_names = config, reward_names
         self._why_not_judged = why_not_judged
-        self._alarms = Alarms(config)
+        self._alarms = Alarms()
         self._ends = (FlatSteps(config), FallingAccuracy(config))
         self._last_seconds = 0.0
 

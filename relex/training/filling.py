@@ -40,7 +40,7 @@ def filling(job: TrainingJob, writer: WindowWriter | None = None) -> Iterator[Sn
         writer.drop_after(0)
     config = job.recipe.training
     schema = snapshot_schema(Checkpoint(Path(job.base)), config.snapshot_dtype)
-    spool = SnapshotSpool(job.spool, schema, writer, config)
+    spool = SnapshotSpool(job.spool, schema, writer)
     yield spool
     spool.wait()
     writer.finish()

@@ -17,6 +17,7 @@ from relex.rewards import CORRECT, CheckedReward
 from relex.training.events import TrainingWarning, send
 from relex.training.job import TrainingJob
 from relex.training.judge import computed_terms, grader_column
+from relex.training.rollouts import rollout_engine
 from relex.training.schedule import question_order
 
 RewardFunction = Callable[..., list[float]]
@@ -58,9 +59,9 @@ def build_arguments(job: TrainingJob) -> GRPOConfig:
         loss_type="dapo",
         scale_rewards=config.scale_rewards,
         reward_weights=[term.weight for term in computed_terms(recipe)],
-        use_vllm=config.rollouts == "vllm",
+        use_vllm=rollout_engine(recipe) == "vllm",
         vllm_mode="colocate",
-        vllm_gpu_memory_utilization=config.vllm_memory_fraction,
+        vllm_gpu_memory_utilization=config.rollouts.memory_fraction,
         trust_remote_code=recipe.base.trust_remote_code,
         use_cpu=not on_gpu,
         bf16=on_gpu,

@@ -8,7 +8,8 @@ from relex.checkpoints import Checkpoint
 from relex.config.recipe import Recipe
 from relex.device import resolve_device
 from relex.errors import ResourceError
-from relex.training.snapshots import snapshot_schema
+from relex.training.rollouts import rollout_engine
+from relex.training.snapshots import MAX_PENDING, snapshot_schema
 
 # Weights, and two moments of AdamW, all in the master dtype.
 STATES_PER_WEIGHT = 3
@@ -23,13 +24,19 @@ def check_training(recipe: Recipe) -> None:
     """Raise ResourceError when this machine cannot train the recipe."""
     config = recipe.training
     on_gpu = resolve_device(recipe.device) == "cuda"
-    if config.rollouts == "vllm" and not on_gpu:
+    engine = rollout_engine(recipe)
+    if engine == "vllm_server" and not on_gpu:
         raise ResourceError(
-            "training.rollouts: vllm shares a GPU with the trainer, but training would run on the "
-            "CPU; use rollouts: transformers, or a machine with a GPU"
+            "training.rollouts.engine: vllm_server gets the weights from GPU to GPU, but training "
+            "would run on the CPU; use transformers, or a machine with a GPU"
         )
-    if config.rollouts == "vllm" and find_spec("vllm") is None:
-        raise ResourceError("training.rollouts: vllm is not installed; install relex[gpu]")
+    if engine != "transformers" and find_spec("vllm") is None:
+        raise ResourceError("training.rollouts.engine: vllm is not installed; install relex[gpu]")
+    if config.lora is not None and config.lora.quantize and find_spec("bitsandbytes") is None:
+        raise ResourceError(
+            "training.lora.quantize: bitsandbytes is not installed; install it, or leave quantize "
+            "out"
+        )
     if on_gpu and config.num_gpus > torch.cuda.device_count():
         raise ResourceError(
             f"training.num_gpus: {config.num_gpus}, but this machine has "
@@ -52,7 +59,7 @@ def estimate_work_bytes(recipe: Recipe, base: Checkpoint) -> int:
     rolling_bytes = NUM_ROLLING_CHECKPOINTS * STATES_PER_WEIGHT * num_weights * weight_bytes
     # One more snapshot is kept to compare the next with, and one delta is being made, twice.
     stored_fraction = LARGEST_STORED_FRACTION[config.snapshot_dtype]
-    num_spooled = config.max_pending_snapshots + 1 + 2 * stored_fraction
+    num_spooled = MAX_PENDING + 1 + 2 * stored_fraction
     return int(num_spooled * _snapshot_bytes(recipe, base) + rolling_bytes)
 
 

@@ -2,7 +2,7 @@
 
 A snapshot is spooled to disk tensor by tensor, and one background thread compares it there with the
 one before, piece by piece, and stores what changed, while training goes on. At most
-`max_pending_snapshots` files wait; then training waits. So a snapshot is never held in memory
+`MAX_PENDING` files wait; then training waits. So a snapshot is never held in memory
 twice, and training waits for no more than a write to the local disk.
 
 The codec would compare two snapshots on a GPU as well, but then the one before has to stay there: 2
@@ -22,7 +22,7 @@ import torch
 from relex.checkpoints import Checkpoint, TensorInfo, check_same_tensors, write_tensor_file
 from relex.checkpoints.raw_bytes import raw_bytes
 from relex.checkpoints.tensor_file import open_tensor_file
-from relex.config.training import SnapshotDtype, TrainingConfig
+from relex.config.training import SnapshotDtype
 from relex.errors import CheckpointError, RelexError, TrainingError, UploadError
 from relex.storage.atomic import writing
 from relex.training.events import SnapshotStored, send
@@ -32,6 +32,10 @@ from relex.window.codec import block_spans
 HF_METADATA = {"format": "pt"}
 LOADED = "the model that transformers made of the base"
 PIECE_ELEMENTS = 1 << 22
+MAX_PENDING = 2
+"""Snapshots that wait on disk before training waits for them."""
+
+STORED_WITHIN_SECONDS = 600.0
 State = Mapping[str, torch.Tensor]
 Schema = dict[str, TensorInfo]
 
@@ -81,12 +85,8 @@ def _check_same_elements(name: str, loaded: torch.Tensor, base: Checkpoint) -> N
 class SnapshotSpool:
     """Takes snapshots from the training loop and makes them safe in order."""
 
-    def __init__(
-        self, folder: Path, schema: Schema, writer: WindowWriter, config: TrainingConfig
-    ) -> None:
+    def __init__(self, folder: Path, schema: Schema, writer: WindowWriter) -> None:
         self._folder, self._schema, self._writer = folder, schema, writer
-        self._max_pending = config.max_pending_snapshots
-        self._timeout_seconds = config.upload_timeout_seconds
         self._pending: deque[tuple[int, Future[None]]] = deque()
         self._stored_path: Path | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot-upload")
@@ -102,7 +102,7 @@ class SnapshotSpool:
         when the disk refuses, UploadError when an earlier snapshot could not be stored or takes too
         long.
         """
-        self._wait(max_pending=self._max_pending - 1)
+        self._wait(max_pending=MAX_PENDING - 1)
         path = self._folder / f"step_{step:06d}.safetensors"
         tensors = ((name, state[name]) for name in self._schema if name in state)
         try:
@@ -122,12 +122,11 @@ class SnapshotSpool:
         while self._pending and (len(self._pending) > max_pending or self._pending[0][1].done()):
             step, future = self._pending.popleft()
             try:
-                future.result(self._timeout_seconds)
+                future.result(STORED_WITHIN_SECONDS)
             except TimeoutError as error:
                 raise UploadError(
                     f"step {step}: its snapshot was not stored within "
-                    f"{self._timeout_seconds:g} s; check the storage, or raise "
-                    "training.upload_timeout_seconds"
+                    f"{STORED_WITHIN_SECONDS:g} s; check the storage"
                 ) from error
             except RelexError as error:
                 raise UploadError(f"step {step}: its snapshot cannot be stored: {error}") from error

@@ -27,7 +27,7 @@ def trained(step: int, **changes: Any) -> StepTrained:
 
 
 def warnings_of(values: list[dict[str, Any]]) -> list[str]:
-    alarms = Alarms(TrainingConfig(steps=9, learning_rate=1e-6))
+    alarms = Alarms()
     steps = (trained(step, **value) for step, value in enumerate(values, start=1))
     return [message for step in steps for message in alarms.check(step)]
 

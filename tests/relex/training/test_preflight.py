@@ -1,3 +1,4 @@
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from relex.training import (
     estimate_window_bytes,
     estimate_work_bytes,
 )
+from relex.training.rollouts import rollout_engine
 
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="for a machine without a GPU")
 
@@ -49,9 +51,23 @@ def test_a_recipe_for_a_gpu_is_refused_without_one() -> None:
 
 
 @without_gpu
-def test_vllm_rollouts_are_refused_without_a_gpu() -> None:
-    with pytest.raises(ResourceError, match="use rollouts: transformers"):
-        check_training(recipe(rollouts="vllm"))
+def test_a_rollout_server_is_refused_without_a_gpu() -> None:
+    server = {"engine": "vllm_server", "server_url": "http://10.0.0.7:8000"}
+    with pytest.raises(ResourceError, match="gets the weights from GPU to GPU"):
+        check_training(recipe(rollouts=server))
+
+
+@without_gpu
+def test_rollouts_come_from_transformers_where_there_is_no_gpu() -> None:
+    assert rollout_engine(recipe()) == "transformers"
+    assert rollout_engine(recipe(rollouts={"engine": "vllm"})) == "vllm"
+
+
+def test_a_base_in_4_bit_needs_bitsandbytes() -> None:
+    if find_spec("bitsandbytes") is not None:
+        pytest.skip("bitsandbytes is installed")
+    with pytest.raises(ResourceError, match="bitsandbytes is not installed"):
+        check_training(recipe(lora={"quantize": True}))
 
 
 def test_batches_that_do_not_divide_the_completions_of_a_step_are_refused() -> None:
