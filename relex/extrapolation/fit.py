@@ -27,7 +27,7 @@ from relex.extrapolation.product_fit import fit_products
 from relex.storage.atomic import new_folder
 from relex.storage.folder import FolderStore
 from relex.storage.manifest import describe_folder, write_manifest
-from relex.window import AdapterFolder, Window
+from relex.window import AdapterWindow, Window
 
 
 def ignore_progress(num_done: int, num_total: int) -> None:
@@ -103,7 +103,7 @@ def fit_factors(
         tensors={},
     )
     # A window of adapters is small: reading its factors again costs nothing.
-    later = predictions if isinstance(window, AdapterFolder) else {}
+    later = predictions if isinstance(window, AdapterWindow) else {}
     with ExitStack() as stack:
         partial = stack.enter_context(new_folder(out))
         checkpoints = {
@@ -146,7 +146,7 @@ def _fit_all(
     names = [name for name in names if infos[name].dtype.is_floating_point]
     fits: dict[str, TensorFit] = {}
     dense = names
-    if isinstance(window, AdapterFolder):
+    if isinstance(window, AdapterWindow):
         fits = fit_products(window, names, table, methods, folder, on_progress)
         dense = [name for name in names if name in window.saved]
     fitter = PieceFitter(reader, table, methods, checkpoints)

@@ -17,6 +17,7 @@ from relex.rewards import CORRECT, CheckedReward
 from relex.training.events import TrainingWarning, send
 from relex.training.job import TrainingJob
 from relex.training.judge import computed_terms, grader_column
+from relex.training.lora import adapter_state, peft_config, quantization, train_in_float32
 from relex.training.rollouts import rollout_engine
 from relex.training.schedule import question_order
 
@@ -79,11 +80,18 @@ def build_arguments(job: TrainingJob) -> GRPOConfig:
 
 
 def load_policy(job: TrainingJob) -> Any:
-    """The base as a causal language model, its weights in the master dtype."""
+    """The base as a causal language model.
+
+    Its weights are in the master dtype; where adapters are trained in their place, in the base's
+    own, or in float32 on the CPU, which is slow in others.
+    """
+    recipe, lora = job.recipe, job.recipe.training.lora
+    frozen_on_gpu = lora is not None and resolve_device(recipe.device) == "cuda"
     return AutoModelForCausalLM.from_pretrained(
         job.base,
-        dtype=getattr(torch, job.recipe.training.master_dtype),
-        trust_remote_code=job.recipe.base.trust_remote_code,
+        dtype="auto" if frozen_on_gpu else getattr(torch, recipe.training.master_dtype),
+        trust_remote_code=recipe.base.trust_remote_code,
+        quantization_config=quantization() if lora is not None and lora.quantize else None,
     )
 
 
@@ -95,6 +103,7 @@ def build_trainer(
     problems: Sequence[Problem],
 ) -> "PolicyTrainer":
     """The trainer, with all rows of the run laid out; one reward for each of `computed_terms`."""
+    lora = job.recipe.training.lora
     tokenizer = AutoTokenizer.from_pretrained(
         job.base, padding_side="left", trust_remote_code=job.recipe.base.trust_remote_code
     )
@@ -105,7 +114,10 @@ def build_trainer(
         processing_class=tokenizer,
         train_dataset=_training_rows(job.recipe, problems, tokenizer),
         reward_funcs=[_reward_function(reward) for reward in rewards],
+        peft_config=None if lora is None else peft_config(lora, model),
     )
+    if lora is not None:
+        train_in_float32(trainer.model)
     trainer.remove_callback(PrinterCallback)
     return trainer
 
@@ -117,13 +129,16 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]
         super().__init__(**arguments)
         self._add_special_tokens = not recipe.problems.prompt.chat
         self._grader_column = grader_column(recipe)
+        self._lora = recipe.training.lora is not None
 
     def resume(self, checkpoint: Path | None) -> None:
         """Train to the last step, from the start or from a rolling checkpoint."""
         self.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
 
     def gather_state(self) -> dict[str, torch.Tensor]:
-        """The trained weights by name; called on every process, whole on the main one."""
+        """The trained weights or adapter, by name; called on every process."""
+        if self._lora:
+            return adapter_state(self.model)
         state: dict[str, torch.Tensor] = self.accelerator.get_state_dict(self.model_wrapped)
         return state
 

@@ -13,6 +13,7 @@ from relex.training.filling import filling, open_job_window
 from relex.training.grpo import build_arguments, build_trainer, load_policy
 from relex.training.job import TrainingJob
 from relex.training.judge import computed_terms, why_not_judged
+from relex.training.lora import adapter_of
 from relex.training.rolling import checkpoint_step, newest_checkpoint, remove_checkpoints
 from relex.training.snapshots import check_model_state, snapshot_schema
 from relex.window import WindowWriter
@@ -30,11 +31,16 @@ def train(job: TrainingJob) -> None:
     rewards = build_rewards(computed_terms(job.recipe), job.recipe.reward_seconds)
     problems = load_problems(job.recipe.problems.train)
     model = load_policy(job)
-    check_model_state(model.state_dict(), base, snapshot_schema(base, config.snapshot_dtype))
+    # What is in 4 bit has other tensors than the base.
+    if config.lora is None or not config.lora.quantize:
+        check_model_state(model.state_dict(), base, snapshot_schema(base, config.snapshot_dtype))
     trainer = build_trainer(job, arguments, model, rewards, problems)
+    adapter = None if config.lora is None else adapter_of(trainer.model, job.recipe.base.path)
 
     with ExitStack() as stack:
-        spool = stack.enter_context(filling(job, _open_window(job))) if is_main else None
+        spool = None
+        if is_main:
+            spool = stack.enter_context(filling(job, _open_window(job), adapter))
         arguments.distributed_state.wait_for_everyone()
         checkpoint = newest_checkpoint(job.checkpoints)
         if is_main:

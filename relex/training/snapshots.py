@@ -27,6 +27,7 @@ from relex.errors import CheckpointError, RelexError, TrainingError, UploadError
 from relex.storage.atomic import writing
 from relex.training.events import SnapshotStored, send
 from relex.window import WindowWriter
+from relex.window.adapter_folder import CONFIG_METADATA
 from relex.window.codec import block_spans
 
 HF_METADATA = {"format": "pt"}
@@ -85,8 +86,12 @@ def _check_same_elements(name: str, loaded: torch.Tensor, base: Checkpoint) -> N
 class SnapshotSpool:
     """Takes snapshots from the training loop and makes them safe in order."""
 
-    def __init__(self, folder: Path, schema: Schema, writer: WindowWriter) -> None:
+    def __init__(
+        self, folder: Path, schema: Schema, writer: WindowWriter, adapter_config: str = ""
+    ) -> None:
+        """With PEFT's `adapter_config`, snapshots are adapters, which are stored as they are."""
         self._folder, self._schema, self._writer = folder, schema, writer
+        self._adapter_config = adapter_config
         self._pending: deque[tuple[int, Future[None]]] = deque()
         self._stored_path: Path | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot-upload")
@@ -106,13 +111,18 @@ class SnapshotSpool:
         path = self._folder / f"step_{step:06d}.safetensors"
         tensors = ((name, state[name]) for name in self._schema if name in state)
         try:
-            write_tensor_file(path, self._schema, tensors, HF_METADATA)
+            write_tensor_file(path, self._schema, tensors, self._metadata)
         except CheckpointError as error:
             raise TrainingError(
                 f"step {step}: the weights cannot be kept: {error}; if they are not finite, "
                 "training has diverged: lower training.learning_rate"
             ) from error
         self._pending.append((step, self._thread.submit(self._store, step, path)))
+
+    @property
+    def _metadata(self) -> dict[str, str]:
+        config = {CONFIG_METADATA: self._adapter_config} if self._adapter_config else {}
+        return HF_METADATA | config
 
     def wait(self) -> None:
         """Return when every snapshot taken is safe; raises UploadError like `keep`."""
@@ -132,7 +142,10 @@ class SnapshotSpool:
                 raise UploadError(f"step {step}: its snapshot cannot be stored: {error}") from error
 
     def _store(self, step: int, path: Path) -> None:
-        size_bytes = self._writer.append(step, open_tensor_file(path))
+        if self._adapter_config:
+            size_bytes = self._writer.append_adapter(step, path)
+        else:
+            size_bytes = self._writer.append(step, open_tensor_file(path))
         # The next snapshot is compared with this one, so only the one before it can go.
         if self._stored_path is not None:
             self._stored_path.unlink()
