@@ -1,6 +1,7 @@
 """The short GRPO run: a child process that trains and hands its snapshots to a window."""
 
 from relex.training.events import (
+    RolloutsChosen,
     SnapshotStored,
     StepTrained,
     TrainingEvent,

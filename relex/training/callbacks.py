@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ from relex.training.falling import FallingAccuracy
 from relex.training.rolling import PREFIX, mark_whole
 from relex.training.snapshots import SnapshotSpool, State
 
-# Collects the trained weights on the main process; must be called on every process.
+IMPORTANCE_BEYOND = "importance_beyond_fraction"
+
+# The trained weights by name; every process must ask for the same ones in the same order.
 GatherState = Callable[[], State]
 
 
@@ -99,6 +101,7 @@ class ReportSteps(TrainerCallback):  # type: ignore[misc]
             step_seconds=step_seconds,
             kl=logs.get("kl"),
             importance_ratio=logs.get("sampling/importance_sampling_ratio/mean"),
+            importance_beyond_fraction=logs.get(IMPORTANCE_BEYOND),
         )
 
 
@@ -106,10 +109,15 @@ class KeepSnapshots(TrainerCallback):  # type: ignore[misc]
     """Hands the weights of each kept step to the spool, which only the main process has."""
 
     def __init__(
-        self, config: TrainingConfig, gather_state: GatherState, spool: SnapshotSpool | None
+        self,
+        config: TrainingConfig,
+        gather_state: GatherState,
+        spool: SnapshotSpool | None,
+        names: Sequence[str],
     ) -> None:
+        """`names` are those of the spool's tensors in their order."""
         self._kept_steps = set(config.kept_steps)
-        self._gather_state, self._spool = gather_state, spool
+        self._gather_state, self._spool, self._names = gather_state, spool, names
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -119,6 +127,9 @@ class KeepSnapshots(TrainerCallback):  # type: ignore[misc]
         weights = self._gather_state()
         if self._spool is not None:
             self._spool.keep(state.global_step, weights)
+            return
+        for name in self._names:
+            weights.get(name)
 
 
 class RollCheckpoint(TrainerCallback):  # type: ignore[misc]

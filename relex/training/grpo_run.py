@@ -32,7 +32,7 @@ def train(job: TrainingJob) -> None:
     problems = load_problems(job.recipe.problems.train)
     model = load_policy(job)
     # What is in 4 bit has other tensors than the base.
-    if config.lora is None or not config.lora.quantize:
+    if is_main and (config.lora is None or not config.lora.quantize):
         check_model_state(model.state_dict(), base, snapshot_schema(base, config.snapshot_dtype))
     trainer = build_trainer(job, arguments, model, rewards, problems)
     adapter = None if config.lora is None else adapter_of(trainer.model, job.recipe.base.path)
@@ -46,9 +46,10 @@ def train(job: TrainingJob) -> None:
         if is_main:
             names = [reward.name for reward in rewards[: len(job.recipe.rewards)]]
             trainer.add_callback(ReportSteps(config, names, why_not_judged(problems)))
+            send(trainer.rollouts_chosen())
             if checkpoint is not None:
                 send(TrainingResumed(step=checkpoint_step(checkpoint)))
-        trainer.add_callback(KeepSnapshots(config, trainer.gather_state, spool))
+        trainer.add_callback(KeepSnapshots(config, trainer.gather_state, spool, list(base.tensors)))
         trainer.add_callback(RollCheckpoint(config, spool))
         trainer.resume(checkpoint)
     if is_main:

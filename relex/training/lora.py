@@ -1,6 +1,7 @@
 """LoRA by PEFT: adapters are trained in place of the weights."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import peft
@@ -60,6 +61,24 @@ def adapter_state(model: peft.PeftModel) -> dict[str, torch.Tensor]:
         model, adapter_name=ADAPTER, save_embedding_layers=False
     )
     return state
+
+
+@torch.no_grad()
+def merged_parameters(model: peft.PeftModel) -> Iterator[tuple[str, torch.Tensor]]:
+    """The weights with the adapter, by the base's names and in its dtypes; the model's own stay.
+
+    One is held at a time.
+    """
+    base: Any = model.get_base_model()
+    for name, parameter in model.named_parameters():
+        if ".lora_" in name:
+            continue
+        name = name.removeprefix("base_model.model.")
+        module, _, leaf = name.rpartition(".base_layer.")
+        if leaf == "weight":
+            delta = base.get_submodule(module).get_delta_weight(ADAPTER)
+            parameter = (parameter.float() + delta.float()).to(parameter.dtype)
+        yield name.replace(".base_layer.", "."), parameter
 
 
 def train_in_float32(model: peft.PeftModel) -> None:

@@ -1,5 +1,6 @@
 """What can be known before training starts: is there a device, and how much will be written."""
 
+import os
 from importlib.util import find_spec
 
 import torch
@@ -10,6 +11,14 @@ from relex.device import resolve_device
 from relex.errors import ResourceError
 from relex.training.rollouts import rollout_engine
 from relex.training.snapshots import MAX_PENDING, snapshot_schema
+
+OTHER_SHARDING = {
+    "ACCELERATE_USE_DEEPSPEED": "DeepSpeed ZeRO-3 hands out its weights in 16 bits, in which most "
+    "of a step is lost, so relex shards by FSDP2 (training.shard)",
+    "ACCELERATE_USE_FSDP": "the recipe says whether to shard (training.shard)",
+    "ACCELERATE_USE_MEGATRON_LM": "relex shards by FSDP2 (training.shard)",
+}
+"""What would change the model behind the recipe's back."""
 
 # Weights, and two moments of AdamW, all in the master dtype.
 STATES_PER_WEIGHT = 3
@@ -24,6 +33,7 @@ def check_training(recipe: Recipe) -> None:
     """Raise ResourceError when this machine cannot train the recipe."""
     config = recipe.training
     on_gpu = resolve_device(recipe.device) == "cuda"
+    _check_environment()
     engine = rollout_engine(recipe)
     if engine == "vllm_server" and not on_gpu:
         raise ResourceError(
@@ -42,6 +52,13 @@ def check_training(recipe: Recipe) -> None:
             f"training.num_gpus: {config.num_gpus}, but this machine has "
             f"{torch.cuda.device_count()}; lower it or use another machine"
         )
+
+
+def _check_environment() -> None:
+    """Raise ResourceError when accelerate's variables choose how to distribute a model."""
+    for variable, advice in OTHER_SHARDING.items():
+        if os.environ.get(variable, "false").lower() in ("true", "1"):
+            raise ResourceError(f"{variable} is set: {advice}; unset it")
 
 
 def estimate_window_bytes(recipe: Recipe, base: Checkpoint) -> int:

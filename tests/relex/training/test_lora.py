@@ -16,7 +16,7 @@ from relex.config.lora import LoraConfig
 from relex.errors import StageError, TrainingError, WindowError
 from relex.training import TrainingResumed, filling
 from relex.training.adapter import Adapter
-from relex.training.lora import adapter_of, adapter_state, peft_config
+from relex.training.lora import adapter_of, adapter_state, merged_parameters, peft_config
 from relex.window import open_window, unpack
 from tests.relex.training.test_process import (
     job_in,
@@ -134,6 +134,19 @@ def test_a_trainer_that_gives_no_adapter_is_refused(tmp_path: Path) -> None:
     job = job_in(tmp_path, lora_recipe())
     with pytest.raises(TrainingError, match="has to give an adapter"), filling(job):
         pass
+
+
+@pytest.mark.parametrize("targets", [LORA["targets"], []])
+def test_rollouts_get_what_peft_merges_and_the_base_stays_as_it_is(targets: list[str]) -> None:
+    model = new_model(targets=targets)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    found = {name: tensor.clone() for name, tensor in merged_parameters(model)}
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name])
+    expected = dict(model.merge_and_unload().named_parameters())
+    assert found.keys() == expected.keys()
+    for name, tensor in found.items():
+        torch.testing.assert_close(tensor, expected[name], rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.slow

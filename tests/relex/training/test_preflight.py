@@ -89,3 +89,19 @@ def test_the_work_folder_is_estimated_with_two_rolling_checkpoints() -> None:
     spool_bytes = (3 + 2 * 0.4) * 2 * num_weights
     rolling_bytes = 2 * 3 * 4 * num_weights
     assert estimate_work_bytes(recipe(), base) == int(spool_bytes + rolling_bytes)
+
+
+@pytest.mark.parametrize(
+    ("variable", "message"),
+    [
+        ("ACCELERATE_USE_DEEPSPEED", "DeepSpeed ZeRO-3 hands out its weights in 16 bits"),
+        ("ACCELERATE_USE_FSDP", r"the recipe says whether to shard \(training\.shard\)"),
+        ("ACCELERATE_USE_MEGATRON_LM", r"relex shards by FSDP2 \(training\.shard\)"),
+    ],
+)
+def test_another_way_to_shard_is_refused_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, variable: str, message: str
+) -> None:
+    monkeypatch.setenv(variable, "true")
+    with pytest.raises(ResourceError, match=f"{variable} is set: {message}.*; unset it"):
+        check_training(recipe(device="cpu"))
