@@ -116,7 +116,7 @@ class KeepSnapshots(TrainerCallback):  # type: ignore[misc]
         names: Sequence[str],
     ) -> None:
         """`names` are those of the spool's tensors in their order."""
-        self._kept_steps = set(config.kept_steps)
+        self._config, self._kept_steps = config, set(config.kept_steps)
         self._gather_state, self._spool, self._names = gather_state, spool, names
 
     def on_step_end(
@@ -125,11 +125,20 @@ class KeepSnapshots(TrainerCallback):  # type: ignore[misc]
         if state.global_step not in self._kept_steps:
             return
         weights = self._gather_state()
-        if self._spool is not None:
+        if self._spool is None:
+            for name in self._names:
+                weights.get(name)
+        elif self._config.shard:
+            # Gathering in the background would get in the way of the trainer's own messages.
             self._spool.keep(state.global_step, weights)
-            return
-        for name in self._names:
-            weights.get(name)
+        else:
+            self._spool.begin(state.global_step, weights)
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if self._spool is not None:
+            self._spool.copied()
 
 
 class RollCheckpoint(TrainerCallback):  # type: ignore[misc]

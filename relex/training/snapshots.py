@@ -1,9 +1,10 @@
 """Snapshots on their way from the trainer to the window.
 
-A snapshot is spooled to disk tensor by tensor, and one background thread compares it there with the
-one before, piece by piece, and stores what changed, while training goes on. At most
-`MAX_PENDING` files wait; then training waits. So a snapshot is never held in memory
-twice, and training waits for no more than a write to the local disk.
+Weights stand still from one update to the next, while completions are generated and graded. In that
+time one background thread spools them to disk, tensor by tensor, and another compares them there
+with those of the step before, piece by piece, and stores what changed. So a snapshot is never held
+in memory twice, and training waits only when an update comes before the weights are on disk, or
+`MAX_PENDING` files before they are stored.
 
 The codec would compare two snapshots on a GPU as well, but then the one before has to stay there: 2
 to 4 bytes per weight of the memory that training is short of, and training waits while it is
@@ -95,6 +96,8 @@ class SnapshotSpool:
         self._pending: deque[tuple[int, Future[None]]] = deque()
         self._stored_path: Path | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot-upload")
+        self._copier = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot-copy")
+        self._copying: Future[None] | None = None
         # What a run that died left there is in the window, or was never acknowledged.
         shutil.rmtree(folder, ignore_errors=True)
         with writing(folder):
@@ -119,13 +122,32 @@ class SnapshotSpool:
             ) from error
         self._pending.append((step, self._thread.submit(self._store, step, path)))
 
+    def begin(self, step: int, state: State) -> None:
+        """As `keep`, in the background: the weights must stay as they are until `copied` returns,
+        which raises what `keep` would."""
+        self.copied()
+        stream = _side_stream()
+
+        def keep() -> None:
+            with torch.cuda.stream(stream):
+                self.keep(step, state)
+
+        self._copying = self._copier.submit(keep)
+
+    def copied(self) -> None:
+        """Return when the weights given to `begin` are on disk."""
+        copying, self._copying = self._copying, None
+        if copying is not None:
+            copying.result()
+
     @property
     def _metadata(self) -> dict[str, str]:
         config = {CONFIG_METADATA: self._adapter_config} if self._adapter_config else {}
         return HF_METADATA | config
 
     def wait(self) -> None:
-        """Return when every snapshot taken is safe; raises UploadError like `keep`."""
+        """Return when every snapshot taken is safe; raises as `keep`."""
+        self.copied()
         self._wait(max_pending=0)
 
     def _wait(self, max_pending: int) -> None:
@@ -151,3 +173,12 @@ class SnapshotSpool:
             self._stored_path.unlink()
         self._stored_path = path
         send(SnapshotStored(step=step, size_bytes=size_bytes))
+
+
+def _side_stream() -> torch.cuda.Stream | None:
+    """Goes on beside what the trainer queues from now on; None where there is no GPU."""
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return None
+    stream: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.current_stream())
+    return stream
