@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,14 @@ from relex.errors import TrainingError
 from relex.training.alarms import Alarms, FlatSteps, config_warnings
 from relex.training.events import StepTrained, TrainingWarning, send
 from relex.training.falling import FallingAccuracy
+from relex.training.part import PartWriter, State, part_path
 from relex.training.rolling import PREFIX, mark_whole
-from relex.training.snapshots import SnapshotSpool, State
+from relex.training.snapshots import SnapshotSpool
 
 IMPORTANCE_BEYOND = "importance_beyond_fraction"
 
-# The trained weights by name; every process must ask for the same ones in the same order.
-GatherState = Callable[[], State]
+# What this process has of the trained weights, by name.
+OwnState = Callable[[], State]
 
 
 class ReportSteps(TrainerCallback):  # type: ignore[misc]
@@ -106,39 +107,56 @@ class ReportSteps(TrainerCallback):  # type: ignore[misc]
 
 
 class KeepSnapshots(TrainerCallback):  # type: ignore[misc]
-    """Hands the weights of each kept step to the spool, which only the main process has."""
+    """Spools the weights of each kept step before the next update changes them."""
 
     def __init__(
         self,
         config: TrainingConfig,
-        gather_state: GatherState,
+        own_state: OwnState,
+        writer: PartWriter | None,
         spool: SnapshotSpool | None,
-        names: Sequence[str],
     ) -> None:
-        """`names` are those of the spool's tensors in their order."""
-        self._config, self._kept_steps = config, set(config.kept_steps)
-        self._gather_state, self._spool, self._names = gather_state, spool, names
+        """A process that has no part of the weights for itself alone has no `writer`, and only the
+        main one the `spool`."""
+        self._kept_steps, self._own_state = set(config.kept_steps), own_state
+        self._writer, self._spool = writer, spool
+        self._num_parts = config.num_gpus if config.shard else 1
+        self._begun: int | None = None
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        if state.global_step not in self._kept_steps:
-            return
-        weights = self._gather_state()
-        if self._spool is None:
-            for name in self._names:
-                weights.get(name)
-        elif self._config.shard:
-            # Gathering in the background would get in the way of the trainer's own messages.
-            self._spool.keep(state.global_step, weights)
-        else:
-            self._spool.begin(state.global_step, weights)
+        if self._writer is not None and state.global_step in self._kept_steps:
+            make_room = None if self._spool is None else self._spool.make_room
+            self._writer.begin(state.global_step, self._own_state(), make_room)
+            self._begun = state.global_step
 
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
+        self._end(args)
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self._end(args)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self._end(args)
+
+    def _end(self, args: TrainingArguments) -> None:
+        """Every process has written its part when this returns."""
+        if self._writer is None or self._begun is None:
+            return
+        step, self._begun = self._begun, None
+        self._writer.copied()
+        if self._num_parts > 1:
+            args.distributed_state.wait_for_everyone()
         if self._spool is not None:
-            self._spool.copied()
+            parts = range(self._num_parts)
+            self._spool.store(step, [part_path(self._spool.folder, step, part) for part in parts])
 
 
 class RollCheckpoint(TrainerCallback):  # type: ignore[misc]

@@ -19,10 +19,10 @@ from relex.training.events import RolloutsChosen, TrainingWarning, send
 from relex.training.job import TrainingJob
 from relex.training.judge import computed_terms, grader_column
 from relex.training.lora import adapter_state, peft_config, quantization, train_in_float32
+from relex.training.part import State
 from relex.training.rollouts import is_beyond, recorded_arguments, trl_arguments
 from relex.training.schedule import question_order
-from relex.training.sharding import GatheredState, announce, fsdp_config, set_up
-from relex.training.snapshots import State
+from relex.training.sharding import announce, fsdp_config, set_up
 from relex.training.vllm_rollouts import as_recipe_says
 
 RewardFunction = Callable[..., list[float]]
@@ -155,10 +155,13 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]
             set_up(self.accelerator, self.args.fsdp_plugin_args)
             self.is_fsdp_enabled = True
 
-    def gather_state(self) -> State:
-        """The trained weights or adapter, by name; called on every process."""
+    def own_state(self) -> State:
+        """What this process has of the trained weights, or the adapter, by name."""
         model = self.accelerator.unwrap_model(self.model_wrapped)
-        return adapter_state(model) if self._lora else GatheredState(model.state_dict())
+        if self._lora:
+            return adapter_state(model)
+        state: State = model.state_dict()
+        return state
 
     def rollouts_chosen(self) -> RolloutsChosen:
         """What generates the completions, for the record."""

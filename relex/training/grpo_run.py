@@ -14,8 +14,9 @@ from relex.training.grpo import build_arguments, build_trainer, load_policy
 from relex.training.job import TrainingJob
 from relex.training.judge import computed_terms, why_not_judged
 from relex.training.lora import adapter_of
+from relex.training.part import PartWriter
 from relex.training.rolling import checkpoint_step, newest_checkpoint, remove_checkpoints
-from relex.training.snapshots import check_model_state, snapshot_schema
+from relex.training.snapshots import HF_METADATA, check_model_state, snapshot_schema
 from relex.window import WindowWriter
 
 
@@ -31,9 +32,10 @@ def train(job: TrainingJob) -> None:
     rewards = build_rewards(computed_terms(job.recipe), job.recipe.reward_seconds)
     problems = load_problems(job.recipe.problems.train)
     model = load_policy(job)
+    schema = snapshot_schema(base, config.snapshot_dtype)
     # What is in 4 bit has other tensors than the base.
     if is_main and (config.lora is None or not config.lora.quantize):
-        check_model_state(model.state_dict(), base, snapshot_schema(base, config.snapshot_dtype))
+        check_model_state(model.state_dict(), base, schema)
     trainer = build_trainer(job, arguments, model, rewards, problems)
     adapter = None if config.lora is None else adapter_of(trainer.model, job.recipe.base.path)
 
@@ -42,6 +44,11 @@ def train(job: TrainingJob) -> None:
         if is_main:
             spool = stack.enter_context(filling(job, _open_window(job), adapter))
         arguments.distributed_state.wait_for_everyone()
+        writer = None
+        if spool is not None:
+            writer = PartWriter(spool.folder, spool.schema, spool.metadata)
+        elif config.shard:
+            writer = PartWriter(job.spool, schema, HF_METADATA, arguments.process_index)
         checkpoint = newest_checkpoint(job.checkpoints)
         if is_main:
             names = [reward.name for reward in rewards[: len(job.recipe.rewards)]]
@@ -49,7 +56,7 @@ def train(job: TrainingJob) -> None:
             send(trainer.rollouts_chosen())
             if checkpoint is not None:
                 send(TrainingResumed(step=checkpoint_step(checkpoint)))
-        trainer.add_callback(KeepSnapshots(config, trainer.gather_state, spool, list(base.tensors)))
+        trainer.add_callback(KeepSnapshots(config, trainer.own_state, writer, spool))
         trainer.add_callback(RollCheckpoint(config, spool))
         trainer.resume(checkpoint)
     if is_main:

@@ -5,14 +5,13 @@ here, so that what runs over gloo in tests is what runs on GPUs.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedType, PartialState
 from accelerate.utils import FullyShardedDataParallelPlugin
 from torch.distributed.fsdp import MixedPrecisionPolicy
-from torch.distributed.tensor import DTensor
 
 from relex.config.training import TrainingConfig
 
@@ -45,27 +44,3 @@ def set_up(accelerator: Accelerator, plugin_arguments: Mapping[str, Any]) -> Non
     state.fsdp_plugin.mixed_precision_policy = MixedPrecisionPolicy(
         param_dtype=computed_in, reduce_dtype=torch.float32, output_dtype=computed_in
     )
-
-
-class GatheredState(Mapping[str, torch.Tensor]):
-    """The tensors of a state by name, each gathered from all processes when it is asked for.
-
-    So every process has to ask for the same names in the same order.
-    """
-
-    def __init__(self, state: Mapping[str, torch.Tensor]) -> None:
-        """`state` of a model that may be sharded."""
-        self._state = state
-
-    def __getitem__(self, name: str) -> torch.Tensor:
-        tensor = self._state[name]
-        return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._state
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._state)
-
-    def __len__(self) -> int:
-        return len(self._state)

@@ -1,6 +1,7 @@
 """Adapters are trained, kept step by step, and make candidates like any other window."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,17 @@ def test_a_killed_run_resumes_to_the_same_adapters_byte_for_byte(tmp_path: Path)
         run(killed, kill_child_at(step=3))
     assert TrainingResumed(step=2) in run(killed)
     assert stored_files(killed) == stored_files(whole)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")
+def test_a_base_in_4_bit_is_trained_by_adapters_in_float32(tmp_path: Path) -> None:
+    job = job_in(tmp_path, lora_recipe(quantize=True))
+    assert steps_of(run(job)) == [1, 2, 3, 4, 5]
+    window = open_window(job.window, base=Checkpoint(TOY_BASE))
+    name = "model.layers.0.self_attn.q_proj.weight"
+    first, last = (window.product(step, name) for step in (1, 5))
+    assert 0 < first.left_MK.norm() < last.left_MK.norm()
 
 
 @pytest.mark.slow
