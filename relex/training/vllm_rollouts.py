@@ -90,7 +90,8 @@ class Rollouts(VLLMGeneration):  # type: ignore[misc]
             self.llm.wake_up(tags=["weights"])
             self._llm_weights_sleeping = False
         worker = self.llm.llm_engine.model_executor.driver_worker
-        left = reload(worker, self._iter_named_params())
+        with torch.no_grad():
+            left = reload(worker, self._iter_named_params())
         if left:
             raise TrainingError(
                 f"training.rollouts: vLLM kept the old values of {len(left)} weights: {left[0]}; "

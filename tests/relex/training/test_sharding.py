@@ -1,6 +1,7 @@
 """Two processes that share a model train what one trains."""
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +142,16 @@ def test_a_weight_of_another_process_that_is_not_finite_ends_the_run(tmp_path: P
     (tmp_path / "sitecustomize.py").write_text(BROKEN)
     with pytest.raises(TrainingError, match=r"step 2: the weights cannot be kept: .*not finite"):
         run(job_in(tmp_path, recipe(**SHARDED)))
+
+
+@pytest.mark.skipif(find_spec("vllm") is None, reason="vllm is not installed")
+def test_vllm_in_every_process_gets_the_weights_of_the_sharded_model(tmp_path: Path) -> None:
+    rollouts = {"engine": "vllm", "max_num_seqs": 64}
+    steps = {"steps": 3, "learning_rate": 2e-3}
+    events = run(job_in(tmp_path, recipe(**SHARDED, **steps, rollouts=rollouts)))
+    trained = [event for event in events if isinstance(event, StepTrained)]
+    assert len(trained) == 3
+    for event in trained:
+        # What vLLM sampled is as probable as in the trainer: it had the weights of the step.
+        assert event.importance_ratio == pytest.approx(1, abs=1e-3)
+        assert event.importance_beyond_fraction == 0
