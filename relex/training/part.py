@@ -9,7 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import torch
-from torch.distributed.tensor import DTensor, Shard
 
 from relex.checkpoints import TensorFile, TensorInfo, write_tensor_file
 from relex.checkpoints.tensor_file import open_tensor_file
@@ -43,6 +42,9 @@ def write_part(
 
 def own_part(state: State, schema: Schema, is_first: bool) -> tuple[State, Schema]:
     """This process's rows of the tensors in `schema`; what is whole in all is the first one's."""
+    # Imported here because it takes a second that only a training needs.
+    from torch.distributed.tensor import DTensor, Shard
+
     rows: dict[str, torch.Tensor] = {}
     for name in schema:
         tensor = state.get(name)
