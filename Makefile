@@ -40,6 +40,7 @@ bench: $(STAMP)  ## Speed, bytes and memory of engine and window beside referenc
 	@PYTHONPATH=. $(PYTHON) tests/bench/bench_precision.py
 	@PYTHONPATH=. $(PYTHON) tests/bench/bench_codec.py .relex/bench/window
 	@PYTHONPATH=. $(PYTHON) tests/bench/bench_decode.py
+	@PYTHONPATH=. $(PYTHON) tests/bench/bench_snapshots.py
 	@PYTHONPATH=. $(PYTHON) tests/bench/bench_engine.py
 	@PYTHONPATH=. $(PYTHON) tests/bench/bench_search.py
 	@PYTHONPATH=. $(PYTHON) tests/bench/bench_candidates.py

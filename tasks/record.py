@@ -20,7 +20,7 @@ from relex.run.stage import (
     Tested,
 )
 from relex.selection import CandidateResult, Decision
-from relex.training import StepTrained
+from relex.training import RolloutsChosen, StepTrained
 from relex.versions import installed_versions
 from tasks.record_values import (
     answer_rows,
@@ -60,6 +60,8 @@ class Record:
         match event:
             case StageStarted("train"):
                 self._begin_training()
+            case RolloutsChosen():
+                self.tracker.mark({"relex.rollouts": event.words})
             case StepTrained():
                 self._record_step(event)
             case StageEnded("train", _, error):

@@ -92,6 +92,11 @@ class BaseNames:
         """The base's tensors that the model lacks."""
         return [name for name in self._base.tensors if name not in self._key_of]
 
+    @property
+    def renamed(self) -> list[str]:
+        """The base's tensors that the model has under another name, or as a part of another."""
+        return [name for name, key in self._key_of.items() if name != key]
+
     def of(self, state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
         """`state`, which has the names of `model.state_dict()`, by the base's names, and what the
         model lacks from the base itself; what the base lacks stays, for a check to find.
@@ -131,8 +136,8 @@ class _SavedState(Mapping[str, torch.Tensor]):
         return len({**self._base.tensors, **self._key_of})
 
 
-def untrained_names(base: Checkpoint, trust_remote_code: bool) -> list[str]:
-    """The base's tensors that the model of it lacks; nothing is loaded.
+def names_in_model(base: Checkpoint, trust_remote_code: bool) -> BaseNames:
+    """Where the model of a base has its tensors; nothing is loaded.
 
     Raises CheckpointError when transformers makes no model of the base, or one with tensors that
     the base does not have, or has in another shape.
@@ -145,7 +150,7 @@ def untrained_names(base: Checkpoint, trust_remote_code: bool) -> list[str]:
         {name: TensorInfo(tuple(tensor.shape), tensor.dtype) for name, tensor in found},
         base.tensors,
     )
-    return names.untrained
+    return names
 
 
 def _model_without_memory(base: Checkpoint, trust_remote_code: bool) -> Any:

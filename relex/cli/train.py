@@ -17,6 +17,7 @@ from relex.rewards import build_rewards, check_reward_contract
 from relex.storage import check_writable, open_store
 from relex.storage.manifest import MANIFEST
 from relex.training import (
+    RolloutsChosen,
     StepTrained,
     TrainingEvent,
     TrainingJob,
@@ -94,5 +95,7 @@ def _show(event: TrainingEvent) -> None:
             typer.echo(event.words)
         case TrainingWarning():
             typer.echo(f"warning: {event.message}", err=True)
+        case RolloutsChosen():
+            typer.echo(event.words)
         case TrainingResumed():
             typer.echo(f"resumed after step {event.step}")

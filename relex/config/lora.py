@@ -16,7 +16,7 @@ class LoraConfig(Section):
     rank: int = Field(default=32, ge=1, le=LARGEST_RANK)
     """Rows of A and columns of B."""
 
-    alpha: float = Field(default=64.0, gt=0, le=100_000)
+    alpha: int = Field(default=64, ge=1, le=100_000)
     """Numerator of the scale of the product."""
 
     targets: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(

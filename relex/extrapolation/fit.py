@@ -24,7 +24,7 @@ from relex.extrapolation.product_fit import fit_products
 from relex.storage.atomic import new_folder
 from relex.storage.folder import FolderStore
 from relex.storage.manifest import describe_folder, write_manifest
-from relex.window import AdapterFolder, Window
+from relex.window import AdapterWindow, Window
 
 
 def ignore_progress(num_done: int, num_total: int) -> None:
@@ -114,7 +114,7 @@ def _fit_all(
     names = [name for name in names if infos[name].dtype.is_floating_point]
     fits: dict[str, TensorFit] = {}
     dense = names
-    if isinstance(window, AdapterFolder):
+    if isinstance(window, AdapterWindow):
         fits = fit_products(window, names, table, methods, folder, on_progress)
         dense = [name for name in names if name in window.saved]
     fitter = PieceFitter(reader, table, methods)

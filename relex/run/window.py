@@ -16,6 +16,7 @@ from relex.run.stage import Diagnosed, Progress, stage
 from relex.search import SEARCHED
 from relex.storage.manifest import fetch_folder, finished_manifest, publish_folder
 from relex.training import (
+    RolloutsChosen,
     SnapshotStored,
     StepTrained,
     TrainingEvent,
@@ -86,6 +87,8 @@ class _Curve:
                     file.write(step.model_dump_json() + "\n")
             case TrainingWarning():
                 self._run.warn(event.message)
+            case RolloutsChosen():
+                self._run.say(event.words)
             case TrainingResumed():
                 self._run.say(f"resumed after step {event.step}")
             case SnapshotStored():

@@ -2,6 +2,7 @@
 
 from relex.training.base_check import check_base, hidden_in_rounding
 from relex.training.events import (
+    RolloutsChosen,
     SnapshotStored,
     StepTrained,
     TrainingEvent,

@@ -10,7 +10,7 @@ from relex.errors import NoLearningError
 from relex.training.events import StepTrained
 
 NUM_RECENT_STEPS = 3
-CLIPPED_FRACTION, ZERO_SPREAD_FRACTION = 0.2, 0.8
+CLIPPED_FRACTION, ZERO_SPREAD_FRACTION, BEYOND_FRACTION = 0.2, 0.8, 0.1
 """Above them a step teaches too little."""
 
 # Below this rate an AdamW update of bfloat16 weights around 0.02 is mostly rounded away: their
@@ -82,6 +82,12 @@ class Alarms:
             "the completions were clipped",
             "raise max_completion_tokens, or find out why the policy does not come to an end",
         )
+        self._beyond = ShareAlarm(
+            BEYOND_FRACTION,
+            "the completions or tokens had importance ratios beyond the clips",
+            "vLLM and the trainer disagree about them: use rollouts.engine transformers, or "
+            "another rollouts.importance_sampling_mode",
+        )
         self._ratio_in_range = True
 
     def check(self, trained: StepTrained) -> Iterator[str]:
@@ -89,6 +95,7 @@ class Alarms:
         candidates = (
             self._zero_spread.check(trained.step, trained.zero_spread_fraction),
             self._clipped.check(trained.step, trained.clipped_fraction),
+            self._beyond.check(trained.step, trained.importance_beyond_fraction or 0.0),
             self._check_ratio(trained.step, trained.importance_ratio),
         )
         yield from filter(None, candidates)

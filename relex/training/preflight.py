@@ -1,5 +1,6 @@
 """What can be known before training starts: whether there are the devices and the packages."""
 
+import os
 from importlib.util import find_spec
 
 import torch
@@ -9,11 +10,20 @@ from relex.device import resolve_device
 from relex.errors import ResourceError
 from relex.training.rollouts import rollout_engine
 
+OTHER_SHARDING = {
+    "ACCELERATE_USE_DEEPSPEED": "DeepSpeed ZeRO-3 hands out its weights in 16 bits, in which most "
+    "of a step is lost, so relex shards by FSDP2 (training.shard)",
+    "ACCELERATE_USE_FSDP": "the recipe says whether to shard (training.shard)",
+    "ACCELERATE_USE_MEGATRON_LM": "relex shards by FSDP2 (training.shard)",
+}
+"""What would change the model behind the recipe's back."""
+
 
 def check_training(recipe: Recipe) -> None:
     """Raise ResourceError when this machine cannot train the recipe."""
     config = recipe.training
     on_gpu = resolve_device(recipe.device) == "cuda"
+    _check_environment()
     engine = rollout_engine(recipe)
     if engine == "vllm_server" and not on_gpu:
         raise ResourceError(
@@ -34,3 +44,10 @@ def check_training(recipe: Recipe) -> None:
             f"RELEX_GPUS_PER_RUN={config.num_gpus} before make up, which gives each run so many "
             "(1 unless it is set)"
         )
+
+
+def _check_environment() -> None:
+    """Raise ResourceError when accelerate's variables choose how to distribute a model."""
+    for variable, advice in OTHER_SHARDING.items():
+        if os.environ.get(variable, "false").lower() in ("true", "1"):
+            raise ResourceError(f"{variable} is set: {advice}; unset it")

@@ -10,7 +10,7 @@ import torch
 
 from relex.checkpoints import TensorInfo
 from relex.window.codec import CastSnapshot, Snapshot
-from relex.window.layout import Precision
+from relex.window.layout import Kept
 from relex.window.rounding import (
     UNITS,
     RoundedSnapshot,
@@ -20,7 +20,7 @@ from relex.window.rounding import (
 )
 
 
-def patterns_of_base(kept: Precision, base: Snapshot, schema: Mapping[str, TensorInfo]) -> Snapshot:
+def patterns_of_base(kept: Kept, base: Snapshot, schema: Mapping[str, TensorInfo]) -> Snapshot:
     """What the first step is encoded against; `schema` are the tensors of the steps' patterns."""
     if kept == "rounded":
         return UnmovedSnapshot(base)
@@ -28,7 +28,7 @@ def patterns_of_base(kept: Precision, base: Snapshot, schema: Mapping[str, Tenso
 
 
 def patterns_of_step(
-    kept: Precision, snapshot: Snapshot, base: Snapshot, step: int, previous: Snapshot | None
+    kept: Kept, snapshot: Snapshot, base: Snapshot, step: int, previous: Snapshot | None
 ) -> Snapshot:
     """What is encoded of a snapshot that follows the one with the patterns `previous`, if any.
 

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from relex.checkpoints import Checkpoint
-from relex.checkpoints.model_state import BaseNames, untrained_names
+from relex.checkpoints.model_state import BaseNames, names_in_model
 from relex.errors import CheckpointError
 from tests.tiny_models import KINDS, dense
 
@@ -50,7 +50,7 @@ def test_a_model_s_state_has_the_base_s_names_and_what_the_model_lacks(
     assert found.keys() == base.tensors.keys()
     for name in base.tensors:
         assert torch.equal(found[name].float(), base.read_tensor(name).float())
-    assert len(untrained_names(base, False)) == NUM_UNTRAINED.get(kind, 0)
+    assert len(names_in_model(base, False).untrained) == NUM_UNTRAINED.get(kind, 0)
 
 
 def test_a_checkpoint_of_the_state_is_the_model_that_was_trained(
@@ -78,7 +78,7 @@ def test_leftovers_in_the_base_are_carried_over(tmp_path: Path) -> None:
     base = Checkpoint(tmp_path)
     model = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
     found = BaseNames(model, base).of(model.state_dict())
-    assert sorted(untrained_names(base, False)) == sorted(LEFTOVERS)
+    assert sorted(names_in_model(base, False).untrained) == sorted(LEFTOVERS)
     assert all(torch.equal(found[name], tensor) for name, tensor in LEFTOVERS.items())
 
 
@@ -88,7 +88,7 @@ def test_a_model_with_more_than_the_base_is_refused_before_it_is_loaded(tmp_path
     kept = {name: t for name, t in load_file(file).items() if name != "lm_head.weight"}
     save_file(kept, file, {"format": "pt"})
     with pytest.raises(CheckpointError, match=r"makes of the base: has lm_head\.weight, which"):
-        untrained_names(Checkpoint(tmp_path), False)
+        names_in_model(Checkpoint(tmp_path), False)
 
 
 def test_a_base_that_is_no_language_model_is_refused(tmp_path: Path) -> None:
@@ -96,4 +96,4 @@ def test_a_base_that_is_no_language_model_is_refused(tmp_path: Path) -> None:
     config = json.loads((tmp_path / "config.json").read_text()) | {"model_type": "resnet"}
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match="transformers makes no causal language model of it"):
-        untrained_names(Checkpoint(tmp_path), False)
+        names_in_model(Checkpoint(tmp_path), False)

@@ -72,6 +72,12 @@ def test_a_mismatch_of_vllm_and_the_trainer_is_warned_about_once() -> None:
     assert "0.70" in messages[0]
 
 
+def test_completions_that_the_correction_leaves_out_are_warned_about() -> None:
+    messages = warnings_of([{"importance_beyond_fraction": 0.3}] * 4)
+    assert len(messages) == 1
+    assert "30 % of the completions or tokens had importance ratios beyond the clips" in messages[0]
+
+
 def test_a_small_rate_on_bfloat16_masters_is_warned_about() -> None:
     config = TrainingConfig(steps=9, learning_rate=1e-6, master_dtype="bfloat16")
     assert "updates are smaller than the spacing" in next(config_warnings(config, "cuda"))

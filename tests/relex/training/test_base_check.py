@@ -85,6 +85,15 @@ def test_a_base_in_bfloat16_has_snapshots_of_its_own_dtype(tmp_path: Path) -> No
     assert check_base(recipe_of(tmp_path), base) == []
 
 
+def test_a_base_whose_tensors_transformers_joins_is_not_sharded(tmp_path: Path) -> None:
+    model = Qwen3MoeForCausalLM(Qwen3MoeConfig(**SIZES, **EXPERTS))
+    base = saved(model, tmp_path, torch.bfloat16)
+    sharded = {"num_gpus": 2, "shard": True, "completions_per_device_batch": 2}
+    with pytest.raises(RecipeError, match=r"training\.shard: .* joins or leaves out .*experts"):
+        check_base(recipe_of(tmp_path, **sharded), base)
+    assert check_base(recipe_of(tmp_path, **sharded, lora={}), base) == []
+
+
 @pytest.mark.slow
 def test_a_window_of_experts_has_the_names_of_the_base(tmp_path: Path) -> None:
     torch.manual_seed(0)

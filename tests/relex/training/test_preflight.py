@@ -76,3 +76,19 @@ def test_more_gpus_than_a_run_sees_are_refused_with_the_variable_that_gives_it_m
     with pytest.raises(ResourceError, match="num_gpus: 8, but this run sees 1 GPU") as refusal:
         check_training(recipe(num_gpus=8))
     assert "set RELEX_GPUS_PER_RUN=8 before make up" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "message"),
+    [
+        ("ACCELERATE_USE_DEEPSPEED", "DeepSpeed ZeRO-3 hands out its weights in 16 bits"),
+        ("ACCELERATE_USE_FSDP", r"the recipe says whether to shard \(training\.shard\)"),
+        ("ACCELERATE_USE_MEGATRON_LM", r"relex shards by FSDP2 \(training\.shard\)"),
+    ],
+)
+def test_another_way_to_shard_is_refused_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, variable: str, message: str
+) -> None:
+    monkeypatch.setenv(variable, "true")
+    with pytest.raises(ResourceError, match=f"{variable} is set: {message}.*; unset it"):
+        check_training(recipe(device="cpu"))

@@ -68,7 +68,7 @@ def test_every_snapshot_reaches_the_window_and_the_last_stays_spooled(
     }
     for step in (1, 2, 3, 4):
         assert torch.equal(window.read(step, "layer.weight"), torch.full((6,), float(step)))
-    assert [path.name for path in (tmp_path / "spool").iterdir()] == ["step_000004.safetensors"]
+    assert [path.name for path in (tmp_path / "spool").iterdir()] == ["step_000004-0.safetensors"]
 
 
 def test_training_waits_while_too_many_snapshots_are_pending(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from relex.extrapolation import (
     write_adapter,
 )
 from relex.extrapolation.factors import BASIS_FILE, PRODUCTS_FILE, TABLE_FILE
-from relex.window import AdapterFolder, open_window
+from relex.window import AdapterWindow, open_window
 from tests.displacements import predict_displacement
 
 QUERY = "model.layers.0.self_attn.q_proj.weight"
@@ -65,7 +65,7 @@ def test_the_displacement_is_that_of_the_merged_adapters(
     folder = adapters_of(kind)
     factors = fit(folder, base, tmp_path / "factors", rank=rank)
     window = open_window(str(folder), base=base)
-    assert isinstance(window, AdapterFolder)
+    assert isinstance(window, AdapterWindow)
     for name in [*window.adapted, *window.saved]:
         expected = expected_displacement(displacements(base, folder, name, steps), steps, 40, rank)
         method = find_method(f"line-rank{rank}")
