@@ -19,11 +19,11 @@ def check_base(recipe: Recipe, base: Checkpoint) -> list[str]:
         return []
     names = names_in_model(base, recipe.base.trust_remote_code)
     others = [*names.renamed, *names.untrained]
-    if recipe.training.shard and recipe.training.lora is None and others:
+    if recipe.training.shard and others:
         raise RecipeError(
             "training.shard: each process stores its own rows by the base's names, but "
             f"transformers renames, joins or leaves out {len(others)} of its tensors "
-            f"({others[0]}, ...); train without shard, or with lora"
+            f"({others[0]}, ...); train without shard"
         )
     return names.untrained
 
