@@ -100,3 +100,19 @@ def test_rows_that_are_missing_are_named(tmp_path: Path) -> None:
 def test_what_every_process_has_whole_is_the_first_ones_part() -> None:
     assert own_part(state(), SCHEMA, is_first=True)[1] == SCHEMA
     assert own_part(state(), SCHEMA, is_first=False) == ({}, {})
+
+
+@pytest.mark.gpu
+def test_weights_of_a_gpu_are_those_that_the_trainer_had_queued(tmp_path: Path) -> None:
+    """Copied on a stream of their own, after what was queued before and cast on the way."""
+    weights = {"w": torch.zeros(1 << 24, device="cuda")}
+    schema = {"w": TensorInfo((1 << 24,), torch.bfloat16)}
+    writer = PartWriter(tmp_path, schema, {})
+    for step in range(1, 4):
+        for _ in range(100):
+            weights["w"].add_(0.5)
+        writer.begin(step, weights)
+        writer.copied()
+    for step in range(1, 4):
+        found = JoinedParts([part_path(tmp_path, step, 0)], schema).read("w")
+        assert bool((found == 50 * step).all())
