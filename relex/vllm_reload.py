@@ -27,7 +27,13 @@ def reload(worker: Any, weights: Iterable[tuple[str, torch.Tensor]]) -> list[str
     finally:
         del model.load_weights
     _refresh_tied_layers(model)
-    return sorted({name for name, _ in model.named_parameters()} - loaded)
+    filled = {_reported(name) for name in loaded}
+    return sorted({_reported(name) for name, _ in model.named_parameters()} - filled)
+
+
+def _reported(name: str) -> str:
+    """The experts of a layer are a module in a module; vLLM tells what it filled by the outer."""
+    return name.replace(".experts.routed_experts.", ".experts.")
 
 
 def _refresh_tied_layers(model: Any) -> None:
