@@ -34,6 +34,8 @@ class Node:
     address: str
     cpus: int
     gpus: int
+    cards: list[str]
+    """Kinds of its GPUs, as Ray calls them."""
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,9 @@ WAIT_SECONDS = 10.0
 END_SECONDS = 30.0
 """A child has its grace on its node; a node that does not answer is given up."""
 
+CARD = "accelerator_type:"
+"""How Ray names a kind of GPU among what a node has."""
+
 Message = Mapping[str, Any]
 Actor = Any
 
@@ -122,10 +125,8 @@ class Group:
     async def _say_waiting(self) -> None:
         await asyncio.sleep(WAIT_SECONDS)
         start = self._start
-        what = f"{start['gpus']} GPUs" if start["gpus"] else f"{start['cpus']} CPUs"
-        self._report(
-            {"log": f"waiting for {start['num_nodes']} node(s) of the cluster with {what} free"}
-        )
+        what = f"{start['cpus']} CPUs and {start['gpus']} GPUs"
+        self._report({"log": f"waiting for {start['num_nodes']} node(s) with {what} free"})
 
     async def _feed(self) -> None:
         """Pass on what is to be sent; one that cannot be is a lost actor, which `_follow` sees."""
@@ -227,6 +228,9 @@ def nodes() -> Sequence[Mapping[str, Any]]:
             "address": node["NodeManagerAddress"],
             "cpus": int(node["Resources"].get("CPU", 0)),
             "gpus": int(node["Resources"].get("GPU", 0)),
+            "cards": [
+                name.removeprefix(CARD) for name in node["Resources"] if name.startswith(CARD)
+            ],
         }
         for node in ray.nodes()
         if node["Alive"]

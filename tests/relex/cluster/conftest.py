@@ -23,7 +23,7 @@ NUM_STARTS = 5
 class RayNodes:
     """Nodes with one CPU each, started one after the other; the first is the head."""
 
-    def __init__(self, folder: Path, environment: dict[str, str] = {}) -> None:
+    def __init__(self, folder: Path, **environment: str) -> None:
         self.address = f"127.0.0.2:{free_port()}"
         self._folder = folder
         self._running: list[subprocess.Popen[bytes]] = []
@@ -56,7 +56,7 @@ class RayNodes:
 
     def _add(self) -> bool:
         number = len(self._running)
-        host, _, port = self.address.partition(":")
+        port = self.address.rpartition(":")[2]
         role = ["--address", self.address]
         if not number:
             role = ["--head", "--port", port, "--temp-dir", str(self._folder / "s")]
