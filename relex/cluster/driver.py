@@ -11,7 +11,7 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
@@ -34,6 +34,9 @@ from relex.visible import one_line
 WAIT_SECONDS = 10.0
 """After that long without a free slot, the log says what is waited for."""
 
+LOOK_SECONDS = 5.0
+"""Time between two looks at which nodes live."""
+
 END_SECONDS = 30.0
 """A child has its grace on its node; a node that does not answer is given up."""
 
@@ -53,6 +56,7 @@ class Group:
         self._mirror = Mirror(Path(start["folder"]) if start["folder"] else None)
         self._actors: list[Actor] = []
         self._placement: Any = None
+        self._is_placed = False
         self._working = asyncio.create_task(self._work())
 
     def put(self, message: Message) -> None:
@@ -109,8 +113,15 @@ class Group:
         """Start the child on its nodes; several find each other by variables of a launcher."""
         places = asyncio.gather(*(actor.meeting_place.remote() for actor in self._actors))
         waiting = asyncio.create_task(self._say_waiting())
-        host, port = (await places)[0]
-        waiting.cancel()
+        try:
+            found = await asyncio.wait_for(places, self._start["patience_seconds"])
+        except TimeoutError:
+            reason = f"{self._start['module']}: no node of the cluster became free for it"
+            raise _Failed({"type": "LostError", "message": reason}) from None
+        finally:
+            waiting.cancel()
+        self._is_placed = True
+        host, port = found[0]
         files = self._mirror.changed()
         folder, env = self._start["folder"], self._start["env"]
         arguments = ["" if one == folder else one for one in self._start["arguments"]]
@@ -157,7 +168,8 @@ class Group:
 
     async def _end(self) -> None:
         with suppress(RayError, TimeoutError):
-            ends = (actor.end.remote() for actor in self._actors)
+            # Those that wait for a place would never answer.
+            ends = (actor.end.remote() for actor in self._actors if self._is_placed)
             ending = asyncio.gather(*ends, return_exceptions=True)
             await asyncio.wait_for(ending, END_SECONDS)
         for actor in self._actors:
@@ -215,12 +227,25 @@ async def drive() -> None:
         loop.call_soon_threadsafe(inputs.put_nowait, "")
 
     Thread(target=read, daemon=True).start()
+    looking = asyncio.create_task(_look())
     while line := await inputs.get():
         driver.do(json.loads(line))
+    looking.cancel()
     await driver.end()
 
 
-def nodes() -> Sequence[Mapping[str, Any]]:
+async def _look() -> None:
+    """Report the nodes where they are others than before."""
+    known: list[Mapping[str, Any]] = []
+    while True:
+        found = await asyncio.to_thread(nodes)
+        if found != known:
+            emit("nodes", nodes=found)
+            known = found
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def nodes() -> list[Mapping[str, Any]]:
     """Those that live: identity, address and what each has."""
     return [
         {
@@ -247,7 +272,6 @@ def main() -> None:
             f"({one_line(str(error), 300)}); it must be a node of the cluster, with the same "
             "Python and Ray as the others, see docs/cluster.md"
         ) from error
-    emit("connected", nodes=nodes())
     try:
         asyncio.run(drive())
     finally:

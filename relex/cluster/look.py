@@ -1,5 +1,7 @@
 """What a machine has of all that a run needs on the nodes of a cluster."""
 
+import os
+
 from relex.checkpoints import Checkpoint, locate_base
 from relex.errors import InputError
 from relex.storage import S3Connection, open_store
@@ -31,13 +33,16 @@ class Found(Strict):
 
     versions: dict[str, str]
     base_digest: str = ""
+    niceness: int = 0
+    """Above 0 all else on the node goes before what Ray starts there."""
+
     fault: str = ""
     """Why it cannot read what is asked; nothing where it can."""
 
 
 def look(wanted: Wanted) -> Found:
     """What this machine has."""
-    versions = pinned_versions()
+    versions, niceness = pinned_versions(), os.nice(0)
     try:
         if wanted.storage:
             open_store(wanted.storage, wanted.connection).get(wanted.marker)
@@ -46,5 +51,5 @@ def look(wanted: Wanted) -> Found:
             folder = locate_base(wanted.base, wanted.revision, wanted.trust_remote_code)
             digest = Checkpoint(folder).digest()
     except InputError as error:
-        return Found(versions=versions, fault=str(error))
-    return Found(versions=versions, base_digest=digest)
+        return Found(versions=versions, niceness=niceness, fault=str(error))
+    return Found(versions=versions, niceness=niceness, base_digest=digest)

@@ -3,23 +3,20 @@
 All that the child says travels as values; nothing of it is printed into the logs of Ray.
 """
 
-import os
 import shutil
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
-import psutil
 import ray
 
 from relex.children import Child
 from relex.cluster.mirror import Files, Mirror
 from relex.errors import RelexError
-from relex.home import make_home
+from relex.home import make_home, own_folder
 
 Note = dict[str, Any]
 """What is reported: `event` of the child with the `files` that came with it, `log` line, `error`
@@ -31,7 +28,7 @@ class ChildOnNode:
 
     def __init__(self) -> None:
         self._notes: SimpleQueue[Note] = SimpleQueue()
-        self._folder = _own_folder()
+        self._folder = own_folder(make_home().node / "exchange")
         self._mirror = Mirror(self._folder)
 
     def meeting_place(self) -> tuple[str, str]:
@@ -81,14 +78,3 @@ class ChildOnNode:
             self._notes.put({})
         except RelexError as error:
             self._notes.put({"error": {"type": type(error).__name__, "message": str(error)}})
-
-
-def _own_folder() -> Path:
-    """A new folder; those of processes that were killed are removed, or they would add up."""
-    place = make_home().root / "exchange" / socket.gethostname()
-    for folder in place.glob("*"):
-        if not psutil.pid_exists(int(folder.name)):
-            shutil.rmtree(folder, ignore_errors=True)
-    own = place / str(os.getpid())
-    own.mkdir(parents=True, exist_ok=True)
-    return own

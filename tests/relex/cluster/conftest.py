@@ -33,6 +33,8 @@ class RayNodes:
             "PYTHONPATH": paths,
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_worker_register_timeout_seconds": "600",
+            # Ray would let its workers, and so our children, wait for all else on this machine.
+            "RAY_worker_niceness": "0",
             "RELEX_HOME": str(folder / "home"),
             **environment,
         }

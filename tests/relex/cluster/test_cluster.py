@@ -1,13 +1,17 @@
-"""Children on the nodes of a real cluster behave like those of this machine."""
+"""A real cluster: its children behave like those of this machine, its nodes are looked at."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
-from relex.cluster import Cluster, Slot, open_cluster
+from relex.cluster import Cluster, Slot, Wanted, check_cluster, open_cluster
 from relex.cluster.cluster import RemoteChild
+from relex.cluster.look import look
 from relex.errors import LostError, ResourceError, RewardError, StageError
 
 Start = Callable[..., RemoteChild]
@@ -80,6 +84,20 @@ def test_a_child_of_several_nodes_has_a_rank_on_each(start: Start) -> None:
         ranks = [child.receive()["rank"] for _ in range(3)]
         assert sorted(ranks) == ["0", "1", "2"]
         child.finish(60)
+
+
+def test_nodes_like_this_machine_pass_and_leave_no_marker(cluster, tmp_path: Path) -> None:
+    wanted = Wanted(storage=str(tmp_path), base="toy")
+    assert check_cluster(cluster, wanted, print) == look(Wanted()).versions
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_shows_the_nodes(ray_nodes) -> None:
+    command = [sys.executable, "-m", "flows.program", "cluster", "check", "--nodes", "3"]
+    environment = {**os.environ, "RELEX_CLUSTER": ray_nodes.address}
+    shown = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert "127.0.0.4" in shown.stdout
+    assert "3 nodes are like this machine: python 3" in shown.stdout
 
 
 def test_a_cluster_without_such_gpus_says_what_it_has(cluster: Cluster) -> None:
