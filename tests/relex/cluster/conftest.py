@@ -1,105 +1,14 @@
-"""A Ray cluster of this machine: nodes that differ in their loopback addresses."""
+"""A Ray cluster of this machine."""
 
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from relex.cluster import Cluster, open_cluster
-from relex.storage.embedded import free_port
-
-HERE, ROOT = Path(__file__).parent, Path(__file__).parents[3]
-OBJECT_STORE_BYTES = 80_000_000
-NUM_STARTS = 5
-
-
-class RayNodes:
-    """Nodes with one CPU each, started one after the other; the first is the head."""
-
-    def __init__(self, folder: Path, **environment: str) -> None:
-        self.address = f"127.0.0.2:{free_port()}"
-        self._folder = folder
-        self._running: list[subprocess.Popen[bytes]] = []
-        paths = os.pathsep.join(map(str, [ROOT, HERE]))
-        self._environment = {
-            **os.environ,
-            "PYTHONPATH": paths,
-            "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_worker_register_timeout_seconds": "600",
-            # Ray would let its workers, and so our children, wait for all else on this machine.
-            "RAY_worker_niceness": "0",
-            "RELEX_HOME": str(folder / "home"),
-            **environment,
-        }
-
-    def add(self, num_nodes: int) -> None:
-        """Returns when they are part of the cluster."""
-        for _ in range(num_nodes):
-            # Ray gives a node 30 s to start, which a busy machine may not have.
-            for _ in range(NUM_STARTS):
-                if self._add():
-                    break
-            else:
-                raise AssertionError(self._log().read_text())
-
-    def kill(self, number: int) -> None:
-        """As when a machine loses its power."""
-        _kill_all([self._running[number]])
-
-    def stop(self) -> None:
-        _kill_all(self._running)
-
-    def _add(self) -> bool:
-        number = len(self._running)
-        port = self.address.rpartition(":")[2]
-        role = ["--address", self.address]
-        if not number:
-            role = ["--head", "--port", port, "--temp-dir", str(self._folder / "s")]
-            role += ["--include-dashboard", "false", "--no-monitor", "--disable-usage-stats"]
-            role += ["--ray-client-server-port", str(free_port())]
-        command = [
-            *(sys.executable, "-c", "from ray.scripts.scripts import main; main()", "start"),
-            *(*role, "--block", "--node-ip-address", f"127.0.0.{2 + number}", "--num-cpus", "1"),
-            *("--object-store-memory", str(OBJECT_STORE_BYTES), "--include-log-monitor", "false"),
-        ]
-        with self._log().open("wb") as log:
-            node = subprocess.Popen(
-                command,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        while node.poll() is None:
-            if b"--block" in self._log().read_bytes():
-                self._running.append(node)
-                return True
-            time.sleep(0.1)
-        return False
-
-    def _log(self) -> Path:
-        return self._folder / f"{len(self._running)}.log"
-
-
-def _kill_all(nodes: list[subprocess.Popen[bytes]]) -> None:
-    running = [psutil.Process(node.pid) for node in nodes if node.poll() is None]
-    everything = [*running, *(child for one in running for child in one.children(recursive=True))]
-    for process in everything:
-        try:
-            process.kill()
-        except psutil.NoSuchProcess:
-            continue
-    for node in nodes:
-        node.wait()
-    psutil.wait_procs(everything)
+from tests.ray_nodes import RayNodes
 
 
 @pytest.fixture(scope="module")
