@@ -39,9 +39,12 @@ test-all: lint  ## Lint, types and all tests, the long ones too: three quarters 
 bench: $(STAMP)  ## Speed, bytes and memory of engine and window beside references (half an hour)
 	@PYTHONPATH=. $(PYTHON) tests/bench/bench_precision.py
 	@PYTHONPATH=. $(PYTHON) tests/bench/bench_codec.py .relex/bench/window
+	@PYTHONPATH=. $(PYTHON) tests/bench/bench_decode.py
+	@PYTHONPATH=. $(PYTHON) tests/bench/bench_snapshots.py
 	@PYTHONPATH=. $(PYTHON) tests/bench/bench_engine.py
 	@PYTHONPATH=. $(PYTHON) tests/bench/bench_search.py
 	@PYTHONPATH=. $(PYTHON) tests/bench/bench_candidates.py
+	@PYTHONPATH=. $(PYTHON) tests/bench/bench_swaps.py
 	@PYTHONPATH=. $(PYTHON) tests/bench/bench_orchestration.py
 
 gpu-check: $(STAMP)  ## What this machine's GPU shows, in one table (under eight minutes)

@@ -1,33 +1,45 @@
-"""The pipeline: a short GRPO run, the line through its window, and the best point on it."""
+"""The pipeline: a short GRPO run, the line through its window, and the best point on it; and the
+same for a window that is there already."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar
 
-from prefect import flow
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
 
-from relex.config import Recipe, RewardTerm
+from relex.config import Recipe, RewardTerm, WindowRecipe
 from relex.errors import InputError
-from relex.report import RunSummary
+from relex.report import MARKDOWN_FILE, RunSummary
+from relex.run import conclude, measure, preflight, window
 from relex.run.conclude import finish, finished_summary, summarise
 from relex.run.measure import open_evaluation
 from relex.run.places import Run, open_run
+from tasks.champion import register
 from tasks.flow_run import heed_operator, refused, run_name, stated_recipe
 from tasks.form import asks, asks_overrides, asks_preset, asks_recipe
-from tasks.killed import record_as_killed
 from tasks.page import listeners, show_report
 from tasks.record import Record
-from tasks.registering import register
-from tasks.stages import (
-    choose,
-    fit,
-    measure_candidates,
-    measure_finalists,
-    publish,
-    report,
-    tidy,
-    train,
-    validate,
-)
+from tasks.tracking_client import record_as_killed
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def as_task(name: str, stage: Callable[P, R]) -> Callable[P, R]:
+    """`stage` as a task; it knows itself whether it is done, so that Prefect keeps no result."""
+    return task(name=name, task_run_name=name, cache_policy=NO_CACHE)(stage)
+
+
+validate = as_task("validate", preflight.validate)
+train = as_task("train", window.train)
+take_window = as_task("take window", window.take_window)
+fit = as_task("fit", window.fit)
+measure_candidates = as_task("measure candidates", conclude.measure_candidates)
+choose = as_task("choose", conclude.choose)
+measure_finalists = as_task("measure finalists", measure.measure_finalists)
+publish = as_task("publish", conclude.publish)
+report = as_task("report", conclude.report)
+tidy = as_task("tidy", conclude.tidy)
 
 
 # The recipe is checked as a whole, and told in one line what is wrong with it; Prefect would check
@@ -61,6 +73,37 @@ def relex_pipeline(
     return run_to_end(train)
 
 
+@flow(
+    name="relex-extrapolate",
+    flow_run_name=run_name,
+    validate_parameters=False,
+    on_cancellation=[record_as_killed],
+    on_crashed=[record_as_killed],
+)
+def relex_extrapolate(
+    window: Annotated[str | None, asks("window", has_preset=False)] = None,
+    preset: Annotated[str, asks_preset()] = "toy",
+    name: Annotated[str | None, asks("name")] = None,
+    base: Annotated[str | None, asks("base")] = None,
+    targets: Annotated[
+        Literal["auto"] | tuple[int, ...] | None, asks("targets", has_preset=False)
+    ] = None,
+    grader: Annotated[str | None, asks("grader")] = None,
+    samples_per_question: Annotated[int | None, asks("samples_per_question")] = None,
+    observed_steps: Annotated[
+        tuple[int, ...] | None, asks("observed_steps", has_preset=False)
+    ] = None,
+    seed: Annotated[int | None, asks("seed")] = None,
+    overrides: Annotated[dict[str, Any] | None, asks_overrides()] = None,
+    recipe: Annotated[WindowRecipe | dict[str, Any] | None, asks_recipe()] = None,
+) -> RunSummary:
+    """Extrapolate a window from S3, a folder or the Hub, measure, choose and publish the best.
+
+    The same recipe continues the same run: a stage that is done is not run again.
+    """
+    return run_to_end(take_window)
+
+
 def run_to_end(fill_window: Callable[[Run], None]) -> RunSummary:
     """All that follows from the recipe of this flow run; a recipe that is wrong is refused."""
     try:
@@ -88,11 +131,11 @@ def run_stages(run: Run, record: Record, fill_window: Callable[[Run], None]) -> 
         compared = measure_candidates(run, evaluation)
         decision = choose(run, evaluation, compared.measured)
         tested = measure_finalists(run, evaluation, decision)
-    model = publish(run, factors, decision)
+        model = publish(run, evaluation, decision)
     champion = register(run, record, decision, model)
     summary = summarise(run, decision, tested, compared.search, champion, [record.link])
     report(run, factors, summary)
     record.keep_report(summary)
-    show_report(run, summary, record.link)
+    show_report(run.report_folder / MARKDOWN_FILE, record.link)
     finish(run, summary)
     return summary

@@ -3,8 +3,8 @@
 from relex.cli import app
 
 COMMANDS = {
-    "pipeline": "flows.run:pipeline",
-    "sweep": "flows.sweep_command:sweep",
+    "pipeline": "flows.commands:pipeline",
+    "sweep": "flows.commands:sweep",
     "fetch": "flows.fetch:fetch",
     "up": "flows.service:up",
     "down": "flows.service:down",

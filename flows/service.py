@@ -14,13 +14,13 @@ from pathlib import Path
 from relex.errors import InputError, ResourceError
 from relex.home import Home, clear_home, make_home, open_home
 from tasks.background import WORKER, Background
-from tasks.gpus import gpu_slots
 from tasks.services import (
     HOST,
     MLFLOW_PAGE_PORT,
     PREFECT_PAGE_PORT,
     S3_PORT,
     Server,
+    gpu_slots,
     mlflow,
     prefect,
     s3,

@@ -10,9 +10,9 @@ from relex.config import SweepConfig
 from relex.errors import InputError, StageError
 from relex.sweep import Leaderboard, Trial
 from tasks.flow_run import heed_operator, refused
+from tasks.form import asks_sweep
 from tasks.page import say
 from tasks.sweep import FINISHED, Ending, collect, ending_of_error, missing_trials, plan
-from tasks.sweep_form import asks_sweep
 from tasks.sweep_pool import cancel_trials, run_on_pool
 from tasks.sweep_results import build_leaderboard, publish_leaderboard
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from relex.config import Recipe, load_recipe
     from relex.errors import RelexError
     from relex.notebook import fit, inspect, open_window, predict
-    from relex.run.pipeline import run
+    from relex.run import run
 
 __version__ = "0.1.0"
 

@@ -5,6 +5,7 @@ import re
 # An escaped character (which may be a brace), the start of a box, or a brace.
 TOKENS = re.compile(r"\\boxed\s*\{|\\.|[{}]", re.DOTALL)
 BOX_WITHOUT_BRACES = re.compile(r"\\boxed\s+([^\s${}][^${}]*)")
+THOUGHT_START, THOUGHT_END = "<think>", "</think>"
 
 
 def boxed_spans(text: str) -> list[tuple[int, int]]:
@@ -42,3 +43,14 @@ def box_of_solution(text: str) -> str | None:
         return box
     bare = BOX_WITHOUT_BRACES.findall(text)
     return bare[-1].strip() if bare else None
+
+
+def final_text(completion: str) -> str:
+    """What follows the last thought; nothing when a thought was begun and not finished."""
+    text = completion.rpartition(THOUGHT_END)[2]
+    return "" if THOUGHT_START in text else text
+
+
+def last_boxed(completion: str) -> str | None:
+    r"""The content of the last balanced `\boxed{}` of the final text, or None without one."""
+    return last_box(final_text(completion))

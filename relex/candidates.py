@@ -6,9 +6,8 @@ from typing import Self
 
 from pydantic import model_validator
 
-from relex.config.strict import Step
 from relex.errors import InputError
-from relex.strict import Strict
+from relex.strict import Step, Strict
 
 LINE, DENOISED = "line", "denoised"
 
@@ -61,20 +60,10 @@ class Candidate(Strict):
 
     @property
     def key(self) -> str:
-        """Name in files, commands and metrics: `base`, `observed-30`, `shrunk-factor0.5-120`."""
+        """Its one name, everywhere: `base`, `observed-30`, `line-120`, `shrunk-factor0.5-120`."""
         if self.is_base:
             return "base"
         return f"{self.method or OBSERVED}-{self.step}"
-
-    @property
-    def label(self) -> str:
-        """Name in tables and sentences: `base`, `step 30`, `k = 120`, `shrunk 120, factor 0.5`."""
-        if not self.method:
-            return f"step {self.step}" if self.step else "base"
-        if self.method == LINE:
-            return f"k = {self.step}"
-        name, params = split_text(self.method)
-        return ", ".join([f"{name} {self.step}", *(f"{key} {number}" for key, number in params)])
 
     @property
     def order(self) -> tuple[int, str, int]:

@@ -1,5 +1,7 @@
 """Where tensors are computed."""
 
+import os
+import sys
 from typing import Literal
 
 import torch
@@ -41,3 +43,13 @@ def multiplies_in(dtype: str, device: Device) -> bool:
         return True
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name) for name in INSTRUCTIONS[dtype])
+
+
+def num_cores() -> int:
+    """Of the machine, or those of it that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def one_torch_thread() -> None:
+    """For each thread of a pool that has one for every core."""
+    torch.set_num_threads(1)

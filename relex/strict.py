@@ -1,6 +1,13 @@
 """The base of everything that is read from outside or handed to another process."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+LAST_STEP = 10_000_000
+"""Of any target: a hundred times the longest training."""
+
+Step = Annotated[int, Field(ge=0, le=LAST_STEP)]
 
 
 class Strict(BaseModel):

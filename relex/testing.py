@@ -22,7 +22,7 @@ from relex.evaluation.weight_source import WeightSource
 from relex.extrapolation import find_method, random_walk_gram
 from relex.problems import Problem, load_problems
 from relex.rewards import CORRECT, CheckedReward, build_reward, end_rewards
-from relex.rewards.preflight import NONSENSE, hard_batch
+from relex.rewards.checks import NONSENSE, hard_batch
 from relex.storage import open_store
 from relex.training import TrainingJob
 from relex.window import read_window_manifest

@@ -7,7 +7,8 @@ session they are: so they are found again even when what started them was killed
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -91,7 +92,11 @@ class Background:
     def _members(self) -> set[psutil.Process]:
         """Every living process of the service, with its descendants."""
         ours = {process for process in psutil.process_iter() if self._is_ours(process)}
-        return ours | {member for process in ours for member in _descendants(process)}
+        members = set(ours)
+        for process in ours:
+            with suppress(psutil.Error):
+                members.update(process.children(recursive=True))
+        return members
 
     def _is_ours(self, process: psutil.Process) -> bool:
         try:
@@ -105,13 +110,6 @@ def running_service(home: Home) -> dict[str, str]:
     """Settings with which a process uses the service of `home`; empty when not all of it runs."""
     ports = Background(home).running
     return service_environment(home, ports) if ports.keys() >= SERVERS else {}
-
-
-def _descendants(process: psutil.Process) -> Iterator[psutil.Process]:
-    try:
-        yield from process.children(recursive=True)
-    except psutil.Error:
-        return
 
 
 def _runs(

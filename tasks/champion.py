@@ -11,17 +11,36 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from relex.candidates import BASE
-from relex.config import SelectionConfig
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from relex.candidates import BASE, Candidate
 from relex.errors import RelexError
-from relex.evaluation import Answer, EvaluationSession, correct_matrix
+from relex.evaluation import (
+    ANSWERS_FILE,
+    Answer,
+    EvaluationSession,
+    correct_matrix,
+)
 from relex.evaluation.weight_source import WeightSource
+from relex.extrapolation import KIND as FACTORS_KIND
+from relex.report import plain
+from relex.run.conclude import headline_score
 from relex.run.measure import KIND as SCORE_KIND
 from relex.run.places import Run
-from relex.selection import paired_test
-from relex.selection.wording import show_difference
-from relex.storage.manifest import finished_manifest, publish_folder
-from tasks.published import fetch_model, read_scored, run_store
+from relex.selection import Decision, paired_test
+from relex.selection.wording import least, show_difference
+from relex.storage.manifest import Manifest, finished_manifest, publish_folder, read_manifest
+from tasks.published import (
+    fetch_model,
+    manifest_digest,
+    place_tags,
+    questions_digest,
+    read_scored,
+    run_store,
+)
+from tasks.record import Record
+from tasks.record_values import model_name, run_title
 from tasks.tracking_registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, Version
 
 DECISION_TAG = "relex.champion_decision"
@@ -100,7 +119,7 @@ def _compare(contest: Contest, champion: Version, answers: list[Answer]) -> Outc
         f"on the same {test.num_questions} questions of {benchmark} {contest.challenger.name} is "
         f"right in {mine_QK.mean():.3f}, {champion.name} in {theirs_QK.mean():.3f}: a difference "
         f"of {show_difference(test)}, which is {'' if is_won else 'not '}more than "
-        f"{_least(config)} (p = {test.p_value:.2g}; the limit is {1 - config.confidence:.2g})"
+        f"{least(config)} (p = {test.p_value:.2g}; the limit is {1 - config.confidence:.2g})"
     )
     if is_won:
         return Outcome(True, f"{_opened(contest.challenger)} became champion: {result}.")
@@ -143,11 +162,63 @@ def _measure(champion: Version, run: Run, benchmark: str) -> Path:
     return scores / benchmark / BASE.key
 
 
-def _least(config: SelectionConfig) -> str:
-    required = f"the required {config.require_gain:g} and " if config.require_gain else ""
-    return f"{required}chance explains"
-
-
 def _opened(version: Version) -> str:
     """At the start of a sentence."""
     return f"V{version.name[1:]}"
+
+
+@task(task_run_name="register", cache_policy=NO_CACHE)
+def register(run: Run, record: Record, decision: Decision, model: Manifest) -> str:
+    """Register the model that the run has published, and let it challenge the champion.
+
+    Returns what became of that, in a sentence.
+    """
+    answers, tags = _headline(run, decision.chosen)
+    registry = record.tracker.registry
+    version = registry.register(
+        model_name(run.recipe),
+        run.store.child("model").uri,
+        record.tracker.parent,
+        {"relex.title": run_title(run.recipe), **tags, **_origin(run, model)},
+    )
+    run.say(f"{decision.chosen.key} is {version.name} in MLflow, at {version.source}")
+    outcome = challenge(registry, Contest(run, version, answers))
+    registry.describe(version, f"{plain(outcome)}\n\n{plain(decision.reason)}")
+    run.say(outcome)
+    return outcome
+
+
+def _origin(run: Run, manifest: Manifest) -> dict[str, str]:
+    """What the version was made from."""
+    recipe = run.recipe
+    fitted = read_manifest(run.store.child("factors"), FACTORS_KIND)
+    assert fitted is not None, "factors are stored before anything is published"
+    return {
+        "relex.run_id": recipe.run_id,
+        "relex.recipe_digest": recipe.digest,
+        "relex.base": recipe.base.path,
+        "relex.base_digest": run.base_digest,
+        "relex.window_steps": str(run.window_steps[-1]),
+        "relex.window_digest": fitted.inputs["window"],
+        "relex.factors_digest": manifest_digest(fitted),
+        "relex.manifest_digest": manifest_digest(manifest),
+        **place_tags(run),
+    }
+
+
+def _headline(run: Run, chosen: Candidate) -> tuple[list[Answer], dict[str, str]]:
+    """The chosen candidate on the first test benchmark: its answers, and tags that tell them."""
+    benchmark = run.recipe.problems.test[0].name
+    store = run.store.child(f"scores/{benchmark}/{chosen.key}")
+    manifest = read_manifest(store, SCORE_KIND)
+    assert manifest is not None, "the chosen candidate is tested before it is published"
+    score = headline_score(run, chosen)
+    tags = {
+        "relex.candidate": chosen.key,
+        "relex.benchmark": benchmark,
+        "relex.accuracy": f"{score.accuracy:.4f}",
+        "relex.dtype": score.dtype,
+        "relex.scores_digest": manifest.files[ANSWERS_FILE].sha256,
+        QUESTIONS_TAG: questions_digest(run.recipe, manifest.inputs["problems"], score),
+    }
+    return read_scored(run.store, benchmark, chosen.key), tags

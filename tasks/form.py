@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, WithJsonSchema
 
-from relex.config import Recipe, WindowRecipe, check_run_recipe, load_recipe
+from relex.config import Recipe, SweepConfig, WindowRecipe, check_run_recipe, load_recipe
 from relex.errors import RecipeError
 
 PRESETS = Path(__file__).parents[1] / "deployments" / "recipes"
@@ -217,3 +217,16 @@ def written_out(schema: Any, definitions: Mapping[str, Schema]) -> Any:
     for position, (name, field) in enumerate(found.get("properties", {}).items()):
         field |= {"position": position, "title": name}
     return found
+
+
+def asks_sweep() -> WithJsonSchema:
+    """All fields of a sweep; a complete recipe as its base is JSON, and not its hundred fields."""
+    schema: dict[str, Any] = SweepConfig.model_json_schema()
+    fields = schema["properties"]
+    branches = [
+        {"type": "string", "title": "shipped recipe", "enum": list(presets())},
+        {"type": "string", "title": "recipe file", "pattern": r"\.ya?ml$"},
+        {"type": "object", "title": "complete recipe"},
+    ]
+    fields["base"] = {"anyOf": branches, "description": fields["base"]["description"]}
+    return WithJsonSchema(written_out(schema, schema.pop("$defs")))

@@ -1,24 +1,23 @@
 """The Prefect page of a flow run shows what the run says: its log, progress and artifacts."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from uuid import UUID
 
 from prefect.artifacts import (
     create_link_artifact,
     create_markdown_artifact,
     create_progress_artifact,
-    create_table_artifact,
     update_progress_artifact,
 )
 from prefect.logging import get_run_logger
 from prefect.logging.handlers import APILogWorker
 
-from relex.report import MARKDOWN_FILE, Link, RunSummary, candidate_rows, code
-from relex.run.events import Event, Line, Listener, StageEnded, StageProgress, StageStarted
-from relex.run.places import Run
+from relex.report import Link
+from relex.run.stage import Event, Line, Listener, StageEnded, StageProgress, StageStarted
 from relex.visible import visible
 
 SECONDS_BETWEEN_UPDATES = 2.0
@@ -47,21 +46,6 @@ def say(text: str) -> None:
     """A line from a flow run that is not one of a recipe."""
     for listener in listeners():
         listener(Line(text))
-
-
-@contextmanager
-def showing(name: str, title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show the progress of `total` units in the block; yields what to call with those done."""
-    told = listeners()
-
-    def tell(event: Event) -> None:
-        for listener in told:
-            listener(event)
-
-    started = time.monotonic()
-    tell(StageStarted(name, title, total))
-    yield lambda done: tell(StageProgress(name, done))
-    tell(StageEnded(name, time.monotonic() - started))
 
 
 class Page:
@@ -105,12 +89,10 @@ class ProgressBar:
         update_progress_artifact(self._artifact, 100.0)
 
 
-def show_report(run: Run, summary: RunSummary, mlflow_run: Link) -> None:
-    """The result as artifacts of the flow run."""
-    create_table_artifact(candidate_rows(summary), key="candidates", description="Candidates")
-    create_markdown_artifact((run.report_folder / MARKDOWN_FILE).read_text(), key="report")
+def show_report(report: Path, mlflow_run: Link) -> None:
+    """The result as artifacts of the flow run: its Markdown, and where MLflow has it."""
+    create_markdown_artifact(report.read_text(encoding="utf-8"), key="report")
     create_link_artifact(mlflow_run.address, mlflow_run.name, key="mlflow-run")
-    create_markdown_artifact(f"Model: {code(f'{run.uri}/model')}", key="model")
 
 
 def flush_logs() -> None:

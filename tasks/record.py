@@ -9,7 +9,8 @@ from relex.errors import TrackingError
 from relex.evaluation import Answer, Score
 from relex.problems import problems_digest
 from relex.report import Link, RunSummary, code, outcome_lines, plain
-from relex.run.events import (
+from relex.run.places import RECIPE_FILE, TRAIN, VALIDATION, Run
+from relex.run.stage import (
     CandidateMeasured,
     Decided,
     Diagnosed,
@@ -18,9 +19,8 @@ from relex.run.events import (
     StageStarted,
     Tested,
 )
-from relex.run.places import RECIPE_FILE, TRAIN, VALIDATION, Run
 from relex.selection import CandidateResult, Decision
-from relex.training import StepTrained
+from relex.training import RolloutsChosen, StepTrained
 from relex.versions import installed_versions
 from tasks.record_values import (
     answer_rows,
@@ -28,11 +28,12 @@ from tasks.record_values import (
     curves_of,
     fit_metrics,
     metrics_of,
+    run_params,
+    run_title,
     side_by_side,
 )
 from tasks.tracking import NOTE_TAG, Tracker, status_of
-from tasks.tracking_end import end_abandoned, note_begun, note_ended
-from tasks.tracking_names import run_params, run_title
+from tasks.tracking_client import end_abandoned, note_begun, note_ended
 
 ANSWER_TABLE, FINALIST_TABLE = "answers.json", "test_answers.json"
 
@@ -59,6 +60,8 @@ class Record:
         match event:
             case StageStarted("train"):
                 self._begin_training()
+            case RolloutsChosen():
+                self.tracker.mark({"relex.rollouts": event.words})
             case StepTrained():
                 self._record_step(event)
             case StageEnded("train", _, error):
@@ -96,7 +99,7 @@ class Record:
         """The report, and the scalars that the run table should show, whatever was logged last."""
         self.tracker.log_folder(self._run.report_folder, "report")
         self.tracker.log(chosen_metrics(summary))
-        self.tracker.mark({NOTE_TAG: _note(summary), "relex.chosen": summary.decision.chosen.label})
+        self.tracker.mark({NOTE_TAG: _note(summary), "relex.chosen": summary.decision.chosen.key})
 
     def _begin(self) -> None:
         run, recipe = self._run, self._run.recipe
@@ -138,7 +141,7 @@ class Record:
     def _record_candidate(self, score: Score, answers: Sequence[Answer]) -> None:
         """A child for the candidate, and its point on the accuracy curves of the parent."""
         candidate, run = score.candidate, self._run
-        if self.tracker.finished_child(candidate.label) is not None:
+        if self.tracker.finished_child(candidate.key) is not None:
             return
         for curve in curves_of(candidate, run.window_steps[-1]):
             self.tracker.log({curve: score.accuracy}, candidate.step)
@@ -154,14 +157,14 @@ class Record:
             "truncated_fraction": score.truncated_fraction,
             "mean_completion_tokens": score.mean_completion_tokens,
         }
-        with self.tracker.child(candidate.label, "candidate", params) as child:
+        with self.tracker.child(candidate.key, "candidate", params) as child:
             self.tracker.log(values, candidate.step, child)
             rows = answer_rows(run.problems[VALIDATION], answers)
             self.tracker.log_table(rows, ANSWER_TABLE, child)
 
     def _record_result(self, result: CandidateResult) -> None:
         """Beside the score in the candidate's child, what only the comparison tells."""
-        child = self.tracker.finished_child(result.candidate.label)
+        child = self.tracker.finished_child(result.candidate.key)
         if child is not None:
             self.tracker.log(metrics_of(result), result.candidate.step, child)
 

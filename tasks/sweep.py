@@ -1,7 +1,6 @@
 """A sweep's trials: what they are, what of them is finished, and how each of them ended."""
 
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,15 +14,14 @@ from prefect.cache_policies import NO_CACHE
 from relex.candidates import BASE, LINE
 from relex.config import Recipe, SweepConfig, load_recipe
 from relex.errors import RecipeError
-from relex.evaluation import ANSWERS_FILE, SCORE_FILE, Score, correct_matrix, read_answers
+from relex.evaluation import SCORE_FILE, Score, correct_matrix
 from relex.home import make_home
 from relex.report import SUMMARY_FILE, RunSummary
 from relex.rewards import grader_version
 from relex.run.conclude import REPORT_KIND
-from relex.run.measure import KIND as SCORE_KIND
 from relex.run.places import EMBEDDED_BUCKET, Run
 from relex.storage.embedded import embedded_s3
-from relex.storage.manifest import fetch_folder, read_manifest
+from relex.storage.manifest import read_manifest
 from relex.sweep import (
     CurvePoint,
     Status,
@@ -33,6 +31,7 @@ from relex.sweep import (
     build_trials,
 )
 from tasks.page import say
+from tasks.published import read_scored
 
 RECIPES = Path(__file__).parents[1] / "deployments" / "recipes"
 CURVE_METHODS = ("", LINE)
@@ -142,9 +141,7 @@ def collect(trials: Sequence[Trial], endings: Mapping[str, Ending]) -> Collected
                 TrialResult(
                     label=trial.label,
                     variant=trial.variant,
-                    reward=trial.reward.name,
                     seed=trial.seed,
-                    learning_rate=trial.recipe.training.learning_rate,
                     run_id=trial.recipe.run_id,
                     status=ending.status,
                     reason=ending.reason,
@@ -169,7 +166,11 @@ def _measured(
         return None, Ending("failed", why)
     summary = RunSummary.model_validate_json(run.store.child("report").get(SUMMARY_FILE))
     headline = summary.benchmark_names[0]
-    ids, correct_QK, grader = _test_answers(run, summary, headline)
+    key = summary.decision.chosen.key
+    stored = run.store.child(f"scores/{headline}/{key}").get(SCORE_FILE)
+    grader = Score.model_validate_json(stored).grader
+    given = read_scored(run.store, headline, key)
+    ids = sorted({answer.question_id for answer in given})
     expected = grader_version(run.recipe.exam(headline).grader)
     if grader != expected:
         why = f"was graded by {grader}, not by {expected}; remove {run.uri} and sweep again"
@@ -178,7 +179,7 @@ def _measured(
         why = f"answered other test questions than the others; remove {run.uri} and sweep again"
         return None, Ending("failed", why)
     questions[:] = ids
-    answers[run.recipe.run_id] = correct_QK
+    answers[run.recipe.run_id] = correct_matrix(given)
     return measures_of(summary), FINISHED
 
 
@@ -203,16 +204,3 @@ def measures_of(summary: RunSummary) -> TrialMeasures:
             and result.num_questions == decision.num_questions
         ),
     )
-
-
-def _test_answers(
-    run: Run, summary: RunSummary, benchmark: str
-) -> tuple[list[str], npt.NDArray[np.bool_], str]:
-    """Question ids, graded answers and grader of the chosen candidate."""
-    store = run.store.child(f"scores/{benchmark}/{summary.decision.chosen.key}")
-    with tempfile.TemporaryDirectory() as folder:
-        fetch_folder(store, Path(folder), SCORE_KIND)
-        answers = read_answers(Path(folder) / ANSWERS_FILE)
-        score = Score.model_validate_json((Path(folder) / SCORE_FILE).read_bytes())
-    ids = sorted({answer.question_id for answer in answers})
-    return ids, correct_matrix(answers), score.grader

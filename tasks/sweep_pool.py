@@ -6,14 +6,13 @@ the same idempotency key, which the server grants once. A key has the number of 
 because the server gives the old flow run for an old key, however that ended.
 
 A run whose process was killed stays Running on the server, and keeps its place in the queue. It is
-told by its process, where that was seen on this machine before, and else by its heartbeats, which
-Prefect sends from the start of a flow to its end.
+told by its process, where that was seen on this machine before, within seconds; else by the
+automation of `deployments/automations/zombies.yaml`, from its heartbeats.
 """
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -31,7 +30,7 @@ from prefect.states import Cancelling, Crashed
 
 from relex.errors import ResourceError
 from relex.sweep import Trial
-from tasks.page import say, showing
+from tasks.page import say
 from tasks.sweep import FINISHED, Ending, ending_of_message
 
 PIPELINE = "relex-pipeline/relex-pipeline"
@@ -42,8 +41,6 @@ MOST_STARTS = 3
 """A run that crashes so often in one sweep is given up."""
 POLLS_TO_BE_SURE = 3
 """A worker that lives says itself, some seconds later, how a process ended."""
-LONGEST_SILENCE = timedelta(minutes=10)
-"""Three heartbeats at Prefect's own pace of one in three minutes, and some."""
 
 
 @dataclass
@@ -64,8 +61,7 @@ def run_on_pool(trials: Sequence[Trial]) -> dict[str, Ending]:
     Raises ResourceError when the pipeline has no deployment.
     """
     endings: dict[str, Ending] = {}
-    title = f"Running {len(trials)} trials on the pool"
-    with get_client(sync_client=True) as client, showing("sweep", title, len(trials)) as update:
+    with get_client(sync_client=True) as client:
         children = [Child(trial, _start(client, trial)) for trial in trials]
         while children:
             for child in children:
@@ -74,7 +70,6 @@ def run_on_pool(trials: Sequence[Trial]) -> dict[str, Ending]:
                     run_id = child.trial.recipe.run_id
                     endings[run_id] = ending
                     say(f"{run_id} {ending.status}{': ' if ending.reason else ''}{ending.reason}")
-                    update(len(endings))
             children = [child for child in children if child.trial.recipe.run_id not in endings]
             if children:
                 time.sleep(POLL_SECONDS)
@@ -103,7 +98,7 @@ def _look(client: SyncPrefectClient, child: Child) -> Ending | None:
         return Ending("cancelled", "its flow run was cancelled")
     if state.type == StateType.CRASHED:
         return _start_again(client, child)
-    if _is_dead(client, child):
+    if _is_dead(child):
         why = "its process is gone and nothing else said so"
         client.set_flow_run_state(flow_run.id, Crashed(message=why), force=True)
     return None
@@ -161,8 +156,9 @@ def _attempts(client: SyncPrefectClient, run_id: str) -> list[FlowRun]:
     )
 
 
-def _is_dead(client: SyncPrefectClient, child: Child) -> bool:
-    """Whether nothing works on a run that the server takes for pending or running."""
+def _is_dead(child: Child) -> bool:
+    """Whether the process of a run that the server takes for pending or running was seen on this
+    machine and is gone."""
     flow_run = child.flow_run
     if flow_run.state_type not in (StateType.PENDING, StateType.RUNNING):
         return False
@@ -171,8 +167,7 @@ def _is_dead(client: SyncPrefectClient, child: Child) -> bool:
         return False
     if child.was_seen:
         child.num_polls_gone += 1
-        return child.num_polls_gone >= POLLS_TO_BE_SURE
-    return is_silent(client, flow_run.id)
+    return child.num_polls_gone >= POLLS_TO_BE_SURE
 
 
 def is_alive_here(flow_run: FlowRun) -> bool:
@@ -185,19 +180,6 @@ def is_alive_here(flow_run: FlowRun) -> bool:
         return process.environ().get("PREFECT__FLOW_RUN_ID") == str(flow_run.id)
     except (ValueError, psutil.Error):
         return False
-
-
-def is_silent(client: SyncPrefectClient, flow_run_id: UUID) -> bool:
-    """Whether the last heartbeat is too long ago; a run that never sent one is not judged."""
-    wanted = {
-        "event": {"name": ["prefect.flow-run.heartbeat"]},
-        "resource": {"id": [f"prefect.flow-run.{flow_run_id}"]},
-    }
-    found = client.request("POST", "/events/filter", json={"filter": wanted, "limit": 1}).json()
-    if not found["events"]:
-        return False
-    last = datetime.fromisoformat(found["events"][0]["occurred"])
-    return datetime.now(UTC) - last > LONGEST_SILENCE
 
 
 def _tag(sweep_flow_run: UUID) -> str:

@@ -22,10 +22,9 @@ from relex.home import Home
 from relex.safe_name import safe_path
 from relex.visible import one_line, visible
 from tasks.services import HOST, MLFLOW_PAGE_PORT
-from tasks.tracking_client import home_uri, mlflow_errors, open_client, tracking_uri
+from tasks.tracking_client import RUN_TAG, home_uri, mlflow_errors, open_client, tracking_uri
 from tasks.tracking_registry import Registry
 
-RUN_TAG = "relex.run_id"
 PARENT_TAG = "mlflow.parentRunId"
 KIND_TAG = "relex.kind"
 CHILD_TAG = "relex.child"
@@ -40,8 +39,8 @@ HOW_TO_COMPARE = """\
 **To compare runs, press the chart button above the list**, and hide runs with the eye beside them.
 
 A row is a run of the pipeline; its name says reward, learning rate, seed and (recipe). The + \
-opens its training and every candidate that was measured. A sweep is a row too; its + opens its \
-trials.
+opens its training and every candidate that was measured. A sweep is a row too; its trials are \
+those with its name in the tag `relex.sweep`.
 
 - `accuracy/validation` over the step: base (0), trained steps, then extrapolated targets
 - `chosen/...`: the candidate that was published, and what it gains over the last trained step
@@ -89,7 +88,7 @@ class Tracker:
         with mlflow_errors(self.uri), one_at_a_time(home.lock("mlflow")):
             self._client: MlflowClient = open_client(self.uri)
             self._experiment = self._open_experiment(config.experiment, artifacts)
-            self.parent = self._find(kind) or self._create(self._title, {KIND_TAG: kind})
+            self.parent = self._find(kind, run_id) or self._create(self._title, {KIND_TAG: kind})
 
     @property
     def link(self) -> str:
@@ -132,6 +131,12 @@ class Tracker:
         with mlflow_errors(self.uri):
             self._client.log_batch(self.parent, tags=_tags(tags))
 
+    def mark_pipelines(self, run_ids: Sequence[str], tags: Mapping[str, str]) -> None:
+        """Tags of the pipeline runs with these ids, of those that have a record."""
+        with mlflow_errors(self.uri):
+            for run in filter(None, (self._find("pipeline", run_id) for run_id in run_ids)):
+                self._client.log_batch(run, tags=_tags(tags))
+
     def log_questions(self, use: str, name: str, digest: str, num: int, source: str) -> None:
         """A set of questions as an input of the parent.
 
@@ -147,12 +152,11 @@ class Tracker:
         with mlflow_errors(self.uri):
             self._client.log_inputs(self.parent, [DatasetInput(data, [InputTag(USE_TAG, use)])])
 
-    def finished_child(self, name: str, status: str = "FINISHED") -> str | None:
-        """The id of the child with this name that ended well, in this attempt or an earlier one,
-        or of one that ended with another status."""
+    def finished_child(self, name: str) -> str | None:
+        """The id of the child with this name that ended well, in this attempt or an earlier one."""
         query = (
             f"tags.`{PARENT_TAG}` = '{self.parent}' and tags.`{CHILD_TAG}` = '{name}' "
-            f"and attributes.status = '{status}'"
+            "and attributes.status = 'FINISHED'"
         )
         with mlflow_errors(self.uri):
             found = self._client.search_runs([self._experiment], query, max_results=1)
@@ -238,8 +242,8 @@ class Tracker:
         location = artifacts or None
         return str(self._client.create_experiment(name, location, tags=EXPERIMENT_TAGS))
 
-    def _find(self, kind: str) -> str | None:
-        query = f"tags.`{RUN_TAG}` = '{self._run_id}' and tags.`{KIND_TAG}` = '{kind}'"
+    def _find(self, kind: str, run_id: str) -> str | None:
+        query = f"tags.`{RUN_TAG}` = '{run_id}' and tags.`{KIND_TAG}` = '{kind}'"
         runs = self._client.search_runs([self._experiment], query, max_results=1)
         return str(runs[0].info.run_id) if runs else None
 

@@ -64,7 +64,7 @@ class DeltaSnapshot:
 
     def _read_previous(self, name: str, start: int, stop: int) -> torch.Tensor:
         """The previous elements, or any where the tensor needs none."""
-        if not self._delta.needs_previous(name):
+        if all(block.facts.kind == "whole" for block in self._delta.blocks(name, start, stop)):
             return torch.empty(stop - start, dtype=self.tensors[name].dtype)
         if self._previous is None:
             raise WindowError(f"{self._delta.where}: {name}: needs the snapshot before it")

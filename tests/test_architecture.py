@@ -52,8 +52,8 @@ def test_only_the_tracking_tasks_import_mlflow() -> None:
     assert all(path.startswith("tasks/tracking") for path in importers)
 
 
-def test_only_the_grpo_module_imports_trl() -> None:
-    assert importers_of("trl") == {"relex/training/grpo.py"}
+def test_only_the_training_imports_trl() -> None:
+    assert importers_of("trl") == {"relex/training/grpo.py", "relex/training/vllm_rollouts.py"}
 
 
 def test_only_the_driver_and_what_it_starts_on_nodes_import_ray() -> None:

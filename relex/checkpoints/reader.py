@@ -1,6 +1,7 @@
 """A Hugging Face checkpoint, opened lazily."""
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 
 import torch
@@ -32,6 +33,14 @@ class Checkpoint:
     def tensors(self) -> dict[str, TensorInfo]:
         """Name to shape and dtype, in the order of the shards."""
         return {name: file.tensors[name] for name, file in self._shard_of.items()}
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of most elements."""
+        num_elements: Counter[torch.dtype] = Counter()
+        for info in self.tensors.values():
+            num_elements[info.dtype] += info.num_elements
+        return num_elements.most_common(1)[0][0]
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
         """Elements [start, stop) of the flattened tensor `name`."""

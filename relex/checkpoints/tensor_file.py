@@ -95,8 +95,16 @@ class TensorFile:
         """Fill `out`, flat and of the tensor's dtype, with its elements from `start` on."""
         if out.numel() == 0:
             return
-        first = self._data_start + self._starts[name] + start * out.itemsize
-        data = raw_bytes(out).numpy().data
+        self._fill(name, start * out.itemsize, raw_bytes(out).numpy().data)
+
+    def read_bytes(self, name: str, start: int, stop: int) -> memoryview:
+        """Bytes [start, stop) of the tensor `name`."""
+        data = memoryview(bytearray(stop - start))
+        self._fill(name, start, data)
+        return data
+
+    def _fill(self, name: str, start: int, data: memoryview) -> None:
+        first = self._data_start + self._starts[name] + start
         if self._store.read_into(self._key, first, data) != len(data):
             raise CheckpointError(f"{self.where}: {name} ends early; copy the file again")
 

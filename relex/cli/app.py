@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import wraps
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import version as metadata_version
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -21,10 +21,10 @@ COMMANDS = {
     "train": "relex.cli.train:train",
     "window": "relex.cli.window:window_app",
     "fit": "relex.cli.fit:fit",
-    "merge": "relex.cli.merge:merge",
+    "merge": "relex.cli.fit:merge",
     "inspect": "relex.cli.inspect:inspect",
     "predict": "relex.cli.predict:predict",
-    "extrapolate": "relex.cli.extrapolate:extrapolate",
+    "extrapolate": "relex.cli.fit:extrapolate",
     "evaluate": "relex.cli.evaluate:evaluate",
     "select": "relex.cli.select:select",
     "benchmarks": "relex.cli.benchmarks:benchmarks",
@@ -77,13 +77,9 @@ def _options(
     ] = False,
 ) -> None:
     if version:
-        typer.echo(f"relex {_version()}")
+        typer.echo(f"relex {metadata_version('relex')}")
     elif context.invoked_subcommand is None:
         typer.echo(context.get_help())
-
-
-def _version() -> str:
-    return version("relex")
 
 
 def _interruptible(command: Callable[..., Any]) -> Callable[..., Any]:

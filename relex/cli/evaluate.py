@@ -8,21 +8,21 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from relex.candidates import BASE, Candidate, parse_candidate
+from relex.candidates import BASE, parse_candidate
 from relex.checkpoints import locate_base
-from relex.cli.progress import progress_bar
+from relex.cli.options import progress_bar
 from relex.config import AnyRecipe, ProblemSource, RewardTerm, WindowRecipe, load_run_recipe
 from relex.errors import InputError
 from relex.evaluation import EvaluationSession, Score
 from relex.evaluation.weight_source import WeightSource, open_weights
 from relex.extrapolation import KIND as FACTORS_KIND
 from relex.problems import Problem, load_problems
+from relex.report import terminal_table
 from relex.rewards import build_reward, check_golds, listed_golds
 from relex.storage import S3Connection, open_store
 from relex.storage.manifest import fetch_folder
+from relex.terminal import open_terminal
 
 
 def evaluate(
@@ -59,7 +59,11 @@ def evaluate(
     _check_golds(chosen, benchmark, problems)
     with local_factors(factors, chosen.storage.connection) as folder:
         source = _source(chosen, window, folder)
-        _check_candidates(source, candidates)
+        weights = open_weights(source)
+        for (
+            each
+        ) in candidates:  # what is wrong with one of them is found before an engine is loaded
+            weights.tensors(each)
         with (
             progress_bar("evaluate") as advance,
             EvaluationSession(
@@ -72,7 +76,7 @@ def evaluate(
             ) as session,
         ):
             scores = [session.measure(each, benchmark) for each in candidates]
-    Console().print(_table(scores))
+    open_terminal().print(terminal_table([_row(score) for score in scores]))
 
 
 @contextmanager
@@ -97,13 +101,6 @@ def _source(recipe: AnyRecipe, window: str, factors: str) -> WeightSource:
     )
 
 
-def _check_candidates(source: WeightSource, candidates: Sequence[Candidate]) -> None:
-    """Raise what is wrong with one of them before an engine is loaded."""
-    weights = open_weights(source)
-    for candidate in candidates:
-        weights.tensors(candidate)
-
-
 def problem_source(recipe: AnyRecipe, benchmark: str) -> ProblemSource:
     """Where a benchmark of the recipe comes from. Raises InputError when it has none so named."""
     sources = {entry.name: entry.source for entry in recipe.problems.benchmarks}
@@ -120,15 +117,12 @@ def _check_golds(recipe: AnyRecipe, benchmark: str, problems: Sequence[Problem])
         typer.echo(f"{grader.name} takes only the same text for {listed_golds(doubtful)}", err=True)
 
 
-def _table(scores: Sequence[Score]) -> Table:
-    table = Table("candidate", "accuracy", "truncated", "tokens", "questions", "samples")
-    for score in scores:
-        table.add_row(
-            score.candidate.label,
-            f"{score.accuracy:.3f}",
-            f"{score.truncated_fraction:.3f}",
-            f"{score.mean_completion_tokens:.1f}",
-            str(score.num_questions),
-            str(score.samples_per_question),
-        )
-    return table
+def _row(score: Score) -> dict[str, str]:
+    return {
+        "candidate": score.candidate.key,
+        "accuracy": f"{score.accuracy:.3f}",
+        "truncated": f"{score.truncated_fraction:.3f}",
+        "tokens": f"{score.mean_completion_tokens:.1f}",
+        "questions": str(score.num_questions),
+        "samples": str(score.samples_per_question),
+    }

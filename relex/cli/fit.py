@@ -1,12 +1,12 @@
-"""`relex fit`: a window becomes factors."""
+"""`relex fit`, `merge` and `extrapolate`: a window becomes factors, and checkpoints on the way."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from relex.checkpoints import open_base
-from relex.cli.findings import warn_of_anomalies
+from relex.allocator import keep_freed_memory
+from relex.checkpoints import Checkpoint, open_base
 from relex.cli.options import (
     BaseOption,
     DeviceOption,
@@ -14,13 +14,23 @@ from relex.cli.options import (
     RankOption,
     StepsOption,
     WindowArgument,
-    memory_bytes,
-    parse_part,
-    parse_steps,
+    parse_pair,
+    progress_bar,
+    warn_of_anomalies,
 )
-from relex.cli.progress import progress_bar
-from relex.extrapolation import BUILT_IN, fit_factors
-from relex.window import open_window
+from relex.device import resolve_device
+from relex.extrapolation import (
+    BUILT_IN,
+    Factors,
+    fit_factors,
+    merge_factors,
+    write_predictions,
+)
+from relex.extrapolation.checks import choose_steps
+from relex.extrapolation.predict import LINE
+from relex.window import Window, open_window
+
+BYTES_PER_GB = 1_000_000_000
 
 
 def fit(
@@ -43,23 +53,76 @@ def fit(
     memory_gb: MemoryOption = None,
 ) -> None:
     """Fit a direction per tensor, and keep what methods need, from the snapshots of a window."""
+    one_part = parse_pair("--part", part, "/", "the part and the number of parts, such as 2/8")
+    own = {"methods": tuple(method or BUILT_IN), "part": one_part}
     checkpoint = open_base(base)
-    with progress_bar("fit") as on_progress:
-        factors = fit_factors(
-            open_window(window, base=checkpoint),
-            checkpoint,
-            out,
-            steps=parse_steps(steps),
-            rank=rank,
-            methods=tuple(method or BUILT_IN),
-            part=parse_part(part),
-            memory_bytes=memory_bytes(memory_gb),
-            device=device,
-            on_progress=on_progress,
-        )
-    table = factors.table
-    warn_of_anomalies(table)
+    opened = open_window(window, base=checkpoint)
+    table = _fit(opened, checkpoint, out, steps, memory_gb, rank=rank, device=device, **own).table
     typer.echo(
         f"{out}: rank {table.rank}, {len(table.tensors)} tensors, {len(table.steps)} steps from "
         f"{table.steps[0]} to {table.steps[-1]}"
     )
+
+
+def extrapolate(
+    window: WindowArgument,
+    base: BaseOption,
+    step: Annotated[
+        list[int], typer.Option(help="Step to extrapolate to, beyond the window; repeatable.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the new folders factors and line-STEP.")],
+    steps: StepsOption = "",
+    rank: RankOption = 1,
+    device: DeviceOption = "auto",
+    memory_gb: MemoryOption = None,
+) -> None:
+    """Fit a window and write extrapolated checkpoints: `relex fit` and `relex predict` in one."""
+    checkpoint = open_base(base)
+    opened = open_window(window, base=checkpoint)
+    folders = {target: out / f"line-{target}" for target in step}
+    for target in folders:
+        LINE.check_target(window, choose_steps(opened, _first_last(steps), rank), target)
+    own = {"rank": rank, "device": device}
+    factors = _fit(opened, checkpoint, out / "factors", steps, memory_gb, **own)
+    with progress_bar("predict") as on_progress:
+        write_predictions(factors, checkpoint, folders, LINE, resolve_device(device), on_progress)
+    for target, folder in folders.items():
+        typer.echo(f"{folder}: step {target}")
+
+
+def merge(
+    parts: Annotated[list[Path], typer.Argument(help="Folders that relex fit --part wrote.")],
+    out: Annotated[Path, typer.Option(help="New folder for the factors.")],
+) -> None:
+    """Join the factors of all parts of one fit."""
+    table = merge_factors(parts, out).table
+    warn_of_anomalies(table)
+    typer.echo(f"{out}: rank {table.rank}, {len(table.tensors)} tensors from {len(parts)} parts")
+
+
+def _fit(
+    window: Window,
+    base: Checkpoint,
+    out: Path,
+    steps: str,
+    memory_gb: float | None,
+    **options: Any,
+) -> Factors:
+    """`options` are those of `fit_factors`."""
+    keep_freed_memory()
+    with progress_bar("fit") as on_progress:
+        factors = fit_factors(
+            window,
+            base,
+            out,
+            steps=_first_last(steps),
+            memory_bytes=None if memory_gb is None else int(memory_gb * BYTES_PER_GB),
+            on_progress=on_progress,
+            **options,
+        )
+    warn_of_anomalies(factors.table)
+    return factors
+
+
+def _first_last(steps: str) -> tuple[int, int] | None:
+    return parse_pair("--steps", steps, ":", "the first and the last step, such as 1:75")

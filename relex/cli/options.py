@@ -1,11 +1,15 @@
-"""Options that several commands have, and values that need parsing."""
+"""What several commands have: options, values that need parsing, a progress bar, warnings."""
 
-import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Literal
 
 import typer
+from rich.console import Console
+from rich.progress import Progress
 
 from relex.errors import InputError
+from relex.extrapolation import FactorsTable, OnProgress, anomalies_of
 
 DeviceOption = Annotated[
     Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto takes a GPU.")
@@ -18,8 +22,6 @@ BaseOption = Annotated[
         "NAME@REVISION."
     ),
 ]
-
-BYTES_PER_GB = 1_000_000_000
 
 WindowArgument = Annotated[
     str,
@@ -42,25 +44,34 @@ MemoryOption = Annotated[
 ]
 
 
-def memory_bytes(memory_gb: float | None) -> int | None:
-    return None if memory_gb is None else int(memory_gb * BYTES_PER_GB)
+def parse_pair(option: str, text: str, sign: str, what: str) -> tuple[int, int] | None:
+    """`1:75` or `2/8`, by its `sign`, as two numbers from 1 on, the smaller first; nothing as None.
 
-
-def parse_steps(text: str) -> tuple[int, int] | None:
-    """`FIRST:LAST` as two steps, nothing as None; raises InputError for anything else."""
+    Raises InputError for anything else.
+    """
     if not text:
         return None
-    match = re.fullmatch(r"(\d+):(\d+)", text)
-    if match is None or int(match[1]) > int(match[2]):
-        raise InputError(f"--steps {text!r}: write the first and the last step, such as 1:75")
-    return int(match[1]), int(match[2])
+    first, _, last = text.partition(sign)
+    if first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last):
+        return int(first), int(last)
+    raise InputError(f"{option} {text!r}: write {what}")
 
 
-def parse_part(text: str) -> tuple[int, int] | None:
-    """`I/N` as part and number of parts, nothing as None; raises InputError for anything else."""
-    if not text:
-        return None
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
-    if match is None or not 1 <= int(match[1]) <= int(match[2]):
-        raise InputError(f"--part {text!r}: write the part and the number of parts, such as 2/8")
-    return int(match[1]), int(match[2])
+@contextmanager
+def progress_bar(label: str) -> Iterator[OnProgress]:
+    """Yields the function to call with the amount done and the amount in all."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(label, total=None)
+
+        def advance(num_done: int, num_total: int) -> None:
+            progress.update(task, completed=num_done, total=num_total)
+
+        yield advance
+
+
+def warn_of_anomalies(table: FactorsTable) -> None:
+    """One line for each repeated snapshot, jump or restart; none for a part of the tensors."""
+    if table.part is None:
+        for anomaly in anomalies_of(table):
+            typer.echo(f"relex: warning: {anomaly.message}", err=True)

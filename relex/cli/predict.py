@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 
 from relex.checkpoints import Checkpoint, open_base
-from relex.cli.options import BaseOption, DeviceOption
-from relex.cli.progress import progress_bar
+from relex.cli.options import BaseOption, DeviceOption, progress_bar
 from relex.device import resolve_device
 from relex.extrapolation import (
     BUILT_IN,
@@ -29,7 +28,7 @@ def predict(
     ],
     out: Annotated[
         Path,
-        typer.Option(help="New folder for the checkpoint; with several steps, for folders step_K."),
+        typer.Option(help="New folder for the checkpoint; of several steps, for METHOD-STEP."),
     ],
     method: Annotated[
         str,
@@ -49,7 +48,7 @@ def predict(
 ) -> None:
     """Write the checkpoints that a method reaches at steps, in the dtype and files of the base."""
     found = find_method(method)
-    folders = {one: out if len(step) == 1 else out / f"step_{one}" for one in step}
+    folders = {one: out if len(step) == 1 else out / f"{method}-{one}" for one in step}
     checkpoint, opened = open_base(base), open_factors(factors)
     if adapter_rank is not None:
         _write_adapters(opened, checkpoint, folders, adapter_rank, found)

@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 from pydantic import TypeAdapter
 
+from relex.checkpoints import TOY_BASE
 from relex.cli.screen import shown
-from relex.config import AnyRecipe, load_run_recipe, parse_recipe
+from relex.config import AnyRecipe, Recipe, load_run_recipe, parse_recipe
 from relex.errors import InputError
+from relex.memory import check_memory, planned_machine, read_model
 from relex.run.places import open_run
 from relex.run.preflight import validate
 from relex.terminal import open_terminal
@@ -44,12 +46,33 @@ def new(
 @recipe_app.command("check")
 def check(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe of the run.")],
+    gpu: Annotated[
+        float | None,
+        typer.Option(
+            min=1,
+            metavar="GB",
+            help="Plan for GPUs with so much memory in place of this machine, from the base's "
+            "config alone: 24, 80, 141 ...",
+        ),
+    ] = None,
 ) -> None:
     """Look for everything that can be refused before GPU time is spent."""
     chosen = load_run_recipe(recipe)
+    if gpu is not None:
+        _plan_for(chosen, gpu)
+        typer.echo(f"{recipe}: fits")
+        return
     with shown(open_terminal()) as screen, open_run(chosen, [screen]) as run:
         validate(run)
     typer.echo(f"{recipe}: can be run; its run is {chosen.run_id}")
+
+
+def _plan_for(recipe: AnyRecipe, card_gb: float) -> None:
+    """The memory plan on as many such GPUs as the recipe takes."""
+    num_gpus = recipe.training.num_gpus if isinstance(recipe, Recipe) else 1
+    path = str(TOY_BASE) if recipe.base.path == "toy" else recipe.base.path
+    model = read_model(path, recipe.base.revision)
+    check_memory(recipe, model, planned_machine(card_gb, num_gpus), typer.echo)
 
 
 @recipe_app.command("schema")

@@ -9,8 +9,8 @@ from rich.console import Console
 from relex.cli.screen import shown
 from relex.config import load_run_recipe
 from relex.home import make_home
-from relex.report import RunSummary, candidate_rows, outcome_lines, rich_table
-from relex.run import pipeline
+from relex.report import RunSummary, candidate_rows, outcome_lines, terminal_table
+from relex.run import run as run_recipe
 from relex.terminal import open_terminal
 from relex.visible import visible
 
@@ -22,14 +22,14 @@ def run(
     console, chosen = open_terminal(), load_run_recipe(recipe)
     console.print(f"relex {chosen.run_id}, in {visible(str(make_home().root))}", soft_wrap=True)
     with shown(console) as terminal:
-        summary = pipeline.run(chosen, [terminal])
+        summary = run_recipe(chosen, [terminal])
     print_result(summary, console)
 
 
 def print_result(summary: RunSummary, console: Console) -> None:
     """The table of the candidates, the choice, and where to look."""
     console.print()
-    console.print(rich_table(candidate_rows(summary)))
+    console.print(terminal_table(candidate_rows(summary)))
     for text in (summary.decision.reason, *outcome_lines(summary), summary.champion):
         if text:
             console.print(visible(text))

@@ -14,7 +14,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from relex.run.events import Event, Line, StageEnded, StageProgress, StageStarted
+from relex.run.stage import Event, Line, StageEnded, StageProgress, StageStarted
 from relex.training import StepTrained
 from relex.visible import visible
 

@@ -5,19 +5,18 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from relex.cli.evaluate import problem_source
 from relex.config import AnyRecipe, load_run_recipe
 from relex.errors import InputError
 from relex.evaluation import StoredScores, measured_from, read_stored_scores
 from relex.problems import groups_of, load_problems
+from relex.report import CHOSEN_MARK, FLAG_MARK, terminal_table
 from relex.selection import Decision, Measured, decide
 from relex.selection.wording import show_accuracy, show_changes
 from relex.storage import open_store
 from relex.storage.atomic import write_atomic
+from relex.terminal import open_terminal
 
 
 def select(
@@ -50,7 +49,7 @@ def select(
     decided = decide(measured, chosen.selection, chosen.seed, guards)
     decision = decided.model_copy(update={"grader": grader})
     write_atomic(out, decision.model_dump_json(indent=1).encode())
-    Console().print(_table(decision))
+    open_terminal().print(terminal_table(_rows(decision)))
     typer.echo(decision.reason)
 
 
@@ -83,22 +82,19 @@ def common_grader(scores: str, benchmark: str, stored: Sequence[StoredScores]) -
     return graders.pop()
 
 
-def _table(decision: Decision) -> Table:
-    """A table that fits a terminal of 80 columns; `p` is that of the choice, of what it tested."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for title in ("candidate", "accuracy", "gain", "p", "repairs", ""):
-        table.add_column(title, no_wrap=True)
+def _rows(decision: Decision) -> list[dict[str, str]]:
+    """For a terminal of 80 columns; `p` is that of the choice, of what it tested."""
+    rows = []
     for result in decision.results:
         test = result.to_last_observed
-        is_chosen = result.candidate == decision.chosen
         flags = ", ".join(flag.rule for flag in result.flags)
-        table.add_row(
-            result.candidate.label,
-            show_accuracy(result.accuracy, result.interval),
-            f"{test.difference:+z.3f}" if test else "-",
-            f"{test.p_value:.2g}" if test and result.is_tested else "-",
-            show_changes(test) if test else "-",
-            "★" if is_chosen else f"⚑ {flags}" if flags else "",
-            style="bold green" if is_chosen else None,
-        )
-    return table
+        row = {
+            "candidate": result.candidate.key,
+            "accuracy": show_accuracy(result.accuracy, result.interval),
+            "gain": f"{test.difference:+z.3f}" if test else "-",
+            "p": f"{test.p_value:.2g}" if test and result.is_tested else "-",
+            "repairs": show_changes(test) if test else "-",
+            "": f"{FLAG_MARK} {flags}" if flags else "",
+        }
+        rows.append(row | ({"": CHOSEN_MARK} if result.candidate == decision.chosen else {}))
+    return rows

@@ -7,14 +7,17 @@ import typer
 
 from relex.checkpoints import locate_base
 from relex.config import Recipe, dump_recipe, load_recipe, parse_recipe
+from relex.device import resolve_device
 from relex.digests import sha256_bytes
 from relex.errors import StorageError
 from relex.home import make_home
+from relex.memory import check_memory, longest_prompt, read_model, this_machine
 from relex.problems import load_problems
 from relex.rewards import build_rewards, check_reward_contract
 from relex.storage import check_writable, open_store
 from relex.storage.manifest import MANIFEST
 from relex.training import (
+    RolloutsChosen,
     StepTrained,
     TrainingEvent,
     TrainingJob,
@@ -38,6 +41,7 @@ def train(
     """Train, and store a window of snapshots in RUN/window. Run it again to resume."""
     job = _job(load_recipe(recipe), out.rstrip("/"))
     check_training(job.recipe)
+    _check_memory(job)
     _check_rewards(job.recipe)
     check_writable(out, job.connection)
     _claim_run(out, job)
@@ -54,6 +58,13 @@ def _job(recipe: Recipe, out: str) -> TrainingJob:
         connection=recipe.storage.connection,
         work=str(make_home().work(f"train-{sha256_bytes(window.encode())[:WORK_CHARACTERS]}")),
     )
+
+
+def _check_memory(job: TrainingJob) -> None:
+    recipe = job.recipe
+    model = read_model(job.base, trust_remote_code=recipe.base.trust_remote_code)
+    longest = longest_prompt(recipe, Path(job.base), load_problems(recipe.problems.train))
+    check_memory(recipe, model, this_machine(resolve_device(recipe.device)), typer.echo, longest)
 
 
 def _check_rewards(recipe: Recipe) -> None:
@@ -84,5 +95,7 @@ def _show(event: TrainingEvent) -> None:
             typer.echo(event.words)
         case TrainingWarning():
             typer.echo(f"warning: {event.message}", err=True)
+        case RolloutsChosen():
+            typer.echo(event.words)
         case TrainingResumed():
             typer.echo(f"resumed after step {event.step}")

@@ -10,15 +10,14 @@ from rich.console import Console
 from rich.table import Table
 
 from relex.checkpoints import open_base
-from relex.cli.options import BaseOption
-from relex.cli.progress import progress_bar
+from relex.cli.options import BaseOption, progress_bar
 from relex.extrapolation.checks import check_window_of_base
 from relex.storage import open_store
 from relex.window import (
     Precision,
     check_window,
+    open_manifest,
     open_source,
-    open_stored_window,
     open_window,
     orphans,
     pack,
@@ -85,24 +84,33 @@ def pack_window(
 @window_app.command("ls")
 def list_steps(where: WindowArgument) -> None:
     """List the steps and what they take."""
-    window = open_stored_window(where)
-    whole_bytes = sum(info.num_bytes for info in window.tensors.values())
+    _, manifest = open_manifest(where)
+    facts = manifest.facts
+    # Adapters tell nothing about the checkpoint that they belong to.
+    is_adapters = facts.precision == "adapters"
+    tensors = {} if is_adapters else open_window(where).tensors
+    whole_bytes = sum(info.num_bytes for info in tensors.values())
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("step", "kind", "MB", "% of a checkpoint"):
         table.add_column(column, justify="left" if column == "kind" else "right")
     num_bytes = 0
-    for file in window.manifest.facts.steps:
-        size_bytes = window.manifest.files[file.key].size_bytes
+    for file in facts.steps:
+        size_bytes = manifest.files[file.key].size_bytes
         num_bytes += size_bytes
-        share = f"{100 * size_bytes / whole_bytes:.2f}"
+        share = "" if is_adapters else f"{100 * size_bytes / whole_bytes:.2f}"
         table.add_row(str(file.step), file.kind, f"{size_bytes / BYTES_PER_MB:,.3f}", share)
     Console().print(table)
-    facts, all_bytes = window.manifest.facts, len(window.steps) * whole_bytes
+    all_bytes = len(facts.steps) * whole_bytes
     planned = "" if facts.complete else f" of {len(facts.planned_steps)} planned"
+    of_all = (
+        ""
+        if is_adapters
+        else f", {num_bytes / all_bytes:.2%} of the {all_bytes / BYTES_PER_MB:,.3f} MB of "
+        "checkpoints"
+    )
     typer.echo(
-        f"{where}: {len(window.steps)}{planned} steps, {facts.precision}, "
-        f"{num_bytes / BYTES_PER_MB:,.3f} MB, {num_bytes / all_bytes:.2%} of the "
-        f"{all_bytes / BYTES_PER_MB:,.3f} MB of checkpoints"
+        f"{where}: {len(facts.steps)}{planned} steps, {facts.precision}, "
+        f"{num_bytes / BYTES_PER_MB:,.3f} MB{of_all}"
     )
 
 

@@ -11,6 +11,7 @@ from relex.config.load import (
     load_sweep,
     parse_recipe,
 )
+from relex.config.lora import LoraConfig
 from relex.config.problems import ProblemSource, PromptConfig
 from relex.config.recipe import (
     AnyRecipe,
@@ -23,6 +24,7 @@ from relex.config.recipe import (
     WindowRecipe,
 )
 from relex.config.rewards import RewardTerm
+from relex.config.rollouts import RolloutsConfig
 from relex.config.search import SearchConfig
 from relex.config.selection import SelectionConfig
 from relex.config.sweep import RewardVariant, SweepConfig, TrainingVariant

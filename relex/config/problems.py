@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from relex.config.benchmarks import NamedBenchmark, named_benchmark
 from relex.config.names import KnownTo, one_of
-from relex.config.strict import HOTTEST, MOST_ENTRIES, MOST_SAMPLES, Section, Seed
+from relex.config.strict import HOTTEST, MOST_ENTRIES, MOST_SAMPLES, Section, Seed, Setting
 from relex.doors import SOURCE
 
 MOST_PROBLEMS = 100_000_000
@@ -26,12 +26,17 @@ class PromptConfig(Section):
     system: str = ""
     """System message; only with `chat`."""
 
+    template_arguments: dict[str, Setting] = Field(default={}, max_length=MOST_ENTRIES)
+    """What the chat template is given beside the messages, such as `{enable_thinking: false}`; only
+    with `chat`. A name that the template never reads is refused."""
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if "{question}" not in self.template:
             raise ValueError("template: has no {question} in it; add it where the question belongs")
-        if self.system and not self.chat:
-            raise ValueError("system: is only used with chat: true; set it or remove system")
+        for field in ("system", "template_arguments"):
+            if getattr(self, field) and not self.chat:
+                raise ValueError(f"{field}: is only used with chat: true; set it or remove {field}")
         return self
 
 

@@ -75,12 +75,21 @@ class EvaluationConfig(Sampling):
     gpu_memory_fraction: float = Field(default=0.85, gt=0, lt=1)
     """Share of each GPU that vLLM takes."""
 
+    tensor_parallel_size: int = Field(default=1, ge=1, le=1024)
+    """GPUs that one vLLM engine is spread over, for a base that does not fit on one. An engine runs
+    on every group of so many GPUs, and the questions are split between them."""
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.max_completion_tokens >= self.max_context_tokens:
             raise ValueError(
                 f"max_context_tokens: {self.max_context_tokens} leaves no room for a prompt beside "
                 f"max_completion_tokens: {self.max_completion_tokens}"
+            )
+        if self.tensor_parallel_size > 1 and self.engine == "transformers":
+            raise ValueError(
+                f"tensor_parallel_size: {self.tensor_parallel_size} is for vLLM; transformers "
+                "takes one GPU for each engine: remove it, or choose engine: vllm"
             )
         return self
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, get_args
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from relex.strict import Strict
+from relex.strict import Step, Strict
 
 UNWRITABLE = re.compile(r"[\x00\ud800-\udfff]")
 """NUL, and halves of surrogate pairs."""
@@ -16,9 +16,6 @@ LONGEST_TEXT = 20_000
 
 LARGEST_SEED = 2**31 - 1
 """numpy takes 32 bits, and each training process adds its rank."""
-
-LAST_STEP = 10_000_000
-"""Of any target: a hundred times the longest training."""
 
 MOST_STEPS = 100_000
 """Of a training, and so of a list of its steps, each of which may be a snapshot."""
@@ -39,7 +36,6 @@ LARGEST_NUMBER = 10**15
 """Of a parameter of a user's own: JSON, in which it travels, keeps whole numbers up to here."""
 
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
-Step = Annotated[int, Field(ge=0, le=LAST_STEP)]
 Steps = Annotated[tuple[Step, ...], Field(max_length=MOST_STEPS)]
 Setting = (
     str

@@ -94,9 +94,9 @@ class SweepConfig(Section):
     `inline`: one after the other in this process."""
 
     stop_after_flat_steps: int = Field(default=0, ge=0, le=MOST_STEPS)
-    """End a trial that has gone so many steps in a row in which more than
-    `training.zero_spread_fraction_alarm` of its groups had one reward for all completions, and so
-    taught nothing. 0 takes what the base recipe says, which is never unless it says otherwise."""
+    """End a trial that has gone so many steps in a row in which more than 80 % of
+    its groups had one reward for all completions, and so taught nothing. 0 takes what the base
+    recipe says, which is never unless it says otherwise."""
 
     stop_after_falling_steps: int = Field(default=0, ge=0, le=MOST_STEPS)
     """End a trial whose completions of the last so many steps are worse than those of its first so

@@ -1,11 +1,13 @@
 """The short GRPO run."""
 
 from math import ceil
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from relex.config.lora import LoraConfig
 from relex.config.names import KnownTo, one_of
+from relex.config.rollouts import MOST_DEVICES, RolloutsConfig
 from relex.config.strict import HOTTEST, MOST_STEPS, MOST_TOKENS, Section, Steps
 from relex.doors import TRAINER
 
@@ -71,7 +73,8 @@ class TrainingConfig(Section):
     snapshot_dtype: SnapshotDtype = "bfloat16"
     """How snapshots are kept. `bfloat16`, as the paper did, is small but hides the first small
     steps; `float32` is the trainer's own bits; `rounded` is float32 whose displacement from the
-    base is rounded by about a tenth of its own size, the first steps included, and is small."""
+    base is rounded by about a tenth of its own size, the first steps included, and is small.
+    Adapters are kept in `float32`, which is the default with `lora`."""
 
     snapshot_steps: Steps = ()
     """Steps whose weights are kept; empty keeps every step."""
@@ -84,30 +87,23 @@ class TrainingConfig(Section):
     """A rolling checkpoint of optimizer, scheduler and random state is written this often, and in a
     run of fewer than three times as many steps after each third of it."""
 
-    max_pending_snapshots: int = Field(default=2, ge=1, le=1000)
-    """Snapshots that may wait on disk for upload before training waits for them."""
+    num_gpus: int = Field(default=1, ge=1, le=MOST_DEVICES)
+    """GPUs of this machine to train on, each by a process of its own. On the CPU one process
+    trains, or with `shard` as many as this."""
 
-    upload_timeout_seconds: float = Field(default=600.0, gt=0, le=1_000_000)
-    """Training fails when it has waited this long for a snapshot to be stored."""
+    shard: bool = False
+    """Split weights, gradients and moments over the processes (FSDP2), for a model whose 16 bytes
+    per parameter do not fit on one GPU."""
 
-    num_gpus: int = Field(default=1, ge=1, le=1024)
-    """GPUs of this machine to train on; above 1 through `accelerate launch`. Unused on the CPU."""
+    lora: LoraConfig | None = None
+    """Train low-rank adapters and leave the base as it is; their steps make the window."""
 
-    rollouts: Literal["transformers", "vllm"] = "transformers"
-    """What generates completions while training; `vllm` shares the GPU with the trainer."""
-
-    vllm_memory_fraction: float = Field(default=0.3, gt=0, lt=1)
-    """Share of each GPU that vLLM takes for rollouts."""
-
-    clipped_fraction_alarm: float = Field(default=0.2, ge=0, le=1)
-    """Warn when more than this share of completions is clipped."""
-
-    zero_spread_fraction_alarm: float = Field(default=0.8, ge=0, le=1)
-    """Warn when more than this share of groups has no spread in reward, and so teaches nothing."""
+    rollouts: RolloutsConfig = RolloutsConfig()
+    """What generates completions while training."""
 
     stop_after_flat_steps: int = Field(default=0, ge=0, le=MOST_STEPS)
-    """End the run, as one that learns nothing, after so many steps in a row with more than that
-    share of such groups. 0 never does: a reward may become informative late."""
+    """End the run, as one that learns nothing, after so many steps in a row in which more than 80 %
+    of the groups have no spread in reward. 0 never does: a reward may become informative late."""
 
     stop_after_falling_steps: int = Field(default=0, ge=0, le=MOST_STEPS)
     """End the run, as one that learns nothing, when its completions of the last so many steps are
@@ -123,6 +119,13 @@ class TrainingConfig(Section):
     def rolling_steps(self) -> int:
         """Steps between two rolling checkpoints."""
         return min(self.checkpoint_every_steps, ceil(self.steps / 3))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_adapters_whole(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("lora") is not None:
+            return {"snapshot_dtype": "float32"} | value
+        return value
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -163,5 +166,42 @@ class TrainingConfig(Section):
                 f"stop_after_falling_steps: {num} steps x prompts_per_step {self.prompts_per_step} "
                 f"are fewer than {LEAST_GROUPS} questions, whose accuracy often falls by chance; "
                 "choose more"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_devices(self) -> Self:
+        if self.shard and self.num_gpus == 1:
+            raise ValueError(
+                "shard: splits the weights over processes, and num_gpus is 1; raise num_gpus, or "
+                "leave shard out"
+            )
+        if self.shard and self.master_dtype != "float32":
+            raise ValueError(
+                f"shard: splits float32 masters, found master_dtype {self.master_dtype}"
+            )
+        parts = self.rollouts.tensor_parallel_size
+        if self.num_gpus % parts:
+            raise ValueError(
+                f"rollouts.tensor_parallel_size: {parts} must divide num_gpus {self.num_gpus}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_lora(self) -> Self:
+        if self.lora is None:
+            return self
+        if self.shard:
+            raise ValueError("shard: adapters are not sharded; leave shard or lora out")
+        for field in ("snapshot_dtype", "master_dtype"):
+            if getattr(self, field) != "float32":
+                raise ValueError(
+                    f"{field}: adapters are trained and kept in float32, found "
+                    f"{getattr(self, field)}; leave {field} out"
+                )
+        if self.lora.quantize and self.rollouts.engine in ("vllm", "vllm_server"):
+            raise ValueError(
+                f"lora.quantize: the rollouts of a base in 4 bit come from transformers, found "
+                f"rollouts.engine {self.rollouts.engine}"
             )
         return self

@@ -30,9 +30,9 @@ SOURCE = Door(
     "question source",
     {
         "toy": "relex.toy.problems:toy_rows",
-        "jsonl": "relex.problems.jsonl:jsonl_rows",
-        "parquet": "relex.problems.parquet:parquet_rows",
-        "hub": "relex.problems.hub:hub_rows",
+        "jsonl": "relex.problems.sources:jsonl_rows",
+        "parquet": "relex.problems.sources:parquet_rows",
+        "hub": "relex.problems.sources:hub_rows",
     },
     ProblemError,
 )

@@ -1,8 +1,10 @@
-"""How candidates are measured: one engine, weights swapped in place, graded answers."""
+"""How candidates are measured: engines, weights swapped in place, graded answers."""
 
+from relex.evaluation.checksums import LayerSums
 from relex.evaluation.draws import draw_all
 from relex.evaluation.dtype import Dtype, choose_dtype, own_dtype, parse_dtype
 from relex.evaluation.engine import Completion, Engine, EngineConfig, Request
+from relex.evaluation.engine_places import engine_places
 from relex.evaluation.measured import measured_from
 from relex.evaluation.results import (
     ANSWERS_FILE,
@@ -17,4 +19,4 @@ from relex.evaluation.results import (
 )
 from relex.evaluation.session import EvaluationSession
 from relex.evaluation.stored import StoredScores, read_stored_scores
-from relex.evaluation.weights import candidate_weights
+from relex.evaluation.weights import candidate_weights, widened

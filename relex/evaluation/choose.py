@@ -24,9 +24,10 @@ def build_engine(config: EngineConfig) -> Engine:
 
 
 def auto(config: EngineConfig, device: Device) -> Engine:
-    """vLLM where it is installed; otherwise transformers, which it says."""
-    if _has_vllm_for(device):
-        return VllmEngine(config, device)
+    """vLLM where it is installed; otherwise transformers, which it says. Raises ResourceError where
+    one engine takes several GPUs, which transformers' cannot."""
+    if _has_vllm_for(device) or config.evaluation.tensor_parallel_size > 1:
+        return vllm(config, device)
     print(f"{_lack(device)}; answers are generated with transformers, which is slower", flush=True)
     return TransformersEngine(config, device)
 

@@ -1,9 +1,6 @@
 """The dtype in which an engine computes."""
 
-from collections import Counter
 from typing import Literal, cast, get_args
-
-import torch
 
 from relex.checkpoints import Checkpoint
 from relex.device import Device, multiplies_in
@@ -23,10 +20,7 @@ def choose_dtype(base: Checkpoint, device: Device) -> Dtype:
 
 def own_dtype(base: Checkpoint) -> Dtype:
     """The dtype of most elements of the base. Raises InputError when no engine computes in it."""
-    num_elements: Counter[torch.dtype] = Counter()
-    for info in base.tensors.values():
-        num_elements[info.dtype] += info.num_elements
-    name = str(num_elements.most_common(1)[0][0]).removeprefix("torch.")
+    name = str(base.dtype).removeprefix("torch.")
     return parse_dtype(name, f"{base.folder}: dtype of its weights")
 
 

@@ -24,6 +24,19 @@ class Request(Strict):
     seed: int
     """Seed of this sample alone, 0 to 2^63 - 1."""
 
+    scored: bool = False
+    """Whether the tokens of the completion and their log-probabilities are wanted."""
+
+
+class Token(Strict):
+    """One generated token."""
+
+    id: int
+    """Its number in the vocabulary."""
+
+    log_prob: float
+    """Its natural log-probability under the model, before temperature and nucleus."""
+
 
 class Completion(Strict):
     """What the model wrote."""
@@ -37,6 +50,9 @@ class Completion(Strict):
     finish_reason: Literal["stop", "length"]
     """`stop`: the model ended its text or wrote a stop string; `length`: it was cut at the token
     limit."""
+
+    tokens: tuple[Token, ...] = ()
+    """What was generated, where the request asks for it and the engine can tell."""
 
 
 class EngineConfig(Strict):
@@ -69,6 +85,14 @@ class Engine(Protocol):
 
         Raises EngineError when the weights are not exactly the base's in names, shapes and dtypes,
         or the engine did not take all of them. The engine cannot be used after that.
+        """
+        ...
+
+    def unlike_layers(self) -> set[str]:
+        """Layers in which the weights that the engine holds have another checksum (`LayerSums`)
+        than those of the last `swap`; all layers where it cannot be read back.
+
+        Which layers it can be read back is found out with the base, at the start.
         """
         ...
 

@@ -1,16 +1,15 @@
-"""The engine in a child process, seen from the parent."""
+"""One engine in a child process, seen from the parent."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from relex.candidates import Candidate
 from relex.child_output import Event
 from relex.children import Child
 from relex.config import Sampling
-from relex.evaluation.dtype import Dtype
 from relex.evaluation.engine import Completion, EngineConfig, OnProgress, Request
 from relex.evaluation.exchange import CANARY_FILE, COMPLETIONS_FILE, REQUESTS_FILE
 from relex.evaluation.jsonl import read_jsonl, write_jsonl
@@ -18,40 +17,48 @@ from relex.storage.atomic import writing
 
 WORKER = "relex.evaluation.worker"
 QUIET = {"TORCH_CPP_LOG_LEVEL": "ERROR", "PYTHONWARNINGS": "ignore::FutureWarning"}
-
-
-@dataclass(frozen=True)
-class Generated:
-    """Completions that can be trusted, and how they came about."""
-
-    completions: list[Completion]
-    engine: str
-    dtype: Dtype
-    swap_seconds: float
-    generation_seconds: float
+POLL_SECONDS = 0.05
 
 
 class EngineProcess:
-    """The child starts at the first use."""
+    """The child starts at once; what it is asked for are generators, which yield while it works, so
+    that one thread waits for many."""
 
     def __init__(
         self,
         config: EngineConfig,
         canary: Sequence[Request],
         folder: Path,
+        place: Mapping[str, str],
         on_log: Callable[[str], None],
     ) -> None:
-        """`canary`: a small batch that the base answers again and again to prove the engine;
-        `folder`: for what the two processes exchange, removed at the end."""
-        self._config, self._canary, self._on_log = config, canary, on_log
+        """`canary`: a small batch that the base answers to prove the engine; `folder`: for what the
+        two processes exchange, removed at the end; `place`: environment that says where it runs."""
         self._folder = folder
+        self.name = ""
+        self.swap_seconds = self.generation_seconds = 0.0
+        # Not a folder with a name of its own each time: what a process that was killed leaves
+        # behind would add up.
+        shutil.rmtree(folder, ignore_errors=True)
+        with writing(folder):
+            folder.mkdir(parents=True)
         self._open = ExitStack()
-        self._child: Child | None = None
+        self._open.callback(shutil.rmtree, folder)
+        write_jsonl(folder / CANARY_FILE, canary)
+        self._child = self._open.enter_context(
+            Child.of_module(WORKER, [str(folder)], on_log, {**QUIET, **place})
+        )
+        self._child.send(**config.model_dump(mode="json"))
 
     def close(self) -> None:
         """End the child."""
         self._open.close()
-        self._child = None
+
+    def start(self) -> Generator[None, None, float]:
+        """Returns the seconds that it took until the engine was ready."""
+        ready = yield from self._wait("ready")
+        self.name = str(ready["engine"])
+        return float(ready["start_seconds"])
 
     def generate(
         self,
@@ -59,54 +66,40 @@ class EngineProcess:
         requests: Sequence[Request],
         sampling: Sampling,
         on_progress: OnProgress,
-    ) -> Generated:
-        """One completion per request, in order.
+    ) -> Generator[None, None, list[Completion]]:
+        """One completion per request, in order. They can be trusted once `prove` has returned.
 
-        Returns only when the engine, with the base swapped back in, answers the canary as it did at
-        its start. Raises EngineError when it does not, StageError when the child dies.
+        Raises EngineError when the engine cannot take the weights, StageError when the child dies.
         """
-        child = self._child or self._start()
         write_jsonl(self._folder / REQUESTS_FILE, requests)
-        child.send(
-            command="generate",
-            candidate=candidate.model_dump(),
-            sampling=sampling.model_dump(),
-        )
-        event = _wait(child, "generated", on_progress)
-        child.send(command="canary")
-        _wait(child, "sane", on_progress)
-        return Generated(
-            completions=read_jsonl(self._folder / COMPLETIONS_FILE, Completion),
-            engine=self._engine,
-            dtype=self._config.dtype,
-            swap_seconds=event["swap_seconds"],
-            generation_seconds=event["generation_seconds"],
-        )
+        yield from self._ask("generate", candidate, sampling=sampling.model_dump())
+        event = yield from self._wait("generated", on_progress)
+        self.swap_seconds += event["swap_seconds"]
+        self.generation_seconds += event["generation_seconds"]
+        return read_jsonl(self._folder / COMPLETIONS_FILE, Completion)
 
-    def _start(self) -> Child:
-        # Not a folder with a name of its own each time: what a process that was killed leaves
-        # behind would add up.
-        shutil.rmtree(self._folder, ignore_errors=True)
-        with writing(self._folder):
-            self._folder.mkdir(parents=True)
-        self._open.callback(shutil.rmtree, self._folder)
-        write_jsonl(self._folder / CANARY_FILE, self._canary)
-        child = self._open.enter_context(
-            Child.of_module(WORKER, [str(self._folder)], self._on_log, QUIET)
-        )
-        child.send(**self._config.model_dump(mode="json"))
-        ready = _wait(child, "ready", lambda num_done: None)
-        self._engine = str(ready["engine"])
-        self._on_log(
-            f"{self._engine} is ready after {ready['start_seconds']:.1f} s and computes in "
-            f"{self._config.dtype}"
-        )
-        self._child = child
-        return child
+    def prove(self, candidate: Candidate) -> Generator[None, None, None]:
+        """Returns only when the engine's answers for the candidate can be trusted; raises
+        EngineError when they cannot, StageError when the child dies."""
+        yield from self._ask("prove", candidate)
+        yield from self._wait("proven")
 
+    def _ask(
+        self, command: str, candidate: Candidate, **fields: Any
+    ) -> Generator[None, None, None]:
+        self._child.send(command=command, candidate=candidate.model_dump(), **fields)
+        yield
 
-def _wait(child: Child, expected: str, on_progress: OnProgress) -> Event:
-    """The next event of that name; progress on the way to it is passed on."""
-    while (event := child.receive())["event"] != expected:
-        on_progress(event["num_done"])
-    return event
+    def _wait(
+        self, expected: str, on_progress: OnProgress = lambda num_done: None
+    ) -> Generator[None, None, Event]:
+        """The next event of that name; progress on the way to it is passed on."""
+        while True:
+            try:
+                event = self._child.receive(POLL_SECONDS)
+            except TimeoutError:
+                yield
+                continue
+            if event["event"] == expected:
+                return event
+            on_progress(event["num_done"])

@@ -6,7 +6,7 @@ from statistics import fmean
 from relex.candidates import Candidate
 from relex.evaluation.draws import Draw
 from relex.evaluation.engine import Completion
-from relex.evaluation.engine_process import Generated
+from relex.evaluation.engine_pool import Generated
 from relex.evaluation.results import Answer, Score
 from relex.rewards import CORRECT, Reward
 

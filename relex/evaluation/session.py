@@ -1,4 +1,4 @@
-"""Measures candidates: the engine's process generates, this one grades.
+"""Measures candidates: the engines' processes generate, this one grades.
 
 Grading starts processes of its own, which is only safe in a process that does not touch the GPU.
 """
@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from relex.candidates import Candidate
+from relex.candidates import BASE, Candidate
 from relex.checkpoints import Checkpoint
 from relex.config import RewardTerm, RunRecipe
 from relex.device import resolve_device
+from relex.evaluation.cold import GREEDY, check_same_answers
 from relex.evaluation.draws import draw_all, draws_of
 from relex.evaluation.dtype import Dtype, choose_dtype
-from relex.evaluation.engine import EngineConfig
-from relex.evaluation.engine_process import EngineProcess
+from relex.evaluation.engine import Completion, EngineConfig
+from relex.evaluation.engine_places import engine_places
+from relex.evaluation.engine_pool import EnginePool
 from relex.evaluation.results import ANSWERS_FILE, SCORE_FILE, Score, part_name, write_answers
 from relex.evaluation.scoring import grade, summarise
 from relex.evaluation.weight_source import WeightSource
@@ -30,7 +32,7 @@ OnMeasureProgress = Callable[[Candidate, str, int, int], None]
 
 
 class EvaluationSession:
-    """A context manager; the engine starts at the first measure and ends with the session."""
+    """A context manager; the engines start at the first measure and end with the session."""
 
     def __init__(
         self,
@@ -46,28 +48,33 @@ class EvaluationSession:
         computed in is chosen by base and machine unless `dtype` says it.
 
         Raises RecipeError for a context that the base cannot read, ProblemError for a prompt that
-        does not fit in it, RewardError for an unknown grader.
+        does not fit in it, RewardError for an unknown grader, and as `engine_places`.
         """
         self._recipe, self._work, self._on_progress = recipe, work, on_progress
         self._graders = _graders(recipe, benchmarks)
         self._draws = draw_all(recipe, Path(source.base), benchmarks)
-        config = EngineConfig(
+        device = resolve_device(recipe.device)
+        self._config = EngineConfig(
             source=source,
             evaluation=recipe.evaluation,
-            dtype=dtype
-            or choose_dtype(Checkpoint(Path(source.base)), resolve_device(recipe.device)),
+            dtype=dtype or choose_dtype(Checkpoint(Path(source.base)), device),
             device=recipe.device,
             trust_remote_code=recipe.base.trust_remote_code,
         )
+        self._places = engine_places(device, recipe.evaluation)
         draws = next(iter(self._draws.values()))[:CANARY_REQUESTS]
-        canary = [draw.request for draw in draws]
-        self._engine = EngineProcess(config, canary, work / EXCHANGE, on_log)
+        self._canary = [draw.request for draw in draws]
+        self._on_log = on_log
+        self._engines = self._pool(self._config, self._places)
+
+    def _pool(self, config: EngineConfig, places: Sequence[Mapping[str, str]]) -> EnginePool:
+        return EnginePool(config, self._canary, self._work / EXCHANGE, places, self._on_log)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._engine.close()
+        self._engines.close()
         end_rewards(list(self._graders.values()))
 
     def measure(
@@ -79,15 +86,15 @@ class EvaluationSession:
         the same for all candidates and has nothing to do with what they ask; the folder is then
         `work/<benchmark>/<candidate>/<part_name(questions)>/`.
 
-        Raises EngineError when the engine's answers cannot be trusted, StageError when its process
-        dies, RewardError when the grader fails.
+        Raises EngineError when an engine's answers cannot be trusted, StageError when the last
+        engine's process dies, RewardError when the grader fails.
         """
         draws, exam = self._draws[benchmark], self._recipe.exam(benchmark)
         folder = self._work / benchmark / candidate.key
         if questions is not None:
             draws = draws_of(draws, questions)
             folder /= part_name(questions)
-        generated = self._engine.generate(
+        generated = self._engines.generate(
             candidate,
             [draw.request for draw in draws],
             exam.sampling,
@@ -99,6 +106,24 @@ class EvaluationSession:
         write_answers(folder / ANSWERS_FILE, answers)
         write_atomic(folder / SCORE_FILE, score.model_dump_json(indent=1).encode())
         return score
+
+    def check_cold(self, candidate: Candidate, folder: Path) -> None:
+        """Raise EngineError unless `folder`, a checkpoint of the candidate, answers in a new engine
+        as the candidate does in those that measured it. These end with it."""
+        requests = [request.model_copy(update={"scored": True}) for request in self._canary]
+
+        def answers(pool: EnginePool, candidate: Candidate) -> list[Completion]:
+            try:
+                return pool.generate(candidate, requests, GREEDY, lambda _: None).completions
+            finally:
+                # The new engine wants the memory.
+                pool.close()
+
+        swapped = answers(self._engines, candidate)
+        source = WeightSource(base=str(folder))
+        config = self._config.model_copy(update={"source": source})
+        cold = answers(self._pool(config, self._places[:1]), BASE)
+        check_same_answers(candidate, folder, swapped, cold, self._config.dtype)
 
 
 def _graders(recipe: RunRecipe, benchmarks: Iterable[str]) -> dict[str, CheckedReward]:

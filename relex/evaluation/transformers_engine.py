@@ -1,6 +1,7 @@
 """Generation with transformers alone, for machines on which vLLM does not run."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ from transformers import (
 
 from relex.candidates import Candidate
 from relex.checkpoints import Checkpoint
+from relex.checkpoints.model_state import place, views_by_base_name
 from relex.config import Sampling
 from relex.device import Device
 from relex.errors import EngineError
-from relex.evaluation.engine import Completion, EngineConfig, OnProgress, Request
+from relex.evaluation.checksums import LayerSums
+from relex.evaluation.engine import Completion, EngineConfig, OnProgress, Request, Token
 from relex.evaluation.sampler import SeededSampler
 from relex.evaluation.stop_strings import StopStrings
-from relex.evaluation.weights import candidate_weights
+from relex.evaluation.weights import candidate_weights, widened
 
 TOKENS_PER_BATCH = 1 << 16
 
@@ -34,7 +37,7 @@ class TransformersEngine:
     """
 
     def __init__(self, config: EngineConfig, device: Device) -> None:
-        """Load the base. Raises EngineError when transformers renames its weights."""
+        """Load the base. Raises EngineError when transformers changes its weights."""
         self.name = f"transformers {transformers.__version__}"
         self._source, self._device = config.source, device
         self._max_context_tokens = config.evaluation.max_context_tokens
@@ -46,12 +49,19 @@ class TransformersEngine:
         )
         self._model.to(device).eval()
         self._weights = _weights_by_name(self._model, base)
+        self._given = LayerSums()
         self._stop_ids = _stop_token_ids(self._model, self._tokenizer)
 
     @torch.no_grad()
     def swap(self, candidate: Candidate) -> None:
-        for name, tensor in candidate_weights(self._source, candidate):
+        self._given = LayerSums()
+        weights = candidate_weights(self._source, candidate, self._device)
+        held = ((name, tensor) for name, tensor in weights if name in self._weights)
+        for name, tensor in self._given.passing(widened(held, self._model.dtype)):
             self._weights[name].copy_(tensor)
+
+    def unlike_layers(self) -> set[str]:
+        return self._given.unlike(self._model.named_parameters())
 
     def generate(
         self, requests: Sequence[Request], sampling: Sampling, on_progress: OnProgress
@@ -75,28 +85,38 @@ class TransformersEngine:
         ids, mask = _pad_left([request.prompt_token_ids for request in batch])
         seeds = [request.seed for request in batch]
         sampler = SeededSampler(seeds, sampling.temperature, sampling.top_p)
+        is_scored = any(request.scored for request in batch)
         output = self._model.generate(
             input_ids=ids.to(self._device),
             attention_mask=mask.to(self._device),
-            generation_config=self._generation_config(sampling),
+            generation_config=self._generation_config(sampling, is_scored),
             logits_processor=LogitsProcessorList([sampler]),
             stopping_criteria=self._stopping_criteria(sampling.stop, ids.shape[1]),
         )
-        return [self._completion(row, sampling.stop) for row in output[:, ids.shape[1] :].tolist()]
+        written = output.sequences[:, ids.shape[1] :]
+        scores = _log_probs(output.logits, written) if is_scored else [[] for _ in batch]
+        return [
+            self._completion(token_ids, log_probs, sampling.stop)
+            for token_ids, log_probs in zip(written.tolist(), scores, strict=True)
+        ]
 
     def _stopping_criteria(self, stop: Sequence[str], num_prompt_tokens: int) -> list[StopStrings]:
         return [StopStrings(self._tokenizer, stop, num_prompt_tokens)] if stop else []
 
-    def _generation_config(self, sampling: Sampling) -> GenerationConfig:
+    def _generation_config(self, sampling: Sampling, is_scored: bool) -> GenerationConfig:
         """Greedy over the sampler's scores; nothing is taken from the checkpoint's defaults."""
         return GenerationConfig(
             do_sample=False,
             max_new_tokens=sampling.max_completion_tokens,
             eos_token_id=self._stop_ids,
             pad_token_id=self._stop_ids[0],
+            return_dict_in_generate=True,
+            output_logits=is_scored,
         )
 
-    def _completion(self, token_ids: list[int], stop: Sequence[str]) -> Completion:
+    def _completion(
+        self, token_ids: list[int], log_probs: list[float], stop: Sequence[str]
+    ) -> Completion:
         ends = [i for i, token in enumerate(token_ids) if token in self._stop_ids]
         written = token_ids[: ends[0] + 1] if ends else token_ids
         text = str(self._tokenizer.decode(written, skip_special_tokens=True))
@@ -108,6 +128,10 @@ class TransformersEngine:
             text=text[: min(found, default=None)],
             num_tokens=len(written),
             finish_reason="stop" if ends or found else "length",
+            tokens=tuple(
+                Token(id=number, log_prob=log_prob)
+                for number, log_prob in zip(written, log_probs, strict=False)
+            ),
         )
 
 
@@ -122,19 +146,39 @@ def _pad_left(prompts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Ten
     return ids, mask
 
 
+def _log_probs(logits: Sequence[torch.Tensor], written: torch.Tensor) -> list[list[float]]:
+    """Log-probability of every token written, rows x tokens, from logits rows x V of each token."""
+    found = [step.float().log_softmax(-1) for step in logits]
+    picked = [step.gather(1, written[:, [n]]) for n, step in enumerate(found)]
+    rows: list[list[float]] = torch.cat(picked, 1).tolist()
+    return rows
+
+
 def _weights_by_name(model: Any, base: Checkpoint) -> dict[str, torch.Tensor]:
-    """The model's tensors under the names of the base; together they are all its parameters."""
-    weights = model.state_dict(keep_vars=True)
-    named = {name: weights[name] for name in base.tensors if name in weights}
-    reached = {id(tensor) for tensor in named.values()}
-    unreached = [name for name, tensor in model.named_parameters() if id(tensor) not in reached]
-    if unreached or len(named) < len(base.tensors):
-        name = next(iter([*unreached, *(base.tensors.keys() - named.keys())]))
+    """The model's memory by the base's names; together it is that of all its parameters."""
+    own = views_by_base_name(model)
+    named = {name: own[name] for name in base.tensors if name in own}
+    reached = _elements_by_storage(named.values())
+    wanted = _elements_by_storage(model.parameters())
+    unreached = [
+        name
+        for name, tensor in model.named_parameters()
+        if reached[place(tensor)[0]] < wanted[place(tensor)[0]]
+    ]
+    if unreached:
         raise EngineError(
-            f"{base.folder}: transformers renames weights of this model ({name}), "
-            "so they cannot be replaced in place; use the vllm engine"
+            f"{base.folder}: transformers changes weights of this model when it loads them "
+            f"({unreached[0]}), so they cannot be replaced in place; use the vllm engine"
         )
     return named
+
+
+def _elements_by_storage(tensors: Iterable[torch.Tensor]) -> Counter[int]:
+    """Tied tensors count once."""
+    found: Counter[int] = Counter()
+    for (storage, _), tensor in {place(tensor): tensor for tensor in tensors}.items():
+        found[storage] += tensor.numel()
+    return found
 
 
 def _stop_token_ids(model: Any, tokenizer: Any) -> list[int]:

@@ -12,11 +12,12 @@ from relex.config import Sampling
 from relex.device import Device
 from relex.errors import EngineError, RelexError
 from relex.evaluation.dtype import Dtype
-from relex.evaluation.engine import Completion, EngineConfig, OnProgress, Request
+from relex.evaluation.engine import Completion, EngineConfig, OnProgress, Request, Token
 from relex.evaluation.vllm_worker import CandidateLoader
 
-# One process: all requests are queued before the first step, so that batches, and with them the
-# rounding, are the same for every candidate; and the memory is free when the process ends.
+# One process, but for tensor parallel workers: all requests are queued before the first step, so
+# that batches, and with them the rounding, are the same for every candidate; and the memory is free
+# when the process ends.
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
@@ -53,14 +54,16 @@ class VllmEngine:
             raise
         except Exception as error:
             raise EngineError(f"{candidate.key}: vLLM cannot load it: {error}") from error
-        if not self._llm.reset_prefix_cache():
-            raise EngineError(
-                f"{candidate.key}: vLLM kept its prefix cache, so answers would mix two candidates"
-            )
+        self._reset_prefix_cache(candidate.key)
+
+    def unlike_layers(self) -> set[str]:
+        return set().union(*self._llm.collective_rpc("unlike_layers"))
 
     def generate(
         self, requests: Sequence[Request], sampling: Sampling, on_progress: OnProgress
     ) -> list[Completion]:
+        # What requests before these have left there would change the batches of these.
+        self._reset_prefix_cache("the requests before")
         prompts = [{"prompt_token_ids": list(request.prompt_token_ids)} for request in requests]
         params = [self._params(request, sampling) for request in requests]
         self._llm.enqueue(prompts, params, use_tqdm=False)
@@ -73,6 +76,12 @@ class VllmEngine:
         outputs.sort(key=lambda output: int(output.request_id))
         return [_completion(output.outputs[0]) for output in outputs]
 
+    def _reset_prefix_cache(self, where: str) -> None:
+        if not self._llm.reset_prefix_cache():
+            raise EngineError(
+                f"{where}: vLLM kept its prefix cache, so answers would mix two candidates"
+            )
+
     def _params(self, request: Request, sampling: Sampling) -> Any:
         return self._new_params(
             temperature=sampling.temperature,
@@ -80,6 +89,7 @@ class VllmEngine:
             max_tokens=sampling.max_completion_tokens,
             stop=list(sampling.stop),
             seed=request.seed,
+            logprobs=0 if request.scored else None,
         )
 
 
@@ -93,6 +103,9 @@ def _arguments(config: EngineConfig, device: Device) -> dict[str, Any]:
         "generation_config": "vllm",
         "trust_remote_code": config.trust_remote_code,
         "worker_extension_cls": f"{CandidateLoader.__module__}.{CandidateLoader.__qualname__}",
+        "tensor_parallel_size": evaluation.tensor_parallel_size,
+        # Of the distribution before temperature and nucleus.
+        "logprobs_mode": "raw_logprobs",
         "seed": 0,
         "use_tqdm_on_load": False,
     }
@@ -139,6 +152,13 @@ def cpu_cache_bytes(model: Any, dtype: Dtype, max_context_tokens: int) -> int:
 def _completion(output: Any) -> Completion:
     if output.finish_reason not in ("stop", "length"):
         raise EngineError(f"vLLM ended an answer with {output.finish_reason!r}; run it again")
+    log_probs = output.logprobs or ()
     return Completion(
-        text=output.text, num_tokens=len(output.token_ids), finish_reason=output.finish_reason
+        text=output.text,
+        num_tokens=len(output.token_ids),
+        finish_reason=output.finish_reason,
+        tokens=tuple(
+            Token(id=number, log_prob=found[number].logprob)
+            for number, found in zip(output.token_ids, log_probs, strict=False)
+        ),
     )

@@ -1,13 +1,16 @@
 """The part of relex that runs inside every vLLM worker."""
 
-from collections.abc import Iterable
 from typing import Any
 
+import torch
+
 from relex.candidates import Candidate
-from relex.checkpoints import NamedTensor
+from relex.device import Device
 from relex.errors import EngineError
+from relex.evaluation.checksums import LayerSums
 from relex.evaluation.weight_source import WeightSource
-from relex.evaluation.weights import candidate_weights
+from relex.evaluation.weights import candidate_weights, widened
+from relex.vllm_reload import reload
 
 
 class CandidateLoader:
@@ -18,55 +21,24 @@ class CandidateLoader:
     """
 
     model_runner: Any
+    device: torch.device
 
     def load_candidate(self, source_json: str, candidate_json: str) -> None:
         """Replace all weights in place.
 
-        Raises EngineError naming a weight of the model that the candidate did not fill. vLLM only
-        warns about it, and comparing sums of parameters would miss it: on the CPU vLLM repacks
-        matrices for oneDNN and leaves empty parameters behind.
+        Raises EngineError naming a weight of the model that the candidate did not fill.
         """
         source = WeightSource.model_validate_json(source_json)
         candidate = Candidate.model_validate_json(candidate_json)
-        loaded = self._reload(candidate_weights(source, candidate))
-        _refresh_tied_layers(self.model_runner.get_model())
-        missing = sorted(_parameter_names(self.model_runner) - loaded)
+        device: Device = "cuda" if self.device.type == "cuda" else "cpu"
+        weights = candidate_weights(source, candidate, device)
+        self._given = LayerSums()
+        missing = reload(self, self._given.passing(widened(weights, self.model_runner.dtype)))
         if missing:
             raise EngineError(
                 f"{candidate.key}: vLLM kept the old values of {len(missing)} weights: {missing[0]}"
             )
 
-    def _reload(self, weights: Iterable[NamedTensor]) -> set[str]:
-        """Stream `weights` into the model; the names of the parameters that vLLM filled."""
-        model = self.model_runner.get_model()
-        load_weights = model.load_weights
-        loaded: set[str] = set()
-
-        def load_and_record(weights: Iterable[NamedTensor]) -> set[str]:
-            loaded.update(load_weights(weights))
-            return loaded
-
-        model.load_weights = load_and_record
-        try:
-            self.model_runner.reload_weights(weights_iterator=weights)
-        finally:
-            del model.load_weights
-        return loaded
-
-
-def _refresh_tied_layers(model: Any) -> None:
-    """Let layers that share a matrix with an earlier one take its new values.
-
-    vLLM reloads a tied matrix through its first owner, the embedding. On the CPU the output layer
-    computes with a packed copy of its own, which would silently stay the one of the first load.
-    """
-    seen: set[int] = set()
-    for layer in model.modules():
-        owned = {id(parameter) for parameter in layer.parameters(recurse=False)}
-        if owned & seen:
-            layer.quant_method.process_weights_after_loading(layer)
-        seen |= owned
-
-
-def _parameter_names(model_runner: Any) -> set[str]:
-    return {name for name, _ in model_runner.get_model().named_parameters()}
+    def unlike_layers(self) -> set[str]:
+        """As of `Engine`; what is packed, or cut for several GPUs, cannot be read back."""
+        return self._given.unlike(self.model_runner.get_model().named_parameters())

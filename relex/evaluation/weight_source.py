@@ -5,6 +5,7 @@ from pathlib import Path
 
 from relex.candidates import Candidate
 from relex.checkpoints import Checkpoint, NamedTensor
+from relex.device import Device
 from relex.errors import FactorsError, WindowError
 from relex.extrapolation import Factors, find_method, open_factors, predict_tensors
 from relex.extrapolation.checks import check_window_of_base
@@ -39,20 +40,21 @@ class CandidateWeights:
         self._window: Window | None = None
         self._factors: Factors | None = None
 
-    def tensors(self, candidate: Candidate) -> Iterator[NamedTensor]:
-        """The candidate's tensors on the CPU, in the base's names, order, shapes and dtypes.
+    def tensors(self, candidate: Candidate, device: Device = "cpu") -> Iterator[NamedTensor]:
+        """The candidate's tensors on the device, in the base's names, order, shapes and dtypes;
+        what a method makes is computed there.
 
         Raises, before the first tensor, WindowError or FactorsError when the source has no such
         step, or is not of this base, InputError when there is no such method.
         """
         if candidate.is_base:
-            return ((name, self.base.read_tensor(name)) for name in self.base.tensors)
+            return ((name, self.base.read_tensor(name).to(device)) for name in self.base.tensors)
         if candidate.is_observed:
-            return self._observed(candidate.step)
+            return self._observed(candidate.step, device)
         method = find_method(candidate.method)
-        return predict_tensors(self._open_factors(), self.base, candidate.step, method)
+        return predict_tensors(self._open_factors(), self.base, candidate.step, method, device)
 
-    def _observed(self, step: int) -> Iterator[NamedTensor]:
+    def _observed(self, step: int, device: Device) -> Iterator[NamedTensor]:
         window = self._open_window()
         if step not in window.steps:
             raise WindowError(
@@ -60,7 +62,7 @@ class CandidateWeights:
                 f"{min(window.steps)} to {max(window.steps)}"
             )
         return (
-            (name, window.read(step, name).reshape(info.shape).to(info.dtype))
+            (name, window.read(step, name).to(device).reshape(info.shape).to(info.dtype))
             for name, info in self.base.tensors.items()
         )
 

@@ -6,15 +6,28 @@ from functools import cache
 import torch
 
 from relex.candidates import Candidate
-from relex.checkpoints import NamedTensor, TensorInfo
+from relex.checkpoints import NamedTensor, TensorInfo, all_finite
+from relex.device import Device
 from relex.errors import EngineError
 from relex.evaluation.weight_source import CandidateWeights, WeightSource, open_weights
 
 
-def candidate_weights(source: WeightSource, candidate: Candidate) -> Iterator[NamedTensor]:
-    """The candidate's tensors, one at a time. Raises EngineError like `exactly`."""
+def candidate_weights(
+    source: WeightSource, candidate: Candidate, device: Device = "cpu"
+) -> Iterator[NamedTensor]:
+    """The candidate's tensors, one at a time, computed and given on the device.
+
+    Raises EngineError like `exactly`.
+    """
     weights = _open(source)
-    return exactly(weights.base.tensors, weights.tensors(candidate), candidate.key)
+    return exactly(weights.base.tensors, weights.tensors(candidate, device), candidate.key)
+
+
+def widened(tensors: Iterable[NamedTensor], dtype: torch.dtype) -> Iterator[NamedTensor]:
+    """The tensors in `dtype` where that holds every one of their values; others as they are."""
+    for name, tensor in tensors:
+        is_wider = torch.promote_types(tensor.dtype, dtype) == dtype
+        yield name, tensor.to(dtype) if is_wider and tensor.is_floating_point() else tensor
 
 
 def exactly(
@@ -52,5 +65,5 @@ def _check(where: str, name: str, tensor: torch.Tensor, info: TensorInfo) -> Non
         raise EngineError(
             f"{where}: weight {name} is {tensor.dtype}, in the base it is {info.dtype}"
         )
-    if not bool(torch.isfinite(tensor).all()):
+    if not all_finite(tensor):
         raise EngineError(f"{where}: weight {name} has values that are not finite")

@@ -1,8 +1,8 @@
 """The child process that generates: one engine, one candidate's weights at a time.
 
 Its argument is a folder for requests and completions. It reads JSON lines: first the engine's
-config, then commands. `generate` answers the requests with a candidate's weights; `canary` proves
-that the engine still is what it was at its start. Each command is answered by one event.
+config, then commands. `generate` answers the requests with a candidate's weights; `prove` makes
+sure that those were the engine's. Each command is answered by one event.
 """
 
 import json
@@ -26,16 +26,14 @@ class Worker:
     def __init__(self, engine: Engine, folder: Path) -> None:
         self._engine, self._folder = engine, folder
         self._canary = Canary(engine, read_jsonl(folder / CANARY_FILE, Request))
-        self._loaded = BASE
+        self._loaded, self._proven = BASE, {BASE}
 
     def run(self, command: dict[str, Any]) -> None:
+        candidate = Candidate.model_validate(command["candidate"])
         if command["command"] == "generate":
-            candidate = Candidate.model_validate(command["candidate"])
             self._generate(candidate, Sampling.model_validate(command["sampling"]))
         else:
-            self._canary.check()
-            self._loaded = BASE
-            emit("sane")
+            self._prove(candidate)
 
     def _generate(self, candidate: Candidate, sampling: Sampling) -> None:
         requests = read_jsonl(self._folder / REQUESTS_FILE, Request)
@@ -50,6 +48,14 @@ class Worker:
         if candidate != self._loaded:
             self._engine.swap(candidate)
             self._loaded = candidate
+
+    def _prove(self, candidate: Candidate) -> None:
+        self._canary.check_weights(candidate)
+        if candidate not in self._proven:
+            self._canary.check_answers()
+            self._loaded = BASE
+            self._proven.add(candidate)
+        emit("proven")
 
 
 def main() -> None:

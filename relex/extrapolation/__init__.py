@@ -13,7 +13,8 @@ from relex.extrapolation.diagnostics import (
 )
 from relex.extrapolation.factors import KIND, DirectionFit, Factors, FactorsTable, open_factors
 from relex.extrapolation.fit import fit_factors, fit_inputs
+from relex.extrapolation.fit_process import FitJob, run_fit
 from relex.extrapolation.method import BUILT_IN, Method, find_method, find_methods
 from relex.extrapolation.parts import merge_factors
 from relex.extrapolation.piece_fit import OnProgress
-from relex.extrapolation.predict import predict_displacement, predict_tensors, write_predictions
+from relex.extrapolation.predict import predict_tensors, write_predictions

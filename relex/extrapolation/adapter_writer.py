@@ -19,8 +19,9 @@ from relex.extrapolation.products import compress
 from relex.storage.atomic import new_folder, write_atomic
 from relex.strict import Strict
 from relex.window import LowRank, joined
+from relex.window.adapted import Adapted
 from relex.window.adapter_config import CONFIG_FILE
-from relex.window.adapter_folder import ADAPTER_FILE, Adapted
+from relex.window.adapter_folder import ADAPTER_FILE
 
 COMPRESSION_FILE = "compression.json"
 

@@ -129,9 +129,6 @@ class BasisFile:
         self.file = TensorFile(FolderStore(folder), BASIS_FILE)
         self._counted: tuple[str, npt.NDArray[np.int64]] = ("", np.zeros(1, np.int64))
 
-    def num_elements(self, name: str) -> int:
-        return int(self.file.metadata[name])
-
     def num_moved(self, name: str) -> int:
         return self.file.tensors[name].shape[1]
 
@@ -158,8 +155,9 @@ class BasisFile:
         return unpack_bits(moved, stop - first * BITS)[start - first * BITS :]
 
     def _num_moved_before(self, name: str, start: int) -> int:
-        """Counted once for each tensor, which is read span after span."""
-        if self._counted[0] != name:
+        """Counted once for each tensor, which is read span after span, maybe by several threads."""
+        counted = self._counted
+        if counted[0] != name:
             num_bytes = self.file.tensors[_moved(name)].num_elements
             step = COUNT_ELEMENTS // BITS
             blocks = (
@@ -167,10 +165,10 @@ class BasisFile:
                 for first in range(0, num_bytes, step)
             )
             counts = np.fromiter(map(count_bits, blocks), np.int64)
-            self._counted = name, np.concatenate([[0], counts.cumsum()])
+            self._counted = counted = name, np.concatenate([[0], counts.cumsum()])
         block = start // COUNT_ELEMENTS
         within = self._is_moved(name, block * COUNT_ELEMENTS, start)
-        return int(self._counted[1][block]) + int(within.sum())
+        return int(counted[1][block]) + int(within.sum())
 
 
 def _num_bytes(num_elements: int) -> int:

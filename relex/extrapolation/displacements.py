@@ -15,14 +15,19 @@ import torch
 
 from relex.checkpoints import Checkpoint, all_finite
 from relex.errors import CheckpointError
-from relex.extrapolation.scratch import Scratch
 from relex.window import StoredWindow, Window
 
 BLOCK_ELEMENTS = 1 << 9
 """Elements whose products are summed in float32 before float64 takes over."""
 
-CHUNK_BYTES = 3 << 19
-"""Displacements made at once on a CPU, to stay in its cache; a GPU takes whole pieces."""
+CHUNK_BYTES = {"cpu": 3 << 19, "cuda": 1 << 26}
+"""Displacements made at once: on a CPU they stay in its cache, a GPU wants more to do."""
+
+ENTRY_BYTES = 40
+"""What decoding takes for each entry of a block's deltas: positions, places and moves."""
+
+ELEMENT_BYTES = 16
+"""What finding out which elements moved takes for each of a piece."""
 
 PIECE_ELEMENTS = 1 << 18
 """Of a window that stores weights as they are; one of deltas is read by its blocks, if larger."""
@@ -58,16 +63,15 @@ class Piece:
     def num_moving(self) -> int:
         return len(self.base_N if self.position_M is None else self.position_M)
 
-    def combine(self, mixing_RS: torch.Tensor, use: str, scratch: Scratch) -> torch.Tensor:
-        """Weighted sums of the moving elements' displacements: R x M, float32, in `scratch`.
+    def combine(self, mixing_RS: torch.Tensor) -> torch.Tensor:
+        """Weighted sums of the moving elements' displacements: R x M, float32.
 
         Summed in float32, so off by at most S u times the sum of the terms' sizes, with u = 2^-24.
         """
         mixing_RS = mixing_RS.to(self.base_N.device)
-        shape = (len(mixing_RS), self.snapshot_SM.shape[1])
-        sum_RM = scratch.take(use, shape, torch.float32)
+        sum_RM = mixing_RS.new_empty(len(mixing_RS), self.snapshot_SM.shape[1])
         first = 0
-        for chunk_SM in self.displacements(scratch):
+        for chunk_SM in self.displacements():
             last = first + chunk_SM.shape[1]
             torch.mm(mixing_RS, chunk_SM, out=sum_RM[:, first:last])
             first = last
@@ -79,18 +83,14 @@ class Piece:
             return is_moved_M.nonzero()[:, 0].cpu()
         return self.position_M[is_moved_M].cpu()
 
-    def displacements(self, scratch: Scratch) -> Iterator[torch.Tensor]:
-        """Chunk after chunk, S x M, float32; each lies where the one before it was."""
+    def displacements(self) -> Iterator[torch.Tensor]:
+        """Chunk after chunk, S x M, float32."""
         num_steps, num_padded = self.snapshot_SM.shape
-        chunk_elements = num_padded
-        if self.base_N.device.type == "cpu":
-            num_blocks = CHUNK_BYTES // (num_steps * BLOCK_ELEMENTS * torch.float32.itemsize)
-            chunk_elements = min(max(num_blocks, 1) * BLOCK_ELEMENTS, num_padded)
-        for first, last in spans(0, num_padded, chunk_elements):
-            shape = (num_steps, last - first)
-            displacement_SM = scratch.take("displacements", shape, torch.float32)
-            displacement_SM.copy_(self.snapshot_SM[:, first:last])
-            yield displacement_SM.sub_(self.start_M[first:last].float())
+        block_bytes = num_steps * BLOCK_ELEMENTS * torch.float32.itemsize
+        num_blocks = max(CHUNK_BYTES[self.base_N.device.type] // block_bytes, 1)
+        for first, last in spans(0, num_padded, num_blocks * BLOCK_ELEMENTS):
+            snapshot_SM = self.snapshot_SM[:, first:last].to(torch.float32, copy=True)
+            yield snapshot_SM.sub_(self.start_M[first:last].float())
 
 
 class PieceReader:
@@ -99,46 +99,66 @@ class PieceReader:
     def __init__(self, window: Window, base: Checkpoint, steps: Sequence[int]) -> None:
         self.window, self.base, self.steps = window, base, steps
         self.is_sparse, self.piece_elements = False, PIECE_ELEMENTS
+        num_moving, num_entries = PIECE_ELEMENTS, 0
         if isinstance(window, StoredWindow):
             self.is_sparse = window.is_sparse
-            self.piece_elements = max(PIECE_ELEMENTS, window.block_elements)
+            blocks = -(-PIECE_ELEMENTS // window.block_elements)
+            num_moving = self.piece_elements = blocks * window.block_elements
+            if self.is_sparse:
+                num_entries = blocks * window.most_entries(steps[-1])
+                num_moving = min(num_moving, num_entries)
         widths = [
             info.dtype.itemsize for info in [*window.tensors.values(), *base.tensors.values()]
         ]
-        self.buffer_bytes = (len(steps) + 2) * self.piece_elements * max(widths)
-        """Memory for one piece of any tensor: the base, the start and all steps."""
+        num_padded = num_moving + BLOCK_ELEMENTS
+        num_elements = self.piece_elements + (len(steps) + 1) * num_padded
+        self.buffer_bytes = num_elements * max(widths) + ALIGNMENT
+        """Memory for one piece of any tensor: the base, and start and all steps of what moves."""
 
-    def read(self, name: str, span: Span, buffer: torch.Tensor, scratch: Scratch) -> Piece:
-        """One span of the tensor, in `buffer`, which has `buffer_bytes` on the scratch's device.
+        self._scratch_bytes = num_entries * ENTRY_BYTES + self.piece_elements * ELEMENT_BYTES
+
+    def thread_bytes(self, device: torch.device) -> int:
+        """Memory that a thread takes on the device beside the piece it works on."""
+        return self._scratch_bytes + CHUNK_BYTES[device.type]
+
+    def read(self, name: str, span: Span, buffer: torch.Tensor) -> Piece:
+        """One span of the tensor, in `buffer`, which has `buffer_bytes` on a device.
 
         On a GPU the copies may still be under way, on the current stream. Raises CheckpointError
         when the base is not finite there; snapshots are not checked.
         """
+        if self.is_sparse:
+            return self._read_moved(name, span, buffer)
         on_cpu = buffer.device.type == "cpu"
-        host = buffer if on_cpu else scratch.take_on_host("piece", buffer.shape, torch.uint8)
+        host = buffer if on_cpu else torch.empty_like(buffer, device="cpu", pin_memory=True)
         rows = self._rows(name, span[1] - span[0], host)
-        self.base.read_into(name, span[0], rows.base_N)
-        if not all_finite(rows.base_N):
-            raise CheckpointError(f"{self.base.folder}: {name} has values that are not finite")
-        read = self._read_moved if self.is_sparse else self._read_all
-        piece = read(name, span, rows)
-        return piece if on_cpu else _copied(piece, host, buffer)
-
-    def _read_all(self, name: str, span: Span, rows: "_Rows") -> Piece:
+        self._read_base(name, span[0], rows.base_N)
         num_elements = len(rows.base_N)
         start_M, snapshot_SM = rows.of(num_elements)
         start_M[:num_elements] = rows.base_N
         self.window.read_rows(self.steps, name, span[0], snapshot_SM[:, :num_elements])
-        return Piece(rows.base_N, None, start_M, snapshot_SM)
+        piece = Piece(rows.base_N, None, start_M, snapshot_SM)
+        return piece if on_cpu else _copied(piece, host, buffer)
 
-    def _read_moved(self, name: str, span: Span, rows: "_Rows") -> Piece:
+    def _read_moved(self, name: str, span: Span, buffer: torch.Tensor) -> Piece:
+        """Changes go to the device as they are stored; all else is computed there."""
         assert isinstance(self.window, StoredWindow)
-        moved = self.window.read_moved(self.steps, name, *span)
-        position_M = moved.position_M
-        start_M, snapshot_SM = rows.of(len(position_M))
-        torch.index_select(rows.base_N, 0, position_M, out=start_M[: len(position_M)])
-        moved.fill(start_M[: len(position_M)], snapshot_SM[:, : len(position_M)])
-        return Piece(rows.base_N, position_M, start_M, snapshot_SM)
+        rows = self._rows(name, span[1] - span[0], buffer)
+        on_cpu = buffer.device.type == "cpu"
+        host_N = rows.base_N if on_cpu else torch.empty_like(rows.base_N, device="cpu")
+        self._read_base(name, span[0], host_N)
+        rows.base_N.copy_(host_N)
+        moved = self.window.read_moved(self.steps, name, span[0], rows.base_N)
+        num_moved = len(moved.position_M)
+        start_M, snapshot_SM = rows.of(num_moved)
+        start_M[:num_moved] = rows.base_N[moved.position_M]
+        moved.fill(snapshot_SM[:, :num_moved])
+        return Piece(rows.base_N, moved.position_M, start_M, snapshot_SM)
+
+    def _read_base(self, name: str, start: int, base_N: torch.Tensor) -> None:
+        self.base.read_into(name, start, base_N)
+        if not all_finite(base_N):
+            raise CheckpointError(f"{self.base.folder}: {name} has values that are not finite")
 
     def _rows(self, name: str, num_elements: int, host: torch.Tensor) -> "_Rows":
         dtype, num_steps = self.window.tensors[name].dtype, len(self.steps)
@@ -183,5 +203,4 @@ def _copied(piece: Piece, host: torch.Tensor, buffer: torch.Tensor) -> Piece:
     last = piece.snapshot_SM
     num_bytes = last.data_ptr() - host.data_ptr() + last.nbytes
     buffer[:num_bytes].copy_(host[:num_bytes], non_blocking=True)
-    position_M = None if piece.position_M is None else piece.position_M.to(buffer.device)
-    return Piece(there(piece.base_N), position_M, there(piece.start_M), there(last))
+    return Piece(there(piece.base_N), None, there(piece.start_M), there(last))

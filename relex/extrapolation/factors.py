@@ -141,12 +141,6 @@ class Factors:
     def last_step(self) -> int:
         return self.table.steps[-1]
 
-    def num_elements(self, name: str) -> int:
-        """Of a tensor that was fitted."""
-        if not self.table.tensors[name].widths:
-            return self.basis_file.num_elements(name)
-        return self.read_products(name)[0].num_elements
-
     def read_span(self, name: str, start: int, stop: int) -> SpanOfBasis | SpanOfProducts:
         """The basis in elements [start, stop); raises FactorsError when the file ends early."""
         fit = self.table.tensors[name]
@@ -157,9 +151,10 @@ class Factors:
 
     def read_products(self, name: str) -> list[LowRank]:
         """The vectors of an adapted tensor: directions, dense sums, single snapshots."""
-        if self._last_read[0] != name:
-            self._last_read = name, self._read_products(name)
-        return self._last_read[1]
+        last_read = self._last_read  # of whichever thread
+        if last_read[0] != name:
+            self._last_read = last_read = name, self._read_products(name)
+        return last_read[1]
 
     def _read_products(self, name: str) -> list[LowRank]:
         assert self.products_file is not None

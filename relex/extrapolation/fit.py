@@ -1,13 +1,11 @@
 """Fits the factors of a window in one pass and bounded memory."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from relex.checkpoints import Checkpoint, Fill, fill_checkpoint
+from relex.checkpoints import Checkpoint
 from relex.device import resolve_devices
-from relex.errors import FactorsError
 from relex.extrapolation.checks import check_window_of_base, choose_steps
 from relex.extrapolation.displacements import PieceReader
 from relex.extrapolation.factors import (
@@ -22,12 +20,11 @@ from relex.extrapolation.method import BUILT_IN, Method, find_methods
 from relex.extrapolation.parts import Part, tensors_of_part
 from relex.extrapolation.piece_fit import OnProgress, PieceFitter
 from relex.extrapolation.piece_threads import PieceThreads
-from relex.extrapolation.predict import LINE, write_predictions
 from relex.extrapolation.product_fit import fit_products
 from relex.storage.atomic import new_folder
 from relex.storage.folder import FolderStore
 from relex.storage.manifest import describe_folder, write_manifest
-from relex.window import AdapterFolder, Window
+from relex.window import AdapterWindow, Window
 
 
 def ignore_progress(num_done: int, num_total: int) -> None:
@@ -61,7 +58,6 @@ def fit_factors(
     rank: int = 1,
     methods: Sequence[str] = BUILT_IN,
     part: Part | None = None,
-    predictions: Mapping[int, Path] | None = None,
     memory_bytes: int | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     on_progress: OnProgress = ignore_progress,
@@ -70,29 +66,20 @@ def fit_factors(
 
     `steps` are the first and last step to use, both included; all by default. The factors keep the
     `rank` leading directions and what `methods` need beside them. With `part`, only the tensors of
-    that part are fitted, for `merge_factors` to join. `predictions` are targets and the new folders
-    for their checkpoints by the paper's line, written in the same pass with the bits that
-    `predict_tensors` gives. A tensor whose snapshots fit into `memory_bytes` is read once, a larger
-    one twice; no bits depend on that budget. One piece of all steps is the least that is held. By
-    default the budget is 2 GB on the CPU, and on every GPU of the machine half of what is free
-    there.
+    that part are fitted, for `merge_factors` to join. A tensor whose snapshots fit into
+    `memory_bytes` is read once, a larger one twice; no bits depend on that budget. One piece of all
+    steps is the least that is held. By default the budget is 2 GB on the CPU, and on every GPU of
+    the machine half of what is free there.
 
     Raises InputError when `out` exists or there is no such method, WindowError, CheckpointError or
     FactorsError when window, base and options do not go together or weights are not finite,
     ResourceError when there is no such device, StorageError when reading or writing fails. Folders
     appear only when they are whole.
     """
-    predictions = predictions or {}
     found = find_methods(methods)
     chosen = choose_steps(window, steps, rank)
     devices = resolve_devices(device)
     check_window_of_base(window, base)
-    if part is not None and predictions:
-        raise FactorsError(
-            "a part of the tensors makes no checkpoint; merge the parts, then predict"
-        )
-    for target in predictions:
-        LINE.check_target(window.where, chosen, target)
     reader = PieceReader(window, base, chosen)
     table = FactorsTable(
         base_digest=base.digest(),
@@ -102,33 +89,15 @@ def fit_factors(
         part=part,
         tensors={},
     )
-    # A window of adapters is small: reading its factors again costs nothing.
-    later = predictions if isinstance(window, AdapterFolder) else {}
-    with ExitStack() as stack:
-        partial = stack.enter_context(new_folder(out))
-        checkpoints = {
-            target: stack.enter_context(fill_checkpoint(folder, base))
-            for target, folder in predictions.items()
-            if not later
-        }
-        fits = _fit_all(
-            reader,
-            table,
-            found,
-            partial,
-            PieceThreads(reader, devices, memory_bytes),
-            checkpoints,
-            on_progress,
-        )
+    threads = PieceThreads(reader, devices, memory_bytes)
+    with new_folder(out) as partial:
+        fits = _fit_all(reader, table, found, partial, threads, on_progress)
         table = table.model_copy(update={"tensors": fits})
         folder = FolderStore(partial)
         folder.put(TABLE_FILE, table.model_dump_json(indent=1).encode())
         inputs = fit_inputs(window, base, chosen, rank, methods, part)
         write_manifest(folder, describe_folder(partial, KIND, inputs))
-    factors = open_factors(out)
-    if later:
-        write_predictions(factors, base, later)
-    return factors
+    return open_factors(out)
 
 
 def _fit_all(
@@ -137,7 +106,6 @@ def _fit_all(
     methods: Sequence[Method],
     folder: Path,
     threads: PieceThreads,
-    checkpoints: Mapping[int, Fill],
     on_progress: OnProgress,
 ) -> dict[str, TensorFit]:
     """Fit every floating-point tensor of the table's part; writes bases into `folder`."""
@@ -146,9 +114,9 @@ def _fit_all(
     names = [name for name in names if infos[name].dtype.is_floating_point]
     fits: dict[str, TensorFit] = {}
     dense = names
-    if isinstance(window, AdapterFolder):
+    if isinstance(window, AdapterWindow):
         fits = fit_products(window, names, table, methods, folder, on_progress)
         dense = [name for name in names if name in window.saved]
-    fitter = PieceFitter(reader, table, methods, checkpoints)
+    fitter = PieceFitter(reader, table, methods)
     fits |= fitter.fit_into(folder, dense, threads, on_progress)
     return {name: fits[name] for name in names}

@@ -19,7 +19,6 @@ import torch
 
 from relex.extrapolation.basis_file import Bits, pack_bits
 from relex.extrapolation.displacements import BLOCK_ELEMENTS, Piece
-from relex.extrapolation.scratch import Scratch
 
 SMALL_ELEMENTS = 1 << 14
 """Up to here a piece is summed in float64: a larger one is off by 7e-7 / sqrt(32) = 1.2e-7."""
@@ -36,14 +35,14 @@ class PieceGram:
     """Those of the moving elements whose displacement is not zero at every step."""
 
 
-def piece_gram(piece: Piece, scratch: Scratch) -> PieceGram:
+def piece_gram(piece: Piece) -> PieceGram:
     """One pass over the displacements of a piece."""
     gram_SS = torch.zeros(
         (len(piece.snapshot_SM),) * 2, dtype=torch.float64, device=piece.base_N.device
     )
     products = _products if piece.snapshot_SM.shape[1] > SMALL_ELEMENTS else _float64_products
     chunks = []
-    for displacement_SM in piece.displacements(scratch):
+    for displacement_SM in piece.displacements():
         gram_SS += products(displacement_SM)
         chunks.append(_is_moved(displacement_SM))
     is_moved_M = np.concatenate(chunks)[: piece.num_moving]

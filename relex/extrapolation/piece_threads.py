@@ -6,7 +6,6 @@ meanwhile; a larger one is read twice. What the first function gave is used in t
 pieces, so no bits depend on the number of threads. With several GPUs the tensors take turns.
 """
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,8 +17,8 @@ from typing import Generic, Self, TypeVar
 
 import torch
 
+from relex.device import num_cores, one_torch_thread
 from relex.extrapolation.displacements import Piece, PieceReader, Span, spans
-from relex.extrapolation.scratch import Scratch
 
 First = TypeVar("First")
 Result = TypeVar("Result")
@@ -37,15 +36,18 @@ CPU_MEMORY_BYTES = 2_000_000_000
 GPU_MEMORY_FRACTION = 0.5
 """Budget on a GPU, of what is free there, unless another one is given."""
 
+THREADS_FRACTION = 0.5
+"""The most of a budget that threads take for themselves; the pieces have the rest."""
+
 
 @dataclass(frozen=True)
 class Work(Generic[First]):
     """What is done with a tensor: functions of its pieces, which run in the threads."""
 
-    first: Callable[[Piece, Scratch], First]
+    first: Callable[[Piece], First]
     """Done with every piece; what it gives is on the CPU."""
 
-    second: Callable[[str, Sequence[First]], Callable[[Piece, Span, Scratch], None]]
+    second: Callable[[str, Sequence[First]], Callable[[Piece, Span], None]]
     """From the tensor's name and what `first` gave: what is done with every piece then."""
 
     on_read: Callable[[int], None]
@@ -93,29 +95,36 @@ class PieceThreads:
     ) -> None:
         """`memory_bytes` is the budget on each of `devices`; by default it follows the device."""
         self._reader = reader
+        budgets = [_budget(device, memory_bytes) for device in devices]
+        self.num_threads = _num_threads(reader, devices, budgets)
         self._places = [
-            _Place(
-                device, _num_buffers(device, memory_bytes, reader.buffer_bytes), reader.buffer_bytes
-            )
-            for device in devices
+            _Place(device, self._num_buffers(device, budget), reader.buffer_bytes)
+            for device, budget in zip(devices, budgets, strict=True)
         ]
-        self._num_threads = _num_threads(reader)
         self._local = threading.local()
 
     def __enter__(self) -> Self:
         self._torch_threads = torch.get_num_threads()
         torch.set_num_threads(1)
-        self._pool = ThreadPoolExecutor(self._num_threads, initializer=self._prepare_thread)
+        self._pool = ThreadPoolExecutor(self.num_threads, initializer=self._prepare_thread)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
         torch.set_num_threads(self._torch_threads)
+        for place in self._places:
+            place.free.clear()
+        if any(place.device.type == "cuda" for place in self._places):
+            torch.cuda.empty_cache()  # others may want it while this process lives
 
     def num_reads(self, num_elements: int) -> int:
         """How often a tensor of that size is read: once or twice."""
-        num_buffers = min(place.num_buffers for place in self._places)
-        return 1 if len(self._pieces(num_elements)) <= num_buffers else 2
+        return 1 if len(self._pieces(num_elements)) <= self.num_buffers else 2
+
+    @property
+    def num_buffers(self) -> int:
+        """Pieces that are held on a device."""
+        return min(place.num_buffers for place in self._places)
 
     def run(self, num_elements: Mapping[str, int], work: Work[First]) -> None:
         """Do `work` for every tensor, in order."""
@@ -124,7 +133,7 @@ class PieceThreads:
 
         def advance() -> None:
             """End the oldest tensor, but not before the threads have enough to do."""
-            if ending and (not reading or _num_pieces(ending) >= self._num_threads):
+            if ending and (not reading or _num_pieces(ending) >= self.num_threads):
                 self._end(ending.popleft())
             else:
                 ending.append(self._begin_second(reading.popleft(), work))
@@ -132,7 +141,7 @@ class PieceThreads:
         for (name, number), place in zip(num_elements.items(), cycle(self._places), strict=False):
             pieces = self._pieces(number)
             while (reading or ending) and (
-                place.num_left < len(pieces) or _num_pieces(reading) >= self._num_threads
+                place.num_left < len(pieces) or _num_pieces(reading) >= self.num_threads
             ):
                 advance()
             if self.num_reads(number) == 1:
@@ -142,6 +151,10 @@ class PieceThreads:
         while reading or ending:
             advance()
 
+    def _num_buffers(self, device: torch.device, budget: int) -> int:
+        left = budget - self.num_threads * self._reader.thread_bytes(device)
+        return max(left // self._reader.buffer_bytes, 1)
+
     def _pieces(self, num_elements: int) -> list[Span]:
         return spans(0, num_elements, self._reader.piece_elements)
 
@@ -149,9 +162,9 @@ class PieceThreads:
         self, name: str, place: _Place, pieces: list[Span], work: Work[First]
     ) -> _Held[First]:
         def first(span: Span, buffer: torch.Tensor) -> tuple[Piece, First]:
-            with self._desk(place.device) as scratch:
-                piece = self._reader.read(name, span, buffer, scratch)
-                return piece, work.first(piece, scratch)
+            with self._stream_of(place.device):
+                piece = self._reader.read(name, span, buffer)
+                return piece, work.first(piece)
 
         buffers = [place.take() for _ in pieces]
         jobs = zip(pieces, buffers, strict=True)
@@ -165,8 +178,8 @@ class PieceThreads:
         second = work.second(held.name, [found for _, found in done])
 
         def end(piece: Piece, span: Span) -> None:
-            with self._desk(held.place.device) as scratch:
-                second(piece, span, scratch)
+            with self._stream_of(held.place.device):
+                second(piece, span)
 
         for (piece, _), span in zip(done, held.pieces, strict=True):
             held.seconds.append(self._pool.submit(end, piece, span))
@@ -178,8 +191,8 @@ class PieceThreads:
             held.place.free.append(buffer)
 
     def _read_twice(self, name: str, place: _Place, pieces: list[Span], work: Work[First]) -> None:
-        def first(piece: Piece, span: Span, scratch: Scratch) -> First:
-            return work.first(piece, scratch)
+        def first(piece: Piece, _: Span) -> First:
+            return work.first(piece)
 
         firsts = list(self._stream(name, place, pieces, first, work.on_read))
         for _ in self._stream(name, place, pieces, work.second(name, firsts), work.on_read):
@@ -190,14 +203,14 @@ class PieceThreads:
         name: str,
         place: _Place,
         pieces: list[Span],
-        function: Callable[[Piece, Span, Scratch], Result],
+        function: Callable[[Piece, Span], Result],
         on_read: Callable[[int], None],
     ) -> Iterator[Result]:
         """`function` of every piece, in order, with as many under way as there are buffers."""
 
         def job(span: Span, buffer: torch.Tensor) -> Result:
-            with self._desk(place.device) as scratch:
-                return function(self._reader.read(name, span, buffer, scratch), span, scratch)
+            with self._stream_of(place.device):
+                return function(self._reader.read(name, span, buffer), span)
 
         under_way: deque[tuple[Span, torch.Tensor, Future[Result]]] = deque()
 
@@ -218,8 +231,7 @@ class PieceThreads:
 
     def _prepare_thread(self) -> None:
         """One core each; the copies and products of one piece overlap with those of others."""
-        torch.set_num_threads(1)
-        self._local.scratches = {place.device: Scratch(place.device) for place in self._places}
+        one_torch_thread()
         self._local.streams = {
             place.device: torch.cuda.Stream(place.device)  # type: ignore[no-untyped-call]
             for place in self._places
@@ -227,34 +239,36 @@ class PieceThreads:
         }
 
     @contextmanager
-    def _desk(self, device: torch.device) -> Iterator[Scratch]:
-        """The thread's scratch on a device; all that was begun there is done on leaving.
-
-        On a GPU every thread has a stream of its own, so waiting for it stops nobody else.
-        """
-        scratch = self._local.scratches[device]
+    def _stream_of(self, device: torch.device) -> Iterator[None]:
+        """The thread's own on a GPU, so that waiting for it stops nobody else; all that was begun
+        in it is done on leaving."""
         if device.type == "cpu":
-            yield scratch
+            yield
             return
         stream = self._local.streams[device]
         with torch.cuda.stream(stream):
-            yield scratch
+            yield
             stream.synchronize()
 
 
-def _num_threads(reader: PieceReader) -> int:
-    num_cores = os.cpu_count() or 1
-    if reader.window.where.startswith("s3://"):
-        return max(LEAST_REMOTE_THREADS, num_cores)
-    # Deltas are decoded in many small steps, each of which needs the interpreter: a second thread
-    # only gets in the way of the first.
-    return 1 if reader.is_sparse else max(LEAST_THREADS, num_cores)
+def _budget(device: torch.device, memory_bytes: int | None) -> int:
+    if memory_bytes is not None or device.type == "cpu":
+        return memory_bytes or CPU_MEMORY_BYTES
+    return int(torch.cuda.mem_get_info(device)[0] * GPU_MEMORY_FRACTION)
 
 
-def _num_buffers(device: torch.device, memory_bytes: int | None, buffer_bytes: int) -> int:
-    if memory_bytes is None and device.type == "cuda":
-        memory_bytes = int(torch.cuda.mem_get_info(device)[0] * GPU_MEMORY_FRACTION)
-    return max((memory_bytes or CPU_MEMORY_BYTES) // buffer_bytes, 1)
+def _num_threads(
+    reader: PieceReader, devices: Sequence[torch.device], budgets: Sequence[int]
+) -> int:
+    """One for every core that this process may use, as far as memory goes."""
+    is_remote = reader.window.where.startswith("s3://")
+    least = LEAST_REMOTE_THREADS if is_remote else LEAST_THREADS
+    most = max(least, num_cores())
+    for device, budget in zip(devices, budgets, strict=True):
+        most = min(most, int(THREADS_FRACTION * budget) // reader.thread_bytes(device))
+        if device.type == "cuda" and not reader.is_sparse:  # pieces go there by way of the host
+            most = min(most, CPU_MEMORY_BYTES // reader.buffer_bytes)
+    return max(most, 1)
 
 
 def _num_pieces(many: Sequence[_Held[First]]) -> int:

@@ -4,21 +4,20 @@ N elements of one piece of a tensor, M of them that may have moved, S steps.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 import torch
 
 from relex.checkpoints import Checkpoint, NamedTensor, fill_checkpoint
-from relex.device import Device
+from relex.device import Device, num_cores, one_torch_thread
 from relex.errors import FactorsError
 from relex.extrapolation.basis import NOTHING, Coefficients
-from relex.extrapolation.basis_file import SpanOfBasis
 from relex.extrapolation.displacements import PIECE_ELEMENTS, Span, spans
-from relex.extrapolation.factors import Factors, FactorsTable, SpanOfProducts
+from relex.extrapolation.factors import Factors, FactorsTable
 from relex.extrapolation.method import Method, find_method
 from relex.extrapolation.move import Moving, move
-from relex.extrapolation.scratch import Scratch
 
 LINE = find_method("line")
 
@@ -56,16 +55,29 @@ def write_predictions(
     `on_progress` receives the elements done of one checkpoint and its elements in all.
     """
     predictor = Predictor(factors, base, method, list(folders), device)
+    pieces = [
+        (name, span)
+        for name, info in base.tensors.items()
+        for span in spans(0, info.num_elements, PIECE_ELEMENTS)
+    ]
     num_total = sum(info.num_elements for info in base.tensors.values())
     num_done = 0
     with ExitStack() as stack:
         fills = [stack.enter_context(fill_checkpoint(out, base)) for out in folders.values()]
-        for name, info in base.tensors.items():
-            for span in spans(0, info.num_elements, PIECE_ELEMENTS):
-                for fill, weights_N in zip(fills, predictor.piece(name, span), strict=True):
-                    fill(name, span[0], weights_N)
-                num_done += span[1] - span[0]
+
+        def write(piece: tuple[str, Span]) -> int:
+            name, (start, stop) = piece
+            for fill, weights_N in zip(fills, predictor.piece(name, (start, stop)), strict=True):
+                fill(name, start, weights_N)
+            return stop - start
+
+        pool = stack.enter_context(ThreadPoolExecutor(num_cores(), initializer=one_torch_thread))
+        try:
+            for num_elements in pool.map(write, pieces):
+                num_done += num_elements
                 on_progress(num_done, num_total)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def check_base(factors: Factors, base: Checkpoint) -> None:
@@ -98,21 +110,6 @@ def coefficients(table: FactorsTable, name: str, method: Method, target: int) ->
     return found
 
 
-def predict_displacement(
-    factors: Factors, name: str, target: int, method: Method = LINE
-) -> torch.Tensor:
-    """The displacement of `name` before it is added and rounded: flattened, float32.
-
-    Raises FactorsError where the method takes single snapshots, whose weights need the base.
-    """
-    found = coefficients(factors.table, name, method, target)
-    if found.of_snapshots:
-        raise FactorsError(f"method {method.text}: takes snapshots; predict tensors from the base")
-    zero_N = torch.zeros(factors.num_elements(name))
-    span = factors.read_span(name, 0, len(zero_N))
-    return _moved(span, found, zero_N, torch.float32, Scratch(zero_N.device))
-
-
 class Predictor:
     """Predictions of one method for several targets, piece by piece."""
 
@@ -134,38 +131,36 @@ class Predictor:
             name: [coefficients(table, name, method, target) for target in targets]
             for name in base.tensors
         }
-        self._scratch = Scratch(torch.device(device))
+        self._device = torch.device(device)
 
     def tensor(self, name: str) -> torch.Tensor:
         """The whole tensor at the first of the targets."""
         info = self._base.tensors[name]
-        tensor = torch.empty(info.num_elements, dtype=info.dtype, device=self._scratch.device)
+        tensor = torch.empty(info.num_elements, dtype=info.dtype, device=self._device)
         for span in spans(0, info.num_elements, PIECE_ELEMENTS):
             tensor[slice(*span)] = next(self.piece(name, span))
         return tensor.reshape(info.shape)
 
     def piece(self, name: str, span: Span) -> Iterator[torch.Tensor]:
-        """One span of a tensor at every target, in the base's dtype; each ends the one before."""
-        weights_N = self._base.read(name, *span).to(self._scratch.device)
+        """One span of a tensor at every target, in the base's dtype."""
+        weights_N = self._base.read(name, *span).to(self._device)
         found = self._coefficients_of[name]
         if not any(each.factors for each in found):
             yield from (weights_N for _ in found)
             return
         basis = self._factors.read_span(name, *span)
+        position_M = None if basis.position_M is None else basis.position_M.to(self._device)
+        start_M = weights_N if position_M is None else weights_N[position_M]
+        moving = Moving(weights_N, position_M, start_M)
+        snapshot_of = {
+            row: basis.snapshot(row, start_M)
+            for row in {row for each in found for row, _ in each.of_snapshots}
+        }
+        sum_of = {
+            row: basis.sum(row).to(self._device)
+            for row in {row for each in found for row, _ in each.of_sums}
+        }
         for each in found:
-            yield _moved(basis, each, weights_N, weights_N.dtype, self._scratch)
-
-
-def _moved(
-    basis: SpanOfBasis | SpanOfProducts,
-    found: Coefficients,
-    weights_N: torch.Tensor,
-    dtype: torch.dtype,
-    scratch: Scratch,
-) -> torch.Tensor:
-    """A span of a tensor, moved: N of `dtype`."""
-    position_M = None if basis.position_M is None else basis.position_M.to(scratch.device)
-    start_M = weights_N if position_M is None else weights_N[position_M]
-    snapshots = [(basis.snapshot(row, start_M), x) for row, x in found.of_snapshots]
-    sums = [(basis.sum(row).to(scratch.device), x) for row, x in found.of_sums]
-    return move(Moving(weights_N, position_M, start_M), snapshots, sums, dtype, scratch)
+            snapshots = [(snapshot_of[row], x) for row, x in each.of_snapshots]
+            sums = [(sum_of[row], x) for row, x in each.of_sums]
+            yield move(moving, snapshots, sums)

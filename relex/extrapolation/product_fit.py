@@ -5,7 +5,6 @@ side: `<name>.left` (M x K) and `<name>.right` (K x N), float32.
 """
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import astuple
 from pathlib import Path
@@ -17,12 +16,12 @@ from relex.extrapolation.factors import PRODUCTS_FILE, FactorsTable, TensorFit
 from relex.extrapolation.fit_table import fit_tensor
 from relex.extrapolation.method import Method
 from relex.extrapolation.products import stack, weighted_sums
-from relex.window import AdapterFolder
+from relex.window import AdapterWindow
 from relex.window.adapter_config import CONFIG_FILE
 
 
 def fit_products(
-    window: AdapterFolder,
+    window: AdapterWindow,
     names: Sequence[str],
     table: FactorsTable,
     methods: Sequence[Method],
@@ -44,12 +43,12 @@ def fit_products(
         for num_done, name in enumerate(adapted, start=1):
             fits[name] = _fit(window, name, table, methods, writer)
             on_progress(num_done, len(adapted))
-    shutil.copyfile(window.newest_config, folder / CONFIG_FILE)
+    (folder / CONFIG_FILE).write_text(window.newest_config)
     return fits
 
 
 def _fit(
-    window: AdapterFolder,
+    window: AdapterWindow,
     name: str,
     table: FactorsTable,
     methods: Sequence[Method],
@@ -69,7 +68,7 @@ def _fit(
     return fit.model_copy(update={"widths": tuple(len(p.right_KN) for p in vectors)})
 
 
-def _metadata(window: AdapterFolder) -> dict[str, str]:
+def _metadata(window: AdapterWindow) -> dict[str, str]:
     """What an adapter like those of the window is written from."""
     adapted = {name: astuple(adapted) for name, adapted in window.adapted.items()}
     return {"adapted": json.dumps(adapted), "saved": json.dumps(window.saved)}

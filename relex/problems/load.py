@@ -1,7 +1,8 @@
-"""From a problem source to its problems."""
+"""From a problem source to its problems, none of which may stand in two sets."""
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 from relex.config import ProblemSource, named_benchmark
@@ -12,6 +13,8 @@ from relex.problems.rows import Row, problems_in
 from relex.visible import one_line
 
 MESSAGE_CHARACTERS = 200
+NUM_EXAMPLES = 3
+EXAMPLE_CHARACTERS = 80
 
 
 def load_problems(source: ProblemSource) -> list[Problem]:
@@ -66,3 +69,32 @@ def _checked(where: str, columns: Any) -> Row:
             '{"question": ..., "answer": ...}'
         )
     return Row(where, columns)
+
+
+def check_disjoint(sets: Mapping[str, Sequence[Problem]]) -> None:
+    """Compare every two sets by the content of their questions (`comparable_text`).
+
+    Raises ProblemError with every two sets that overlap, how much, and up to 3 examples of each.
+    """
+    overlaps = [
+        _overlap(first, second, shared)
+        for first, second in combinations(sets, 2)
+        if (shared := _shared(sets[first], sets[second]))
+    ]
+    if overlaps:
+        raise ProblemError(
+            f"problems: {'; '.join(overlaps)}; choose other splits, use skip and limit with the "
+            "same shuffle_seed, or leave the questions of a named benchmark out with without"
+        )
+
+
+def _shared(first: Sequence[Problem], second: Sequence[Problem]) -> list[Problem]:
+    digests = {problem.content_digest for problem in first}
+    return [problem for problem in second if problem.content_digest in digests]
+
+
+def _overlap(first: str, second: str, shared: Sequence[Problem]) -> str:
+    examples = ", ".join(
+        repr(one_line(problem.question, EXAMPLE_CHARACTERS)) for problem in shared[:NUM_EXAMPLES]
+    )
+    return f"{first} and {second} share {len(shared)} question(s), for example {examples}"

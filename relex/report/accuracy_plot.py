@@ -1,7 +1,6 @@
 """The picture of the choice: accuracy over optimizer step."""
 
 from collections.abc import Sequence
-from functools import partial
 
 from matplotlib.axes import Axes
 
@@ -24,7 +23,9 @@ def accuracy_picture(summary: RunSummary) -> bytes:
     axes = figure.add_subplot()
     style.plain_axes(axes, "optimizer step", "accuracy (share of correct answers)")
     _set_limits(axes, summary)
-    _draw_window(axes, summary)
+    trained = f"window: trained to step {summary.last_step}"
+    has_beyond = any(result.candidate.is_beyond for result in decision.results)
+    style.shade_window(axes, summary.last_step, trained, has_beyond)
     _draw_validation(axes, decision)
     _draw_tests(axes, summary)
     _mark_flagged(axes, decision)
@@ -38,7 +39,7 @@ def picture_title(summary: RunSummary) -> str:
     decision = summary.decision
     chosen = decision.result(decision.chosen)
     if decision.chosen == decision.last_observed:
-        return f"{decision.chosen.label.capitalize()} is kept: {_why_kept(decision)}"
+        return f"{decision.chosen.key} is kept: {_why_kept(decision)}"
     test = chosen.to_last_observed
     assert test is not None
     return f"{_how(summary)}: {test.difference:+.3f} on validation{_on_test(summary)}"
@@ -58,10 +59,10 @@ def _how(summary: RunSummary) -> str:
     """What was done to reach the chosen candidate."""
     chosen = summary.decision.chosen
     if chosen.is_beyond:
-        return f"Step {summary.last_step} extrapolated to {chosen.label}"
+        return f"Step {summary.last_step} extrapolated to {chosen.key}"
     if chosen.name == DENOISED:
         return f"Step {chosen.step} denoised"
-    return f"Going back to {chosen.label}"
+    return f"Going back to {chosen.key}"
 
 
 def _why_kept(decision: Decision) -> str:
@@ -84,35 +85,26 @@ def _set_limits(axes: Axes, summary: RunSummary) -> None:
     axes.set_ylim(max(low - 0.1 * height, -0.02), high + HEADROOM_FRACTION * height)
 
 
-def _draw_window(axes: Axes, summary: RunSummary) -> None:
-    """Shade what was trained; its label stands above the axes, where no point can be."""
-    axes.axvspan(0, summary.last_step, color=style.WINDOW_SHADE, zorder=0, linewidth=0)
-    words = partial(axes.text, fontsize=style.TEXT_POINTS, color=style.GREY, va="bottom")
-    above = axes.get_xaxis_transform()
-    words(0, 1.01, f"window: trained to step {summary.last_step}", transform=above)
-    if any(result.candidate.is_beyond for result in summary.decision.results):
-        words(1, 1.01, "extrapolated", transform=axes.transAxes, ha="right")
-
-
 def _draw_validation(axes: Axes, decision: Decision) -> None:
     last = decision.result(decision.last_observed)
     axes.axhline(last.accuracy, color=style.GREY, linewidth=1, linestyle=":", zorder=1)
     trained = [r for r in decision.results if not r.candidate.method]
     on_line = [r for r in decision.results if r.candidate.method == LINE]
     others = [r for r in decision.results if r not in trained and r not in on_line]
-    _draw_line(axes, trained, style.BLUE, "-")
+    axes.plot(*_points(trained), color=style.BLUE, linewidth=1.6, zorder=2)
     _draw_points(axes, trained, style.BLUE, style.BLUE, "trained (validation)")
     if on_line:
-        _draw_line(axes, [last, *on_line], style.VERMILLION, "--")
+        line = _points([last, *on_line])
+        axes.plot(*line, "--", color=style.VERMILLION, linewidth=1.6, zorder=2)
         _draw_points(axes, on_line, style.VERMILLION, "white", "extrapolated (validation)")
     if others:
         _draw_points(axes, others, style.GREY, "white", "other candidates (validation)", "s")
 
 
-def _draw_line(axes: Axes, results: Sequence[CandidateResult], color: str, line_style: str) -> None:
-    steps = [result.candidate.step for result in results]
-    accuracies = [result.accuracy for result in results]
-    axes.plot(steps, accuracies, color=color, linestyle=line_style, linewidth=1.6, zorder=2)
+def _points(
+    results: Sequence[CandidateResult | BenchmarkResult],
+) -> tuple[list[int], list[float]]:
+    return [result.candidate.step for result in results], [result.accuracy for result in results]
 
 
 def _draw_points(
@@ -124,10 +116,14 @@ def _draw_points(
     marker: str = "o",
     offset_steps: float = 0.0,
 ) -> None:
+    steps, accuracies = _points(results)
+    # Never negative, which a bootstrap of few questions could give.
+    below = [max(result.accuracy - result.interval.low, 0.0) for result in results]
+    above = [max(result.interval.high - result.accuracy, 0.0) for result in results]
     axes.errorbar(
-        [result.candidate.step + offset_steps for result in results],
-        [result.accuracy for result in results],
-        yerr=_error_lengths(results),
+        [step + offset_steps for step in steps],
+        accuracies,
+        yerr=(below, above),
         fmt=marker,
         color=color,
         markerfacecolor=fill,
@@ -138,15 +134,6 @@ def _draw_points(
         zorder=3,
         label=label,
     )
-
-
-def _error_lengths(
-    results: Sequence[CandidateResult | BenchmarkResult],
-) -> tuple[list[float], list[float]]:
-    """Lengths below and above; never negative, which a bootstrap of few questions could give."""
-    below = [max(result.accuracy - result.interval.low, 0.0) for result in results]
-    above = [max(result.interval.high - result.accuracy, 0.0) for result in results]
-    return below, above
 
 
 def _draw_tests(axes: Axes, summary: RunSummary) -> None:
@@ -162,19 +149,9 @@ def _draw_tests(axes: Axes, summary: RunSummary) -> None:
 
 def _mark_flagged(axes: Axes, decision: Decision) -> None:
     """A cross on every candidate that a red flag stops."""
-    flagged = [result for result in decision.results if result.flags]
-    if flagged:
-        axes.plot(
-            [result.candidate.step for result in flagged],
-            [result.accuracy for result in flagged],
-            marker="x",
-            markersize=13,
-            markeredgewidth=2.5,
-            color=style.BLACK,
-            linestyle="none",
-            zorder=4,
-            label="red flag",
-        )
+    flagged = _points([result for result in decision.results if result.flags])
+    if flagged[0]:
+        axes.plot(*flagged, "x", ms=13, mew=2.5, color=style.BLACK, zorder=4, label="red flag")
 
 
 def _mark_chosen(axes: Axes, decision: Decision) -> None:
@@ -182,19 +159,11 @@ def _mark_chosen(axes: Axes, decision: Decision) -> None:
     chosen = decision.result(decision.chosen)
     step, accuracy = chosen.candidate.step, chosen.accuracy
     axes.plot(
-        step,
-        accuracy,
-        marker="*",
-        markersize=20,
-        color=style.YELLOW,
-        markeredgecolor=style.BLACK,
-        linestyle="none",
-        zorder=4,
-        label="chosen",
+        step, accuracy, "*", ms=20, color=style.YELLOW, mec=style.BLACK, zorder=4, label="chosen"
     )
     left, right = axes.get_xlim()
     axes.annotate(
-        f"chosen: {chosen.candidate.label}\n{show_accuracy(accuracy, chosen.interval)}",
+        f"chosen: {chosen.candidate.key}\n{show_accuracy(accuracy, chosen.interval)}",
         xy=(step, accuracy),
         xytext=(min(max((step - left) / (right - left), 0.14), 0.86), 0.97),
         textcoords="axes fraction",

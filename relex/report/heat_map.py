@@ -3,7 +3,7 @@
 L layers, M modules.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from matplotlib.colors import Normalize
 from relex.extrapolation import Diagnostics
 from relex.extrapolation.subspace import Array
 from relex.report import style
-from relex.report.names import layer_of, module_of, shorten
+from relex.report.style import layer_of, module_of, shorten
 
 # From the input of a layer to its output; other modules follow in the order of the file.
 MODULES = (
@@ -30,13 +30,16 @@ MODULES = (
     "up_proj",
     "down_proj",
 )
-MOST_ANNOTATED_LAYERS, MOST_ANNOTATED_MODULES = 16, 14
+OUTSIDE = "-"
+"""The row of tensors outside the layers."""
+
+MOST_ANNOTATED_LAYERS, MOST_ANNOTATED_MODULES = 16, 16
 MOST_OUTSIDE = 6
 MOST_TICKS = 13
 NAME_CHARACTERS = 19
 LABEL_POINTS, CELL_POINTS = 8.0, 6.5
 LAYER_INCHES, FEWEST_INCHES, MOST_INCHES = 0.22, 1.6, 8.0
-REST_INCHES = 3.0
+REST_INCHES = 2.7
 MISSING = "#dddddd"
 
 Values = Mapping[str, float | None]
@@ -46,7 +49,7 @@ Values = Mapping[str, float | None]
 class Grid:
     """One number by layer and module, NaN where there is none."""
 
-    layers: tuple[int, ...]
+    layers: tuple[str, ...]
     modules: tuple[str, ...]
     value_LM: Array
 
@@ -54,7 +57,7 @@ class Grid:
 def heat_map_picture(diagnostics: Diagnostics) -> bytes:
     """PNG of the explained fraction and the forecast skill, side by side.
 
-    Tensors outside the layers stand in a row below; cells that several share show their mean.
+    Tensors outside the layers stand in a last row; cells that several share show their mean.
     """
     found = diagnostics.tensors
     explained = {name: one.explained_fraction for name, one in found.items()}
@@ -64,37 +67,35 @@ def heat_map_picture(diagnostics: Diagnostics) -> bytes:
     figure = style.new_figure(inches + REST_INCHES, _title(diagnostics))
     walk = diagnostics.random_walk.explained_fraction or 0.0
     low = min([walk, *(value for value in explained.values() if value is not None)])
-    pairs = figure.subplots(2, 2, height_ratios=(inches, 0.3)).T
-    _draw_pair(pairs[0], "explained fraction", explained, "cividis", low)
-    _draw_pair(pairs[1], "forecast skill (0: no better than staying)", skill, "RdBu", -1.0)
-    pairs[0][0].set_ylabel("layer", fontsize=style.TEXT_POINTS)
+    left, right = figure.subplots(1, 2)
+    _draw(left, "explained fraction", explained, "cividis", low)
+    _draw(right, "forecast skill (0: no better than staying)", skill, "RdBu", -1.0)
+    left.set_ylabel("layer", fontsize=style.TEXT_POINTS)
     return style.png_bytes(figure)
 
 
 def layer_grid(values: Values) -> Grid:
-    """The tensors within layers."""
-    cells: dict[tuple[int, str], list[float]] = {}
+    """Tensors by layer and module, and below the layers the first ones outside of them."""
+    outside = [name for name in values if layer_of(name) is None][:MOST_OUTSIDE]
+    cells: dict[tuple[int | None, str], list[float]] = {}
     for name, value in values.items():
-        layer = layer_of(name)
-        if layer is not None:
-            cells.setdefault((layer, module_of(name)), []).extend([] if value is None else [value])
-    layers = sorted({layer for layer, _ in cells})
+        if layer_of(name) is not None or name in outside:
+            place = layer_of(name), module_of(name)
+            cells.setdefault(place, []).extend([] if value is None else [value])
+    layers = sorted({layer for layer, _ in cells}, key=lambda layer: (layer is None, layer))
     known = {module: number for number, module in enumerate(MODULES)}
-    modules = sorted(
-        dict.fromkeys(module for _, module in cells), key=lambda one: known.get(one, len(known))
-    )
+    within = dict.fromkeys(module for layer, module in cells if layer is not None)
+    ordered = sorted(within, key=lambda module: known.get(module, len(known)))
+    modules = list(dict.fromkeys([*ordered, *(module for _, module in cells)]))
     value_LM = np.full((len(layers), len(modules)), np.nan)
     for (layer, module), found in cells.items():
         if found:
             value_LM[layers.index(layer), modules.index(module)] = np.mean(found)
-    return Grid(tuple(layers), tuple(modules), value_LM)
-
-
-def outside_grid(values: Values) -> Grid:
-    """The first tensors outside the layers, in one row."""
-    names = [name for name in values if layer_of(name) is None][:MOST_OUTSIDE]
-    found = [np.nan if (value := values[name]) is None else value for name in names]
-    return Grid((0,), tuple(map(module_of, names)), np.array([found]))
+    return Grid(
+        tuple(OUTSIDE if layer is None else str(layer) for layer in layers),
+        tuple(modules),
+        value_LM,
+    )
 
 
 def _title(diagnostics: Diagnostics) -> str:
@@ -112,38 +113,24 @@ def _title(diagnostics: Diagnostics) -> str:
     )
 
 
-def _draw_pair(pair: Sequence[Axes], words: str, values: Values, colours: str, low: float) -> None:
-    """Layers above, what lies outside of them below, and one scale for both."""
-    scale = ScalarMappable(Normalize(low, 1.0), colours)
-    layers, (top, bottom) = layer_grid(values), pair
-    _draw(top, layers, scale)
-    _draw(bottom, outside_grid(values), scale)
-    top.set_title(words, loc="left", fontsize=style.TEXT_POINTS, color=style.GREY)
-    stride = -(-len(layers.layers) // MOST_TICKS) or 1
-    shown = range(0, len(layers.layers), stride)
-    top.set_yticks(shown, [str(layers.layers[row]) for row in shown])
-    top.tick_params(axis="x", labelrotation=90)
-    bottom.set_yticks([])
-    is_cut = any(value is not None and value < low for value in values.values())
-    bar = top.figure.colorbar(
-        scale, ax=list(pair), fraction=0.05, pad=0.02, extend="min" if is_cut else "neither"
-    )
-    bar.ax.tick_params(labelsize=LABEL_POINTS, colors=style.GREY)
-    bar.outline.set_visible(False)
-
-
-def _draw(axes: Axes, grid: Grid, scale: ScalarMappable) -> None:
+def _draw(axes: Axes, words: str, values: Values, colours: str, low: float) -> None:
+    scale, grid = ScalarMappable(Normalize(low, 1.0), colours), layer_grid(values)
     axes.set_facecolor(MISSING)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=LABEL_POINTS, colors=style.GREY)
-    if not grid.value_LM.size:
-        axes.set_axis_off()
-        return
+    axes.set_title(words, loc="left", fontsize=style.TEXT_POINTS, color=style.GREY)
     axes.imshow(scale.to_rgba(grid.value_LM), aspect="auto")
     labels = [shorten(module, NAME_CHARACTERS) for module in grid.modules]
-    axes.set_xticks(range(len(labels)), labels)
+    axes.set_xticks(range(len(labels)), labels, rotation=90)
+    stride = -(-len(grid.layers) // MOST_TICKS)
+    axes.set_yticks(range(0, len(grid.layers), stride), grid.layers[::stride])
     if len(grid.layers) <= MOST_ANNOTATED_LAYERS and len(labels) <= MOST_ANNOTATED_MODULES:
         _annotate(axes, grid, scale)
+    is_cut = any(value is not None and value < low for value in values.values())
+    extend = "min" if is_cut else "neither"
+    bar = axes.figure.colorbar(scale, ax=axes, fraction=0.05, pad=0.02, extend=extend)
+    bar.ax.tick_params(labelsize=LABEL_POINTS, colors=style.GREY)
+    bar.outline.set_visible(False)
 
 
 def _annotate(axes: Axes, grid: Grid, scale: ScalarMappable) -> None:

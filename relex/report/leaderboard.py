@@ -1,23 +1,23 @@
 """The leaderboard of a sweep: the verdict, the ranking, every trial, and the picture."""
 
-from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 
-from rich import box
-from rich.table import Table
-
-from relex.report.files import write_files
-from relex.report.html import report_html
 from relex.report.leaderboard_plot import sweep_picture
-from relex.report.plain import code, plain
-from relex.report.table import CHOSEN_MARK, NOT_MEASURED, Row, markdown_table
+from relex.report.page import (
+    CHOSEN_MARK,
+    NOT_MEASURED,
+    Row,
+    code,
+    markdown_table,
+    plain,
+    write_page,
+)
 from relex.selection.wording import show_accuracy, show_difference
+from relex.storage.atomic import new_folder
 from relex.sweep import Leaderboard, TrialResult, VariantResult
 
-LEADERBOARD_JSON = "leaderboard.json"
-LEADERBOARD_MARKDOWN = "leaderboard.md"
-LEADERBOARD_HTML = "leaderboard.html"
+LEADERBOARD = "leaderboard"
+LEADERBOARD_MARKDOWN, LEADERBOARD_HTML = f"{LEADERBOARD}.md", f"{LEADERBOARD}.html"
 SWEEP_PICTURE = "curves.png"
 WINNER, BEHIND, RANK = "winner", "behind the winner", "rank"
 
@@ -25,13 +25,10 @@ WINNER, BEHIND, RANK = "winner", "behind the winner", "rank"
 def write_leaderboard(leaderboard: Leaderboard, out: Path) -> None:
     """`leaderboard.html`, `.md` with its picture, and `.json`, in the new folder."""
     pictures = {SWEEP_PICTURE: sweep_picture(leaderboard)} if leaderboard.winner else {}
-    text = leaderboard_markdown(leaderboard)
-    texts = {
-        LEADERBOARD_MARKDOWN: text,
-        LEADERBOARD_HTML: report_html(leaderboard.sweep_id, text, pictures),
-        LEADERBOARD_JSON: leaderboard.model_dump_json(indent=1),
-    }
-    write_files(out, pictures, texts)
+    with new_folder(out) as partial:
+        write_page(partial, LEADERBOARD, leaderboard_markdown(leaderboard), pictures)
+        stored = leaderboard.model_dump_json(indent=1)
+        (partial / f"{LEADERBOARD}.json").write_text(stored, encoding="utf-8")
 
 
 def variant_rows(leaderboard: Leaderboard) -> list[Row]:
@@ -40,19 +37,6 @@ def variant_rows(leaderboard: Leaderboard) -> list[Row]:
         _variant_row(leaderboard, rank, variant)
         for rank, variant in enumerate(leaderboard.variants, start=1)
     ]
-
-
-def terminal_leaderboard(leaderboard: Leaderboard) -> Table:
-    """A table for a terminal: without the differences, the winner in bold."""
-    rows = variant_rows(leaderboard)
-    titles = [title for title in rows[0] if title != BEHIND]
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for title in titles:
-        table.add_column(title, no_wrap=True)
-    for row in rows:
-        cells = [row[title] for title in titles]
-        table.add_row(*cells, style="bold green" if row[WINNER] else None)
-    return table
 
 
 def trial_rows(leaderboard: Leaderboard) -> list[Row]:
@@ -74,7 +58,6 @@ def leaderboard_markdown(leaderboard: Leaderboard) -> str:
         *([picture] if leaderboard.winner else []),
         "## Trials",
         markdown_table(trial_rows(leaderboard)),
-        *_reasons(leaderboard.trials),
         "## How it was judged",
         _how(leaderboard),
     ]
@@ -126,7 +109,7 @@ def _trial_row(leaderboard: Leaderboard, trial: TrialResult) -> Row:
     cells = [NOT_MEASURED] * 4
     if measures is not None:
         cells = [
-            measures.chosen.label,
+            measures.chosen.key,
             f"{measures.validation_accuracy:.3f}",
             f"{measures.last_observed_accuracy:.3f}",
             f"{measures.test_accuracies[leaderboard.benchmark]:.3f}",
@@ -138,20 +121,6 @@ def _trial_row(leaderboard: Leaderboard, trial: TrialResult) -> Row:
         "ended": trial.status,
         **dict(zip(titles, cells, strict=True)),
     }
-
-
-def _reasons(trials: Sequence[TrialResult]) -> list[str]:
-    """Why trials have no numbers: a line for all seeds that ended for the same reason."""
-    seeds: defaultdict[tuple[str, str, str], list[int]] = defaultdict(list)
-    for trial in trials:
-        if trial.reason:
-            seeds[trial.variant, trial.status, trial.reason].append(trial.seed)
-    lines = [
-        f"- {plain(variant)}, seed{'s' * (len(which) > 1)} {', '.join(map(str, which))}, {status}: "
-        f"{plain(reason)}"
-        for (variant, status, reason), which in seeds.items()
-    ]
-    return ["\n".join(lines)] if lines else []
 
 
 def _how(leaderboard: Leaderboard) -> str:

@@ -29,7 +29,11 @@ def sweep_picture(leaderboard: Leaderboard) -> bytes:
         _draw_variant(axes, leaderboard, variant, color, rank)
     for variant in leaderboard.variants[len(finished) :]:
         axes.plot([], [], linestyle="none", label=f"{variant.variant}: no trial finished")
-    _draw_window(axes, leaderboard)
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, -0.02), high + HEADROOM_FRACTION * (high - low))
+    axes.set_xlim(left=0)
+    last_step = leaderboard.last_step
+    style.shade_window(axes, last_step, f"trained to step {last_step}")
     _explain_lines(axes)
     style.legend_below(figure, axes, 2)
     return style.png_bytes(figure)
@@ -97,30 +101,8 @@ def _mean_curve(measures: Sequence[TrialMeasures]) -> list[CurvePoint]:
 
 def _mark_chosen(axes: Axes, measures: TrialMeasures, color: str, front: float) -> None:
     """A star where a run's choice lies on its curve."""
-    for point in measures.curve:
-        if point.candidate == measures.chosen:
-            axes.plot(
-                point.candidate.step,
-                point.accuracy,
-                marker="*",
-                markersize=15,
-                color=color,
-                markeredgecolor="white",
-                linestyle="none",
-                zorder=front,
-            )
-
-
-def _draw_window(axes: Axes, leaderboard: Leaderboard) -> None:
-    """Shade what was trained; its label stands above the axes, where no point can be."""
-    low, high = axes.get_ylim()
-    axes.set_ylim(max(low, -0.02), high + HEADROOM_FRACTION * (high - low))
-    axes.set_xlim(left=0)
-    axes.axvspan(0, leaderboard.last_step, color=style.WINDOW_SHADE, zorder=0, linewidth=0)
-    words = partial(axes.text, fontsize=style.TEXT_POINTS, color=style.GREY, va="bottom")
-    above = f"trained to step {leaderboard.last_step}"
-    words(0, 1.01, above, transform=axes.get_xaxis_transform())
-    words(1, 1.01, "extrapolated", transform=axes.transAxes, ha="right")
+    chosen = [point for point in measures.curve if point.candidate == measures.chosen]
+    axes.plot(*_coordinates(chosen), "*", ms=15, color=color, mec="white", zorder=front)
 
 
 def _explain_lines(axes: Axes) -> None:

@@ -1,17 +1,30 @@
 """The report in Markdown: the choice first, then the numbers, then how and with what."""
 
-from relex.extrapolation import Diagnostics
-from relex.report.answer_tables import answer_rows, flag_lines, group_rows
+from pathlib import Path
+
+from relex.extrapolation import Diagnostics, Factors, diagnose
+from relex.report.accuracy_plot import accuracy_picture
+from relex.report.coefficient_plot import COEFFICIENT_PICTURE, coefficient_picture
 from relex.report.outcome import outcome_lines, reconciled
-from relex.report.plain import code, plain
-from relex.report.search import SEARCH_TITLE, search_markdown
+from relex.report.page import code, markdown_table, plain, write_page
 from relex.report.summary import RunSummary
-from relex.report.table import FLAG_MARK, candidate_rows, markdown_table
+from relex.report.tables import (
+    FLAG_MARK,
+    answer_rows,
+    candidate_rows,
+    flag_lines,
+    group_rows,
+    search_rows,
+)
 from relex.report.trajectory import concerns, overall_rows, verdict
+from relex.search import SearchPath
 from relex.selection.decision import Decision
+from relex.storage.atomic import new_folder
 
 ACCURACY_PICTURE = "accuracy.png"
-COEFFICIENT_PICTURE = "coefficients.png"
+FEWER_WORDS = (
+    "; those with a smaller number answered the first of them only and could not be chosen"
+)
 CURVE_ROWS = 10
 CURVE_COLUMNS = {
     "reward_mean": "reward",
@@ -22,6 +35,9 @@ CURVE_COLUMNS = {
     "mean_completion_tokens": "tokens per answer",
     "grad_norm": "gradient norm",
 }
+REPORT = "report"
+MARKDOWN_FILE, HTML_FILE = f"{REPORT}.md", f"{REPORT}.html"
+SUMMARY_FILE = "summary.json"
 
 
 def report_markdown(summary: RunSummary, diagnostics: Diagnostics) -> str:
@@ -35,7 +51,7 @@ def report_markdown(summary: RunSummary, diagnostics: Diagnostics) -> str:
         f"![Accuracy over the optimizer step]({ACCURACY_PICTURE})",
         "## How it was decided",
         _how(summary),
-        *([SEARCH_TITLE, search_markdown(summary.search)] if summary.search else []),
+        *(["## How the candidates were found", _search(summary.search)] if summary.search else []),
         "## What the answers tell",
         _answers(summary),
         "## The trajectory",
@@ -50,12 +66,14 @@ def report_markdown(summary: RunSummary, diagnostics: Diagnostics) -> str:
 
 def _how(summary: RunSummary) -> str:
     decision = summary.decision
+    fewer = any(r.num_questions < decision.num_questions for r in decision.results)
+    gain = f" by more than {decision.require_gain:g}" if decision.require_gain else ""
     return (
         f"Every candidate answered the same {decision.num_questions} validation questions "
-        f"{decision.samples_per_question} times, with the same seeds{_fewer_words(decision)}. "
+        f"{decision.samples_per_question} times, with the same seeds{FEWER_WORDS * fewer}. "
         f"Intervals of an accuracy are {decision.confidence:.0%} bootstrap intervals over the "
         "questions. Another candidate replaces the last observed step only if "
-        f"{_test_words(decision)} says that it is better{_gain_words(decision)}, and only if it "
+        f"{_test_words(decision)} says that it is better{gain}, and only if it "
         "raises no red flag. The interval of a difference is that of the same test, so that a "
         f"candidate passes when its interval lies above {decision.require_gain:g}; at "
         f"{decision.confidence:.0%} confidence all true differences lie above their lower ends. "
@@ -75,17 +93,14 @@ def _test_words(decision: Decision) -> str:
     )
 
 
-def _fewer_words(decision: Decision) -> str:
-    fewer = any(r.num_questions < decision.num_questions for r in decision.results)
+def _search(path: SearchPath) -> str:
+    """What the search cost, why it ended, and what it tried."""
     return (
-        "; those with a smaller number answered the first of them only and could not be chosen"
-        if fewer
-        else ""
+        f"The search spent **{path.num_tokens:,} tokens, {path.token_fraction:.0%} of the full "
+        f"grid** ({path.num_grid_targets} targets on all {path.num_questions} questions, about "
+        f"{path.num_grid_tokens:,} tokens). It ended because {path.stopped}.\n\n"
+        f"{markdown_table(search_rows(path))}"
     )
-
-
-def _gain_words(decision: Decision) -> str:
-    return f" by more than {decision.require_gain:g}" if decision.require_gain else ""
 
 
 def _answers(summary: RunSummary) -> str:
@@ -95,7 +110,7 @@ def _answers(summary: RunSummary) -> str:
     parts = [
         "\n".join(f"- {FLAG_MARK} **{plain(line)}**" for line in flag_lines(summary)),
         f"Of answers to one question with one seed: `+` were repaired, `-` were broken, against "
-        f"{last.label} and against the base. Pass at k is the chance that one of k answers is "
+        f"{last.key} and against the base. Pass at k is the chance that one of k answers is "
         "right.",
         markdown_table(answer_rows(summary)),
         markdown_table(groups) if groups else "",
@@ -144,3 +159,15 @@ def _facts(summary: RunSummary) -> str:
     lines += [f"- recipe digest: `{summary.recipe_digest}`"]
     lines += [f"- versions: {plain(versions)}"] if versions else []
     return "\n".join(lines)
+
+
+def write_report(summary: RunSummary, factors: Factors, out: Path) -> None:
+    """`report.html`, `report.md` with its two pictures, and `summary.json`, in the new folder."""
+    diagnostics = diagnose(factors.table)
+    pictures = {
+        ACCURACY_PICTURE: accuracy_picture(summary),
+        COEFFICIENT_PICTURE: coefficient_picture(factors, diagnostics),
+    }
+    with new_folder(out) as partial:
+        write_page(partial, REPORT, report_markdown(summary, diagnostics), pictures)
+        (partial / SUMMARY_FILE).write_text(summary.model_dump_json(indent=1), encoding="utf-8")

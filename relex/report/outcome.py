@@ -25,7 +25,7 @@ def reconciled(summary: RunSummary, diagnostics: Diagnostics) -> str:
     if not decision.chosen.is_beyond or test is None or skill is None or skill > 0:
         return ""
     return (
-        f"{decision.chosen.label} is chosen all the same, and the two do not contradict each "
+        f"{decision.chosen.key} is chosen all the same, and the two do not contradict each "
         "other. The forecast is about weights, much of whose motion changes no answer; the choice "
         "is about answers, and rests on nothing else: "
         f"{show_difference(test)} on the validation questions. So the forecast speaks against "
@@ -38,7 +38,7 @@ def _test_line(summary: RunSummary, benchmark: str) -> str:
     test = result and result.to_last_observed
     if not result or not test:
         return ""
-    label, last = result.candidate.label, summary.decision.last_observed.label
+    label, last = result.candidate.key, summary.decision.last_observed.key
     found = f"{show_difference(test)} against {last} (p = {test.p_value:.2g})"
     reached = show_accuracy(result.accuracy, result.interval)
     opening = f"On the test questions of {benchmark} {label} reaches {reached}, {found}: "
@@ -68,6 +68,6 @@ def _farther_line(summary: RunSummary) -> str:
         return ""
     field = "search.farthest" if summary.search else "targets"
     return (
-        f"{chosen.label} is the farthest target that was tried, and accuracy still rises there: "
+        f"{chosen.key} is the farthest target that was tried, and accuracy still rises there: "
         f"farther targets were not tried; `extrapolation.{field}` may go further."
     )

@@ -1,11 +1,15 @@
-"""How the pictures look: drawn without global state, sharp at 900 pixels wide."""
+"""How pictures look: drawn without global state, sharp at 900 pixels wide; short names in them."""
 
 import io
+import re
 import warnings
+from functools import partial
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+
+from relex.visible import one_line
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 BLACK = "#222222"
@@ -24,6 +28,7 @@ WIDTH_INCHES = 9.0
 DOTS_PER_INCH = 200
 TITLE_POINTS = 13
 TEXT_POINTS = 10
+LAYER = re.compile(r"\.(\d+)\.")
 
 
 def new_figure(height_inches: float, title: str) -> Figure:
@@ -44,6 +49,15 @@ def plain_axes(axes: Axes, x_label: str, y_label: str) -> None:
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#bbbbbb")
+
+
+def shade_window(axes: Axes, last_step: int, words: str, has_beyond: bool = True) -> None:
+    """Shade what was trained; labels stand above the axes, where no point can be."""
+    axes.axvspan(0, last_step, color=WINDOW_SHADE, zorder=0, linewidth=0)
+    write = partial(axes.text, fontsize=TEXT_POINTS, color=GREY, va="bottom")
+    write(0, 1.01, words, transform=axes.get_xaxis_transform())
+    if has_beyond:
+        write(1, 1.01, "extrapolated", transform=axes.transAxes, ha="right")
 
 
 def legend_below(figure: Figure, axes: Axes, num_columns: int) -> None:
@@ -71,3 +85,41 @@ def png_bytes(figure: Figure) -> bytes:
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def short_name(name: str) -> str:
+    """The name without what all names share."""
+    return name.removeprefix("model.").removesuffix(".weight")
+
+
+def kind_of(name: str) -> str:
+    """The name without its numbers: the same for the tensors that do the same in every layer."""
+    return LAYER.sub(".", name)
+
+
+def layer_of(name: str) -> int | None:
+    """Number of the tensor's layer; None for one outside the layers."""
+    found = LAYER.search(name)
+    return int(found[1]) if found else None
+
+
+def module_of(name: str) -> str:
+    """What the tensor is called within its layer, such as `q_proj`; outside, its short name."""
+    found = LAYER.search(name)
+    if found is None:
+        return short_name(name)
+    inside = kind_of(name[found.end() :].removesuffix(".weight"))
+    return re.sub(r"^(self_attn|mlp)\.", "", inside)
+
+
+def shorten(name: str, num_characters: int) -> str:
+    """The short name, without its middle where it is too long.
+
+    Layers differ at the start, modules at the end.
+    """
+    return one_line(short_name(name), num_characters)
+
+
+def show(value: float | None, num_digits: int = 2) -> str:
+    """A number, or `-` for one that cannot be known."""
+    return "-" if value is None else f"{value:.{num_digits}f}"

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from relex.candidates import Candidate
 from relex.config import SelectionConfig
-from relex.search.path import SearchPath
+from relex.search.trials import SearchPath
 from relex.selection.decision import Decision
 from relex.selection.intervals import Interval, bootstrap_interval
 from relex.selection.paired import PairedTest, paired_test
@@ -134,7 +134,6 @@ class RunSummary(Strict):
 
     def benchmark_result(self, benchmark: str, candidate: Candidate) -> BenchmarkResult | None:
         """The result of a candidate on a benchmark, or None when it was not measured there."""
-        for result in self.benchmarks:
-            if (result.benchmark, result.candidate) == (benchmark, candidate):
-                return result
-        return None
+        wanted = (benchmark, candidate)
+        found = (each for each in self.benchmarks if (each.benchmark, each.candidate) == wanted)
+        return next(found, None)

@@ -1,10 +1,16 @@
 """What the diagnostics of a fit say, in words and as a table of tensors."""
 
-from rich import box
-from rich.table import Table
+from pathlib import Path
 
-from relex.extrapolation import Diagnosis, Diagnostics
-from relex.report.names import shorten
+from rich import box
+from rich.table import Column, Table
+
+from relex.extrapolation import Diagnosis, Diagnostics, Factors
+from relex.report.coefficient_plot import COEFFICIENT_PICTURE, coefficient_picture
+from relex.report.heat_map import heat_map_picture
+from relex.report.spectrum_plot import spectrum_picture
+from relex.report.style import shorten, show
+from relex.storage.atomic import new_folder
 
 NUM_SHOWN = 6
 NAME_CHARACTERS = 25
@@ -13,8 +19,6 @@ LITTLE_PERSISTENCE = 0.1
 
 TURN_COSINE = 0.5
 """Cosine of the halves below which the direction has turned by more than 60 degrees."""
-
-UNKNOWN = "-"
 
 Row = tuple[str, str, str]
 
@@ -26,7 +30,9 @@ def verdict(diagnostics: Diagnostics) -> str:
         return "No weight moved."
     if skill is None:
         return "The window is too short, or stands still at its end: no forecast could be checked."
-    held, last_kept = _held_out(diagnostics), _last_kept(diagnostics)
+    steps = diagnostics.held_out_steps
+    held = f"step {steps[0]}" if len(steps) == 1 else f"steps {steps[0]} to {steps[-1]}"
+    last_kept = diagnostics.steps[-len(steps) - 1]
     if skill <= 0:
         return (
             f"The line forecasts {held} no better than staying at step {last_kept} does: it is not "
@@ -64,28 +70,14 @@ def overall_rows(diagnostics: Diagnostics) -> list[Row]:
         ("half cosine", show(overall.half_cosine), "between the directions of the window's halves"),
         ("persistence", show(overall.persistence), "cosine between one update and the next"),
     ]
-    rows += [
-        (
-            "" if number else "predicted size",
-            show(size),
-            f"at k = {target}, in lengths of the last displacement",
-        )
-        for number, (target, size) in enumerate(overall.predicted_size.items())
-    ]
-    walk_explained, walk_r2 = show(walk.explained_fraction), show(walk.r2)
-    return [
-        *rows,
-        (
-            "explained",
-            show(overall.explained_fraction, 4),
-            f"fraction in the window; even a random walk has {walk_explained}",
-        ),
-        (
-            "R2",
-            show(overall.r2, 4),
-            f"of the line in the window; even a random walk has {walk_r2}",
-        ),
-    ]
+    title = "predicted size"
+    for target, size in overall.predicted_size.items():
+        rows.append((title, show(size), f"at step {target}, in lengths of the last displacement"))
+        title = ""
+    explained = f"fraction in the window; even a random walk has {show(walk.explained_fraction)}"
+    straight = f"of the line in the window; even a random walk has {show(walk.r2)}"
+    rows.append(("explained", show(overall.explained_fraction, 4), explained))
+    return [*rows, ("R2", show(overall.r2, 4), straight)]
 
 
 def _skill_rows(diagnostics: Diagnostics) -> list[Row]:
@@ -106,10 +98,10 @@ def tensor_table(diagnostics: Diagnostics) -> Table:
     """
     moved = {name: one for name, one in diagnostics.tensors.items() if one.movement_fraction}
     names = sorted(moved, key=lambda name: _help(moved[name]))
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("tensor", no_wrap=True)
-    for title in ("moved", "skill", "halves", "persists", "explained", "R2"):
-        table.add_column(title, justify="right", no_wrap=True)
+    titles = ("moved", "skill", "halves", "persists", "explained", "R2")
+    columns = [Column(title, justify="right", no_wrap=True) for title in titles]
+    name_column = Column("tensor", no_wrap=True)
+    table = Table(name_column, *columns, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     shown = [*names[:NUM_SHOWN], "", *names[-NUM_SHOWN:]] if len(names) > 2 * NUM_SHOWN else names
     for name in shown:
         table.add_row(*(_cells(name, moved[name]) if name else ("...",)))
@@ -132,15 +124,16 @@ def _help(found: Diagnosis) -> float:
     return (found.forecast_skill.over_staying or 0.0) * (found.movement_fraction or 0.0)
 
 
-def show(value: float | None, num_digits: int = 2) -> str:
-    """A number, or `-` for one that cannot be known."""
-    return UNKNOWN if value is None else f"{value:.{num_digits}f}"
+def write_trajectory_pictures(factors: Factors, diagnostics: Diagnostics, out: Path) -> None:
+    """`spectrum.png`, `coefficients.png` and `heatmap.png` of a fit, in the new folder `out`.
 
-
-def _last_kept(diagnostics: Diagnostics) -> int:
-    return diagnostics.steps[-len(diagnostics.held_out_steps) - 1]
-
-
-def _held_out(diagnostics: Diagnostics) -> str:
-    steps = diagnostics.held_out_steps
-    return f"step {steps[0]}" if len(steps) == 1 else f"steps {steps[0]} to {steps[-1]}"
+    Raises InputError when `out` exists.
+    """
+    pictures = {
+        "spectrum.png": spectrum_picture(factors.table, diagnostics),
+        COEFFICIENT_PICTURE: coefficient_picture(factors, diagnostics),
+        "heatmap.png": heat_map_picture(diagnostics),
+    }
+    with new_folder(out) as partial:
+        for name, data in pictures.items():
+            (partial / name).write_bytes(data)

@@ -6,19 +6,25 @@ arguments and sequences of equal length, and returns one finite number per compl
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from copy import deepcopy
 from dataclasses import dataclass
+from decimal import Decimal
+from itertools import islice
+from numbers import Real
 from typing import Any, Protocol
 
 from relex.errors import RelexError, RewardError
-from relex.rewards.values import LARGEST_VALUE, as_number, described, listed, shortened
+from relex.visible import one_line
 
 SEARCH_SECONDS = 60.0
 """How long to look, one by one, for the completion that a reward raises on."""
 
 CORRECT = 1.0
 """What a grader gives to a correct answer; every other value means wrong."""
+SHORT_CHARACTERS = 200
+LARGEST_VALUE = 1e12
+"""Training squares rewards and adds them up in float32, which ends at 3e38."""
 
 
 class Reward(Protocol):
@@ -61,7 +67,7 @@ class CheckedReward:
             raise
         except (Exception, SystemExit) as error:
             raise self._error(
-                f"raised {type(error).__name__}: {shortened(str(error))}; "
+                f"raised {type(error).__name__}: {one_line(str(error), SHORT_CHARACTERS)}; "
                 f"{self._first_that_raises(batch)}"
             ) from error
         if values is None:
@@ -112,3 +118,36 @@ def named_batch(completions: Sequence[str]) -> str:
     """A batch in a message, by its size and its first completion."""
     first = f", the first of them {described(completions[0])}" if completions else ""
     return f"{len(completions)} completions{first}"
+
+
+def listed(returned: Any, most: int) -> list[Any] | None:
+    """The first `most` values of a list, array, tensor or generator; None for anything else."""
+    if isinstance(returned, str | bytes | bytearray | Mapping | Set):
+        return None
+    if not isinstance(returned, Iterable) or getattr(returned, "ndim", 1) == 0:
+        return None
+    return list(islice(returned, most))
+
+
+def as_number(value: Any) -> float | None:
+    """The number that a value is: of Python, or an array or tensor with one element. None for all
+    else; infinite where it is beyond a float."""
+    try:
+        if getattr(value, "mask", False):
+            return None
+        if hasattr(value, "item") and hasattr(value, "ndim"):
+            value = value.item()
+        return float(value) if isinstance(value, Real | Decimal) else None
+    except OverflowError:
+        return math.inf
+    except Exception:
+        return None
+
+
+def described(value: Any) -> str:
+    """Any value, on one short line."""
+    try:
+        return one_line(repr(value), SHORT_CHARACTERS)
+    except Exception:
+        # Python writes no integers of more than 4,300 digits, and an object may raise.
+        return f"an object of type {type(value).__name__}"

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 import regex
 
-from relex.boxed import boxed_spans
+from relex.boxed import boxed_spans, final_text
 from relex.errors import RewardError
-from relex.rewards.answers import final_text
 
 MATCH_TIMEOUT_SECONDS = 1.0
 

@@ -11,6 +11,7 @@ from queue import LifoQueue
 
 from relex.children import Child
 from relex.errors import RewardError, StageError
+from relex.rewards.process import to_stderr
 
 WORKER_FILE = Path(__file__).with_name("grading_worker.py")
 MAX_WORKERS = 8
@@ -52,7 +53,7 @@ class GradingWorker:
     def _start(self) -> Child:
         # -P: relex/rewards must not come before the standard library on its path.
         command = [sys.executable, "-P", str(WORKER_FILE), str(self._timeout_seconds)]
-        child = Child(command, _log)
+        child = Child(command, to_stderr)
         try:
             if child.receive()["equal"]:
                 return child
@@ -90,10 +91,6 @@ class GradingPool:
             return worker.judge(*pair)
         finally:
             self._idle.put(worker)
-
-
-def _log(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def _stop_all(workers: Sequence[GradingWorker]) -> None:

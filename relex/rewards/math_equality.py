@@ -15,8 +15,8 @@ import re
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from relex.boxed import last_boxed
 from relex.errors import RewardError
-from relex.rewards.answers import last_boxed
 from relex.rewards.grading_pool import GradingPool
 from relex.rewards.notation import equal_numbers, in_latex, plain_number
 

@@ -13,8 +13,8 @@ from relex.child_output import Event
 from relex.children import Child
 from relex.config import RewardTerm
 from relex.errors import RewardError, StageError
-from relex.rewards.contract import named_batch
-from relex.rewards.values import shortened
+from relex.rewards.contract import SHORT_CHARACTERS, named_batch
+from relex.visible import one_line
 
 WORKER = "relex.rewards.worker"
 COMPLETIONS_PER_LIMIT = 100
@@ -32,7 +32,7 @@ class RewardProcess:
         """
         self._name, self._limit_seconds = name, limit_seconds
         self._lock = threading.Lock()
-        self._child = Child.of_module(WORKER, [name], _log)
+        self._child = Child.of_module(WORKER, [name], to_stderr)
         # Runs when the reward is dropped and at the end of the program, whichever comes first.
         self.close = weakref.finalize(self, self._child.finish, END_SECONDS)
         first = {"name": name, "term": term.model_dump(), "path": sys.path}
@@ -69,13 +69,15 @@ class RewardProcess:
                 "ended; make it faster, or raise reward_seconds"
             ) from error
         except StageError as error:
-            last = self._child.last_line
+            line = one_line(self._child.last_line or "", SHORT_CHARACTERS)
+            last = f" (it last printed {line!r})" if line else ""
             raise RewardError(
                 f"reward {self._name}: its process ended with status {self._child.status} "
-                f"{what}{f' (it last printed {shortened(last)!r})' if last else ''}; a reward "
-                "returns its values or raises an error, it must not end the process"
+                f"{what}{last}; a reward returns its values or raises an error, it must not end "
+                "the process"
             ) from error
 
 
-def _log(line: str) -> None:
+def to_stderr(line: str) -> None:
+    """What a process of a reward prints."""
     print(line, file=sys.stderr, flush=True)

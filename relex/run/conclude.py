@@ -1,16 +1,18 @@
-"""What follows from the measurements: the choice, the model, the report, and what is kept."""
+"""From candidates to a published model: the search, the choice, the model and its report."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from relex.candidates import Candidate, denoised
 from relex.checkpoints import write_checkpoint
-from relex.config import WindowRecipe
+from relex.config import RunRecipe, WindowRecipe
 from relex.digests import sha256_json
-from relex.evaluation import SCORE_FILE, Score
+from relex.evaluation import SCORE_FILE, Answer, Score, correct_matrix, join_scores
 from relex.evaluation.weight_source import open_weights
-from relex.extrapolation import open_factors
+from relex.extrapolation import Diagnosis, diagnose, open_factors
 from relex.report import (
     HTML_FILE,
     SUMMARY_FILE,
@@ -19,14 +21,14 @@ from relex.report import (
     RunSummary,
     write_report,
 )
+from relex.report.page import plain
 from relex.rewards import grader_version
-from relex.run.events import Decided
-from relex.run.measure import Evaluation, measure_guards
-from relex.run.model_card import model_card
-from relex.run.places import LOGS, VALIDATION, Run
-from relex.run.stage import stage
+from relex.run.measure import Evaluation, measure_guards, measure_listed
+from relex.run.places import VALIDATION, Run
+from relex.run.retention import apply_retention
+from relex.run.stage import LOGS, CandidateMeasured, Decided, stage
 from relex.run.window import read_curve
-from relex.search import SearchPath
+from relex.search import Graded, SearchPath, full_grid, search
 from relex.selection import Decision, Measured, decide_guarded
 from relex.storage.manifest import (
     Manifest,
@@ -36,10 +38,104 @@ from relex.storage.manifest import (
     read_manifest,
 )
 from relex.versions import installed_versions
-from relex.window import apply_retention
 
+LEAST_SKILL = 0.1
+LEAST_COSINE = 0.5
+MOST_PARTS_PER_TARGET = 2
+MeasurePart = Callable[[Candidate, range], tuple[Score, list[Answer]]]
 MODEL_KIND, REPORT_KIND = "model", "report"
 DECISION_FILE, MODEL_CARD = "decision.json", "README.md"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What the choice is made from; `search` is the way there, None for a list of targets."""
+
+    measured: list[Measured]
+    search: SearchPath | None
+
+
+def measure_candidates(run: Run, evaluation: Evaluation) -> Compared:
+    """The candidates of the recipe's list, or of a search for the best target."""
+    if run.recipe.extrapolation.targets == "auto":
+        return search_candidates(run, evaluation)
+    return Compared(measure_listed(run, evaluation), None)
+
+
+def search_candidates(run: Run, evaluation: Evaluation) -> Compared:
+    """Search beyond the window on the validation questions."""
+    recipe, num_questions = run.recipe, len(run.problems[VALIDATION])
+    *earlier, last_step = run.observed_steps
+    config = recipe.extrapolation.search
+    book = PartBook(lambda candidate, part: evaluation.measure(candidate, VALIDATION, part))
+    num_parts = MOST_PARTS_PER_TARGET * len(full_grid(last_step, config))
+    with (
+        stage(run, "validation", "Searching", num_parts) as progress,
+        evaluation.told_in(progress),
+    ):
+        found = search(
+            book.measure,
+            last_step,
+            num_questions,
+            config,
+            others=[
+                *(Candidate(step=step) for step in earlier),
+                *(denoised(step) for step in recipe.evaluation.denoised_steps),
+            ],
+            cautious=forecasts_badly(diagnose(open_factors(evaluation.factors).table).overall),
+        )
+    for candidate in sorted(found.graded, key=lambda candidate: candidate.step):
+        run.emit(CandidateMeasured(book.score(candidate), book.answers(candidate)))
+    path = found.path
+    run.say(
+        f"the search stopped: {path.stopped}; {path.num_tokens:,} tokens, "
+        f"{path.token_fraction:.0%} of the full grid"
+    )
+    # Those that answered few questions count too: each was a try to beat the last observed step.
+    measured = [
+        evaluation.graded(candidate, VALIDATION, book.answers(candidate))
+        for candidate in found.graded
+    ]
+    return Compared(measured, path)
+
+
+class PartBook:
+    """The answers of candidates to the first questions, measured part by part."""
+
+    def __init__(self, measure_part: MeasurePart) -> None:
+        self._measure_part = measure_part
+        self._answers: dict[Candidate, list[Answer]] = {}
+        self._scores: dict[Candidate, list[Score]] = {}
+
+    def measure(self, candidate: Candidate, num_questions: int) -> Graded:
+        """Answers to the first questions in the order of their ids; only new ones are asked."""
+        answers = self._answers.setdefault(candidate, [])
+        scores = self._scores.setdefault(candidate, [])
+        num_known = sum(score.num_questions for score in scores)
+        if num_known < num_questions:
+            part = range(num_known, num_questions)
+            score, new = self._measure_part(candidate, part)
+            scores.append(score)
+            answers.extend(new)
+        correct_QK = correct_matrix(answers)[:num_questions]
+        return Graded(correct_QK, sum(answer.num_tokens for answer in answers))
+
+    def answers(self, candidate: Candidate) -> list[Answer]:
+        """To all questions that it was asked."""
+        return self._answers[candidate]
+
+    def score(self, candidate: Candidate) -> Score:
+        """Over all its parts."""
+        return join_scores(self._scores[candidate])
+
+
+def forecasts_badly(overall: Diagnosis) -> bool:
+    """Whether the search should begin near: the line forecasts its own window no better than
+    staying put, or the second half of the window went another way than the first."""
+    skill, cosine = overall.forecast_skill.over_staying, overall.half_cosine
+    return (skill is not None and skill < LEAST_SKILL) or (
+        cosine is not None and cosine < LEAST_COSINE
+    )
 
 
 def choose(run: Run, evaluation: Evaluation, measured: Sequence[Measured]) -> Decision:
@@ -55,9 +151,10 @@ def choose(run: Run, evaluation: Evaluation, measured: Sequence[Measured]) -> De
     return decision
 
 
-def publish(run: Run, factors: Path, decision: Decision) -> Manifest:
+def publish(run: Run, evaluation: Evaluation, decision: Decision) -> Manifest:
     """Write the chosen candidate as a Hugging Face checkpoint to the run's storage, unless it is
-    there; returns its manifest."""
+    there; returns its manifest. Raises EngineError when the checkpoint, loaded anew, answers
+    otherwise than the candidate did."""
     store = run.store.child("model")
     inputs = {
         "recipe": run.recipe.digest,
@@ -69,20 +166,21 @@ def publish(run: Run, factors: Path, decision: Decision) -> Manifest:
         folder = run.work / "model"
         with stage(run, "publish", "Writing the model"):
             shutil.rmtree(folder, ignore_errors=True)
-            weights = open_weights(run.weights(factors)).tensors(decision.chosen)
+            weights = open_weights(run.weights(evaluation.factors)).tensors(decision.chosen)
             write_checkpoint(folder, run.base, weights)
-            card = model_card(run.recipe, decision, _headline_score(run, decision))
+            evaluation.check_cold(decision.chosen, folder)
+            card = model_card(run.recipe, decision, headline_score(run, decision.chosen))
             (folder / MODEL_CARD).write_text(card, encoding="utf-8")
             manifest = publish_folder(store, folder, MODEL_KIND, inputs)
             shutil.rmtree(folder)
-    run.say(f"the model, {decision.chosen.label}, is at {store.uri}")
+    run.say(f"the model, {decision.chosen.key}, is at {store.uri}")
     return manifest
 
 
-def _headline_score(run: Run, decision: Decision) -> Score:
+def headline_score(run: Run, chosen: Candidate) -> Score:
     """Of the chosen candidate on the first test benchmark."""
     benchmark = run.recipe.problems.test[0].name
-    store = run.store.child(f"scores/{benchmark}/{decision.chosen.key}")
+    store = run.store.child(f"scores/{benchmark}/{chosen.key}")
     return Score.model_validate_json(store.get(SCORE_FILE))
 
 
@@ -161,3 +259,20 @@ def _links(run: Run) -> tuple[Link, ...]:
     links.append(Link(name="report", address=str(run.report_folder / HTML_FILE)))
     links.append(Link(name="logs", address=f"{run.uri}/{LOGS}"))
     return tuple(links)
+
+
+def model_card(recipe: RunRecipe, decision: Decision, test: Score) -> str:
+    """README.md of the model; `test` is its score on the first test benchmark."""
+    return f"""# {plain(recipe.run_id)}: {decision.chosen.key}
+
+Made by relex from the base {plain(recipe.base.path)}. {plain(decision.reason)}
+
+Its accuracy on {test.num_questions} test questions ({test.benchmark}, {test.samples_per_question}
+answers each) is {test.accuracy:.3f}, measured with {test.engine} in {test.dtype}. In another dtype
+sums are rounded otherwise and answers differ, so serve it in the same:
+
+    vllm serve MODEL --dtype {test.dtype}
+
+With the CPU build of vLLM that is `python -m vllm.entrypoints.openai.api_server --model MODEL
+--dtype {test.dtype}`.
+"""

@@ -23,9 +23,8 @@ from relex.extrapolation import KIND as FACTORS_KIND
 from relex.problems import Problem, groups_of, problems_digest
 from relex.report import BenchmarkResult, benchmark_results
 from relex.rewards import grader_version
-from relex.run.events import CandidateMeasured, Tested
 from relex.run.places import VALIDATION, Run
-from relex.run.stage import Progress, stage
+from relex.run.stage import CandidateMeasured, Progress, Tested, stage
 from relex.selection import Decision, Measured, finalists
 from relex.storage.manifest import (
     Manifest,
@@ -39,7 +38,7 @@ KIND = "score"
 
 
 class Evaluation:
-    """Scores of candidates: those that are stored, and new ones from one engine."""
+    """Scores of candidates: those that are stored, and new ones from the session's engines."""
 
     def __init__(self, run: Run, factors: Path, stack: ExitStack) -> None:
         self.factors = factors
@@ -48,20 +47,25 @@ class Evaluation:
         self._session: EvaluationSession | None = None
         self._progress: Progress | None = None
 
-    def measure(self, candidate: Candidate, benchmark: str) -> tuple[Score, list[Answer]]:
-        """The candidate's score and graded answers; generated only when they are not stored."""
-        score, answers = self._answers(candidate, benchmark, None)
-        self._run.say(f"measured {candidate.label} on {benchmark}: {score.accuracy:.3f}")
-        self._advance()
+    def measure(
+        self, candidate: Candidate, benchmark: str, questions: range | None = None
+    ) -> tuple[Score, list[Answer]]:
+        """The candidate's score and graded answers; generated only when they are not stored.
+
+        With `questions` only to those of the benchmark, counted in the order of their ids.
+        """
+        score, answers = self._answers(candidate, benchmark, questions)
+        part = f"questions {questions.start + 1} to {questions.stop} of " if questions else ""
+        self._run.say(f"measured {candidate.key} on {part}{benchmark}: {score.accuracy:.3f}")
+        if self._progress is not None:
+            self._progress.advance()
         return score, answers
 
-    def measure_part(self, candidate: Candidate, questions: range) -> tuple[Score, list[Answer]]:
-        """As `measure`, for some validation questions, counted in the order of their ids."""
-        score, answers = self._answers(candidate, VALIDATION, questions)
-        asked = f"questions {questions.start + 1} to {questions.stop} of {VALIDATION}"
-        self._run.say(f"measured {candidate.label} on {asked}: {score.accuracy:.3f}")
-        self._advance()
-        return score, answers
+    def check_cold(self, candidate: Candidate, folder: Path) -> None:
+        """Raise EngineError unless the checkpoint `folder` answers in a new engine as the candidate
+        does in those that measured it, which end with this."""
+        self._run.say("loading the model anew, to see that it answers as it was measured ...")
+        self._open_session().check_cold(candidate, folder)
 
     def graded(self, candidate: Candidate, benchmark: str, answers: Sequence[Answer]) -> Measured:
         """Answers as the decision takes them."""
@@ -77,10 +81,6 @@ class Evaluation:
         finally:
             self._progress = None
 
-    def _advance(self) -> None:
-        if self._progress is not None:
-            self._progress.advance()
-
     def _answers(
         self, candidate: Candidate, benchmark: str, questions: range | None
     ) -> tuple[Score, list[Answer]]:
@@ -93,6 +93,8 @@ class Evaluation:
             problems = in_order[questions.start : questions.stop]
         inputs = self._inputs(candidate, benchmark, problems)
         if finished_manifest(store, KIND, inputs) is None:
+            if self._session is None:
+                self._run.say("starting the engine ...")
             self._open_session().measure(candidate, benchmark, questions)
             publish_folder(store, folder, KIND, inputs)
         else:
@@ -144,7 +146,6 @@ class Evaluation:
     def _open_session(self) -> EvaluationSession:
         if self._session is None:
             run = self._run
-            run.say("starting the engine ...")
             self._session = self._stack.enter_context(
                 EvaluationSession(
                     run.recipe,
@@ -160,12 +161,12 @@ class Evaluation:
 
     def _on_progress(self, candidate: Candidate, _: str, num_done: int, num_all: int) -> None:
         if self._progress is not None:
-            self._progress.note(f"{candidate.label}: {num_done} of {num_all} answers")
+            self._progress.note(f"{candidate.key}: {num_done} of {num_all} answers")
 
 
 @contextmanager
 def open_evaluation(run: Run, factors: Path) -> Iterator[Evaluation]:
-    """The engine starts with the first score that is missing and ends with the block."""
+    """The engines start with the first score that is missing and end with the block."""
     with ExitStack() as stack:
         yield Evaluation(run, factors, stack)
 

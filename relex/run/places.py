@@ -13,15 +13,16 @@ from relex.device import Device, resolve_device
 from relex.evaluation import Dtype, choose_dtype, parse_dtype
 from relex.evaluation.weight_source import WeightSource
 from relex.home import Home, make_home
+from relex.memory import Model, read_model
 from relex.problems import Problem, load_problems
-from relex.run.events import Event, Line, Listener
+from relex.run.stage import Event, Line, Listener
 from relex.storage import S3Connection, Store, check_writable, open_store
 from relex.storage.embedded import embedded_s3
 from relex.window import Source, open_window, source_to_pack
 
 EMBEDDED_BUCKET = "relex"
 TRAIN, VALIDATION = "train", "validation"
-SECONDS_FILE, RECIPE_FILE, LOGS = "seconds.json", "recipe.yaml", "logs"
+SECONDS_FILE, RECIPE_FILE = "seconds.json", "recipe.yaml"
 DTYPE_FILE = "dtype"
 
 
@@ -119,6 +120,12 @@ class Run:
     @cached_property
     def base(self) -> Checkpoint:
         return Checkpoint(self.base_folder)
+
+    @cached_property
+    def model(self) -> Model:
+        """The base in numbers, from its config."""
+        trusted = self.recipe.base.trust_remote_code
+        return read_model(str(self.base_folder), trust_remote_code=trusted)
 
     @cached_property
     def base_digest(self) -> str:

@@ -7,9 +7,17 @@ from relex.config import Recipe, RewardTerm, WindowRecipe
 from relex.device import multiplies_in
 from relex.doors import ENGINE, TRAINER
 from relex.errors import RecipeError, ResourceError
-from relex.evaluation import draw_all, own_dtype
+from relex.evaluation import draw_all, engine_places, own_dtype
 from relex.extrapolation import find_methods, random_walk_gram
 from relex.extrapolation.checks import check_window_of_base
+from relex.memory import (
+    check_memory,
+    disk_phase,
+    longest_prompt,
+    this_machine,
+    window_bytes,
+)
+from relex.own_code import check_own_code
 from relex.problems import check_disjoint
 from relex.rewards import (
     CheckedReward,
@@ -19,17 +27,16 @@ from relex.rewards import (
     check_reward_contract,
     listed_golds,
 )
-from relex.run.own_code import check_own_code
 from relex.run.places import TRAIN, Run
 from relex.storage import check_writable
-from relex.training import check_training, estimate_window_bytes, estimate_work_bytes
+from relex.training import check_base, check_training, hidden_in_rounding
 from relex.window import open_window
 
 GIGABYTE = 1e9
 
 
 def validate(run: Run) -> None:
-    """Check machine, base, methods, rewards, problems, storage and space, cheapest first.
+    """Check machine, base, memory, methods, rewards, problems, storage and space, cheapest first.
 
     Raises the InputError of the first fault.
     """
@@ -39,13 +46,20 @@ def validate(run: Run) -> None:
     run.say(
         f"base       {run.base_folder} ({num_elements / 1e6:,.1f} M parameters), on {run.device}"
     )
+    if isinstance(run.recipe, Recipe):
+        untrained = check_base(run.recipe, run.base)
+        if untrained:
+            run.say(f"           {len(untrained)} tensors stay as in the base: {untrained[0]}, ...")
     if isinstance(run.recipe, WindowRecipe):
         _check_window(run, run.recipe)
+    _check_memory(run)
     _check_methods(run)
     _check_own_code(run)
     _check_problems(run)
     _check_storage(run)
+    num_engines = len(engine_places(run.device, run.recipe.evaluation))
     run.say(f"dtype      {_dtype_words(run)}")
+    run.say(f"engines    {num_engines} on {run.device}, which share the questions")
 
 
 def _dtype_words(run: Run) -> str:
@@ -62,6 +76,14 @@ def _dtype_words(run: Run) -> str:
             "instructions for it and takes several times as long"
         )
     return f"answers are computed in {dtype}, the base's own"
+
+
+def _check_memory(run: Run) -> None:
+    recipe, longest = run.recipe, None
+    if isinstance(recipe, Recipe):
+        longest = longest_prompt(recipe, run.base_folder, run.problems[TRAIN])
+    machine = this_machine(run.device)
+    check_memory(recipe, run.model, machine, lambda line: run.say(f"memory     {line}"), longest)
 
 
 def _check_methods(run: Run) -> None:
@@ -113,7 +135,15 @@ def _check_golds(run: Run, name: str, grader: CheckedReward) -> None:
 def _check_window(run: Run, recipe: WindowRecipe) -> None:
     """What is there suits the base and the recipe."""
     if run.source is None:
-        check_window_of_base(open_window(run.window_uri, run.connection, run.base), run.base)
+        window = open_window(run.window_uri, run.connection, run.base)
+        check_window_of_base(window, run.base)
+        kept = {window.tensors[name].dtype for name in run.base.tensors}
+        if any(hidden_in_rounding(run.base, dtype) for dtype in kept if dtype.is_floating_point):
+            run.warn(
+                f"{recipe.window.uri}: its snapshots are kept in a dtype that cannot hold the "
+                f"base's {own_dtype(run.base)}, so displacements hold the base's rounding beside "
+                "what was trained; keep snapshots as rounded or float32"
+            )
     steps = run.window_steps
     try:
         recipe.check_steps(steps)
@@ -129,19 +159,15 @@ def _check_storage(run: Run) -> None:
 
 
 def _check_space(run: Run, recipe: Recipe) -> None:
-    stored = estimate_window_bytes(recipe, run.base)
-    embedded = recipe.storage.uri == "embedded"
-    local = estimate_work_bytes(recipe, run.base) + (stored if embedded else 0)
-    free = shutil.disk_usage(_existing(run.work)).free
-    run.say(
-        f"storage    {run.uri}: {stored / GIGABYTE:.2f} GB for the window; "
-        f"on this disk {local / GIGABYTE:.2f} of {free / GIGABYTE:.0f} GB"
-    )
-    if local > free:
+    free_bytes = shutil.disk_usage(_existing(run.work)).free
+    stored_bytes = sum(window_bytes(recipe, run.base, run.model))
+    disk = disk_phase(recipe, run.base, run.model, free_bytes)
+    run.say(f"storage    {run.uri}: {stored_bytes / GIGABYTE:.2f} GB for the window")
+    run.say(f"disk       {disk.words}")
+    if not disk.fits:
         raise ResourceError(
-            f"{run.work}: the run needs {local / GIGABYTE:,.1f} GB on this disk, "
-            f"{free / GIGABYTE:,.1f} GB are free; free some, set RELEX_HOME to another disk, or "
-            "keep fewer steps (training.snapshot_steps)"
+            f"{run.work}: the run takes {disk.words} are free; free some, set RELEX_HOME to "
+            "another disk, or keep fewer steps (training.snapshot_steps)"
         )
 
 

@@ -1,27 +1,122 @@
-"""A stage of a run: its events, its wall time, its limit, and its log beside the results."""
+"""What a run says while it works, and a stage of it: its events, wall time, limit and log.
 
-import logging
+Listeners show and record the events.
+"""
+
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
+from relex.candidates import Candidate
 from relex.config import Stage
 from relex.errors import RelexError, StageError
-from relex.run.events import Event, Line, StageEnded, StageProgress, StageStarted
-from relex.run.places import LOGS, Run
+from relex.evaluation import Answer, Score
+from relex.extrapolation import Diagnostics
+from relex.selection import Decision
+from relex.training import TrainingEvent
 
-LINE = "%(asctime)s %(levelname)s %(message)s"
-LEVELS = {"line": logging.INFO, "detail": logging.INFO, "warning": logging.WARNING}
+if TYPE_CHECKING:
+    from relex.run.places import Run
+
+LOGS = "logs"
 SECONDS_PER_MINUTE = 60.0
+Level = Literal["line", "detail", "warning"]
+
+
+@dataclass(frozen=True)
+class StageStarted:
+    """A stage begins to work; one that is done already only says so in a line."""
+
+    stage: str
+    title: str
+    total: int
+    """Units of work that are expected; 0 where they cannot be counted."""
+
+
+@dataclass(frozen=True)
+class StageProgress:
+    """`done` units of the stage are finished; more than were expected count as all."""
+
+    stage: str
+    done: int
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class StageEnded:
+    """The stage is over."""
+
+    stage: str
+    seconds: float
+    """Wall time of this attempt."""
+
+    error: BaseException | None = None
+    """What ended it before it was done."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """Words: a line or a warning for the person who watches, or a detail for the log alone."""
+
+    text: str
+    level: Level = "line"
+
+
+@dataclass(frozen=True)
+class Diagnosed:
+    """The window is fitted, and this is what it tells."""
+
+    diagnostics: Diagnostics
+
+
+@dataclass(frozen=True)
+class CandidateMeasured:
+    """A candidate has answered all validation questions that it was to answer."""
+
+    score: Score
+    answers: Sequence[Answer]
+
+
+@dataclass(frozen=True)
+class Decided:
+    """The choice is made."""
+
+    decision: Decision
+
+
+@dataclass(frozen=True)
+class Tested:
+    """The finalists have answered the first test benchmark."""
+
+    decision: Decision
+    answers_of: Mapping[Candidate, Sequence[Answer]]
+
+
+Event = (
+    StageStarted
+    | StageProgress
+    | StageEnded
+    | Line
+    | TrainingEvent
+    | Diagnosed
+    | CandidateMeasured
+    | Decided
+    | Tested
+)
+Listener = Callable[[Event], None]
+"""Called in the run's own thread, in the order in which things happen. What it raises ends the
+run."""
 
 
 class Progress:
     """Tells how far a stage is."""
 
-    def __init__(self, run: Run, name: Stage) -> None:
+    def __init__(self, run: "Run", name: Stage) -> None:
         self._run, self._name, self._num_done = run, name, 0
 
     def update(self, done: int, note: str = "") -> None:
@@ -39,7 +134,7 @@ class Progress:
 
 
 @contextmanager
-def stage(run: Run, name: Stage, title: str, total: int = 0) -> Iterator[Progress]:
+def stage(run: "Run", name: Stage, title: str, total: int = 0) -> Iterator[Progress]:
     """Do a stage in the block, which must run in the main thread when the stage has a limit.
 
     Raises StageError when it takes longer than the recipe's limit.
@@ -57,14 +152,14 @@ def stage(run: Run, name: Stage, title: str, total: int = 0) -> Iterator[Progres
     _end(run, name, started)
 
 
-def _end(run: Run, name: Stage, started: float, error: BaseException | None = None) -> None:
+def _end(run: "Run", name: Stage, started: float, error: BaseException | None = None) -> None:
     seconds = time.monotonic() - started
     run.emit(StageEnded(name, seconds, error))
     run.add_seconds(name, seconds)
 
 
 @contextmanager
-def kept_log(run: Run, name: Stage) -> Iterator[None]:
+def kept_log(run: "Run", name: Stage) -> Iterator[None]:
     """Write what is said in the block to `logs/<name>.log` of the run, after what earlier attempts
     wrote, also when the block fails."""
     key = f"{LOGS}/{name}.log"
@@ -72,36 +167,29 @@ def kept_log(run: Run, name: Stage) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists() and run.store.size(key) is not None:
         run.store.get_file(key, path)
-    try:
-        with _written_to(run, logging.FileHandler(path, encoding="utf-8")):
+    with path.open("a", encoding="utf-8", buffering=1) as log:
+
+        def write(event: Event) -> None:
+            if isinstance(event, Line):
+                level = "WARNING" if event.level == "warning" else "INFO"
+                now = datetime.now().isoformat(" ", "milliseconds")
+                log.write(f"{now} {level} {event.text}\n")
+
+        run.listeners.append(write)
+        try:
             yield
-    except BaseException:
-        # What ended the stage matters more than a log that cannot be kept too.
-        with suppress(RelexError):
-            run.store.put_file(key, path)
-        raise
+        except BaseException:
+            # What ended the stage matters more than a log that cannot be kept too.
+            with suppress(RelexError):
+                run.store.put_file(key, path)
+            raise
+        finally:
+            run.listeners.remove(write)
     run.store.put_file(key, path)
 
 
 @contextmanager
-def _written_to(run: Run, handler: logging.Handler) -> Iterator[None]:
-    handler.setFormatter(logging.Formatter(LINE))
-
-    def write(event: Event) -> None:
-        if isinstance(event, Line):
-            level = LEVELS[event.level]
-            handler.emit(logging.LogRecord("relex", level, "", 0, event.text, None, None))
-
-    run.listeners.append(write)
-    try:
-        yield
-    finally:
-        run.listeners.remove(write)
-        handler.close()
-
-
-@contextmanager
-def limited(run: Run, name: Stage) -> Iterator[None]:
+def limited(run: "Run", name: Stage) -> Iterator[None]:
     """Raise StageError in the block when it takes longer than the recipe allows.
 
     A timer signal interrupts whatever the block waits for, as a cancellation does; the children's

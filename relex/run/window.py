@@ -1,20 +1,22 @@
 """The window of a run: trained, or taken from elsewhere; and the fit through it."""
 
 import shutil
+from math import inf
 from pathlib import Path
 
 from relex.candidates import DENOISED
 from relex.config import Recipe, WindowRecipe
 from relex.errors import RecipeError
 from relex.extrapolation import KIND as FACTORS_KIND
-from relex.extrapolation import Diagnostics, diagnose, fit_factors, fit_inputs, open_factors
+from relex.extrapolation import Diagnostics, FitJob, diagnose, fit_inputs, open_factors, run_fit
+from relex.memory import WindowForecast, window_bytes
 from relex.report import TrainingStep, concerns, verdict
-from relex.run.events import Diagnosed
 from relex.run.places import Run
-from relex.run.stage import Progress, stage
+from relex.run.stage import Diagnosed, Progress, stage
 from relex.search import SEARCHED
 from relex.storage.manifest import fetch_folder, finished_manifest, publish_folder
 from relex.training import (
+    RolloutsChosen,
     SnapshotStored,
     StepTrained,
     TrainingEvent,
@@ -57,7 +59,8 @@ def train(run: Run) -> None:
         work=str(run.work / "training"),
     )
     with stage(run, "train", f"Training {training.steps} steps", training.steps) as progress:
-        curve = _Curve(run, progress)
+        estimated = window_bytes(recipe, run.base, run.model)
+        curve = _Curve(run, progress, WindowForecast(training.kept_steps, estimated))
         run_training(job, curve.on_event, run.detail)
     run.store.put_file(CURVE_FILE, curve.path)
     run.say(f"window of {len(training.kept_steps)} snapshots at {store.uri}")
@@ -66,11 +69,11 @@ def train(run: Run) -> None:
 class _Curve:
     """Passes on what training says, and keeps its measurements."""
 
-    def __init__(self, run: Run, progress: Progress) -> None:
+    def __init__(self, run: Run, progress: Progress, forecast: WindowForecast) -> None:
         self.path = run.work / CURVE_FILE
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.touch()
-        self._run, self._progress = run, progress
+        self._run, self._progress, self._forecast = run, progress, forecast
 
     def on_event(self, event: TrainingEvent) -> None:
         self._run.emit(event)
@@ -84,10 +87,22 @@ class _Curve:
                     file.write(step.model_dump_json() + "\n")
             case TrainingWarning():
                 self._run.warn(event.message)
+            case RolloutsChosen():
+                self._run.say(event.words)
             case TrainingResumed():
                 self._run.say(f"resumed after step {event.step}")
             case SnapshotStored():
                 self._run.detail(f"snapshot of step {event.step} is stored")
+                self._correct_forecast(event)
+
+    def _correct_forecast(self, event: SnapshotStored) -> None:
+        run = self._run
+        if note := self._forecast.stored(event.step, event.size_bytes):
+            run.say(note)
+        is_local = run.recipe.storage.uri == "embedded"
+        free_bytes = shutil.disk_usage(run.home.root).free if is_local else inf
+        if warning := self._forecast.check_space(free_bytes):
+            run.warn(warning)
 
 
 def read_curve(run: Run) -> tuple[TrainingStep, ...]:
@@ -142,15 +157,16 @@ def fit(run: Run) -> Path:
     title = f"Fitting {len(window.tensors)} tensors over {len(window.steps)} steps"
     with stage(run, "fit", title, 100) as progress:
         shutil.rmtree(folder, ignore_errors=True)
-        fit_factors(
-            window,
-            run.base,
-            folder,
+        job = FitJob(
+            window=run.window_uri,
+            connection=run.connection,
+            base=str(run.base_folder),
+            out=str(folder),
             methods=methods,
             memory_bytes=options.memory_bytes,
             device=run.device,
-            on_progress=lambda done, total: progress.update(100 * done // total),
         )
+        run_fit(job, lambda done, total: progress.update(100 * done // total), run.detail)
         publish_folder(store, folder, FACTORS_KIND, inputs)
     _tell(run, diagnose(open_factors(folder).table))
     return folder

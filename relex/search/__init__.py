@@ -1,7 +1,5 @@
 """The search for the best target with few tokens; it knows no engine, only graded answers."""
 
-from relex.search.comparison import compare
 from relex.search.grid import full_grid
-from relex.search.path import SearchPath
 from relex.search.search import SEARCHED, Found, search
-from relex.search.trials import Graded
+from relex.search.trials import Graded, SearchPath, compare

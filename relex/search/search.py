@@ -20,18 +20,19 @@ from dataclasses import dataclass
 
 from relex.candidates import BASE, LINE, Candidate, denoised
 from relex.config import SearchConfig
-from relex.search.comparison import NUM_ERRORS
 from relex.search.grid import (
+    COLLAPSE,
+    MIN_QUESTIONS,
+    QUESTION_FRACTIONS,
     STRIDE,
     WIDE_STRIDE,
     full_grid,
     near_targets,
     neighbours,
+    rungs,
     way_outwards,
 )
-from relex.search.path import SearchPath
-from relex.search.rungs import COLLAPSE, MIN_QUESTIONS, QUESTION_FRACTIONS, rungs
-from relex.search.trials import Graded, Measure, Trials
+from relex.search.trials import NUM_ERRORS, Graded, Measure, SearchPath, Trials
 
 NUM_WORSE = 2
 NUM_SURVIVORS = 6
@@ -167,7 +168,7 @@ class _Search:
             beside = neighbours(best.step, self._last_step, self._config, self._stride)
             steps = [target.step for target in beside]
             on_the_way = [best.model_copy(update={"step": step}) for step in steps]
-            self._try_all(on_the_way, f"beside {best.label}")
+            self._try_all(on_the_way, f"beside {best.key}")
             tried = [each for each in (best, *on_the_way) if each in self._trials]
             better = self._ranked(tried)[0]
             if better == best:
@@ -180,7 +181,7 @@ class _Search:
             is_last = num_questions == self._num_questions
             self._rivals = self._better(NUM_FINALISTS if is_last else NUM_SURVIVORS)
             if not self._rivals:
-                return f"nothing that was tried can still be better than {self._last.label}"
+                return f"nothing that was tried can still be better than {self._last.key}"
             reserve = self._reserve(num_questions)
             best, *rest = _by_need(self._rivals)
             self._trials.measure(best, num_questions)
@@ -205,7 +206,7 @@ class _Search:
         for candidate in self._ranked(self._rivals):
             to_last = self._trials.compare(candidate, self._last)
             if to_last.is_clearly_below(0.0):
-                why = f"clearly below {self._last.label}"
+                why = f"clearly below {self._last.key}"
             elif _is_first_extrapolated(candidate, kept):
                 for displaced in kept[max(width - 1, 1) :]:
                     self._trials.end(displaced, f"not among the best {width}")
@@ -226,9 +227,9 @@ class _Search:
         best = kept[0]
         to_best = self._trials.compare(candidate, best)
         if to_best.is_clearly_below(0.0):
-            return f"clearly below {best.label}"
+            return f"clearly below {best.key}"
         if NUM_ERRORS * to_best.error < PRECISION:
-            return f"as good as {best.label}"
+            return f"as good as {best.key}"
         return f"not among the best {width}" if len(kept) >= width else ""
 
     def _try_all(self, candidates: Sequence[Candidate], why: str) -> None:

@@ -1,8 +1,14 @@
-"""The book of a search: who answered which questions, and what it cost.
+"""The book of a search: who answered which questions and what it cost, and how two compare.
+
+A difference is the mean over the questions of the paired differences, with its standard error,
+which questions that are hard or easy for both do not widen. Where the differences do not vary, as
+when few questions were asked, the error would be zero; one more question that differs by a whole
+answer is counted, so that few questions are never certain.
 
 Q questions, K samples per question.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,8 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from relex.candidates import Candidate
-from relex.search.comparison import Comparison, compare
-from relex.search.path import Trial
+from relex.strict import Strict
+
+NUM_ERRORS = 1.64
+"""Standard errors that make a difference clear: 95 % on one side."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,81 @@ class Graded:
 Measure = Callable[[Candidate, int], Graded]
 """Graded answers of a candidate to the first `n` questions, in one order for all candidates and
 with the same seeds."""
+
+
+class Trial(Strict):
+    """One candidate that was tried, by the questions that it answered in the end."""
+
+    candidate: Candidate
+    """What was tried."""
+
+    num_questions: int
+    """The first questions of the common order, which it answered."""
+
+    accuracy: float
+    """Share of correct answers to them."""
+
+    num_tokens: int
+    """Tokens that these answers took."""
+
+    why: str
+    """What it was tried for."""
+
+    end: str
+    """Why it answered no more questions; empty where it answered all."""
+
+
+class SearchPath(Strict):
+    """The trials in their order, and what they cost."""
+
+    trials: tuple[Trial, ...]
+    """Every candidate once, in the order of its first measurement."""
+
+    stopped: str
+    """Why the search ended, in one sentence."""
+
+    num_questions: int
+    """All validation questions."""
+
+    num_grid_targets: int
+    """Targets of the full grid."""
+
+    num_grid_tokens: int
+    """What the full grid would have cost, with as many tokens per answer as the last observed
+    step takes, and with the same base and observed steps."""
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens that the search spent."""
+        return sum(trial.num_tokens for trial in self.trials)
+
+    @property
+    def token_fraction(self) -> float:
+        """Tokens spent over those of the full grid."""
+        return self.num_tokens / max(self.num_grid_tokens, 1)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A mean difference and its standard error, in shares of correct answers."""
+
+    difference: float
+    error: float
+
+    def is_clearly_below(self, bound: float, num_errors: float = NUM_ERRORS) -> bool:
+        """Whether the difference is below `bound` by more than `num_errors` standard errors."""
+        return self.difference + num_errors * self.error < bound
+
+
+def compare(one_QK: npt.NDArray[np.bool_], other_QK: npt.NDArray[np.bool_]) -> Comparison:
+    """`one` minus `other`; rows are the same questions, of which one may have answered fewer."""
+    num_both = min(len(one_QK), len(other_QK))
+    difference_Q = one_QK[:num_both].mean(axis=1) - other_QK[:num_both].mean(axis=1)
+    squares = float(((difference_Q - difference_Q.mean()) ** 2).sum()) + 1 / one_QK.shape[1]
+    return Comparison(
+        difference=float(difference_Q.mean()),
+        error=math.sqrt(squares / num_both / num_both),
+    )
 
 
 class Trials:

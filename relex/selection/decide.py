@@ -15,7 +15,7 @@ Q questions, K samples per question.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from relex.candidates import BASE, Candidate
 from relex.config import SelectionConfig
@@ -40,6 +40,8 @@ from relex.selection.wording import (
 
 Guards = Mapping[str, Sequence[Measured]]
 """Measured candidates by benchmark of the regression guard."""
+MeasureGuards = Callable[[Sequence[Candidate]], Mapping[str, Sequence[Measured]]]
+"""Gives, by guard benchmark, the candidates that it is called with."""
 
 
 def decide(
@@ -66,7 +68,6 @@ def decide(
     return Decision(
         results=results,
         last_observed=last.candidate,
-        best=ranked[0].candidate if ranked else None,
         chosen=chosen,
         reason=reason,
         confidence=config.confidence,
@@ -187,3 +188,19 @@ def _check_resamples(ordered: Sequence[Measured], last: Measured, config: Select
             f"selection.num_resamples: {config.num_resamples} resamples cannot give the p-value of "
             f"{limit:.2g} that confidence {config.confidence:g} asks for; use at least {needed}"
         )
+
+
+def decide_guarded(
+    measured: Sequence[Measured], config: SelectionConfig, seed: int, measure: MeasureGuards
+) -> Decision:
+    """As `decide`; a candidate that loses on a guard benchmark gives its place to the next.
+
+    `measure` is called with the last observed step and all that had the place so far.
+    """
+    decision = decide(measured, config, seed)
+    guarded: list[Candidate] = []
+    while decision.chosen not in (decision.last_observed, *guarded):
+        guarded.append(decision.chosen)
+        guards = measure([decision.last_observed, *guarded])
+        decision = decide(measured, config, seed, guards)
+    return decision

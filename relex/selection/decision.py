@@ -3,8 +3,7 @@
 from pydantic import Field
 
 from relex.candidates import Candidate
-from relex.selection.facts import GroupAccuracy, PassAt
-from relex.selection.habits import Habits
+from relex.selection.facts import GroupAccuracy, Habits, PassAt
 from relex.selection.intervals import Interval
 from relex.selection.measured import is_rival
 from relex.selection.paired import PairedTest
@@ -67,9 +66,6 @@ class Decision(Strict):
 
     last_observed: Candidate
     """The last step that was trained: what a rival has to beat."""
-
-    best: Candidate | None
-    """The most accurate rival that answered all questions; None when there is none."""
 
     chosen: Candidate
     """The candidate to publish."""

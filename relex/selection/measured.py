@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from relex.candidates import Candidate
 from relex.errors import InputError
-from relex.selection.habits import Habits
+from relex.selection.facts import Habits
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ def in_order(measured: Sequence[Measured]) -> list[Measured]:
 def last_observed(ordered: Sequence[Measured]) -> Measured:
     """What a candidate has to beat; raises InputError when there is none, or one is there twice."""
     candidates = [m.candidate for m in ordered]
-    twice = [c.label for c in candidates if candidates.count(c) > 1]
+    twice = [c.key for c in candidates if candidates.count(c) > 1]
     if twice:
         raise InputError(f"selection: {twice[0]} is listed twice; give every candidate once")
     observed = [m for m in ordered if m.candidate.is_observed]
     if not observed:
-        found = ", ".join(c.label for c in candidates) or "no candidate at all"
+        found = ", ".join(c.key for c in candidates) or "no candidate at all"
         raise InputError(
             f"selection: found {found}, but no observed step, which is what a candidate has to "
             "beat; measure the last step of the window too"
@@ -56,7 +56,7 @@ def check_answers(ordered: Sequence[Measured], last: Measured) -> None:
     """Raises InputError unless the answers are bool matrices that `last` can be compared with, and
     every question has its group where there are groups."""
     for m in ordered:
-        label, correct_QK = m.candidate.label, m.correct_QK
+        label, correct_QK = m.candidate.key, m.correct_QK
         if correct_QK.dtype != np.bool_ or correct_QK.ndim != 2 or correct_QK.size == 0:
             raise InputError(
                 f"selection: {label}: expected a bool matrix of questions x samples, found "
@@ -71,9 +71,9 @@ def check_answers(ordered: Sequence[Measured], last: Measured) -> None:
     for m in ordered:
         if m.correct_QK.shape[1] != num_samples or len(m.correct_QK) > num_questions:
             raise InputError(
-                f"selection: {m.candidate.label}: answered {_shape_words(m)}, but "
-                f"{last.candidate.label} answered {_shape_words(last)}; measure "
-                f"{last.candidate.label} on all questions, and all with the same samples"
+                f"selection: {m.candidate.key}: answered {_shape_words(m)}, but "
+                f"{last.candidate.key} answered {_shape_words(last)}; measure "
+                f"{last.candidate.key} on all questions, and all with the same samples"
             )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from relex.config import SelectionConfig
-from relex.selection.habits import Habits
+from relex.selection.facts import Habits
 from relex.selection.paired import PairedTest
 from relex.strict import Strict
 

@@ -55,9 +55,9 @@ def explain_chosen(
     before = ranked[: ranked.index(chosen)]
     rank = f", {show_rank(num_rivals)}," if not before else ""
     sentence = (
-        f"{_opened(chosen)}{rank} is chosen: its {_accuracy(chosen)} is {gain} above the "
-        f"{show_accuracy(last.accuracy, last.interval)} of {last.candidate.label}, the last step "
-        f"trained, which is more than {_least(config)} ({_chance(chosen, num_rivals, config)})."
+        f"{chosen.candidate.key}{rank} is chosen: its {_accuracy(chosen)} is {gain} above the "
+        f"{show_accuracy(last.accuracy, last.interval)} of {last.candidate.key}, the last step "
+        f"trained, which is more than {least(config)} ({_chance(chosen, num_rivals, config)})."
     )
     return " ".join([sentence, *(_passed_over(result) for result in before)])
 
@@ -72,7 +72,7 @@ def explain_kept(
     best, others = ranked[0], ranked[1:]
     reached = show_accuracy(best.accuracy, best.interval)
     opening = (
-        f"{_kept(last)} with {_accuracy(last)}: {show_rank(num_rivals)}, {best.candidate.label},"
+        f"{_kept(last)} with {_accuracy(last)}: {show_rank(num_rivals)}, {best.candidate.key},"
     )
     stopped = [_passed_over(result) for result in others if result.passes(config.confidence)]
     return " ".join([f"{opening} {_shortfall(best, reached, num_rivals, config)}", *stopped])
@@ -92,7 +92,7 @@ def _shortfall(
         return "reaches the same and no more."
     return (
         f"reaches {reached}, but a difference of {show_difference(test)} is not more than "
-        f"{_least(config)} ({_chance(best, num_rivals, config)})."
+        f"{least(config)} ({_chance(best, num_rivals, config)})."
     )
 
 
@@ -115,7 +115,7 @@ def _chance(result: CandidateResult, num_rivals: int, config: SelectionConfig) -
     return f"p = {result.to_last_observed.p_value:.2g}{together}; the limit is {limit:.2g}"
 
 
-def _least(config: SelectionConfig) -> str:
+def least(config: SelectionConfig) -> str:
     """What a gain has to exceed."""
     required = f"the required {config.require_gain:g} and " if config.require_gain else ""
     return f"{required}chance explains"
@@ -125,17 +125,11 @@ def _passed_over(result: CandidateResult) -> str:
     """Why a more accurate candidate is not the chosen one."""
     reached = show_accuracy(result.accuracy, result.interval)
     why = f"but {show_flags(result)}" if result.flags else "which can be chance"
-    return f"{_opened(result)} reaches {reached}, {why}."
+    return f"{result.candidate.key} reaches {reached}, {why}."
 
 
 def _kept(last: CandidateResult) -> str:
-    return f"Step {last.candidate.step}, the last step trained, is kept"
-
-
-def _opened(result: CandidateResult) -> str:
-    """The label at the start of a sentence; `k = 60` keeps its small letter."""
-    label = result.candidate.label
-    return label if label.startswith("k =") else label[0].upper() + label[1:]
+    return f"{last.candidate.key}, the last step trained, is kept"
 
 
 def _accuracy(result: CandidateResult) -> str:

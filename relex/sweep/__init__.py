@@ -1,6 +1,5 @@
 """Sweeps over rewards: their trials, and the ranking of what these give."""
 
-from relex.sweep.code import reward_code
 from relex.sweep.leaderboard import (
     CurvePoint,
     Leaderboard,
@@ -9,6 +8,6 @@ from relex.sweep.leaderboard import (
     TrialResult,
     VariantResult,
 )
-from relex.sweep.ranking import Statistics, rank
+from relex.sweep.ranking import rank
 from relex.sweep.trials import Trial, build_trials, sweep_id
 from relex.sweep.wording import verdict

@@ -52,14 +52,8 @@ class TrialResult(Strict):
     variant: str
     """What the leaderboard ranks."""
 
-    reward: str
-    """Name of the reward variant."""
-
     seed: int
     """Seed of the run."""
-
-    learning_rate: float
-    """Learning rate of the run."""
 
     run_id: str
     """Name of the pipeline run's folder."""
@@ -98,9 +92,6 @@ class VariantResult(Strict):
     variant: str
     """Its name."""
 
-    reward: str
-    """Name of its reward variant."""
-
     num_trials: int
     """Seeds that it was tried with."""
 
@@ -118,9 +109,6 @@ class VariantResult(Strict):
 
     test_interval: Interval | None
     """Bootstrap interval of the headline benchmark's mean over its questions."""
-
-    test_spread: float | None
-    """Standard deviation of the headline benchmark between seeds; None with fewer than two."""
 
     to_winner: ToWinner | None
     """How far the winner is above; None for the winner, and without a seed in common."""

@@ -15,7 +15,6 @@ Q questions, K samples per question, S seeds.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from statistics import fmean, stdev
 
 import numpy as np
@@ -32,18 +31,13 @@ TestAnswers = Mapping[str, npt.NDArray[np.bool_]]
 finished; rows are the same questions in the same order."""
 
 
-@dataclass(frozen=True)
-class Statistics:
-    """How intervals and tests are made: those of the base recipe."""
-
-    config: SelectionConfig
-    seed: int
-
-
 def rank(
-    trials: Sequence[TrialResult], answers: TestAnswers, how: Statistics
+    trials: Sequence[TrialResult], answers: TestAnswers, config: SelectionConfig, seed: int
 ) -> list[VariantResult]:
-    """The variants, best first; those without a finished trial last, in the order of the sweep."""
+    """The variants, best first; those without a finished trial last, in the order of the sweep.
+
+    Intervals and tests are made by `config` and `seed`, which are those of the base recipe.
+    """
     by_variant: dict[str, list[TrialResult]] = {}
     for trial in trials:
         by_variant.setdefault(trial.variant, []).append(trial)
@@ -55,8 +49,8 @@ def rank(
         for other, seeds in zip(others, common, strict=True)
         if seeds
     ]
-    tests = iter(paired_tests(pairs, how.config, how.seed) if pairs else [])
-    results = [_result(winner, None, answers, how)]
+    tests = iter(paired_tests(pairs, config, seed) if pairs else [])
+    results = [_result(winner, None, answers, config, seed)]
     for other, seeds in zip(others, common, strict=True):
         to_winner = None
         if seeds:
@@ -65,9 +59,9 @@ def rank(
                 seeds=seeds,
                 test=next(tests),
                 by_seed=differences,
-                seed_interval=seed_interval(differences, how.config.confidence),
+                seed_interval=seed_interval(differences, config.confidence),
             )
-        results.append(_result(other, to_winner, answers, how))
+        results.append(_result(other, to_winner, answers, config, seed))
     return results
 
 
@@ -124,7 +118,8 @@ def _result(
     trials: Sequence[TrialResult],
     to_winner: ToWinner | None,
     answers: TestAnswers,
-    how: Statistics,
+    config: SelectionConfig,
+    seed: int,
 ) -> VariantResult:
     finished = _finished(trials)
     measures = list(finished.values())
@@ -134,19 +129,11 @@ def _result(
     joined_QK = _joined(trials, list(finished), answers) if finished else None
     return VariantResult(
         variant=trials[0].variant,
-        reward=trials[0].reward,
         num_trials=len(trials),
         num_finished=len(measures),
         validation_accuracy=fmean(validation) if validation else None,
-        validation_spread=_spread(validation),
+        validation_spread=stdev(validation) if len(validation) > 1 else None,
         test_accuracies={name: fmean(values) for name, values in tests.items()},
-        test_interval=(
-            None if joined_QK is None else bootstrap_interval(joined_QK, how.config, how.seed)
-        ),
-        test_spread=_spread(tests[names[0]]) if names else None,
+        test_interval=(None if joined_QK is None else bootstrap_interval(joined_QK, config, seed)),
         to_winner=to_winner,
     )
-
-
-def _spread(values: Sequence[float]) -> float | None:
-    return stdev(values) if len(values) > 1 else None

@@ -12,18 +12,20 @@ from typing import Any
 
 from relex.config import (
     Recipe,
+    RewardTerm,
     RewardVariant,
     SweepConfig,
     TrainingVariant,
     check_recipe,
 )
-from relex.digests import sha256_json
+from relex.digests import sha256_bytes, sha256_json
+from relex.doors import REWARD
 from relex.errors import RecipeError, RewardError
-from relex.rewards import build_rewards
-from relex.sweep.code import own_code_digest
+from relex.rewards import build_rewards, grader_version
 
 DIGEST_CHARACTERS = 8
 AS_THE_BASE = TrainingVariant(name="base", settings={})
+CODE_CHARACTERS = 6
 
 
 @dataclass(frozen=True)
@@ -124,3 +126,13 @@ def _refuse_same_runs(sweep: SweepConfig, trials: Sequence[Trial]) -> None:
                 f"sweep {sweep.name}: {other.label} and {trial.label} are the same run under two "
                 "names; remove one"
             )
+
+
+def own_code_digest(terms: tuple[RewardTerm, ...]) -> str:
+    """First characters of a digest of the user's own code in `terms`; empty for built-ins alone.
+
+    Built-ins change with relex itself; a file of the user's may change between two nights. What the
+    file imports is not part of it.
+    """
+    own = [grader_version(term.reward) for term in terms if term.reward not in REWARD.built_in]
+    return sha256_bytes("\n".join(own).encode())[:CODE_CHARACTERS] if own else ""

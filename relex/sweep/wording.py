@@ -94,17 +94,18 @@ def _seeds(to_nearest: ToWinner, confidence: float) -> str:
 
 
 def _unfinished(trials: Sequence[TrialResult]) -> str:
-    """Every variant with trials that have no numbers, with the first reason."""
+    """Every variant with trials that have no numbers, with the reasons."""
     sentences = []
     for variant in dict.fromkeys(trial.variant for trial in trials):
         own = [trial for trial in trials if trial.variant == variant]
-        lacking = [trial for trial in own if trial.measures is None]
-        if lacking:
-            first = lacking[0]
-            sentences.append(
-                f"{variant}: {len(lacking)} of {_count(len(own), 'trial')} {first.status} "
-                f"({first.reason})."
-            )
+        ended: dict[str, list[str]] = {}
+        for trial in own:
+            if trial.measures is None:
+                ended.setdefault(trial.status, []).append(trial.reason)
+        for status, reasons in ended.items():
+            told = "; ".join(dict.fromkeys(reasons))
+            count = f"{len(reasons)} of {_count(len(own), 'trial')}"
+            sentences.append(f"{variant}: {count} {status} ({told}).")
     return "\n".join(sentences)
 
 

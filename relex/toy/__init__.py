@@ -1,1 +1,1 @@
-"""The embedded example: additions, a base policy that rambles, and how it was built."""
+"""The embedded example: additions, and a base policy that rambles."""

@@ -1,6 +1,8 @@
 """The short GRPO run: a child process that trains and hands its snapshots to a window."""
 
+from relex.training.base_check import check_base, hidden_in_rounding
 from relex.training.events import (
+    RolloutsChosen,
     SnapshotStored,
     StepTrained,
     TrainingEvent,
@@ -10,9 +12,5 @@ from relex.training.events import (
 from relex.training.filling import filling
 from relex.training.job import TrainingJob
 from relex.training.judge import computed_terms
-from relex.training.preflight import (
-    check_training,
-    estimate_window_bytes,
-    estimate_work_bytes,
-)
+from relex.training.preflight import check_training
 from relex.training.process import run_training

@@ -10,6 +10,9 @@ from relex.errors import NoLearningError
 from relex.training.events import StepTrained
 
 NUM_RECENT_STEPS = 3
+CLIPPED_FRACTION, ZERO_SPREAD_FRACTION, BEYOND_FRACTION = 0.2, 0.8, 0.1
+"""Above them a step teaches too little."""
+
 # Below this rate an AdamW update of bfloat16 weights around 0.02 is mostly rounded away: their
 # spacing there is 1.2e-4.
 SMALL_RATE_FOR_BFLOAT16 = 1e-5
@@ -50,34 +53,40 @@ class FlatSteps:
 
     def check(self, trained: StepTrained) -> None:
         """Raises NoLearningError at one flat step too many, unless it is the last step."""
-        limit = self._config.zero_spread_fraction_alarm
-        is_flat = trained.zero_spread_fraction > limit
+        is_flat = trained.zero_spread_fraction > ZERO_SPREAD_FRACTION
         self._num_flat = self._num_flat + 1 if is_flat else 0
         if not is_flat or trained.step == trained.num_steps:
             return
         if self._num_flat == self._config.stop_after_flat_steps:
             raise NoLearningError(
                 f"step {trained.step}: stopped, because it learns nothing: in each of the last "
-                f"{self._num_flat} steps more than {100 * limit:.0f} % of the groups had one "
-                f"reward for all completions ({100 * trained.zero_spread_fraction:.0f} % in the "
-                "last one); change the reward, or raise training.stop_after_flat_steps"
+                f"{self._num_flat} steps more than {100 * ZERO_SPREAD_FRACTION:.0f} % of the "
+                "groups had one reward for all completions "
+                f"({100 * trained.zero_spread_fraction:.0f} % in the last one); change the reward, "
+                "or raise training.stop_after_flat_steps"
             )
 
 
 class Alarms:
     """All that is watched from step to step."""
 
-    def __init__(self, config: TrainingConfig) -> None:
+    def __init__(self) -> None:
         self._zero_spread = ShareAlarm(
-            config.zero_spread_fraction_alarm,
+            ZERO_SPREAD_FRACTION,
             "the groups had one reward for all completions",
             "such groups teach nothing: use questions that are neither too easy nor too hard, more "
             "completions per prompt, or a finer reward",
         )
         self._clipped = ShareAlarm(
-            config.clipped_fraction_alarm,
+            CLIPPED_FRACTION,
             "the completions were clipped",
             "raise max_completion_tokens, or find out why the policy does not come to an end",
+        )
+        self._beyond = ShareAlarm(
+            BEYOND_FRACTION,
+            "the completions or tokens had importance ratios beyond the clips",
+            "vLLM and the trainer disagree about them: use rollouts.engine transformers, or "
+            "another rollouts.importance_sampling_mode",
         )
         self._ratio_in_range = True
 
@@ -86,6 +95,7 @@ class Alarms:
         candidates = (
             self._zero_spread.check(trained.step, trained.zero_spread_fraction),
             self._clipped.check(trained.step, trained.clipped_fraction),
+            self._beyond.check(trained.step, trained.importance_beyond_fraction or 0.0),
             self._check_ratio(trained.step, trained.importance_ratio),
         )
         yield from filter(None, candidates)
@@ -99,7 +109,7 @@ class Alarms:
             return None
         return (
             f"step {step}: vLLM and the trainer disagree about the completions (mean importance "
-            f"ratio {ratio:.2f}, ideally 1); use rollouts: transformers, or float32 masters"
+            f"ratio {ratio:.2f}, ideally 1); use rollouts.engine transformers, or float32 masters"
         )
 
 

@@ -13,11 +13,14 @@ from relex.errors import TrainingError
 from relex.training.alarms import Alarms, FlatSteps, config_warnings
 from relex.training.events import StepTrained, TrainingWarning, send
 from relex.training.falling import FallingAccuracy
+from relex.training.part import PartWriter, State, part_path
 from relex.training.rolling import PREFIX, mark_whole
-from relex.training.snapshots import SnapshotSpool, State
+from relex.training.snapshots import SnapshotSpool
 
-# Collects the trained weights on the main process; must be called on every process.
-GatherState = Callable[[], State]
+IMPORTANCE_BEYOND = "importance_beyond_fraction"
+
+# What this process has of the trained weights, by name.
+OwnState = Callable[[], State]
 
 
 class ReportSteps(TrainerCallback):  # type: ignore[misc]
@@ -33,7 +36,7 @@ class ReportSteps(TrainerCallback):  # type: ignore[misc]
         """`why_not_judged`: why accuracy would mean nothing; it is then left out."""
         self._config, self._reward_names = config, reward_names
         self._why_not_judged = why_not_judged
-        self._alarms = Alarms(config)
+        self._alarms = Alarms()
         self._ends = (FlatSteps(config), FallingAccuracy(config))
         self._last_seconds = 0.0
 
@@ -99,26 +102,61 @@ class ReportSteps(TrainerCallback):  # type: ignore[misc]
             step_seconds=step_seconds,
             kl=logs.get("kl"),
             importance_ratio=logs.get("sampling/importance_sampling_ratio/mean"),
+            importance_beyond_fraction=logs.get(IMPORTANCE_BEYOND),
         )
 
 
 class KeepSnapshots(TrainerCallback):  # type: ignore[misc]
-    """Hands the weights of each kept step to the spool, which only the main process has."""
+    """Spools the weights of each kept step before the next update changes them."""
 
     def __init__(
-        self, config: TrainingConfig, gather_state: GatherState, spool: SnapshotSpool | None
+        self,
+        config: TrainingConfig,
+        own_state: OwnState,
+        writer: PartWriter | None,
+        spool: SnapshotSpool | None,
     ) -> None:
-        self._kept_steps = set(config.kept_steps)
-        self._gather_state, self._spool = gather_state, spool
+        """A process that has no part of the weights for itself alone has no `writer`, and only the
+        main one the `spool`."""
+        self._kept_steps, self._own_state = set(config.kept_steps), own_state
+        self._writer, self._spool = writer, spool
+        self._num_parts = config.num_gpus if config.shard else 1
+        self._begun: int | None = None
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        if state.global_step not in self._kept_steps:
+        if self._writer is not None and state.global_step in self._kept_steps:
+            make_room = None if self._spool is None else self._spool.make_room
+            self._writer.begin(state.global_step, self._own_state(), make_room)
+            self._begun = state.global_step
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self._end(args)
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self._end(args)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self._end(args)
+
+    def _end(self, args: TrainingArguments) -> None:
+        """Every process has written its part when this returns."""
+        if self._writer is None or self._begun is None:
             return
-        weights = self._gather_state()
+        step, self._begun = self._begun, None
+        self._writer.copied()
+        if self._num_parts > 1:
+            args.distributed_state.wait_for_everyone()
         if self._spool is not None:
-            self._spool.keep(state.global_step, weights)
+            parts = range(self._num_parts)
+            self._spool.store(step, [part_path(self._spool.folder, step, part) for part in parts])
 
 
 class RollCheckpoint(TrainerCallback):  # type: ignore[misc]

@@ -64,6 +64,10 @@ class StepTrained(Strict):
     importance_ratio: float | None = None
     """Mean ratio of the trainer's and vLLM's probabilities of the completions; ideally 1."""
 
+    importance_beyond_fraction: float | None = None
+    """Share of the completions, or with `token_` of the tokens, whose ratio was beyond the clips:
+    left out of the loss with `mask`, cut with `truncate`."""
+
     @property
     def words(self) -> str:
         """The step in a line."""
@@ -82,6 +86,24 @@ class StepTrained(Strict):
         values = self.model_dump(exclude={"event", "step", "num_steps", "reward_means"})
         rewards = {f"reward/{name}": mean for name, mean in self.reward_means.items()}
         return {name: value for name, value in values.items() if value is not None} | rewards
+
+
+class RolloutsChosen(Strict):
+    """What generates the completions, with all that it was not told by the recipe."""
+
+    event: Literal["rollouts"] = "rollouts"
+
+    engine: str
+    """Name, with a version where it is vLLM in this process."""
+
+    arguments: dict[str, str | int | float | bool]
+    """TRL's and vLLM's, by their names; none for transformers."""
+
+    @property
+    def words(self) -> str:
+        """All of it in a line."""
+        told = ", ".join(f"{name} {value}" for name, value in self.arguments.items())
+        return f"rollouts by {self.engine}{': ' if told else ''}{told}"
 
 
 class SnapshotStored(Strict):
@@ -106,7 +128,7 @@ class TrainingWarning(Strict):
     message: str
 
 
-TrainingEvent = StepTrained | SnapshotStored | TrainingResumed | TrainingWarning
+TrainingEvent = RolloutsChosen | StepTrained | SnapshotStored | TrainingResumed | TrainingWarning
 
 _EVENTS: TypeAdapter[TrainingEvent] = TypeAdapter(
     Annotated[TrainingEvent, Field(discriminator="event")]

@@ -14,10 +14,16 @@ from relex.config.recipe import Recipe
 from relex.device import resolve_device
 from relex.problems import Problem, render_prompt
 from relex.rewards import CORRECT, CheckedReward
-from relex.training.events import TrainingWarning, send
+from relex.training.callbacks import IMPORTANCE_BEYOND
+from relex.training.events import RolloutsChosen, TrainingWarning, send
 from relex.training.job import TrainingJob
 from relex.training.judge import computed_terms, grader_column
+from relex.training.lora import adapter_state, peft_config, quantization, train_in_float32
+from relex.training.part import State
+from relex.training.rollouts import is_beyond, recorded_arguments, trl_arguments
 from relex.training.schedule import question_order
+from relex.training.sharding import announce, fsdp_config, set_up
+from relex.training.vllm_rollouts import as_recipe_says
 
 RewardFunction = Callable[..., list[float]]
 
@@ -29,8 +35,7 @@ def build_arguments(job: TrainingJob) -> GRPOConfig:
     completions, used once. The loss averages over all tokens of the batch (DAPO,
     arXiv 2503.14476), with GRPO's advantages (arXiv 2402.03300).
 
-    With vLLM rollouts the seed decides the order of the questions but not the sampling: TRL seeds
-    vLLM with the number of the process.
+    With vLLM a resumed run samples anew.
     """
     recipe, config = job.recipe, job.recipe.training
     on_gpu = resolve_device(recipe.device) == "cuda"
@@ -42,7 +47,8 @@ def build_arguments(job: TrainingJob) -> GRPOConfig:
         seed=recipe.seed,
         data_seed=recipe.seed,
         max_steps=config.steps,
-        optim="adamw_torch",
+        # The other one copies a moment whole at every step.
+        optim="adamw_torch_fused" if on_gpu else "adamw_torch",
         learning_rate=config.learning_rate,
         lr_scheduler_type="constant_with_warmup",
         warmup_steps=config.warmup_steps,
@@ -58,15 +64,15 @@ def build_arguments(job: TrainingJob) -> GRPOConfig:
         loss_type="dapo",
         scale_rewards=config.scale_rewards,
         reward_weights=[term.weight for term in computed_terms(recipe)],
-        use_vllm=config.rollouts == "vllm",
-        vllm_mode="colocate",
-        vllm_gpu_memory_utilization=config.vllm_memory_fraction,
+        **trl_arguments(recipe),
         trust_remote_code=recipe.base.trust_remote_code,
         use_cpu=not on_gpu,
         bf16=on_gpu,
         gradient_checkpointing=config.gradient_checkpointing,
         dataloader_pin_memory=on_gpu,
         ddp_find_unused_parameters=False,
+        fsdp=True if config.shard else None,
+        fsdp_config=fsdp_config(config) if config.shard else None,
         shuffle_dataset=False,
         logging_steps=1,
         # A loss that is not finite must be seen, not replaced by the mean of those before it.
@@ -78,11 +84,20 @@ def build_arguments(job: TrainingJob) -> GRPOConfig:
 
 
 def load_policy(job: TrainingJob) -> Any:
-    """The base as a causal language model, its weights in the master dtype."""
+    """The base as a causal language model.
+
+    Its weights are in the master dtype; where adapters are trained in their place, in the base's
+    own, or in float32 on the CPU, which is slow in others.
+    """
+    recipe, lora = job.recipe, job.recipe.training.lora
+    if recipe.training.shard:
+        announce()
+    frozen_on_gpu = lora is not None and resolve_device(recipe.device) == "cuda"
     return AutoModelForCausalLM.from_pretrained(
         job.base,
-        dtype=getattr(torch, job.recipe.training.master_dtype),
-        trust_remote_code=job.recipe.base.trust_remote_code,
+        dtype="auto" if frozen_on_gpu else getattr(torch, recipe.training.master_dtype),
+        trust_remote_code=recipe.base.trust_remote_code,
+        quantization_config=quantization() if lora is not None and lora.quantize else None,
     )
 
 
@@ -94,17 +109,27 @@ def build_trainer(
     problems: Sequence[Problem],
 ) -> "PolicyTrainer":
     """The trainer, with all rows of the run laid out; one reward for each of `computed_terms`."""
+    lora = job.recipe.training.lora
     tokenizer = AutoTokenizer.from_pretrained(
         job.base, padding_side="left", trust_remote_code=job.recipe.base.trust_remote_code
     )
-    trainer = PolicyTrainer(
-        job.recipe,
-        model=model,
-        args=arguments,
-        processing_class=tokenizer,
-        train_dataset=_training_rows(job.recipe, problems, tokenizer),
-        reward_funcs=[_reward_function(reward) for reward in rewards],
-    )
+    rows = _training_rows(job.recipe, problems, tokenizer)
+    prompts = tokenizer(text=rows.unique("prompt"), add_special_tokens=_adds_special(job.recipe))
+    longest_tokens = max(map(len, prompts["input_ids"]))
+    # Else vLLM plans for the longest context of the model.
+    arguments.vllm_max_model_length = longest_tokens + arguments.max_completion_length
+    with as_recipe_says(job.recipe):
+        trainer = PolicyTrainer(
+            job.recipe,
+            model=model,
+            args=arguments,
+            processing_class=tokenizer,
+            train_dataset=rows,
+            reward_funcs=[_reward_function(reward) for reward in rewards],
+            peft_config=None if lora is None else peft_config(lora, model),
+        )
+    if lora is not None:
+        train_in_float32(trainer.model)
     trainer.remove_callback(PrinterCallback)
     return trainer
 
@@ -114,20 +139,57 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def __init__(self, recipe: Recipe, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self._add_special_tokens = not recipe.problems.prompt.chat
-        self._grader_column = grader_column(recipe)
+        # Else the processes whose completions end first leave the others waiting for their part.
+        self.model._is_fsdp_managed_module = recipe.training.shard
+        self._add_special_tokens = _adds_special(recipe)
+        self._recipe, self._grader_column = recipe, grader_column(recipe)
+        self._lora = recipe.training.lora is not None
 
     def resume(self, checkpoint: Path | None) -> None:
         """Train to the last step, from the start or from a rolling checkpoint."""
         self.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
 
-    def gather_state(self) -> dict[str, torch.Tensor]:
-        """The trained weights by name; called on every process, whole on the main one."""
-        state: dict[str, torch.Tensor] = self.accelerator.get_state_dict(self.model_wrapped)
+    def create_accelerator_and_postprocess(self) -> None:
+        super().create_accelerator_and_postprocess()
+        if self.args.fsdp:
+            set_up(self.accelerator, self.args.fsdp_plugin_args)
+            self.is_fsdp_enabled = True
+
+    def own_state(self) -> State:
+        """What this process has of the trained weights, or the adapter, by name."""
+        model = self.accelerator.unwrap_model(self.model_wrapped)
+        if self._lora:
+            return adapter_state(model)
+        state: State = model.state_dict()
         return state
 
+    def rollouts_chosen(self) -> RolloutsChosen:
+        """What generates the completions, for the record."""
+        if not self.use_vllm:
+            return RolloutsChosen(engine="transformers", arguments={})
+        arguments = recorded_arguments(self._recipe)
+        if self.vllm_mode == "server":
+            return RolloutsChosen(engine="a vLLM server", arguments=arguments)
+        engine = self.vllm_generation
+        return RolloutsChosen(engine=engine.name, arguments=arguments | engine.chosen)
+
+    def _generate_and_score_completions(self, inputs: Any) -> Any:
+        output = super()._generate_and_score_completions(inputs)
+        if "importance_sampling_ratio" in output:
+            share = self._beyond_clips(output["importance_sampling_ratio"], output)
+            self._metrics["train"][IMPORTANCE_BEYOND].append(share)
+        return output
+
+    def _beyond_clips(self, ratio: torch.Tensor, output: Any) -> float:
+        """Share of the ratios, completions x 1 or x tokens, that were cut or set to zero, in all
+        processes."""
+        counted = output["completion_mask"].bool() if ratio.shape[1] > 1 else torch.ones_like(ratio)
+        beyond = is_beyond(ratio, self._recipe.training.rollouts) & counted.bool()
+        both = torch.stack([beyond.sum(), counted.sum()]).float()
+        num_beyond, num_counted = self.accelerator.gather(both).view(-1, 2).sum(0).tolist()
+        return float(num_beyond / num_counted)
+
     def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
-        # A rendered chat holds its special tokens already; a second BOS would be added otherwise.
         encoded = self.processing_class(text=prompts, add_special_tokens=self._add_special_tokens)
         return encoded["input_ids"], None, {}
 
@@ -149,6 +211,11 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]
         if self.state.global_step == 0 and self.accelerator.is_main_process:
             _warn_of_identical_completions(prompts, completions)
         return rewards
+
+
+def _adds_special(recipe: Recipe) -> bool:
+    # A rendered chat holds its special tokens already; a second BOS would be added otherwise.
+    return not recipe.problems.prompt.chat
 
 
 def _training_rows(recipe: Recipe, problems: Sequence[Problem], tokenizer: Any) -> Dataset:

@@ -2,19 +2,23 @@
 
 import shutil
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from relex.checkpoints import Checkpoint
+from relex.checkpoints.model_state import BaseNames
 from relex.problems import load_problems
 from relex.rewards import build_rewards, end_rewards
 from relex.training.callbacks import KeepSnapshots, ReportSteps, RollCheckpoint
 from relex.training.events import TrainingResumed, TrainingWarning, send
 from relex.training.filling import filling, open_job_window
-from relex.training.grpo import build_arguments, build_trainer, load_policy
+from relex.training.grpo import PolicyTrainer, build_arguments, build_trainer, load_policy
 from relex.training.job import TrainingJob
 from relex.training.judge import computed_terms, why_not_judged
+from relex.training.lora import adapter_of
+from relex.training.part import PartWriter, State
 from relex.training.rolling import checkpoint_step, newest_checkpoint, remove_checkpoints
-from relex.training.snapshots import check_model_state, snapshot_schema
+from relex.training.snapshots import HF_METADATA, check_model_state, snapshot_schema
 from relex.window import WindowWriter
 
 
@@ -30,24 +34,45 @@ def train(job: TrainingJob) -> None:
     rewards = build_rewards(computed_terms(job.recipe), job.recipe.reward_seconds)
     problems = load_problems(job.recipe.problems.train)
     model = load_policy(job)
-    check_model_state(model.state_dict(), base, snapshot_schema(base, config.snapshot_dtype))
+    schema = snapshot_schema(base, config.snapshot_dtype)
+    by_base = BaseNames(model, base)
+    # What is in 4 bit has other tensors than the base.
+    if is_main and (config.lora is None or not config.lora.quantize):
+        check_model_state(by_base.of(model.state_dict()), base, schema)
     trainer = build_trainer(job, arguments, model, rewards, problems)
+    adapter = None if config.lora is None else adapter_of(trainer.model, job.recipe.base.path)
 
     with ExitStack() as stack:
-        spool = stack.enter_context(filling(job, _open_window(job))) if is_main else None
+        spool = None
+        if is_main:
+            spool = stack.enter_context(filling(job, _open_window(job), adapter))
         arguments.distributed_state.wait_for_everyone()
+        writer = None
+        if spool is not None:
+            writer = PartWriter(spool.folder, spool.schema, spool.metadata)
+        elif config.shard:
+            writer = PartWriter(job.spool, schema, HF_METADATA, arguments.process_index)
         checkpoint = newest_checkpoint(job.checkpoints)
         if is_main:
             names = [reward.name for reward in rewards[: len(job.recipe.rewards)]]
             trainer.add_callback(ReportSteps(config, names, why_not_judged(problems)))
+            send(trainer.rollouts_chosen())
             if checkpoint is not None:
                 send(TrainingResumed(step=checkpoint_step(checkpoint)))
-        trainer.add_callback(KeepSnapshots(config, trainer.gather_state, spool))
+        # An adapter has names of its own, and rows of a sharded tensor cannot be renamed.
+        own_state = trainer.own_state
+        if config.lora is None and not config.shard:
+            own_state = partial(_by_base_names, trainer, by_base)
+        trainer.add_callback(KeepSnapshots(config, own_state, writer, spool))
         trainer.add_callback(RollCheckpoint(config, spool))
         trainer.resume(checkpoint)
     if is_main:
         shutil.rmtree(job.checkpoints, ignore_errors=True)
     end_rewards(rewards)
+
+
+def _by_base_names(trainer: PolicyTrainer, by_base: BaseNames) -> State:
+    return by_base.of(trainer.own_state())
 
 
 def _open_window(job: TrainingJob) -> WindowWriter:

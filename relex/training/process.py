@@ -21,6 +21,11 @@ ENVIRONMENT = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_VERBOSITY": "warning",
+    # vLLM is in the training process, which gives it the weights.
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
 }
 
 
@@ -72,20 +77,20 @@ def _visible_gpus(job: TrainingJob) -> dict[str, str]:
 
 
 def _command(job: TrainingJob) -> list[str]:
-    """One worker, or accelerate's launcher with one for each GPU.
+    """One worker, or torch's launcher with one for each GPU; on the CPU, for each part of a model
+    that is sharded.
 
     The launcher dies with this process and the workers die with the launcher, so that no GPU stays
     occupied when this process is killed.
     """
     worker = ["-m", "relex.training.worker", str(job.file)]
-    num_gpus = job.recipe.training.num_gpus
-    if resolve_device(job.recipe.device) == "cpu" or num_gpus == 1:
+    config = job.recipe.training
+    on_cpu = resolve_device(job.recipe.device) == "cpu"
+    if config.num_gpus == 1 or (on_cpu and not config.shard):
         return [sys.executable, *worker]
     return [
         *(sys.executable, "-m", "relex.children", str(os.getpid())),
-        *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"),
-        *("--num_machines", "1", "--num_processes", str(num_gpus), "--main_process_port", "0"),
-        # What runs in bfloat16 is said by the trainer's own arguments.
-        *("--mixed_precision", "no", "--dynamo_backend", "no"),
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+        *("--nproc-per-node", str(config.num_gpus)),
         *worker,
     ]

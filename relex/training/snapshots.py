@@ -1,9 +1,11 @@
 """Snapshots on their way from the trainer to the window.
 
-A snapshot is spooled to disk tensor by tensor, and one background thread compares it there with the
-one before, piece by piece, and stores what changed, while training goes on. At most
-`max_pending_snapshots` files wait; then training waits. So a snapshot is never held in memory
-twice, and training waits for no more than a write to the local disk.
+Weights stand still from one update to the next, while completions are generated and graded. In that
+time one background thread spools them to disk, tensor by tensor (each process its own rows of a
+model that is sharded), and another compares them there with those of the step before, piece by
+piece, and stores what changed. So a snapshot is never held in memory twice nor gathered, and
+training waits only when an update comes before the weights are on disk, or when `MAX_PENDING`
+snapshots are not stored.
 
 The codec would compare two snapshots on a GPU as well, but then the one before has to stay there: 2
 to 4 bytes per weight of the memory that training is short of, and training waits while it is
@@ -12,28 +14,31 @@ encoded. Encoding on the CPU keeps up (tests/bench/bench_codec.py).
 
 import shutil
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from relex.checkpoints import Checkpoint, TensorInfo, check_same_tensors, write_tensor_file
+from relex.checkpoints import Checkpoint, TensorInfo, check_same_tensors
 from relex.checkpoints.raw_bytes import raw_bytes
-from relex.checkpoints.tensor_file import open_tensor_file
-from relex.config.training import SnapshotDtype, TrainingConfig
-from relex.errors import CheckpointError, RelexError, TrainingError, UploadError
+from relex.config.training import SnapshotDtype
+from relex.errors import CheckpointError, RelexError, UploadError
 from relex.storage.atomic import writing
 from relex.training.events import SnapshotStored, send
+from relex.training.part import JoinedParts, Schema, State, part_path, write_part
 from relex.window import WindowWriter
+from relex.window.adapter_folder import CONFIG_METADATA
 from relex.window.codec import block_spans
 
 HF_METADATA = {"format": "pt"}
 LOADED = "the model that transformers made of the base"
 PIECE_ELEMENTS = 1 << 22
-State = Mapping[str, torch.Tensor]
-Schema = dict[str, TensorInfo]
+MAX_PENDING = 2
+"""Snapshots that wait on disk before training waits for them."""
+
+STORED_WITHIN_SECONDS = 600.0
 
 
 def snapshot_schema(base: Checkpoint, dtype: SnapshotDtype) -> Schema:
@@ -82,13 +87,13 @@ class SnapshotSpool:
     """Takes snapshots from the training loop and makes them safe in order."""
 
     def __init__(
-        self, folder: Path, schema: Schema, writer: WindowWriter, config: TrainingConfig
+        self, folder: Path, schema: Schema, writer: WindowWriter, adapter_config: str = ""
     ) -> None:
-        self._folder, self._schema, self._writer = folder, schema, writer
-        self._max_pending = config.max_pending_snapshots
-        self._timeout_seconds = config.upload_timeout_seconds
+        """With PEFT's `adapter_config`, snapshots are adapters, which are stored as they are."""
+        self.folder, self.schema, self._writer = folder, schema, writer
+        self._adapter_config = adapter_config
         self._pending: deque[tuple[int, Future[None]]] = deque()
-        self._stored_path: Path | None = None
+        self._stored_parts: Sequence[Path] = ()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot-upload")
         # What a run that died left there is in the window, or was never acknowledged.
         shutil.rmtree(folder, ignore_errors=True)
@@ -102,17 +107,25 @@ class SnapshotSpool:
         when the disk refuses, UploadError when an earlier snapshot could not be stored or takes too
         long.
         """
-        self._wait(max_pending=self._max_pending - 1)
-        path = self._folder / f"step_{step:06d}.safetensors"
-        tensors = ((name, state[name]) for name in self._schema if name in state)
-        try:
-            write_tensor_file(path, self._schema, tensors, HF_METADATA)
-        except CheckpointError as error:
-            raise TrainingError(
-                f"step {step}: the weights cannot be kept: {error}; if they are not finite, "
-                "training has diverged: lower training.learning_rate"
-            ) from error
-        self._pending.append((step, self._thread.submit(self._store, step, path)))
+        self.make_room()
+        path = part_path(self.folder, step, 0)
+        write_part(path, step, state, self.schema, self.metadata)
+        self.store(step, [path])
+
+    def make_room(self) -> None:
+        """Return when another snapshot may be spooled; raises UploadError like `keep`."""
+        self._wait(max_pending=MAX_PENDING - 1)
+
+    def store(self, step: int, parts: Sequence[Path]) -> None:
+        """Hand a snapshot that lies in the spool, in one file or several, to the background
+        thread."""
+        self._pending.append((step, self._thread.submit(self._store, step, parts)))
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Of a spooled file."""
+        config = {CONFIG_METADATA: self._adapter_config} if self._adapter_config else {}
+        return HF_METADATA | config
 
     def wait(self) -> None:
         """Return when every snapshot taken is safe; raises UploadError like `keep`."""
@@ -122,20 +135,22 @@ class SnapshotSpool:
         while self._pending and (len(self._pending) > max_pending or self._pending[0][1].done()):
             step, future = self._pending.popleft()
             try:
-                future.result(self._timeout_seconds)
+                future.result(STORED_WITHIN_SECONDS)
             except TimeoutError as error:
                 raise UploadError(
                     f"step {step}: its snapshot was not stored within "
-                    f"{self._timeout_seconds:g} s; check the storage, or raise "
-                    "training.upload_timeout_seconds"
+                    f"{STORED_WITHIN_SECONDS:g} s; check the storage"
                 ) from error
             except RelexError as error:
                 raise UploadError(f"step {step}: its snapshot cannot be stored: {error}") from error
 
-    def _store(self, step: int, path: Path) -> None:
-        size_bytes = self._writer.append(step, open_tensor_file(path))
+    def _store(self, step: int, parts: Sequence[Path]) -> None:
+        if self._adapter_config:
+            size_bytes = self._writer.append_adapter(step, parts[0])
+        else:
+            size_bytes = self._writer.append(step, JoinedParts(parts, self.schema))
         # The next snapshot is compared with this one, so only the one before it can go.
-        if self._stored_path is not None:
-            self._stored_path.unlink()
-        self._stored_path = path
+        for path in self._stored_parts:
+            path.unlink()
+        self._stored_parts = parts
         send(SnapshotStored(step=step, size_bytes=size_bytes))

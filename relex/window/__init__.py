@@ -1,13 +1,12 @@
 """Windows: the snapshots that the line is fitted on."""
 
-from relex.window.adapter_folder import AdapterFolder
+from relex.window.adapter_window import AdapterWindow
 from relex.window.check import check_window
 from relex.window.layout import Precision, read_window_manifest
 from relex.window.low_rank import LowRank, joined
-from relex.window.open import open_stored_window, open_window, source_to_pack
+from relex.window.open import open_manifest, open_stored_window, open_window, source_to_pack
 from relex.window.pack import pack
 from relex.window.remove import (
-    apply_retention,
     orphans,
     remove_orphans,
     remove_window,

@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
@@ -71,13 +70,13 @@ class AdapterConfig(Strict):
         return int(_matching(self.rank_pattern, module, self.r))
 
 
-def read_adapter_config(folder: Path) -> AdapterConfig:
-    """Raises WindowError when it cannot be read or describes more than products `scale * B A`."""
-    path = folder / CONFIG_FILE
+def parse_adapter_config(text: str, path: str) -> AdapterConfig:
+    """Raises WindowError when it cannot be read or describes more than products `scale * B A`;
+    `path` names it in messages."""
     try:
-        found: dict[str, Any] = json.loads(path.read_text())
+        found: dict[str, Any] = json.loads(text)
         config = AdapterConfig(**{n: found[n] for n in AdapterConfig.model_fields if found.get(n)})
-    except (OSError, ValueError, AttributeError) as error:
+    except (ValueError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise WindowError(f"{path}: is no config of a LoRA adapter ({reason})") from error
     if found.get("peft_type") != "LORA":

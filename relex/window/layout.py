@@ -20,6 +20,11 @@ NUM_READS = 3
 Precision = Literal["float32", "bfloat16", "rounded", "exact"]
 """How weights are kept; `exact` leaves every tensor in the dtype that it has in the snapshots."""
 
+Kept = Precision | Literal["adapters"]
+"""`adapters`: every step's file is a LoRA adapter."""
+
+ADAPTERS: Kept = "adapters"
+
 
 class StepFile(Strict):
     """One safe step; its file's size and digest are in the manifest's `files`."""
@@ -43,7 +48,7 @@ class StepFile(Strict):
 class WindowFacts(Strict):
     """What the manifest of a window says beside its files."""
 
-    precision: Precision
+    precision: Kept
     """How the weights are kept."""
 
     anchor_every_steps: int

@@ -1,44 +1,55 @@
-"""The elements of a span that moved, from what changed step by step.
+"""The elements of a span that moved, from what every step adds to them; on any device.
 
-S steps, N elements of a span, M of them that changed at any step, C that changed at one step.
+S steps, N elements of a span, M of them that moved at any step, C of one step's change.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
 import torch
 
-from relex.window.codec import Changes
-from relex.window.codec.patterns import patterns
+from relex.window.codec import Change
+from relex.window.codec.patterns import nonzero, patterns
 
 
 class Moved:
     """Which elements of a span moved, and their values at some steps."""
 
     def __init__(
-        self, num_elements: int, changes_of: Mapping[int, Changes], steps: Sequence[int]
+        self,
+        start_N: torch.Tensor,
+        change_of: Mapping[int, Change],
+        steps: Sequence[int],
+        check: Callable[[torch.Tensor], None],
     ) -> None:
-        """`changes_of` holds what each step changed in the N elements, in ascending order."""
-        self._changes_of, self._num_elements = changes_of, num_elements
-        self._row_of = {step: row for row, step in enumerate(steps)}
-        is_moved_N = np.zeros(num_elements, dtype=bool)
-        for change in changes_of.values():
-            is_moved_N[change.position_C.numpy()] = True
-        self._position_M = np.flatnonzero(is_moved_N)
-
-    @property
-    def position_M(self) -> torch.Tensor:
+        """`change_of` holds what each step adds to the elements `start_N`, in ascending order;
+        `check` takes what they are after the last."""
+        self._start_N, self._check = start_N, check
+        self._moves = [change.move_C for change in change_of.values()]
+        self._position_C = torch.cat([change.positions for change in change_of.values()])
+        row_of = {step: row for row, step in enumerate(steps)}
+        self._rows = [row_of.get(step) for step in change_of]
+        # What does not move may be among the positions. Fewer than 2^16 steps move an element.
+        does_move_C = torch.cat(self._moves).bool().to(torch.int16)
+        num_moves_N = torch.zeros(len(start_N), dtype=torch.int16, device=start_N.device)
+        num_moves_N.scatter_add_(0, self._position_C, does_move_C)
+        self.position_M = nonzero(num_moves_N)
         """Positions of all elements that changed at any step, ascending, int64."""
-        return torch.from_numpy(self._position_M)
 
-    def fill(self, start_M: torch.Tensor, value_SM: torch.Tensor) -> None:
-        """Set `value_SM` to the elements at the steps; `start_M` are those before the first."""
-        # Only the entries of elements that moved are set, and only those are looked up.
-        place_N = np.empty(self._num_elements, dtype=np.int32)
-        place_N[self._position_M] = np.arange(len(self._position_M), dtype=np.int32)
-        pattern_M = patterns(start_M.to(value_SM.dtype, copy=True))
-        pattern_SM = patterns(value_SM)
-        for step, change in self._changes_of.items():
-            pattern_M[place_N[change.position_C.numpy()]] = patterns(change.value_C)
-            if step in self._row_of:
-                pattern_SM[self._row_of[step]] = pattern_M
+    def fill(self, value_SM: torch.Tensor) -> None:
+        """Set `value_SM` to the elements that moved at the steps; raises what `check` does."""
+        num_moved, device = len(self.position_M), self._start_N.device
+        # Only the entries of elements that moved are set; others are looked up where nothing moves.
+        place_N = torch.zeros(len(self._start_N), dtype=torch.int32, device=device)
+        place_N[self.position_M] = torch.arange(num_moved, dtype=torch.int32, device=device)
+        place_C = place_N.index_select(0, self._position_C).to(torch.int64)
+        pattern_M, pattern_SM = (
+            patterns(self._start_N).index_select(0, self.position_M),
+            patterns(value_SM),
+        )
+        places = torch.split(place_C, list(map(len, self._moves)))
+        for row, at_C, move_C in zip(self._rows, places, self._moves, strict=True):
+            pattern_M.scatter_add_(0, at_C, move_C)
+            if row is not None:
+                pattern_SM[row] = pattern_M
+        end_N = patterns(self._start_N).scatter(0, self.position_M, pattern_M)
+        self._check(end_N.view(self._start_N.dtype))

@@ -4,10 +4,14 @@ from pathlib import Path
 
 from relex.checkpoints import Checkpoint
 from relex.errors import WindowError
-from relex.storage import S3Connection, open_store
-from relex.window.adapter_folder import AdapterFolder, is_adapter_folder
+from relex.storage import S3Connection, Store, open_store
+from relex.window.adapter_folder import (
+    is_adapter_folder,
+    open_adapter_folder,
+    open_stored_adapters,
+)
 from relex.window.checkpoint_folder import CheckpointFolder
-from relex.window.layout import read_window_manifest
+from relex.window.layout import ADAPTERS, WindowManifest, read_window_manifest
 from relex.window.sources import Source, open_source
 from relex.window.stored import StoredWindow
 from relex.window.window import Window
@@ -22,14 +26,15 @@ def open_window(
     Checks sizes, headers, and that all steps hold the same tensors. Raises WindowError,
     CheckpointError or StorageError when there is nothing usable.
     """
-    stored = _stored_window(uri, connection, base)
-    if stored is not None:
-        return stored
+    store = open_store(uri, connection)
+    manifest = _stored_manifest(store)
+    if manifest is not None and manifest.facts.precision != ADAPTERS:
+        return StoredWindow(store, manifest, base)
+    if manifest is not None:
+        return open_stored_adapters(store, manifest, _base_of_adapters(uri, base))
     if not is_adapter_folder(Path(uri)):
         return CheckpointFolder(Path(uri))
-    if base is None:
-        raise WindowError(f"{uri}: holds LoRA adapters; give the base that they belong to")
-    return AdapterFolder(Path(uri), base)
+    return open_adapter_folder(Path(uri), _base_of_adapters(uri, base))
 
 
 def source_to_pack(uri: str, connection: S3Connection | None, work: Path) -> Source | None:
@@ -46,26 +51,33 @@ def source_to_pack(uri: str, connection: S3Connection | None, work: Path) -> Sou
     return open_source(uri, connection, work)
 
 
-def open_stored_window(
-    uri: str, connection: S3Connection | None = None, base: Checkpoint | None = None
-) -> StoredWindow:
-    """As `open_window`, but raises WindowError for a plain folder of checkpoints."""
-    window = _stored_window(uri, connection, base)
-    if window is None:
+def open_manifest(uri: str, connection: S3Connection | None = None) -> tuple[Store, WindowManifest]:
+    """Where a window that relex wrote is, and its manifest; raises WindowError when none is."""
+    store = open_store(uri, connection)
+    manifest = _stored_manifest(store)
+    if manifest is None:
         found = "is not a window that relex wrote" if Path(uri).is_dir() else "there is nothing"
         raise WindowError(
             f"{uri}: {found}; check the address, or make a window with relex window pack"
         )
-    return window
+    return store, manifest
 
 
-def _stored_window(
-    uri: str, connection: S3Connection | None, base: Checkpoint | None
-) -> StoredWindow | None:
-    store = open_store(uri, connection)
+def open_stored_window(
+    uri: str, connection: S3Connection | None = None, base: Checkpoint | None = None
+) -> StoredWindow:
+    """As `open_window`, but raises WindowError for a plain folder of checkpoints."""
+    return StoredWindow(*open_manifest(uri, connection), base)
+
+
+def _stored_manifest(store: Store) -> WindowManifest | None:
     manifest = read_window_manifest(store)
-    if manifest is not None:
-        return StoredWindow(store, manifest, base)
-    if uri.startswith("s3://"):
-        raise WindowError(f"{uri}: holds no window; check the address")
-    return None
+    if manifest is None and store.uri.startswith("s3://"):
+        raise WindowError(f"{store.uri}: holds no window; check the address")
+    return manifest
+
+
+def _base_of_adapters(uri: str, base: Checkpoint | None) -> Checkpoint:
+    if base is None:
+        raise WindowError(f"{uri}: holds LoRA adapters; give the base that they belong to")
+    return base

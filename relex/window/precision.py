@@ -10,36 +10,25 @@ import torch
 
 from relex.checkpoints import TensorInfo
 from relex.window.codec import CastSnapshot, Snapshot
-from relex.window.layout import Precision
+from relex.window.layout import Kept
 from relex.window.rounding import (
     UNITS,
     RoundedSnapshot,
     UnmovedSnapshot,
     choose_units,
+    weight_names,
 )
 
 
-class SnapshotInDtypes:
-    """The tensors of `schema`, read from a snapshot that has them in dtypes of its own."""
-
-    def __init__(self, snapshot: Snapshot, schema: Mapping[str, TensorInfo]) -> None:
-        self._snapshot = snapshot
-        self.tensors = {
-            name: TensorInfo(info.shape, schema[name].dtype if name in schema else info.dtype)
-            for name, info in snapshot.tensors.items()
-        }
-
-    def read(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
-        return self._snapshot.read(name, start, stop).to(self.tensors[name].dtype)
-
-
-def patterns_of_base(kept: Precision, base: Snapshot, schema: Mapping[str, TensorInfo]) -> Snapshot:
+def patterns_of_base(kept: Kept, base: Snapshot, schema: Mapping[str, TensorInfo]) -> Snapshot:
     """What the first step is encoded against; `schema` are the tensors of the steps' patterns."""
-    return UnmovedSnapshot(base) if kept == "rounded" else SnapshotInDtypes(base, schema)
+    if kept == "rounded":
+        return UnmovedSnapshot(base)
+    return CastSnapshot(base, {name: info.dtype for name, info in schema.items()})
 
 
 def patterns_of_step(
-    kept: Precision, snapshot: Snapshot, base: Snapshot, step: int, previous: Snapshot | None
+    kept: Kept, snapshot: Snapshot, base: Snapshot, step: int, previous: Snapshot | None
 ) -> Snapshot:
     """What is encoded of a snapshot that follows the one with the patterns `previous`, if any.
 
@@ -50,7 +39,8 @@ def patterns_of_step(
     if kept == "rounded":
         units = choose_units(snapshot, base, step, previous or UnmovedSnapshot(base))
         return RoundedSnapshot(snapshot, base, step, units)
-    return CastSnapshot(snapshot, getattr(torch, kept))
+    dtype: torch.dtype = getattr(torch, kept)
+    return CastSnapshot(snapshot, dict.fromkeys(weight_names(snapshot.tensors), dtype))
 
 
 def restored_tensors(patterns: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:

@@ -3,10 +3,9 @@
 from collections.abc import Set
 from datetime import timedelta
 
-from relex.config.recipe import Keep
 from relex.errors import WindowError
 from relex.storage import Store
-from relex.storage.manifest import MANIFEST, remove_folder
+from relex.storage.manifest import MANIFEST
 from relex.window.layout import STEPS_PREFIX, WindowManifest, read_window_manifest
 
 UNFINISHED_UPLOAD_AGE = timedelta(days=1)
@@ -59,21 +58,6 @@ def remove_orphans(store: Store) -> tuple[list[str], int]:
     for key in keys:
         store.delete(key)
     return keys, store.abort_uploads(_uploads(store), UNFINISHED_UPLOAD_AGE)
-
-
-def apply_retention(run: Store, keep: Keep) -> list[str]:
-    """After the choice, remove what the recipe does not keep of a run's window and factors.
-
-    Returns the keys removed, relative to the run: those that the manifests name. What is gone
-    already is no error.
-    """
-    removed: list[str] = []
-    window, factors = run.child("window"), run.child("factors")
-    if keep in ("factors", "nothing") and read_window_manifest(window) is not None:
-        removed += [f"window/{key}" for key in remove_window(window)]
-    if keep == "nothing":
-        removed += [f"factors/{key}" for key in remove_folder(factors, "factors")]
-    return removed
 
 
 def _manifest(store: Store) -> WindowManifest:

@@ -6,7 +6,7 @@ N elements of one span of a tensor, in whole blocks.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise, repeat
 from typing import TypeVar
 
 import torch
@@ -15,9 +15,11 @@ from relex.checkpoints import TensorInfo
 from relex.errors import WindowError
 from relex.storage import Store
 from relex.storage.block_cache import BlockCache
-from relex.window.codec import Changes, DeltaFile, Snapshot
+from relex.window.codec import Change, DeltaFile, Snapshot, decode_blocks
+from relex.window.codec.patterns import patterns
 from relex.window.damage import NUM_READS, find_damage
 from relex.window.layout import StepFile, WindowManifest
+from relex.window.moved import Moved
 from relex.window.precision import patterns_of_base
 
 PARALLEL_OPENS = 8
@@ -73,33 +75,61 @@ class Replay:
             dtype = self._first_delta.tensors[name].dtype
             yield from (torch.empty(0, dtype=dtype) for _ in steps)
             return
-        chain = self._chain(min(wanted), max(wanted))
+        files = self._chain(min(wanted), max(wanted))
         first, last = self._whole_blocks(name, start, stop)
-        state_N = self._before(chain[0], name, first, last)
-        for file in chain:
+        state_N = self._before(files[0], name, first, last)
+        for file in files:
             self._again(file, lambda delta: delta.decode(name, first, state_N))
-            self._check_before_anchor(file.step, chain[-1].step, name, first, state_N)
+            self._check_before_anchor(file.step, files[-1].step, name, first, state_N)
             if file.step in wanted:
                 yield state_N[start - first : stop - first]
 
-    def changes(self, name: str, start: int, stop: int, last_step: int) -> dict[int, Changes]:
-        """What changes in elements [start, stop) of the patterns `name`, by step up to `last_step`.
+    def moved(self, name: str, start: int, start_N: torch.Tensor, steps: Sequence[int]) -> Moved:
+        """What moved at these steps, which ascend, of the elements `start_N` of the base, in the
+        window's dtype; they are whole blocks of `name` from `start` on, on any device.
 
-        Positions count from `start`. Raises as `rows`.
+        All steps are decoded together. Raises as `rows`, also when the elements are filled in.
         """
-        files = [file for file in self._manifest.facts.steps if file.step <= last_step]
-        first, last = self._whole_blocks(name, start, stop)
-        schema = self._delta_of[files[0].step].tensors
-        base = patterns_of_base(
-            self._manifest.facts.precision, self._required_base(files[0]), schema
+        files = [file for file in self._manifest.facts.steps if file.step <= steps[-1]]
+        stop = start + len(start_N)
+        blocks_of = [
+            self._again(file, lambda delta: delta.blocks(name, start, stop)) for file in files
+        ]
+        last = self._delta_of[files[-1].step]
+        with last.named(name):
+            blocks = [block for of_step in blocks_of for block in of_step]
+            changes = decode_blocks(blocks, start_N.itemsize, start_N.device)
+        change_of: dict[int, Change] = {}
+        state_N = patterns(start_N).clone() if any(one.is_whole for one in changes) else None
+        of_step = iter(changes)
+        for file, found in zip(files, blocks_of, strict=True):
+            here = [next(of_step) for _ in found]
+            change_of[file.step] = self._joined(here, state_N)
+            if state_N is not None:
+                change_of[file.step].apply(state_N)
+                self._check_before_anchor(
+                    file.step, files[-1].step, name, start, state_N.view(start_N.dtype)
+                )
+        return Moved(start_N, change_of, steps, lambda end_N: last.check(name, start, end_N))
+
+    def _joined(self, changes: Sequence[Change], state_N: torch.Tensor | None) -> Change:
+        """The changes of neighbouring blocks as moves of single elements."""
+        block = self.block_elements
+        states = repeat(None) if state_N is None else torch.split(state_N, block)
+        found = [one.sparse(state_N) for one, state_N in zip(changes, states, strict=False)]
+        if len(found) == 1:
+            return found[0]
+        position_C = torch.cat([one.positions + at * block for at, one in enumerate(found)])
+        return Change(position_C, torch.cat([one.move_C for one in found]))
+
+    def most_entries(self, last_step: int) -> int:
+        """Entries of the fullest block in the deltas of all steps up to that one."""
+        deltas = [delta for step, delta in self._delta_of.items() if step <= last_step]
+        of_blocks = (
+            zip(*(delta.num_entries(name) for delta in deltas), strict=True)
+            for name in self._first_delta.tensors
         )
-        state_N = base.read(name, first, last)
-        changes_of: dict[int, Changes] = {}
-        for file in files:
-            change = self._again(file, lambda delta: delta.decode_changes(name, first, state_N))
-            self._check_before_anchor(file.step, files[-1].step, name, first, state_N)
-            changes_of[file.step] = _within(change, start - first, stop - first, last - first)
-        return changes_of
+        return max(map(sum, chain.from_iterable(of_blocks)), default=0)
 
     def at(self, step: int) -> Snapshot:
         """The patterns of one step."""
@@ -122,17 +152,13 @@ class Replay:
         schema = self._delta_of[file.step].tensors
         if file.kind == "anchor":
             return torch.empty(last - first, dtype=schema[name].dtype)
-        base = self._required_base(file)
-        start = patterns_of_base(self._manifest.facts.precision, base, schema)
-        return start.read(name, first, last)
-
-    def _required_base(self, file: StepFile) -> Snapshot:
         if self._base is None:
             raise WindowError(
                 f"{self._store.uri}: step {file.step} is stored as what changed since the base; "
                 "give the base to read it"
             )
-        return self._base
+        start = patterns_of_base(self._manifest.facts.precision, self._base, schema)
+        return start.read(name, first, last)
 
     def _again(self, file: StepFile, decode: Callable[[DeltaFile], Found]) -> Found:
         """Decode the file of a step; what arrives damaged is read again."""
@@ -194,11 +220,3 @@ class _ReplayedStep:
     def read(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
         stop = self.tensors[name].num_elements if stop is None else stop
         return next(self.replay.rows(name, start, stop, (self.step,)))
-
-
-def _within(change: Changes, start: int, stop: int, num_elements: int) -> Changes:
-    """The part of the changes in `num_elements` that lies in [start, stop), counted from there."""
-    if (start, stop) == (0, num_elements):
-        return change
-    inside_C = (change.position_C >= start) & (change.position_C < stop)
-    return Changes(change.position_C[inside_C] - start, change.value_C[inside_C])

@@ -80,15 +80,21 @@ class StoredWindow:
         """Elements that are decoded together: a read of whole blocks wastes nothing."""
         return self._replay.block_elements
 
-    def read_moved(self, steps: Sequence[int], name: str, start: int, stop: int) -> Moved:
-        """The elements of [start, stop) that differ from the base at any of these steps.
+    def most_entries(self, last_step: int) -> int:
+        """Entries of the fullest block in the deltas of all steps up to that one; no more of its
+        elements move."""
+        return self._replay.most_entries(last_step)
 
-        Their positions count from `start`. Elements that do not differ may be among them. Raises as
-        `read`.
+    def read_moved(
+        self, steps: Sequence[int], name: str, start: int, base_N: torch.Tensor
+    ) -> Moved:
+        """The elements that differ from the base at any of these steps.
+
+        `base_N` are those of the base from `start` on, whole blocks, on the device where all else
+        is computed. Raises as `read`.
         """
         self._check_known(name, steps)
-        changes_of = self._replay.changes(name, start, stop, steps[-1])
-        return Moved(stop - start, changes_of, steps)
+        return self._replay.moved(name, start, base_N.to(self.tensors[name].dtype), steps)
 
     def digest(
         self, steps: Sequence[int] | None = None, names: Collection[str] | None = None

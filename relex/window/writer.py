@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from relex.checkpoints import Checkpoint, check_same_tensors
+from relex.digests import sha256_file
 from relex.errors import StorageError, UploadError, WindowError
 from relex.storage import Store
 from relex.storage.manifest import FileEntry, file_entry
@@ -21,7 +22,7 @@ from relex.window.fingerprints import FingerprintedSnapshot
 from relex.window.layout import (
     BASE_INPUT,
     STEPS_PREFIX,
-    Precision,
+    Kept,
     StepFile,
     WindowFacts,
     WindowManifest,
@@ -85,14 +86,15 @@ class WindowWriter:
             if not self._is_anchor_next():
                 against = previous or self._patterns_of_base(patterns)
             write_delta(path, patterns, against)
-            entry = file_entry(path)
-            with self._changing():
-                self._store_file(key, path, entry)
-        files = {**self._manifest.files, key: entry}
-        file = self._describe(step, taken.digest())
-        self._write((*self._manifest.facts.steps, file), files, complete=False)
+            size_bytes = self._make_safe(self._describe(step, taken.digest()), path)
         self._last = patterns
-        return entry.size_bytes
+        return size_bytes
+
+    def append_adapter(self, step: int, path: Path) -> int:
+        """As `append`, for the adapter in a file, which is stored as it is."""
+        self._check_next(step)
+        file = StepFile(step=step, kind="anchor", previous=None, snapshot_digest=sha256_file(path))
+        return self._make_safe(file, path)
 
     def drop_after(self, step: int) -> None:
         """Remove the steps beyond `step`, so that training can be resumed there."""
@@ -136,6 +138,15 @@ class WindowWriter:
             previous=None if self._is_anchor_next() else previous,
             snapshot_digest=snapshot_digest,
         )
+
+    def _make_safe(self, file: StepFile, path: Path) -> int:
+        """Store a step's file, then make the step visible."""
+        entry = file_entry(path)
+        with self._changing():
+            self._store_file(file.key, path, entry)
+        files = {**self._manifest.files, file.key: entry}
+        self._write((*self._manifest.facts.steps, file), files, complete=False)
+        return entry.size_bytes
 
     def _store_file(self, key: str, path: Path, entry: FileEntry) -> None:
         """Upload and read back: a network may drop or change bytes and a server acknowledge them.
@@ -197,7 +208,7 @@ class WindowWriter:
 def open_writer(
     store: Store,
     base: Checkpoint,
-    precision: Precision,
+    precision: Kept,
     planned_steps: Sequence[int],
     anchor_every_steps: int = DEFAULT_ANCHOR_EVERY_STEPS,
     work: Path | None = None,

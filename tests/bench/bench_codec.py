@@ -19,7 +19,7 @@ over the measured steps.
 The bounds are entropies per step, of what a code would need that knows the step's statistics:
 - independent: every element changes with one probability, and by moves of one distribution;
 - by size: the same, separately for each exponent of the old value.
-The codec packs moves by size but positions independently, so the first bounds its positions.
+The codec adds moves without knowing the old values, so the first is its bound.
 """
 
 import argparse

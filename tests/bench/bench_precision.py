@@ -23,10 +23,11 @@ from rich.table import Table
 from relex.checkpoints import TOY_BASE, Checkpoint
 from relex.config import Recipe, load_recipe
 from relex.config.training import SnapshotDtype
-from relex.extrapolation import Factors, fit_factors, predict_displacement, quality
+from relex.extrapolation import Factors, fit_factors, quality
 from relex.storage.folder import FolderStore
 from relex.training import StepTrained, TrainingEvent, TrainingJob, run_training
 from relex.window import StoredWindow, open_stored_window, open_writer
+from tests.displacements import predict_displacement
 from tests.snapshots import TensorsAtHand
 
 ROOT = Path(__file__).parents[2]

@@ -25,9 +25,6 @@ import torch
 
 ROOT = Path(__file__).parents[2]
 GB = 1e9
-BYTES_PER_PARAMETER = 16
-"""Weights, gradients and two moments of AdamW in float32."""
-
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 # The shape of Qwen2.5-0.5B, and one for a machine without a GPU.
 HALF_BILLION = {
@@ -45,13 +42,18 @@ Row = tuple[str, str]
 
 @contextmanager
 def peak_of_card() -> Iterator[list[float]]:
-    """The most memory of the card that is taken in the block, by any process, in bytes."""
-    peak, ended = [0.0], threading.Event()
+    """The most memory of the card that is taken in the block beside what was taken before it, by
+    any process, in bytes."""
+    peak, ended, before = [0.0], threading.Event(), 0.0
+    if DEVICE == "cuda":
+        torch.cuda.empty_cache()  # of a model that was built here
+        free, total = torch.cuda.mem_get_info()
+        before = float(total - free)
 
     def watch() -> None:
         while DEVICE == "cuda" and not ended.wait(0.05):
             free, total = torch.cuda.mem_get_info()
-            peak[0] = max(peak[0], float(total - free))
+            peak[0] = max(peak[0], float(total - free) - before)
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -124,8 +126,8 @@ def check_toy(work: Path) -> Iterator[Row]:
     """The whole job: trained, fitted, measured and published on the GPU."""
     import yaml
 
-    import relex.run.pipeline
-    from relex.run.events import Event, StageEnded
+    import relex.run
+    from relex.run.stage import Event, StageEnded
 
     recipe = yaml.safe_load((ROOT / "deployments/recipes/toy-small.yaml").read_text())
     recipe["device"] = DEVICE
@@ -136,10 +138,10 @@ def check_toy(work: Path) -> Iterator[Row]:
             seconds[event.stage] = event.seconds
 
     with peak_of_card() as peak:
-        summary = relex.run.pipeline.run(recipe, [listen])
+        summary = relex.run.run(recipe, [listen])
     for result in summary.decision.results:
         chosen = " (chosen)" if result.candidate == summary.decision.chosen else ""
-        yield f"toy-small, {result.candidate.label}{chosen}", f"{result.accuracy:.3f}"
+        yield f"toy-small, {result.candidate.key}{chosen}", f"{result.accuracy:.3f}"
     spent = ", ".join(f"{stage} {taken:.1f} s" for stage, taken in seconds.items())
     yield "toy-small, stages", spent
     yield "toy-small, memory of the card", f"{peak[0] / GB:.1f} GB"
@@ -148,6 +150,7 @@ def check_toy(work: Path) -> Iterator[Row]:
 def check_training(work: Path) -> Iterator[Row]:
     """GRPO steps of a model of half a billion parameters, with its memory against the sum."""
     from relex.config import check_recipe
+    from relex.memory import plan_memory, read_model, this_machine
     from relex.training import StepTrained, TrainingJob, run_training
     from relex.window import open_window
 
@@ -162,13 +165,12 @@ def check_training(work: Path) -> Iterator[Row]:
     steps: list[StepTrained] = []
     with peak_of_card() as peak:
         run_training(job, lambda e: steps.append(e) if isinstance(e, StepTrained) else None, str)
-    sum_bytes = BYTES_PER_PARAMETER * num_parameters
+    plan = plan_memory(recipe, read_model(str(work / "half")), this_machine(DEVICE))
     yield "training, parameters", f"{num_parameters / 1e6:,.1f} million"
     yield "training, seconds a step", ", ".join(f"{step.step_seconds:.1f}" for step in steps)
-    yield (
-        "training, peak of the card",
-        f"{peak[0] / GB:.1f} GB; 16 bytes a parameter are {sum_bytes / GB:.1f} GB",
-    )
+    yield "training, peak of the card", f"{peak[0] / GB:.1f} GB"
+    for line in list(plan.lines())[1:]:
+        yield "training, memory plan", line
     window = open_window(str(work / "window"))
     stored = sum(path.stat().st_size for path in (work / "window").rglob("*") if path.is_file())
     share = stored / (2 * num_parameters * len(window.steps))
@@ -181,9 +183,10 @@ def check_fit(work: Path) -> Iterator[Row]:
     from reference_window import build_reference_window
 
     from relex.checkpoints import Checkpoint
-    from relex.extrapolation import fit_factors, predict_displacement
+    from relex.extrapolation import fit_factors
     from relex.storage import open_store
     from relex.window import open_source, open_window, pack
+    from tests.displacements import predict_displacement
 
     folder = work / "reference"
     size = (
@@ -253,13 +256,13 @@ def check_swaps(work: Path) -> Iterator[Row]:
             if DEVICE == "cuda":
                 torch.cuda.synchronize()
             seconds.append(time.perf_counter() - started)
-        yield f"swap, {candidate.label}", f"{min(seconds):.1f} s"
+        yield f"swap, {candidate.key}", f"{min(seconds):.1f} s"
     requests = [Request(prompt_token_ids=(5, 6, 7 + n), seed=n) for n in range(16)]
     canary = Canary(engine, requests)
     num_same = 0
     for _ in range(10):
         engine.swap(Candidate(step=12, method="line"))
-        canary.check()
+        canary.check_answers()
         num_same += 1
     yield "canaries", f"{num_same} of 10 answer as at the start"
 

@@ -77,8 +77,8 @@ def build_reference_window(
             random = np.random.Generator(np.random.SFC64([seed, index]))
             master_N = _first_weights(info, random)
             base.append(name, master_N)
-            moves = _moves(info.num_elements, motion, random)
-            for snapshot, move_N in zip(snapshots, moves, strict=False):
+            steps = moves(info.num_elements, motion, random)
+            for snapshot, move_N in zip(snapshots, steps, strict=False):
                 master_N += move_N
                 snapshot.append(name, master_N)
 
@@ -132,9 +132,7 @@ def _first_weights(info: TensorInfo, random: np.random.Generator) -> torch.Tenso
     return torch.from_numpy(weights_N).bfloat16().float()
 
 
-def _moves(
-    num_elements: int, motion: Motion, random: np.random.Generator
-) -> Iterator[torch.Tensor]:
+def moves(num_elements: int, motion: Motion, random: np.random.Generator) -> Iterator[torch.Tensor]:
     """Endless moves of one tensor's masters.
 
     The noise is uniform with 256 values: enough for what is measured, and fast to draw.

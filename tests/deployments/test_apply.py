@@ -7,9 +7,7 @@ import pytest
 import yaml
 from prefect.client.schemas.responses import DeploymentResponse
 
-from deployments.apply import POOL_TYPES, apply_pool
-from deployments.deploy import read_deployments
-from deployments.registry import REGISTRY, read_registry
+from deployments.apply import POOL_TYPES, REGISTRY, apply_pool, read_deployments, read_registry
 from relex.errors import InputError
 
 TIMES = {"updated", "last_polled", "status"}

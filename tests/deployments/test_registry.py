@@ -8,7 +8,7 @@ import pytest
 import yaml
 from prefect.events.schemas.automations import AutomationCore
 
-from deployments.registry import REGISTRY, checked, read_registry
+from deployments.apply import REGISTRY, checked, read_registry
 from relex.errors import InputError
 
 AUTOMATIONS = REGISTRY.parent / "deployments" / "automations"

@@ -18,11 +18,13 @@ from uuid import uuid4
 
 import psutil
 import pytest
+import yaml
 
 from relex.home import Home
 from relex.storage.embedded import free_port
 from tasks.services import prefect, prefect_environment, running
 from tests.flows.preloaded import Starter
+from tests.flows.small import small_recipe
 from tests.processes import kill
 from tests.waiting import wait_until
 
@@ -54,6 +56,24 @@ def build_environment(prefect_settings) -> Callable[[Path], dict[str, str]]:
 def starter(prefect_settings, tmp_path_factory) -> Starter:
     """Starts the program as a shell would."""
     return Starter(prefect_settings, tmp_path_factory.mktemp("programs"))
+
+
+@pytest.fixture(scope="session")
+def small_recipe_file(tmp_path_factory) -> Path:
+    """The small recipe, of whose objects the factors and no more are kept."""
+    path = tmp_path_factory.mktemp("recipe") / "small.yaml"
+    path.write_text(yaml.safe_dump(small_recipe("small") | {"storage": {"keep": "factors"}}))
+    return path
+
+
+@pytest.fixture(scope="session")
+def whole_run(starter, build_environment, small_recipe_file, tmp_path_factory) -> Path:
+    """The home of a flow that has run it undisturbed."""
+    home: Path = tmp_path_factory.mktemp("whole")
+    arguments = ["pipeline", str(small_recipe_file)]
+    ended = starter.run("flows.program", arguments, build_environment(home))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return home
 
 
 @pytest.fixture

@@ -22,11 +22,9 @@ PRELOADED = [
     __name__,
     *(
         "flows.program",
-        "flows.run",
+        "flows.commands",
         "flows.pipeline",
-        "flows.extrapolate",
         "flows.sweep",
-        "flows.sweep_command",
     ),
     *("boto3", "mlflow", "pyarrow", "transformers"),
 ]

@@ -11,15 +11,14 @@ from pathlib import Path
 
 import psutil
 import pytest
-import yaml
 from mlflow.tracking import MlflowClient
 
 from relex.config import Recipe, check_recipe
+from tests.flows.small import small_recipe
 from tests.processes import is_alive, listening
 from tests.waiting import wait_until, wait_until_gone
 
 ROOT = Path(__file__).parents[2]
-TOY = ROOT / "deployments" / "recipes" / "toy.yaml"
 # One folder each, however many runs: of the worker, and a cache.
 KEPT_BY_OTHERS = re.compile(r"runner_storage|torchinductor_\w+")
 # By stage what there is, in the run's folders, when it is under way.
@@ -57,27 +56,6 @@ class Chain:
     last_state: str
     last_lines: list[str]
     last_records: set[str]
-
-
-def small_recipe(name: str) -> Recipe:
-    recipe = yaml.safe_load(TOY.read_text())
-    recipe["name"] = name
-    recipe["training"] |= {
-        "steps": 6,
-        "checkpoint_every_steps": 2,
-        "prompts_per_step": 8,
-        "completions_per_prompt": 4,
-        "completions_per_device_batch": 32,
-    }
-    recipe["extrapolation"]["targets"] = [9, 12]
-    recipe["evaluation"] |= {
-        "engine": "transformers",
-        "samples_per_question": 2,
-        "observed_steps": [],
-    }
-    recipe["problems"]["validation"]["limit"] = 50
-    recipe["problems"]["test"][0]["source"]["limit"] = 50
-    return check_recipe(recipe, name)
 
 
 @pytest.fixture(
@@ -147,7 +125,7 @@ def test_no_temporary_file_is_left(chains, service):
 
 
 def run_chain(service, deployment: str, name: str, way: str, stages: list[str]) -> Chain:
-    recipe = small_recipe(name)
+    recipe = check_recipe(small_recipe(name), name)
     parameters = recipe.model_dump(mode="json")
     ended = {}
     for stage in stages:

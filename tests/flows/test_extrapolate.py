@@ -66,8 +66,9 @@ def written(folder: Path, recipe: dict[str, Any]) -> str:
 
 
 def test_the_choice_is_the_same_wherever_the_window_lies(
-    checkpoints, tmp_path, run_command, s3, monkeypatch
+    checkpoints, tmp_path, starter, build_environment, s3, monkeypatch
 ):
+    """And whether the flow runs it or `relex run` does."""
     packed = tmp_path / "packed"
     pack(
         open_source(str(checkpoints), None, tmp_path), Checkpoint(TOY_BASE), open_store(str(packed))
@@ -82,14 +83,14 @@ def test_the_choice_is_the_same_wherever_the_window_lies(
         written(tmp_path, recipe("on-s3", f"{s3.uri}/from", storage=storage)),
     ]
     home = tmp_path / "home"
-    for path in paths:
-        done = run_command([path], home)
+    for command, path in zip(("pipeline", "run", "run"), paths, strict=True):
+        done = starter.run("flows.program", [command, path], build_environment(home))
         assert done.returncode == 0, done.stdout + done.stderr
     folder, on_s3, packed_summary = summaries(home)
     assert folder.decision == packed_summary.decision == on_s3.decision
     assert folder.benchmarks == packed_summary.benchmarks == on_s3.benchmarks
-    assert [result.candidate.label for result in folder.decision.results] == [
-        "base", "step 2", "step 4", "k = 6", "k = 8"
+    assert [result.candidate.key for result in folder.decision.results] == [
+        "base", "observed-2", "observed-4", "line-6", "line-8"
     ]  # fmt: skip
     assert folder.window_steps == STEPS
     assert "rank 1 explains 1.000" in done.stdout

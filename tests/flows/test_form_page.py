@@ -13,7 +13,7 @@ import psutil
 import pytest
 from playwright.sync_api import Locator, Page, Response, expect
 
-from deployments.registry import read_registry
+from deployments.apply import read_registry
 from relex.config import SweepConfig, load_recipe
 from tasks.form import PRESETS, recipe_of
 from tests.processes import kill

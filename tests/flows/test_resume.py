@@ -11,9 +11,9 @@ import yaml
 from relex.evaluation import read_answers
 from relex.report import RunSummary
 from tests.flows.preloaded import Program
+from tests.flows.small import small_recipe
 from tests.waiting import wait_until, wait_until_gone
 
-TOY = Path(__file__).parents[2] / "deployments" / "recipes" / "toy.yaml"
 # What the run prints when it has just ended, or is in the middle of, a stage.
 KILL_AT = (
     "window of 6 snapshots",
@@ -24,45 +24,22 @@ KILL_AT = (
 KILL_AT_TOO = (
     "tracking ",
     "rank 1 explains",
-    "measured k = 9 on validation",
+    "measured line-9 on validation",
     "report in",
 )
 # In the middle of the first questions, and of those that only the better candidates answer.
-SEARCH_KILL_AT = ("measured k = 8 on questions 1 to 25", " on questions 26 to 50")
+SEARCH_KILL_AT = ("measured line-8 on questions 1 to 25", " on questions 26 to 50")
 PARTS = "s3/relex/runs/*/scores/validation/*/questions-*"
 
 
-@pytest.fixture
-def small_recipe(tmp_path) -> Path:
-    recipe = yaml.safe_load(TOY.read_text())
-    recipe["name"] = "small"
-    recipe["storage"] = {"keep": "factors"}
-    del recipe["training"]["snapshot_dtype"]  # the default, bfloat16, in which little moves
-    recipe["training"] |= {
-        "steps": 6,
-        "prompts_per_step": 8,
-        "completions_per_prompt": 4,
-        "completions_per_device_batch": 32,
-    }
-    recipe["extrapolation"]["targets"] = [9, 12]
-    recipe["evaluation"] |= {
-        "engine": "transformers",
-        "samples_per_question": 2,
-        "observed_steps": [3],
-        "denoised_steps": [6],
-    }
-    recipe["problems"]["validation"]["limit"] = 50
-    recipe["problems"]["test"][0]["source"]["limit"] = 50
-    path = tmp_path / "small.yaml"
-    path.write_text(yaml.safe_dump(recipe))
-    return path
+Start = Callable[[Path, Path], AbstractContextManager[Program]]
 
 
 @pytest.fixture
-def start(small_recipe, starter, build_environment) -> Callable[[Path], AbstractContextManager]:
-    """Starts the recipe with its home in a folder."""
-    return lambda home: starter.started(
-        "flows.program", ["pipeline", str(small_recipe)], build_environment(home)
+def start(starter, build_environment) -> Start:
+    """Starts a recipe with its home in a folder."""
+    return lambda recipe, home: starter.started(
+        "flows.program", ["pipeline", str(recipe)], build_environment(home)
     )
 
 
@@ -79,37 +56,35 @@ def run_to_end(program: Program) -> None:
 
 
 @pytest.mark.parametrize("moments", [KILL_AT, pytest.param(KILL_AT_TOO, marks=pytest.mark.slow)])
-def test_a_run_that_is_killed_at_every_stage_ends_as_if_it_never_was(moments, start, tmp_path):
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    with start(killed) as program:
+def test_a_run_that_is_killed_at_every_stage_ends_as_if_it_never_was(
+    moments, small_recipe_file, start, whole_run, tmp_path
+):
+    with start(small_recipe_file, tmp_path) as program:
         third = "s3/relex/runs/*/window/steps/step_000003.safetensors"
-        wait_until(lambda: list(killed.glob(third)))
+        wait_until(lambda: list(tmp_path.glob(third)))
         kill(program)
     for words in moments:
-        with start(killed) as program:
+        with start(small_recipe_file, tmp_path) as program:
             program.wait_for_words(words)
             kill(program)
-    for home in (killed, whole):
-        with start(home) as program:
-            run_to_end(program)
-    assert summary_of(killed).decision == summary_of(whole).decision
-    assert summary_of(killed).benchmarks == summary_of(whole).benchmarks
-    assert model_of(killed) == model_of(whole)
-    assert list(killed.glob("s3/relex/runs/*/window/*")) == []
-    assert list(killed.glob("s3/relex/runs/*/factors/*")) != []
+    with start(small_recipe_file, tmp_path) as program:
+        run_to_end(program)
+    assert summary_of(tmp_path).decision == summary_of(whole_run).decision
+    assert summary_of(tmp_path).benchmarks == summary_of(whole_run).benchmarks
+    assert model_of(tmp_path) == model_of(whole_run)
+    assert list(tmp_path.glob("s3/relex/runs/*/window/*")) == []
+    assert list(tmp_path.glob("s3/relex/runs/*/factors/*")) != []
 
 
 @pytest.mark.slow
-def test_a_search_that_is_killed_takes_the_same_path_and_asks_nothing_twice(
-    small_recipe, start, tmp_path
-):
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    recipe = yaml.safe_load(small_recipe.read_text())
+def test_a_search_that_is_killed_takes_the_same_path_and_asks_nothing_twice(start, tmp_path):
+    killed, whole, path = tmp_path / "killed", tmp_path / "whole", tmp_path / "search.yaml"
+    recipe = small_recipe("search")
     recipe["extrapolation"] = {"targets": "auto", "search": {"farthest": 3, "budget_fraction": 0.9}}
-    small_recipe.write_text(yaml.safe_dump(recipe))
+    path.write_text(yaml.safe_dump(recipe))
     kept: dict[Path, tuple[int, bytes]] = {}
     for words in SEARCH_KILL_AT:
-        with start(killed) as program:
+        with start(path, killed) as program:
             program.wait_for_words(words)
             kill(program)
         assert kept.items() <= scores_of(killed).items()
@@ -118,7 +93,7 @@ def test_a_search_that_is_killed_takes_the_same_path_and_asks_nothing_twice(
     for folder in whole.glob("s3/relex/runs/*/scores"):
         shutil.rmtree(folder)
     for home in (killed, whole):
-        with start(home) as program:
+        with start(path, home) as program:
             run_to_end(program)
     assert kept.items() <= scores_of(killed).items()  # what was stored is not generated again
     found = summary_of(killed)

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-import yaml
 
 from relex.config import Recipe, check_recipe
 from relex.storage.embedded import embedded_s3
+from tests.flows.small import small_recipe
 from tests.processes import command_line, listening
 from tests.waiting import wait_until
 
-TOY = Path(__file__).parents[2] / "deployments" / "recipes" / "toy.yaml"
 AWS_KEY, PASSWORD, TOKEN = "plantedaws0123456789", "planted-password-4711", "hf_plantedtoken42"
 PLANTED = (AWS_KEY, PASSWORD, TOKEN)
 BUCKET = "team"
@@ -68,30 +67,18 @@ def planted(s3_folder) -> Iterator[None]:
         yield
 
 
-def small_recipe() -> Recipe:
+def team_recipe() -> Recipe:
     """As a team runs it: S3 of their own, and whatever engine is installed."""
-    recipe = yaml.safe_load(TOY.read_text())
-    recipe["name"] = "secrets"
-    recipe["storage"] = {
-        "uri": f"s3://{BUCKET}/relex",
-        "endpoint_url": os.environ["S3_ENDPOINT_FOR_TEST"],
-    }
-    recipe["training"] |= {
-        "steps": 4,
-        "prompts_per_step": 8,
-        "completions_per_prompt": 4,
-        "completions_per_device_batch": 32,
-    }
-    recipe["extrapolation"]["targets"] = [8]
-    recipe["evaluation"] |= {"samples_per_question": 2, "observed_steps": []}
-    recipe["problems"]["validation"]["limit"] = 50
-    recipe["problems"]["test"][0]["source"]["limit"] = 50
+    recipe = small_recipe("secrets")
+    endpoint = os.environ["S3_ENDPOINT_FOR_TEST"]
+    recipe["storage"] = {"uri": f"s3://{BUCKET}/relex", "endpoint_url": endpoint}
+    del recipe["evaluation"]["engine"]
     return check_recipe(recipe, "secrets")
 
 
 @pytest.fixture(scope="module")
 def finished(service, s3_folder, planted) -> Finished:
-    recipe = small_recipe()
+    recipe = team_recipe()
     deployment = service.deploy("relex-pipeline", "flows/pipeline.py:relex_pipeline")
     parameters = recipe.model_dump(mode="json")
     with watching(service.worker) as watched:

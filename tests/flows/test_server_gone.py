@@ -28,7 +28,7 @@ def start(home: Home, port: int) -> subprocess.Popen[str]:
         "PREFECT_CLIENT_MAX_RETRIES": "1",
     }
     return subprocess.Popen(
-        [sys.executable, "-u", "-m", "flows.run", str(RECIPE)],
+        [sys.executable, "-u", "-m", "flows.program", "pipeline", str(RECIPE)],
         cwd=ROOT,
         env=environment,
         text=True,
@@ -49,7 +49,7 @@ def test_one_line_when_it_goes_away_and_the_same_command_goes_on(place):
     assert told, process.stderr.read()
     _, errors = process.communicate()
     (line,) = errors.splitlines()
-    assert line.startswith(f"error: Prefect at http://127.0.0.1:{place[1]}/api: {GOES_ON}")
+    assert line.startswith(f"relex: Prefect at http://127.0.0.1:{place[1]}/api: {GOES_ON}")
     assert process.returncode == 2
     with running(prefect(*place), place[0]):
         process = start(*place)
@@ -64,5 +64,5 @@ def test_one_line_when_it_was_never_there(place):
     process = start(*place)
     _, errors = process.communicate()
     (line,) = errors.splitlines()
-    assert line.startswith(f"error: Prefect at http://127.0.0.1:{place[1]}/api: does not answer")
+    assert line.startswith(f"relex: Prefect at http://127.0.0.1:{place[1]}/api: does not answer")
     assert process.returncode == 2

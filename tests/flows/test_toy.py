@@ -23,8 +23,8 @@ from relex.config import Recipe, load_recipe
 from relex.home import Home
 from relex.report import RunSummary
 from relex.storage.embedded import free_port
+from tasks.record_values import model_name, run_title
 from tasks.services import mlflow, running
-from tasks.tracking_names import model_name, run_title
 from tests.processes import is_alive
 
 RECIPES = Path(__file__).parents[2] / "deployments" / "recipes"
@@ -113,12 +113,10 @@ def test_an_extrapolated_candidate_is_chosen_and_beats_what_was_trained(toy):
 
 @of_the_readme
 def test_the_figures_are_those_of_the_readme(toy):
-    accuracies = {
-        result.candidate.label: result.accuracy for result in toy.summary.decision.results
-    }
+    accuracies = {result.candidate.key: result.accuracy for result in toy.summary.decision.results}
     assert accuracies["base"] == pytest.approx(0.50, abs=0.03)
-    assert accuracies["step 30"] == pytest.approx(0.59, abs=0.04)
-    assert accuracies["k = 120"] == pytest.approx(0.73, abs=0.06)
+    assert accuracies["observed-30"] == pytest.approx(0.59, abs=0.04)
+    assert accuracies["line-120"] == pytest.approx(0.73, abs=0.06)
 
 
 @pytest.mark.slow
@@ -179,7 +177,7 @@ def test_mlflow_shows_the_runs_over_http(toy):
         with urllib.request.urlopen(link) as answer:
             picture = answer.read()
     targets = list(toy.recipe.extrapolation.targets)
-    name = f"k = {targets[0]}, {run_title(toy.recipe)}"
+    name = f"line-{targets[0]}, {run_title(toy.recipe)}"
     (target,) = [run for run in runs if run.info.run_name == name]
     children = [run for run in runs if run is not parent]
     own = {"kind": "", "step": "", "answered": ""}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from relex.errors import InputError
-from tasks.gpus import gpu_slots, visible_gpus
+from tasks.services import gpu_slots, visible_gpus
 
 
 @pytest.fixture

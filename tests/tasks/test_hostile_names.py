@@ -11,8 +11,8 @@ from mlflow.utils import validation
 from relex.config import BaseConfig, TrackingConfig, load_recipe
 from relex.home import Home
 from relex.safe_name import safe_name, safe_path
+from tasks.record_values import model_name, run_title
 from tasks.tracking import Tracker
-from tasks.tracking_names import model_name, run_title
 
 TOY = Path(__file__).parents[2] / "deployments" / "recipes" / "toy.yaml"
 WORDS = """
@@ -52,7 +52,7 @@ def test_what_no_database_holds_is_written_out(tracker: Tracker) -> None:
     values = {"reward": "a\x00b\ud800", "base": "x" * 20_000}
     for _ in range(2):
         tracker.describe(values, {"relex.title": "\x00" + "y" * 20_000})
-    with tracker.child("k = 60", "candidate", {}) as child:
+    with tracker.child("line-60", "candidate", {}) as child:
         pass
     data = MlflowClient(tracker.uri).get_run(child).data
     assert data.params["reward"] == r"a\x00b\ud800"

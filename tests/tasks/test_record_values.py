@@ -5,7 +5,7 @@ import numpy as np
 from relex.candidates import BASE, Candidate
 from relex.config import SelectionConfig
 from relex.selection import Measured, decide
-from relex.selection.habits import Habits
+from relex.selection.facts import Habits
 from tasks.record_values import metrics_of
 
 LAST, TARGET = Candidate(step=30), Candidate(step=60, method="line")

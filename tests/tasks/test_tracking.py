@@ -15,10 +15,10 @@ from relex.config import BaseConfig, Recipe, RewardTerm, TrackingConfig, load_re
 from relex.errors import TrackingError
 from relex.home import Home
 from relex.storage.embedded import free_port
+from tasks.record_values import model_name, run_params, run_title
 from tasks.services import mlflow, running
 from tasks.tracking import HOW_TO_COMPARE, NOTE_TAG, Tracker
-from tasks.tracking_end import end_abandoned, note_begun, note_ended
-from tasks.tracking_names import model_name, run_params, run_title
+from tasks.tracking_client import end_abandoned, note_begun, note_ended
 from tests.waiting import wait_until
 
 TOY = Path(__file__).parents[2] / "deployments" / "recipes" / "toy.yaml"
@@ -80,28 +80,28 @@ def test_a_child_belongs_to_its_parent_and_ends_finished(tracker, client):
 
 
 def test_a_child_that_breaks_ends_failed_and_is_not_taken_for_finished(tracker, client):
-    with pytest.raises(ZeroDivisionError), tracker.child("k = 60", "candidate", {}) as child:
+    with pytest.raises(ZeroDivisionError), tracker.child("line-60", "candidate", {}) as child:
         raise ZeroDivisionError
     assert client.get_run(child).info.status == "FAILED"
-    assert tracker.finished_child("k = 60") is None
-    with tracker.child("k = 60", "candidate", {}):
+    assert tracker.finished_child("line-60") is None
+    with tracker.child("line-60", "candidate", {}):
         pass
-    assert tracker.finished_child("k = 60") is not None
+    assert tracker.finished_child("line-60") is not None
 
 
 def test_a_child_has_the_params_and_tags_of_its_parent(tracker, client):
     tracker.describe({"seed": 0, "reward": "exact_match"}, {"relex.recipe_digest": "abc"})
-    with tracker.child("k = 60", "candidate", {"kind": "extrapolated"}) as child:
+    with tracker.child("line-60", "candidate", {"kind": "extrapolated"}) as child:
         pass
     parent, run = client.get_run(tracker.parent).data, client.get_run(child).data
     assert run.params == {**parent.params, "kind": "extrapolated"}
     assert run.tags["relex.recipe_digest"] == "abc"
     assert run.tags["relex.run_id"] == parent.tags["relex.run_id"] == "toy-1"
-    assert run.tags["mlflow.runName"] == "k = 60, exact_match lr 1e-5 seed 0 (toy)"
+    assert run.tags["mlflow.runName"] == "line-60, exact_match lr 1e-5 seed 0 (toy)"
 
 
 def test_an_interrupted_child_is_killed(tracker, client):
-    with pytest.raises(KeyboardInterrupt), tracker.child("k = 60", "candidate", {}) as child:
+    with pytest.raises(KeyboardInterrupt), tracker.child("line-60", "candidate", {}) as child:
         raise KeyboardInterrupt
     assert client.get_run(child).info.status == "KILLED"
 
@@ -201,7 +201,7 @@ from relex.claim import claimed_here
 from relex.config import TrackingConfig
 from relex.home import Home
 from tasks.tracking import Tracker
-from tasks.tracking_end import note_begun
+from tasks.tracking_client import note_begun
 home = Home(Path(sys.argv[1]))
 with claimed_here(home.lock("toy-1"), "toy-1"):
     tracker = Tracker(TrackingConfig(experiment="tests"), home, "toy-1")

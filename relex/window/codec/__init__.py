@@ -7,17 +7,14 @@ Everything reads tensors through `Snapshot`: `tensors` (name to TensorInfo) and
 makes a bfloat16 base the start of a float32 window.
 
     write_delta(path, current, previous)     one delta file; `previous=None` makes an anchor
-    delta = DeltaFile(store, key)            opens one: tensors, is_whole, num_changed(name)
+    delta = DeltaFile(store, key)            opens one: tensors, num_changed(name)
     delta.decode(name, start, elements)      turns the elements before into these, in place
-    delta.decode_changes(name, start, elements)
-                                             the same; returns changed positions and new values
     delta.check(name, start, elements)       compares all elements with their checksums
+    decode_blocks(blocks, width_bytes)       what blocks of any steps add to the patterns before
 
 A chain is replayed by decoding one file after the other into the same elements, from an anchor or
 from those of the base: that makes every step in turn, decodes each file once, and touches only what
-changed. Read whole blocks (`delta.block_elements`) where speed matters: a part costs as much.
-
-`encode_block`, `decode_block` and `decode_changes` are the pure functions below this.
+changed. Read whole blocks (`delta.block_elements`).
 
 Faults raise WindowError with file and tensor: a stream that is damaged, of another length than its
 table says or than fits the tensor, positions outside of it, or a previous snapshot that is not the
@@ -27,22 +24,19 @@ accidents, not against forgery: for that, compare a file's sha256 with the manif
 Format
 ------
 A safetensors file with one uint8 entry per tensor of the snapshot, of the tensor's name: the
-streams of its blocks, each stream one zstd frame. The metadata hold `format`, a JSON `table` with
-dtype, shape and blocks of every tensor (kind, number of changes, crc32 of the new patterns,
-checksum of all elements, bytes of each stream), and the table's crc32. A block is 2^20 neighbouring
-elements of the flattened tensor; positions count from the block's start, so tensors of any size
-have one format. The streams of each kind of block are described in `block`.
+streams of its blocks, each as it is or one zstd frame. The metadata hold `format`, a JSON `table`
+with dtype, shape and blocks of every tensor (`block.BlockFacts`), and the table's crc32. A block is
+2^20 neighbouring elements of the flattened tensor; positions count from the block's start, so
+tensors of any size have one format. The streams of each kind of block are described in `block`.
 
 New values are stored as the distance of their bit pattern from the old one, not as absolute values,
-which would take twice the bytes: on a window where 1.5 % of the bfloat16 elements change per step,
-positions take 7.5 bits per change, absolute values 11, distances 2, which makes 1.74 to 1.89 % of
-the full bytes with absolute values and 0.89 % with distances. Distances are integers, so nothing
-rounds; and what is handed out are always absolute values, checked against their crc32. A snapshot
-before that is not the one encoded against is an error and never a drift: where an element changed,
-by the crc32 at once, elsewhere by the checksum, which is compared at the end of a replay.
+which would take twice the bytes. Distances are integers, so nothing rounds; they are added without
+knowing the old value, so steps are decoded in any order. A snapshot before that is not the one
+encoded against is an error and never a drift: a step's streams have a digest, and its elements a
+checksum, which is compared at the end of a replay.
 """
 
-from relex.window.codec.block import EncodedBlock, decode_block, decode_changes, encode_block
-from relex.window.codec.delta_file import Changes, DeltaFile
+from relex.window.codec.block import Change, EncodedBlock, decode_blocks, encode_block
+from relex.window.codec.delta_file import DeltaFile
 from relex.window.codec.delta_writer import write_delta
 from relex.window.codec.snapshot import CastSnapshot, Snapshot, block_spans

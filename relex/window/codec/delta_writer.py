@@ -13,10 +13,11 @@ from typing import IO
 import torch
 
 from relex.checkpoints import TensorFileWriter, TensorInfo, check_same_tensors
+from relex.checkpoints.tensor_file import DTYPE_NAMES
 from relex.errors import StorageError, WindowError
 from relex.window.codec.block import encode_block
 from relex.window.codec.snapshot import BEFORE, Snapshot, block_spans
-from relex.window.codec.table import DeltaTable, block_entry, tensor_table
+from relex.window.codec.table import DeltaTable, TensorTable
 
 BLOCK_ELEMENTS = 1 << 20
 """A quarter of it takes 3 % more bytes, and four times the calls where few elements changed."""
@@ -58,9 +59,10 @@ def _encode_into(
             for span in block_spans(info.num_elements, BLOCK_ELEMENTS):
                 previous_N = None if previous is None else previous.read(name, *span)
                 block = encode_block(previous_N, current.read(name, *span))
-                spool.writelines(block.streams)
-                entries.append(block_entry(block))
-            tables[name] = tensor_table(info, entries)
+                spool.write(block.payload)
+                entries.append(block.facts)
+            dtype = DTYPE_NAMES[info.dtype]
+            tables[name] = TensorTable(dtype=dtype, shape=info.shape, blocks=tuple(entries))
     return DeltaTable(block_elements=BLOCK_ELEMENTS, tensors=tables)
 
 

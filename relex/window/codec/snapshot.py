@@ -25,24 +25,20 @@ class Snapshot(Protocol):
 
 
 class CastSnapshot:
-    """A snapshot with its floating-point tensors in another dtype.
+    """A snapshot with some of its tensors in other dtypes.
 
     Makes a bfloat16 base the one before the first step of a float32 window.
     """
 
-    def __init__(self, snapshot: Snapshot, dtype: torch.dtype) -> None:
-        self._snapshot, self._dtype = snapshot, dtype
-
-    @property
-    def tensors(self) -> dict[str, TensorInfo]:
-        return {
-            name: TensorInfo(info.shape, self._dtype) if info.dtype.is_floating_point else info
-            for name, info in self._snapshot.tensors.items()
+    def __init__(self, snapshot: Snapshot, dtype_of: Mapping[str, torch.dtype]) -> None:
+        self._snapshot = snapshot
+        self.tensors = {
+            name: TensorInfo(info.shape, dtype_of.get(name, info.dtype))
+            for name, info in snapshot.tensors.items()
         }
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
-        elements_N = self._snapshot.read(name, start, stop)
-        return elements_N.to(self._dtype) if elements_N.is_floating_point() else elements_N
+        return self._snapshot.read(name, start, stop).to(self.tensors[name].dtype)
 
 
 def block_spans(num_elements: int, block_elements: int) -> list[Span]:

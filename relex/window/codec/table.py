@@ -11,16 +11,12 @@ from typing import Annotated
 from pydantic import Field, NonNegativeInt, ValidationError
 
 from relex.checkpoints import TensorInfo
-from relex.checkpoints.tensor_file import DTYPE_NAMES, DTYPES
+from relex.checkpoints.tensor_file import DTYPES
 from relex.errors import WindowError
 from relex.strict import Strict
-from relex.window.codec.block import EncodedBlock, Kind
+from relex.window.codec.block import LARGEST_BLOCK_ELEMENTS, BlockFacts
 
-FORMAT = "relex-delta-1"
-LARGEST_BLOCK_ELEMENTS = 1 << 24
-
-BlockEntry = tuple[Kind, NonNegativeInt, NonNegativeInt, NonNegativeInt, tuple[NonNegativeInt, ...]]
-"""Kind, number of changes, crc32, checksum, and the bytes of each stream."""
+FORMAT = "relex-delta-2"
 
 
 class TensorTable(Strict):
@@ -31,7 +27,7 @@ class TensorTable(Strict):
 
     shape: tuple[NonNegativeInt, ...]
 
-    blocks: tuple[BlockEntry, ...]
+    blocks: tuple[BlockFacts, ...]
     """In the order of the elements; their streams follow each other in the tensor's entry."""
 
     @property
@@ -39,13 +35,9 @@ class TensorTable(Strict):
         return TensorInfo(self.shape, DTYPES[self.dtype])
 
     @property
-    def num_changed(self) -> int:
-        return sum(num_changed for _, num_changed, *_ in self.blocks)
-
-    @property
     def block_offsets(self) -> list[int]:
         """Where each block begins in the tensor's entry, and where the last one ends."""
-        return list(accumulate((sum(sizes) for *_, sizes in self.blocks), initial=0))
+        return list(accumulate((sum(block.stream_bytes) for block in self.blocks), initial=0))
 
 
 class DeltaTable(Strict):
@@ -60,15 +52,6 @@ class DeltaTable(Strict):
         """As metadata of a safetensors file; with a crc32, for nothing else guards the header."""
         text = self.model_dump_json()
         return {"format": FORMAT, "crc32": _crc32(text), "table": text}
-
-
-def block_entry(block: EncodedBlock) -> BlockEntry:
-    stream_bytes = tuple(map(len, block.streams))
-    return (block.kind, block.num_changed, block.crc32, block.checksum, stream_bytes)
-
-
-def tensor_table(info: TensorInfo, blocks: list[BlockEntry]) -> TensorTable:
-    return TensorTable(dtype=DTYPE_NAMES[info.dtype], shape=info.shape, blocks=tuple(blocks))
 
 
 def unpack_table(where: str, metadata: object, payloads: Mapping[str, TensorInfo]) -> DeltaTable:

@@ -16,7 +16,7 @@ from trajectory import WINDOW_STEPS, Trajectory
 
 from relex.candidates import BASE, Candidate
 from relex.config import SearchConfig, SelectionConfig
-from relex.run.search import forecasts_badly
+from relex.run.conclude import forecasts_badly
 from relex.search import Graded, full_grid, search
 from relex.search.search import ALONG_THE_LINE, BASELINES
 from relex.selection import Decision, Measured, decide

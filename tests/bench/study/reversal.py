@@ -10,7 +10,7 @@ import random
 import sys
 from pathlib import Path
 
-from relex.toy.build import build
+from tests.bench.toy_base import build
 
 NUM_DIGITS = 5
 SLIP_FRACTION = 0.12

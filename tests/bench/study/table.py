@@ -15,7 +15,7 @@ from summary import (
 )
 from trajectory import WINDOW_STEPS, Trajectory, show_rate
 
-from relex.run.search import LEAST_SKILL
+from relex.run.conclude import LEAST_SKILL
 
 Choices = Mapping[str, Sequence[Choice]]
 NUM_FIXED = 4

@@ -18,8 +18,8 @@ from relex.run.conclude import publish
 from relex.run.places import Run, open_run
 from relex.selection import Decision, Measured, decide
 from relex.storage.manifest import publish_folder
+from tasks.champion import register
 from tasks.record import Record
-from tasks.registering import register
 
 QUESTIONS = 30
 STEP = Candidate(step=4)

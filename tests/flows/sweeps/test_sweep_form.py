@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from prefect.utilities.callables import parameter_schema
 
-from deployments.registry import read_registry
+from deployments.apply import read_registry
 from flows.sweep import reward_sweep
 from relex.config import SweepConfig
 from tasks.form import PRESETS

@@ -4,22 +4,18 @@ The pipeline here is a stand-in that waits for a file, so that everything that c
 run can happen at the right moment; `test_sweep.py` runs the real one.
 """
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 
 from relex.config import SweepConfig
 from relex.sweep import Trial, build_trials
 from tasks.sweep import base_recipe
-from tasks.sweep_pool import is_alive_here, is_silent
-from tests.waiting import wait_until
+from tasks.sweep_pool import is_alive_here
 
 NAMES = ("toy-first-0", "toy-second-0", "toy-flat-0")
 PIPELINE = '''
@@ -139,22 +135,3 @@ def test_a_cancelled_sweep_cancels_its_trials(pool, stand_ins):
     pool.wait_for(lambda: pool.state(parent) == "Cancelled")
     pool.wait_for(lambda: {r.state_name for t in trials for r in pool.runs(t)} == {"Cancelled"})
     assert not any(is_alive_here(run) for trial in trials for run in pool.runs(trial))
-
-
-def test_a_run_is_silent_when_its_last_heartbeat_is_long_ago(client):
-    def beat(flow_run: str, occurred: str) -> dict:
-        return {
-            "occurred": occurred,
-            "event": "prefect.flow-run.heartbeat",
-            "resource": {"prefect.resource.id": f"prefect.flow-run.{flow_run}"},
-            "id": str(UUID(int=hash((flow_run, occurred)) % 2**128)),
-        }
-
-    now = time.time()
-    stamp = "%Y-%m-%dT%H:%M:%SZ"
-    long_ago, lately = (time.strftime(stamp, time.gmtime(now - ago)) for ago in (3600, 60))
-    dead, alive, mute = (UUID(int=number) for number in (1, 2, 3))
-    beats = [beat(str(dead), long_ago), beat(str(alive), long_ago), beat(str(alive), lately)]
-    client.request("POST", "/events", content=json.dumps(beats))
-    wait_until(lambda: is_silent(client, dead))
-    assert [is_silent(client, run) for run in (dead, alive, mute)] == [True, False, False]

@@ -143,7 +143,7 @@ def test_extrapolate_equals_fit_and_predict(relex, fit, tmp_path) -> None:
     ) == (0, "")
     for step in (20, 50):
         at_once, later = (
-            (folder / f"step_{step}" / "model.safetensors").read_bytes()
+            (folder / f"line-{step}" / "model.safetensors").read_bytes()
             for folder in (out, tmp_path / "later")
         )
         assert at_once == later
@@ -247,7 +247,7 @@ def test_a_packed_window_gives_the_checkpoints_of_its_folder(relex, tmp_path) ->
         )
         assert code == 0, message
     dense, sparse = (
-        load_file(tmp_path / name / "step_50" / "model.safetensors") for name in ("dense", "sparse")
+        load_file(tmp_path / name / "line-50" / "model.safetensors") for name in ("dense", "sparse")
     )
     num_different = sum(int((dense[name] != sparse[name]).sum()) for name in dense)
     assert num_different <= 5e-5 * sum(tensor.numel() for tensor in dense.values())

@@ -10,6 +10,7 @@ import yaml
 
 from relex.cli.app import main
 from relex.config import Recipe, load_recipe
+from relex.memory import machine
 
 
 @pytest.fixture
@@ -87,6 +88,32 @@ def test_a_recipe_that_can_be_run_is_told_so_and_nothing_is_left_of_its_check(
     assert code == 0, error
     assert "tiny.yaml: can be run" in out
     assert [path for path in (tmp_path / "home" / "s3").rglob("*") if path.is_file()] == []
+
+
+def test_a_check_shows_what_each_phase_takes(relex, tiny):
+    _, out, _ = relex("recipe", "check", tiny)
+    lines = out.splitlines()
+    assert any(line.startswith("  memory     update ") for line in lines)
+    assert any(line.startswith("  memory     answers ") for line in lines)
+    assert any(line.startswith("  disk ") for line in lines)
+
+
+def test_a_recipe_that_cannot_fit_into_this_machine_is_refused(relex, tiny, monkeypatch, tmp_path):
+    (tmp_path / "memory.max").write_text("2000000000")
+    monkeypatch.setattr(machine, "CGROUP_LIMIT", tmp_path / "memory.max")
+    code, _, error = relex("recipe", "check", tiny)
+    assert code == 2
+    assert error.startswith("relex: recipe tiny: update would take ")
+    assert " of 2.0 GB: " in error and "on this machine; " in error
+
+
+def test_a_recipe_can_be_planned_for_a_gpu_that_is_not_here(relex, tiny):
+    code, out, error = relex("recipe", "check", tiny, "--gpu", "24")
+    assert code == 0, error
+    assert "1 x GPU with 24 GB" in out and "tiny.yaml: fits" in out
+    code, _, error = relex("recipe", "check", tiny, "--gpu", "2")
+    assert code == 2
+    assert "on a GPU with 2 GB; " in error and error.count("\n") == 1
 
 
 def test_too_little_disk_space_is_told_with_what_the_run_needs(relex, tiny, monkeypatch):

@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 
 from relex.cli.screen import shown
-from relex.run.events import Line, StageEnded, StageProgress, StageStarted
+from relex.run.stage import Line, StageEnded, StageProgress, StageStarted
 
 
 def output_of(*events) -> str:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from relex.cli.train import train
 from relex.errors import RelexError, ResourceError, RewardError, StorageError
 
+SHORT = {"max_completion_tokens": 8, "max_context_tokens": 64}
 TOY = Path(__file__).parents[3] / "deployments" / "recipes" / "toy.yaml"
 
 
@@ -39,7 +40,7 @@ def test_a_reward_that_does_not_import_ends_before_anything_is_written(tmp_path:
 
 
 def test_a_grader_that_does_not_import_ends_before_anything_is_written(tmp_path: Path) -> None:
-    error = train_error(tmp_path, evaluation={"grader": "no_such_module:grade"})
+    error = train_error(tmp_path, evaluation={**SHORT, "grader": "no_such_module:grade"})
     assert isinstance(error, RewardError) and "does not import" in str(error)
     assert not (tmp_path / "run").exists()
 

@@ -95,7 +95,7 @@ def test_the_command_measures_and_keeps_the_answers(
         benchmark="additions",
         window=str(snapshots),
     )
-    assert "step 1" in capsys.readouterr().out
+    assert "observed-1" in capsys.readouterr().out
     assert len(read_answers(tmp_path / "out/additions/observed-1/answers.jsonl")) == 800
 
 
@@ -118,6 +118,6 @@ def test_a_recipe_with_a_window_says_where_the_candidates_are(
         factors=str(tmp_path / "factors"),
     )
     table = capsys.readouterr().out
-    assert "step 2" in table and "secant 4" in table
+    assert "observed-2" in table and "secant-4" in table
     kept = sorted(path.name for path in (tmp_path / "out" / "validation").iterdir())
     assert kept == ["observed-2", "secant-4"]

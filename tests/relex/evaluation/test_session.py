@@ -9,8 +9,9 @@ import psutil
 import pytest
 
 from relex.candidates import BASE, Candidate
+from relex.checkpoints import TOY_BASE, Checkpoint, write_checkpoint
 from relex.config import ProblemSource, Recipe, check_recipe
-from relex.errors import ProblemError, RewardError, StageError
+from relex.errors import EngineError, ProblemError, RewardError, StageError
 from relex.evaluation import (
     Answer,
     EvaluationSession,
@@ -180,6 +181,19 @@ def test_answers_to_parts_of_the_questions_are_those_to_all(
     assert score.mean_completion_tokens == pytest.approx(
         sum(answer.num_tokens for answer in joined) / len(joined)
     )
+
+
+def test_a_checkpoint_of_the_candidate_answers_as_it_does_when_it_is_loaded_anew(
+    session: EvaluationSession, noisy_candidate: Candidate, snapshots: Path, tmp_path: Path
+) -> None:
+    session.measure(noisy_candidate, "validation")
+    session.check_cold(noisy_candidate, snapshots / "checkpoint-2")
+    assert engine_processes() == []
+    base = Checkpoint(TOY_BASE)
+    turned = ((name, base.read_tensor(name).flip(0)) for name in base.tensors)
+    write_checkpoint(tmp_path / "other", base, turned)
+    with pytest.raises(EngineError, match=r"other: loaded by a new engine .* observed-2"):
+        session.check_cold(noisy_candidate, tmp_path / "other")
 
 
 def test_a_grader_that_does_not_exist_is_refused_at_once(

@@ -14,6 +14,7 @@ from relex.evaluation.engine import Completion, EngineConfig, Request
 from relex.evaluation.transformers_engine import TransformersEngine
 from relex.evaluation.weight_source import WeightSource
 from relex.problems import Problem
+from tests.tiny_models import save_with_snapshot
 
 SAMPLING = Sampling(max_completion_tokens=8)
 MakeEngine = Callable[..., TransformersEngine]
@@ -139,12 +140,29 @@ def test_progress_counts_to_the_number_of_requests(
     assert seen == [20, 40, 50]
 
 
-def test_weights_that_transformers_renames_are_refused(
+def test_weights_that_transformers_changes_are_refused(
     engine: TransformersEngine, tmp_path: Path
 ) -> None:
-    class Renaming:
+    class Changing:
         folder = tmp_path
         tensors = {"encoder.weight": None}  # noqa: RUF012
 
-    with pytest.raises(EngineError, match=r"renames weights of this model .*; use the vllm engine"):
-        transformers_engine._weights_by_name(engine._model, Renaming())  # type: ignore[arg-type]
+    with pytest.raises(EngineError, match=r"changes weights of this model .*; use the vllm engine"):
+        transformers_engine._weights_by_name(engine._model, Changing())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["experts", "vision tower", "linear attention"])
+def test_weights_that_it_joins_renames_or_leaves_out_are_swapped_in_place(
+    toy_recipe: Callable[..., Recipe], tmp_path: Path, requests: list[Request], kind: str
+) -> None:
+    folder = save_with_snapshot(kind, tmp_path)
+    source = WeightSource(base=str(folder / "base"), window=str(folder))
+    config = EngineConfig(source=source, evaluation=toy_recipe().evaluation, dtype="float32")
+    engine = TransformersEngine(config, "cpu")
+    before = answers(engine, BASE, requests[:20])
+    assert engine.unlike_layers() == set()
+    after = answers(engine, Candidate(step=1), requests[:20])
+    assert engine.unlike_layers() == set()
+    cold = config.model_copy(update={"source": WeightSource(base=str(folder / "checkpoint-1"))})
+    fresh = TransformersEngine(cold, "cpu").generate(requests[:20], SAMPLING, lambda _: None)
+    assert after == fresh != before

@@ -17,10 +17,13 @@ from relex.candidates import BASE, Candidate
 from relex.checkpoints import TOY_BASE
 from relex.config import Recipe
 from relex.evaluation.draws import Draw, build_draws
+from relex.evaluation.dtype import Dtype
 from relex.evaluation.engine import Completion, EngineConfig
-from relex.evaluation.engine_process import EngineProcess
+from relex.evaluation.engine_places import NUMBER, engine_places
+from relex.evaluation.engine_pool import EnginePool
 from relex.evaluation.weight_source import WeightSource
 from relex.problems import Problem
+from tests.tiny_models import save_with_snapshot
 
 PLAIN_VLLM = """
 import json, sys
@@ -55,23 +58,26 @@ def draws(toy_recipe: Callable[..., Recipe]) -> list[Draw]:
 
 
 def answer(
-    recipe: Recipe, source: WeightSource, candidates: list[Candidate], draws: list[Draw]
+    recipe: Recipe,
+    source: WeightSource,
+    candidates: list[Candidate],
+    draws: list[Draw],
+    dtype: Dtype = "bfloat16",
 ) -> list[list[Completion]]:
-    config = EngineConfig(
-        source=source, evaluation=recipe.evaluation, dtype="bfloat16", device="cpu"
-    )
+    config = EngineConfig(source=source, evaluation=recipe.evaluation, dtype=dtype, device="cpu")
     requests = [draw.request for draw in draws]
     with TemporaryDirectory() as folder:
-        process = EngineProcess(config, requests[:16], Path(folder) / "exchange", print)
+        places = engine_places("cpu", recipe.evaluation)
+        pool = EnginePool(config, requests[:16], Path(folder) / "exchange", places, print)
         try:
             return [
-                process.generate(
+                pool.generate(
                     each, requests, recipe.exam("validation").sampling, _ignore
                 ).completions
                 for each in candidates
             ]
         finally:
-            process.close()
+            pool.close()
 
 
 def _ignore(num_done: int) -> None:
@@ -136,3 +142,52 @@ def test_a_stop_string_cuts_what_would_have_been_written(
         cuts = [before.text.index(string) for string in ("so ", "1") if string in before.text]
         assert after.text == before.text[: min(cuts, default=None)]
         assert after.finish_reason == ("stop" if cuts else before.finish_reason)
+
+
+@pytest.mark.slow
+def test_two_engines_answer_as_one_does(
+    toy_recipe: Callable[..., Recipe],
+    source: WeightSource,
+    noisy_candidate: Candidate,
+    draws: list[Draw],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipe, candidates = toy_recipe(engine="vllm"), [BASE, noisy_candidate]
+    one = answer(recipe, source, candidates, draws)
+    monkeypatch.setenv(NUMBER, "2")
+    assert answer(recipe, source, candidates, draws) == one
+
+
+@pytest.mark.slow
+def test_an_engine_over_two_devices_answers_as_on_one(
+    toy_recipe: Callable[..., Recipe],
+    source: WeightSource,
+    noisy_candidate: Candidate,
+    draws: list[Draw],
+) -> None:
+    """In float32, where sums in another order change no token."""
+    candidates = [BASE, noisy_candidate, BASE]
+    one, two = (
+        answer(
+            toy_recipe(engine="vllm", tensor_parallel_size=size),
+            source,
+            candidates,
+            draws[:200],
+            "float32",
+        )
+        for size in (1, 2)
+    )
+    assert two == one
+    assert one[0] == one[2] != one[1]
+
+
+@pytest.mark.slow
+def test_experts_are_swapped_like_other_weights(
+    toy_recipe: Callable[..., Recipe], draws: list[Draw], tmp_path: Path
+) -> None:
+    recipe, folder = toy_recipe(engine="vllm"), save_with_snapshot("experts", tmp_path)
+    source = WeightSource(base=str(folder / "base"), window=str(folder))
+    before, swapped, after = answer(recipe, source, [BASE, Candidate(step=1), BASE], draws[:40])
+    cold = WeightSource(base=str(folder / "checkpoint-1"))
+    assert [swapped] == answer(recipe, cold, [BASE], draws[:40])
+    assert before == after != swapped

@@ -29,19 +29,29 @@ class Model(torch.nn.Module):
 
 
 class Runner:
+    dtype = torch.bfloat16
+
     def __init__(self, skipped: str) -> None:
         self._model = Model(skipped)
 
     def get_model(self) -> Model:
         return self._model
 
+
+class Worker(CandidateLoader):
+    """vLLM mixes the loader into a class that has these."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, skipped: str) -> None:
+        self.model_runner = Runner(skipped)
+
     def reload_weights(self, weights_iterator: Iterable[NamedTensor]) -> None:
-        self._model.load_weights(weights_iterator)
+        self.model_runner.get_model().load_weights(weights_iterator)
 
 
 def load_base(skipped: str) -> None:
-    loader = CandidateLoader()
-    loader.model_runner = Runner(skipped)
+    loader = Worker(skipped)
     source = WeightSource(base=str(TOY_BASE))
     loader.load_candidate(source.model_dump_json(), BASE.model_dump_json())
 

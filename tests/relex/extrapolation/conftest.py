@@ -10,6 +10,9 @@ from safetensors.torch import save_file
 from relex.checkpoints import Checkpoint, TensorInfo
 from relex.digests import sha256_json
 from relex.extrapolation import Factors, fit_factors
+from relex.storage.folder import FolderStore
+from relex.window import StoredWindow, open_stored_window, open_writer
+from tests.snapshots import TensorsAtHand
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -70,6 +73,14 @@ class Lab:
                 dict(tensors), folder / f"step_{step}" / "model.safetensors", {"format": "pt"}
             )
         return folder
+
+    def packed(self, window: MemoryWindow, base: Checkpoint) -> StoredWindow:
+        """The same as a window of deltas."""
+        store = FolderStore(self.folder / f"packed-{sum(1 for _ in self.folder.iterdir())}")
+        writer = open_writer(store, base, "exact", window.steps)
+        for step, tensors in window.snapshots.items():
+            writer.append(step, TensorsAtHand(tensors))
+        return open_stored_window(store.uri, base=base)
 
     def fit(self, snapshots: Mapping[int, Tensors], base: Checkpoint, **options: Any) -> Factors:
         return self.fit_window(MemoryWindow(snapshots), base, **options)

@@ -7,7 +7,6 @@ S steps, N elements of one tensor.
 
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 import torch
@@ -18,7 +17,6 @@ from relex.extrapolation import (
     Factors,
     diagnose,
     fit_factors,
-    predict_displacement,
     write_predictions,
 )
 from relex.extrapolation.displacements import BLOCK_ELEMENTS, PIECE_ELEMENTS
@@ -27,6 +25,7 @@ from relex.storage import open_store
 from relex.window import Window, open_window, pack
 from relex.window.codec.delta_writer import BLOCK_ELEMENTS as CODEC_BLOCK_ELEMENTS
 from relex.window.sources import FolderSource
+from tests.displacements import predict_displacement
 
 STEPS, TARGET = (1, 2, 4), 20
 Tensors = dict[str, torch.Tensor]
@@ -146,15 +145,3 @@ def test_the_line_of_what_moved_is_that_of_the_reference(laid_out, tmp_path, ran
     write_predictions(factors, base, {TARGET: tmp_path / "later"}, method)
     assert_is_written(Checkpoint(tmp_path / "later"), window, base, rank)
     assert len(diagnose(factors.table).tensors) == len(cases())
-
-
-def test_a_fit_that_predicts_in_the_same_pass_writes_the_same(laid_out, tmp_path) -> None:
-    window, base = laid_out
-    at_once = {TARGET: Path(tmp_path / "at_once")}
-    factors = fit_factors(
-        window, base, tmp_path / "factors", memory_bytes=1, predictions=at_once, device="cpu"
-    )
-    assert_is_written(Checkpoint(at_once[TARGET]), window, base, 1)
-    write_predictions(factors, base, {TARGET: tmp_path / "later"})
-    later, found = Checkpoint(tmp_path / "later"), Checkpoint(at_once[TARGET])
-    assert later.digest() == found.digest()

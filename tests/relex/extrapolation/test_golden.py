@@ -17,10 +17,10 @@ from relex.extrapolation import (
     Factors,
     find_method,
     fit_factors,
-    predict_displacement,
     predict_tensors,
 )
 from relex.window import open_window
+from tests.displacements import predict_displacement
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "tied"
 BENCH = Path(__file__).parents[2] / "bench"

@@ -15,10 +15,10 @@ from relex.extrapolation import (
     Factors,
     find_method,
     fit_factors,
-    predict_displacement,
     predict_tensors,
 )
 from relex.window import Window, open_window
+from tests.displacements import predict_displacement
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "tied"
 TENSOR = "model.layers.0.mlp.up_proj.weight"
@@ -41,6 +41,7 @@ def parabola(gram_SS, steps, target):
 RECONSTRUCTED = '''
 from relex.extrapolation.method import point
 from relex.extrapolation.subspace import leading_vectors
+from tests.displacements import predict_displacement
 
 INSIDE_WINDOW = True
 
@@ -118,11 +119,6 @@ def test_anchored_at_the_newest_only_the_difference_is_predicted(base, window, f
     newest = window.read(12, TENSOR).float()
     error = weights.view(-1).float() - (newest + beyond - at_end)
     assert float(error.abs().max()) <= float(weights.abs().max()) / 256
-
-
-def test_the_displacement_of_a_snapshot_is_not_made_without_the_base(fit) -> None:
-    with pytest.raises(FactorsError, match="method secant: takes snapshots; predict tensors"):
-        predict_displacement(fit(1), TENSOR, 50, find_method("secant"))
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])

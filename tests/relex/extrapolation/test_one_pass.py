@@ -1,4 +1,4 @@
-"""Checkpoints written in the pass of the fit, and the identity of the window taken in it."""
+"""One pass over the window, whatever the threads and devices; its identity is taken in it."""
 
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from relex.extrapolation import (
     predict_tensors,
     write_predictions,
 )
+from relex.extrapolation.displacements import PieceReader
 from relex.extrapolation.factors import BASIS_FILE, TABLE_FILE
 from relex.window import open_window
 
@@ -28,48 +29,38 @@ def base() -> Checkpoint:
 
 
 @pytest.fixture(scope="module")
-def one_pass(base, tmp_path_factory) -> Path:
+def written(base, tmp_path_factory) -> Path:
     """Factors of rank 2 and two checkpoints."""
-    out = tmp_path_factory.mktemp("one-pass")
-    window = open_window(str(GOLDEN / "steps"))
-    folders = {target: out / f"step_{target}" for target in TARGETS}
-    fit_factors(window, base, out / "factors", rank=2, predictions=folders, device="cpu")
+    out = tmp_path_factory.mktemp("written")
+    factors = fit_factors(
+        open_window(str(GOLDEN / "steps")), base, out / "factors", rank=2, device="cpu"
+    )
+    write_predictions(factors, base, {target: out / f"step_{target}" for target in TARGETS})
     return out
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_a_checkpoint_of_the_pass_is_the_prediction_of_its_factors(base, one_pass, target) -> None:
-    written = Checkpoint(one_pass / f"step_{target}")
-    for name, tensor in predict_tensors(open_factors(one_pass / "factors"), base, target):
-        assert torch.equal(written.read_tensor(name), tensor)
+def test_a_written_checkpoint_is_the_prediction_of_its_factors(base, written, target) -> None:
+    found = Checkpoint(written / f"step_{target}")
+    for name, tensor in predict_tensors(open_factors(written / "factors"), base, target):
+        assert torch.equal(found.read_tensor(name), tensor)
 
 
-def test_several_predictions_are_written_with_the_same_bits(base, one_pass, tmp_path) -> None:
-    folders = {target: tmp_path / str(target) for target in TARGETS}
-    write_predictions(open_factors(one_pass / "factors"), base, folders)
-    for target, folder in folders.items():
-        expected = one_pass / f"step_{target}" / "model.safetensors"
-        assert (folder / "model.safetensors").read_bytes() == expected.read_bytes()
-
-
-def test_a_written_checkpoint_has_the_files_of_the_base(one_pass) -> None:
+def test_a_written_checkpoint_has_the_files_of_the_base(written) -> None:
     expected = {path.name for path in (GOLDEN / "base").iterdir()}
-    assert {path.name for path in (one_pass / "step_20").iterdir()} == expected
+    assert {path.name for path in (written / "step_20").iterdir()} == expected
 
 
-def test_a_target_inside_the_window_leaves_nothing(base, tmp_path) -> None:
-    window = open_window(str(GOLDEN / "steps"))
+def test_a_target_inside_the_window_or_a_folder_that_exists_leaves_nothing(
+    base, written, tmp_path
+) -> None:
+    factors = open_factors(written / "factors")
     with pytest.raises(FactorsError, match="step 12 is not beyond the window"):
-        fit_factors(window, base, tmp_path / "factors", predictions={12: tmp_path / "out"})
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_checkpoint_folder_that_exists_leaves_nothing(base, tmp_path) -> None:
-    window = open_window(str(GOLDEN / "steps"))
-    (tmp_path / "out").mkdir()
-    with pytest.raises(InputError, match="out: exists already"):
-        fit_factors(window, base, tmp_path / "factors", predictions={50: tmp_path / "out"})
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+        write_predictions(factors, base, {12: tmp_path / "out"})
+    (tmp_path / "there").mkdir()
+    with pytest.raises(InputError, match="there: exists already"):
+        write_predictions(factors, base, {20: tmp_path / "out", 50: tmp_path / "there"})
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
 
 
 def test_the_digest_of_a_plain_folder_is_taken_while_it_is_fitted(
@@ -109,7 +100,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(lab, monkeypatch) -> None:
     base = lab.base(start)
     many = lab.fit(snapshots, base)
     monkeypatch.setattr(piece_threads, "LEAST_THREADS", 1)
-    monkeypatch.setattr(piece_threads.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(piece_threads, "num_cores", lambda: 1)
     one = lab.fit(snapshots, base)
     for name in (TABLE_FILE, BASIS_FILE):
         assert (many.folder / name).read_bytes() == (one.folder / name).read_bytes()
@@ -127,9 +118,22 @@ def test_bits_do_not_depend_on_the_number_of_devices(lab, monkeypatch) -> None:
     one = lab.fit(snapshots, base)
     # The CPU twice: devices take turns by tensors, and "a" fits in no device's budget.
     monkeypatch.setattr(fit, "resolve_devices", lambda device: [torch.device("cpu")] * 2)
-    two = lab.fit(snapshots, base, memory_bytes=2 * 5 * 4 * (1 << 18))
+    two = lab.fit(snapshots, base, memory_bytes=60_000_000)
     for name in (TABLE_FILE, BASIS_FILE):
         assert (two.folder / name).read_bytes() == (one.folder / name).read_bytes()
+
+
+def test_what_threads_need_for_themselves_is_in_the_budget(lab, monkeypatch) -> None:
+    """So a machine with many cores takes no more memory than it may."""
+    monkeypatch.setattr(piece_threads, "num_cores", lambda: 1000)
+    start = {"w": torch.ones(10)}
+    window, base = lab.window({s: {"w": start["w"] + s} for s in (1, 2)}), lab.base(start)
+    reader, budget = PieceReader(window, base, (1, 2)), 500_000_000
+    threads = piece_threads.PieceThreads(reader, [torch.device("cpu")], budget)
+    of_threads = threads.num_threads * reader.thread_bytes(torch.device("cpu"))
+    assert budget / 3 < of_threads <= budget / 2
+    of_pieces = threads.num_buffers * reader.buffer_bytes
+    assert budget * 0.9 < of_threads + of_pieces <= budget
 
 
 def test_the_number_of_torch_threads_is_what_it_was(lab) -> None:

@@ -57,11 +57,6 @@ def test_a_part_cannot_predict(base, fit_part) -> None:
         predict_tensors(open_factors(fit_part(1, 2)), base, 20)
 
 
-def test_a_part_makes_no_checkpoint(fit_part, tmp_path) -> None:
-    with pytest.raises(FactorsError, match="a part of the tensors makes no checkpoint"):
-        fit_part(1, 2, predictions={20: tmp_path / "model"})
-
-
 def test_a_missing_part_is_named(fit_part, tmp_path) -> None:
     with pytest.raises(FactorsError, match="part 2 of 3 is there 0 times; give each once"):
         merge_factors([fit_part(1, 3), fit_part(3, 3)], tmp_path / "merged")

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relex.extrapolation import predict_displacement
+from tests.displacements import predict_displacement
 
 NUM_ELEMENTS = 1500
 TARGET = 200

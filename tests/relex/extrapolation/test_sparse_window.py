@@ -1,40 +1,13 @@
 """A window that knows what moved gives the fit of the same window without that knowledge."""
 
-import pytest
 import torch
 
-from relex.checkpoints import Checkpoint
-from relex.extrapolation import fit_factors, predict_displacement, predict_tensors
+from relex.extrapolation import predict_tensors
 from relex.extrapolation.factors import BASIS_FILE, TABLE_FILE
-from relex.window.codec import Changes
-from relex.window.moved import Moved
-from relex.window.stored import StoredWindow
+from tests.displacements import predict_displacement
 
 NUM_ELEMENTS = 300_000
 STEPS = (1, 2, 4)
-
-
-class SparseMemoryWindow(StoredWindow):
-    """Snapshots in memory that are read by the elements that moved."""
-
-    is_sparse = True
-    block_elements = 1 << 10
-
-    def __init__(self, dense, start) -> None:
-        self._dense, self._start = dense, start
-        self.where, self.steps, self.base_digest = dense.where, dense.steps, None
-        self.tensors, self.digest = dense.tensors, dense.digest
-        self.num_elements_read = 0
-
-    def read_moved(self, steps, name, start, stop):
-        before_N, changes_of = self._start[name][start:stop], {}
-        for step in self.steps:
-            after_N = self._dense.read(step, name, start, stop)
-            position_C = (after_N != before_N).nonzero()[:, 0]
-            changes_of[step], before_N = Changes(position_C, after_N[position_C]), after_N
-        moved = Moved(stop - start, changes_of, steps)
-        self.num_elements_read += len(moved.position_M)
-        return moved
 
 
 def trajectory(fraction: float):
@@ -59,7 +32,7 @@ def test_the_prediction_is_that_of_the_dense_window(lab) -> None:
     start, snapshots, _ = trajectory(0.1)
     base, dense = lab.base(start), lab.window(snapshots)
     from_dense = lab.fit_window(dense, base, rank=2)
-    from_sparse = lab.fit_window(SparseMemoryWindow(dense, start), base, rank=2)
+    from_sparse = lab.fit_window(lab.packed(dense, base), base, rank=2)
     expected = predict_displacement(from_dense, "w", 20)
     found = predict_displacement(from_sparse, "w", 20)
     assert float((found - expected).norm() / expected.norm()) < 1e-6
@@ -68,32 +41,25 @@ def test_the_prediction_is_that_of_the_dense_window(lab) -> None:
 
 def test_an_element_that_moved_only_in_a_step_left_out_takes_no_room(lab) -> None:
     """It is back where it was, so the folder of checkpoints cannot know of it."""
-    start = {"w": torch.zeros(5000)}
+    start = {"w": torch.zeros(5000).bfloat16()}
     there, back = start["w"].clone(), start["w"].clone()
     there[:10], there[20:30], back[20:30] = 1.0, 1.0, 2.0
     snapshots = {1: {"w": there}, 2: {"w": back}, 4: {"w": 2 * back}}
     base, dense = lab.base(start), lab.window(snapshots)
-    for window in (dense, SparseMemoryWindow(dense, start)):
+    for window in (dense, lab.packed(dense, base)):
         factors = lab.fit_window(window, base, steps=(2, 4))
         position_M = factors.read_span("w", 0, 5000).position_M
         assert position_M.tolist() == list(range(20, 30))
 
 
-def test_only_what_moved_is_read(lab) -> None:
-    start, snapshots, num_moved = trajectory(0.1)
-    window = SparseMemoryWindow(lab.window(snapshots), start)
-    lab.fit_window(window, lab.base(start))
-    assert window.num_elements_read == num_moved
-
-
-def test_no_bits_depend_on_the_budget(lab) -> None:
+def test_no_bits_depend_on_the_budget(lab, monkeypatch) -> None:
     """One piece at a time, so the tensor is read twice; its pieces begin where they did."""
-    start, snapshots, num_moved = trajectory(0.1)
+    monkeypatch.setattr("relex.window.codec.delta_writer.BLOCK_ELEMENTS", 1 << 10)
+    start, snapshots, _ = trajectory(0.1)
     base = lab.base(start)
-    windows = [SparseMemoryWindow(lab.window(snapshots), start) for _ in range(2)]
-    once = lab.fit_window(windows[0], base, rank=2)
-    twice = lab.fit_window(windows[1], base, rank=2, memory_bytes=1)
-    assert [window.num_elements_read for window in windows] == [num_moved, 2 * num_moved]
+    window = lab.packed(lab.window(snapshots), base)
+    once = lab.fit_window(window, base, rank=2)
+    twice = lab.fit_window(window, base, rank=2, memory_bytes=1)
     for name in (TABLE_FILE, BASIS_FILE):
         assert (once.folder / name).read_bytes() == (twice.folder / name).read_bytes()
 
@@ -101,39 +67,6 @@ def test_no_bits_depend_on_the_budget(lab) -> None:
 def test_a_window_in_which_nothing_moved_stays_at_base(lab) -> None:
     start, snapshots, _ = trajectory(0.0)
     base = lab.base(start)
-    factors = lab.fit_window(SparseMemoryWindow(lab.window(snapshots), start), base)
+    factors = lab.fit_window(lab.packed(lab.window(snapshots), base), base)
     predicted = dict(predict_tensors(factors, base, 20))
     assert all(torch.equal(predicted[name], start[name]) for name in start)
-
-
-def bits(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.view(torch.int16)
-
-
-@pytest.mark.parametrize("base_dtype", [torch.bfloat16, torch.float16])
-def test_a_checkpoint_of_the_pass_has_the_bits_of_the_prediction(lab, tmp_path, base_dtype) -> None:
-    """Also where nothing moved: a zero displacement has a sign, which a weight of -0.0 shows."""
-    generator = torch.Generator().manual_seed(0)
-    start = {
-        name: torch.randn(3000, generator=generator).to(base_dtype)
-        for name in ("rising", "falling", "still")
-    }
-    for tensor in start.values():
-        tensor[::3] = -0.0
-    sizes = {"rising": (1, 2, 4), "falling": (3, 2, 0.5), "still": (0, 0, 0)}
-    snapshots = {step: {n: t.clone() for n, t in start.items()} for step in STEPS}
-    for row, step in enumerate(STEPS):
-        for name, tensor in snapshots[step].items():
-            tensor[::7] += sizes[name][row] / 8
-    base = lab.base(start)
-    window = SparseMemoryWindow(lab.window(snapshots), start)
-    factors = fit_factors(
-        window,
-        base,
-        tmp_path / "factors",
-        predictions={20: tmp_path / "step_20"},
-        device="cpu",
-    )
-    written = Checkpoint(tmp_path / "step_20")
-    for name, expected in predict_tensors(factors, base, 20):
-        assert torch.equal(bits(written.read_tensor(name)), bits(expected))

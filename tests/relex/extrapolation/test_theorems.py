@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from relex.extrapolation import Factors, predict_displacement, predict_tensors, quality
+from relex.extrapolation import Factors, predict_tensors, quality
 from relex.extrapolation.factors import BASIS_FILE, TABLE_FILE
+from tests.displacements import predict_displacement
 
 SHAPES = {"model.embed_tokens.weight": (40, 30), "model.norm.weight": (30,)}
 Tensors = dict[str, torch.Tensor]

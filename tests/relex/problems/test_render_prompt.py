@@ -6,7 +6,7 @@ from transformers import PreTrainedTokenizerFast
 from relex.config import PromptConfig
 from relex.errors import ProblemError
 from relex.problems import render_prompt
-from relex.toy.build import build_tokenizer
+from tests.bench.toy_base import build_tokenizer
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<{{ message.role }}>{{ message.content }}\n{% endfor %}"
@@ -15,6 +15,9 @@ CHAT_TEMPLATE = (
 NO_SYSTEM = (
     "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
 )
+
+
+THINKING = "{% if enable_thinking is defined and not enable_thinking %}<no thoughts>{% endif %}"
 
 
 @pytest.fixture
@@ -56,4 +59,21 @@ def test_the_refusal_of_a_chat_template_is_passed_on(tokenizer: PreTrainedTokeni
     tokenizer.chat_template = NO_SYSTEM
     prompt = PromptConfig(chat=True, system="Be brief.")
     with pytest.raises(ProblemError, match=r"chat template refuses .*no system role.*try without"):
+        render_prompt("1+2=", prompt, tokenizer)
+
+
+def test_the_template_is_given_its_arguments(tokenizer: PreTrainedTokenizerFast) -> None:
+    tokenizer.chat_template = CHAT_TEMPLATE + THINKING
+    prompt = PromptConfig(chat=True, template_arguments={"enable_thinking": False})
+    assert render_prompt("1+2=", prompt, tokenizer) == "<user>1+2=\n<assistant><no thoughts>"
+    assert render_prompt("1+2=", PromptConfig(chat=True), tokenizer) == "<user>1+2=\n<assistant>"
+
+
+@pytest.mark.parametrize("name", ["enable_thinkin", "chat_template"])
+def test_an_argument_that_the_template_never_reads_is_named(
+    tokenizer: PreTrainedTokenizerFast, name: str
+) -> None:
+    tokenizer.chat_template = CHAT_TEMPLATE + THINKING
+    prompt = PromptConfig(chat=True, template_arguments={name: "x"})
+    with pytest.raises(ProblemError, match=f"template_arguments: {name}: .* never reads it"):
         render_prompt("1+2=", prompt, tokenizer)

@@ -81,13 +81,13 @@ def summarise() -> Callable[[list[Measured]], RunSummary]:
 
 @pytest.fixture(scope="session")
 def summary(build_summary) -> RunSummary:
-    """A run in which k = 120 is chosen."""
+    """A run in which line-120 is chosen."""
     return build_summary(RISING)
 
 
 @pytest.fixture(scope="session")
 def flagged() -> RunSummary:
-    """A run in which k = 120 is the best but cut at the token limit, so that k = 60 is chosen."""
+    """A run in which line-120 is the best but cut at the token limit, so that line-60 is chosen."""
     usual = Habits(
         truncated_fraction=0.01, repeating_fraction=0.0, correct_tokens=120, format_value=None
     )

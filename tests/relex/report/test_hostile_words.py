@@ -10,11 +10,10 @@ from relex.checkpoints import Checkpoint
 from relex.config import SelectionConfig
 from relex.extrapolation import Diagnostics, diagnose, fit_factors
 from relex.report import Link, candidate_rows, markdown_table
-from relex.report.html import POLICY, report_html
 from relex.report.leaderboard import leaderboard_markdown
 from relex.report.markdown import report_markdown
-from relex.report.plain import code, plain
-from relex.sweep import Leaderboard, Statistics, TrialResult, rank, verdict
+from relex.report.page import POLICY, code, plain, report_html
+from relex.sweep import Leaderboard, TrialResult, rank, verdict
 from relex.window import open_window
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "tied"
@@ -78,15 +77,13 @@ def leaderboard_of(words: str) -> Leaderboard:
     trial = TrialResult(
         label=words,
         variant=f"v {words}",
-        reward="broken",
         seed=0,
-        learning_rate=1e-4,
         run_id="toy-broken-0",
         status="failed",
         reason=words,
     )
-    how = Statistics(SelectionConfig(num_resamples=1000), seed=0)
-    variants = tuple(rank([trial], {}, how))
+    how = (SelectionConfig(num_resamples=1000), 0)
+    variants = tuple(rank([trial], {}, *how))
     return Leaderboard(
         sweep_id="toy-sweep-12345678",
         benchmark="toy",

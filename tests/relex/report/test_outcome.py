@@ -27,9 +27,9 @@ def with_test(summary, accuracy):
 
 def test_a_gain_that_the_test_questions_confirm_is_told_with_its_interval(summary):
     line = outcome_lines(with_test(summary, 0.7))[0]
-    assert line.startswith("On the test questions of held_out k = 120 reaches 0.700 [")
+    assert line.startswith("On the test questions of held_out line-120 reaches 0.700 [")
     assert ", +0.200 [0.1" in line
-    assert "against step 30 (p = 0.001)" in line
+    assert "against observed-30 (p = 0.001)" in line
     assert line.endswith("they confirm that it is better.")
 
 
@@ -48,7 +48,7 @@ def test_a_loss_on_the_test_questions_is_said(summary):
 
 def test_the_picture_claims_what_the_test_questions_confirm(summary):
     assert picture_title(with_test(summary, 0.7)) == (
-        "Step 30 extrapolated to k = 120: +0.150 on validation, +0.200 on test"
+        "Step 30 extrapolated to line-120: +0.150 on validation, +0.200 on test"
     )
 
 
@@ -71,7 +71,7 @@ def farther(summary):
 
 def test_a_winner_at_the_end_of_a_rising_list_says_that_targets_may_go_further(build_summary):
     assert farther(build_summary({60: 0.68, 120: 0.74})) == [
-        "k = 120 is the farthest target that was tried, and accuracy still rises there: farther "
+        "line-120 is the farthest target that was tried, and accuracy still rises there: farther "
         "targets were not tried; `extrapolation.targets` may go further."
     ]
 
@@ -89,7 +89,7 @@ def diagnosed(skill):
 
 def test_a_chosen_target_is_reconciled_with_a_forecast_that_fails(summary):
     words = reconciled(summary, diagnosed(-0.3))
-    assert words.startswith("k = 120 is chosen all the same")
+    assert words.startswith("line-120 is chosen all the same")
     assert "+0.150 [" in words
 
 

@@ -6,7 +6,7 @@ import re
 import markdown
 import pytest
 
-from relex.report.plain import plain
+from relex.report.page import plain
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from relex.extrapolation import fit_factors
 from relex.report import write_report
 from relex.search import Graded, search
 from relex.selection import Measured
-from relex.selection.habits import Habits
+from relex.selection.facts import Habits
 from relex.window import open_window
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "tied"

@@ -5,29 +5,29 @@ from io import StringIO
 
 from rich.console import Console
 
-from relex.report import candidate_rows, markdown_table, rich_table
-from relex.report.answer_tables import answer_rows, flag_lines, group_rows
+from relex.report import candidate_rows, markdown_table, terminal_table
+from relex.report.tables import answer_rows, flag_lines, group_rows
 from relex.selection import Measured
 
 
 def test_every_candidate_has_a_row_in_the_order_of_its_steps(summary):
     labels = [row["candidate"] for row in candidate_rows(summary)]
-    assert labels == ["base", "step 10", "step 30", "k = 60", "k = 120", "k = 300"]
+    assert labels == ["base", "observed-10", "observed-30", "line-60", "line-120", "line-300"]
 
 
 def test_an_extrapolated_candidate_cost_the_steps_of_the_window(summary):
-    steps = [row["steps trained"] for row in candidate_rows(summary)]
+    steps = [row["steps"] for row in candidate_rows(summary)]
     assert steps == ["0", "10", "30", "30", "30", "30"]
 
 
 def test_only_the_chosen_one_is_marked(summary):
     marked = [row["candidate"] for row in candidate_rows(summary) if row["chosen"]]
-    assert marked == [summary.decision.chosen.label] == ["k = 120"]
+    assert marked == [summary.decision.chosen.key] == ["line-120"]
 
 
 def test_test_accuracy_stands_beside_the_finalists_only(summary):
     tested = [row["candidate"] for row in candidate_rows(summary) if row["test (held_out)"] != "-"]
-    assert tested == ["base", "step 30", "k = 120"]
+    assert tested == ["base", "observed-30", "line-120"]
 
 
 def test_the_markdown_table_has_a_cell_for_every_column(summary):
@@ -38,7 +38,7 @@ def test_the_markdown_table_has_a_cell_for_every_column(summary):
 
 def test_the_terminal_table_fits_eighty_columns_without_breaking_a_cell(summary):
     console = Console(width=80, record=True, file=StringIO())
-    console.print(rich_table(candidate_rows(summary)))
+    console.print(terminal_table(candidate_rows(summary)))
     lines = [line for line in console.export_text().splitlines() if line.strip()]
     assert len(lines) == 2 + 6
     assert any("0.740 [0." in line and "★" in line for line in lines)
@@ -46,19 +46,19 @@ def test_the_terminal_table_fits_eighty_columns_without_breaking_a_cell(summary)
 
 def test_a_candidate_that_a_red_flag_stops_is_marked_and_not_chosen(flagged):
     cells = {row["candidate"]: row["chosen"] for row in candidate_rows(flagged)}
-    assert (cells["k = 120"], cells["k = 60"]) == ("⚑", "★")
+    assert (cells["line-120"], cells["line-60"]) == ("⚑", "★")
 
 
 def test_the_answers_of_every_candidate_have_a_row(flagged):
     rows = {row["candidate"]: row for row in answer_rows(flagged)}
-    assert list(rows) == ["base", "step 10", "step 30", "k = 60", "k = 120", "k = 300"]
-    assert rows["step 30"]["against step 30"] == "-"
-    assert rows["k = 120"]["cut"] == "30.0%"
+    assert list(rows) == ["base", "observed-10", "observed-30", "line-60", "line-120", "line-300"]
+    assert rows["observed-30"]["against observed-30"] == "-"
+    assert rows["line-120"]["cut"] == "30.0%"
     test = flagged.decision.result(flagged.decision.chosen).to_last_observed
-    assert rows["k = 60"]["against step 30"] == f"+{test.repairs} / -{test.regressions}"
+    assert rows["line-60"]["against observed-30"] == f"+{test.repairs} / -{test.regressions}"
     assert list(rows["base"])[1:] == [
         "pass at 4",
-        "against step 30",
+        "against observed-30",
         "against base",
         "cut",
         "in a loop",
@@ -70,7 +70,7 @@ def test_the_answers_of_every_candidate_have_a_row(flagged):
 def test_groups_are_told_for_the_base_the_last_observed_and_the_chosen(flagged):
     rows = group_rows(flagged)
     assert [(row["group"], row["questions"]) for row in rows] == [("easy", "50"), ("hard", "50")]
-    assert list(rows[0])[2:] == ["base", "step 30", "k = 60"]
+    assert list(rows[0])[2:] == ["base", "observed-30", "line-60"]
 
 
 def test_without_groups_there_is_no_table_of_them(summary):
@@ -79,7 +79,7 @@ def test_without_groups_there_is_no_table_of_them(summary):
 
 def test_a_flag_is_told_with_its_numbers(flagged):
     assert flag_lines(flagged) == [
-        "k = 120: 30% of its answers are cut at the token limit, before 1%"
+        "line-120: 30% of its answers are cut at the token limit, before 1%"
     ]
 
 
@@ -89,5 +89,5 @@ def test_a_candidate_that_answered_fewer_questions_says_so(measured_for, summari
     cells = {
         row["candidate"]: row["validation"] for row in candidate_rows(summarise([*others, fewer]))
     }
-    assert re.fullmatch(r"0\.\d{3} on 20", cells["k = 120"])
-    assert cells["k = 60"].endswith("]")
+    assert re.fullmatch(r"0\.\d{3} on 20", cells["line-120"])
+    assert cells["line-60"].endswith("]")

@@ -9,7 +9,7 @@ from matplotlib.image import imread
 from relex.checkpoints import Checkpoint
 from relex.extrapolation import Factors, diagnose, fit_factors
 from relex.report import RunSummary, write_report
-from relex.report.coefficient_plot import NUM_CURVES, choose_curves
+from relex.report.coefficient_plot import NUM_COLUMNS, NUM_ROWS, choose_tensors
 from relex.window import open_window
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "tied"
@@ -36,7 +36,7 @@ def test_the_choice_comes_first(report, summary):
 
 def test_every_candidate_is_in_the_text(report, summary):
     text = (report / "report.md").read_text()
-    assert all(f"| {result.candidate.label} |" in text for result in summary.decision.results)
+    assert all(f"| {result.candidate.key} |" in text for result in summary.decision.results)
 
 
 def test_the_first_and_the_last_step_of_training_are_told(report):
@@ -82,13 +82,14 @@ def test_a_kept_step_is_said_in_the_page(build_summary, factors, tmp_path):
     kept = build_summary({60: 0.4, 120: 0.1})
     write_report(kept, factors, tmp_path / "kept")
     assert (
-        "Step 30, the last step trained, is kept" in (tmp_path / "kept" / "report.md").read_text()
+        "observed-30, the last step trained, is kept"
+        in (tmp_path / "kept" / "report.md").read_text()
     )
 
 
-def test_curves_show_different_kinds_of_modules_from_most_to_least(factors):
-    curves = choose_curves(factors)
-    kinds = [re.sub(r"\.\d+\.", ".", curve.name) for curve in curves]
-    assert len(set(kinds)) == len(kinds) == NUM_CURVES
-    sigmas = [curve.fit.sigma for curve in curves]
+def test_pictures_show_different_kinds_of_modules_from_most_to_least(factors):
+    names = choose_tensors(factors)
+    kinds = [re.sub(r"\.\d+\.", ".", name) for name in names]
+    assert len(set(kinds)) == len(kinds) == NUM_ROWS * NUM_COLUMNS
+    sigmas = [factors.table.tensors[name].directions[0].sigma for name in names]
     assert sigmas == sorted(sigmas, reverse=True)

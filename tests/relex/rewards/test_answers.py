@@ -2,8 +2,7 @@
 
 import pytest
 
-from relex.boxed import boxed_spans
-from relex.rewards.answers import final_text, last_boxed
+from relex.boxed import boxed_spans, final_text, last_boxed
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from relex.candidates import BASE, Candidate
 from relex.evaluation import Answer, Score
-from relex.run.search import PartBook
+from relex.run.conclude import PartBook
 
 SAMPLES = 2
 

@@ -11,9 +11,8 @@ from relex.children import Child
 from relex.config import Recipe, check_recipe
 from relex.errors import StageError
 from relex.home import Home
-from relex.run.events import StageEnded, StageStarted
 from relex.run.places import Run
-from relex.run.stage import stage
+from relex.run.stage import StageEnded, StageStarted, stage
 from relex.storage import S3Connection
 from tests.processes import command_line
 

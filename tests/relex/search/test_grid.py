@@ -6,9 +6,8 @@ import pytest
 
 from relex.config import SearchConfig
 from relex.search import full_grid
-from relex.search.comparison import NUM_ERRORS
-from relex.search.grid import WIDE_STRIDE, near_targets, neighbours, way_outwards
-from relex.search.rungs import COLLAPSE, rungs
+from relex.search.grid import COLLAPSE, WIDE_STRIDE, near_targets, neighbours, rungs, way_outwards
+from relex.search.trials import NUM_ERRORS
 
 CONFIG = SearchConfig()
 

@@ -37,10 +37,10 @@ def test_a_target_that_is_clearly_better_is_chosen():
         answered(extrapolated(300), 0.129),
     ]
     decision = decide(measured, CONFIG, seed=0)
-    assert decision.chosen == decision.best == extrapolated(120)
+    assert decision.chosen == extrapolated(120)
     assert decision.reason == (
-        "k = 120, the best of 3 candidates, is chosen: its validation accuracy 0.738 "
-        "[0.717, 0.759] is 0.147 [0.112, 0.182] above the 0.591 [0.566, 0.616] of step 30, the "
+        "line-120, the best of 3 candidates, is chosen: its validation accuracy 0.738 "
+        "[0.717, 0.759] is 0.147 [0.112, 0.182] above the 0.591 [0.566, 0.616] of observed-30, the "
         "last step trained, which is more than chance explains (p = 0.0005 for all 3 together; "
         "the limit is 0.05)."
     )
@@ -55,8 +55,8 @@ def test_the_last_observed_step_is_kept_when_every_target_is_worse():
     decision = decide(measured, CONFIG, seed=0)
     assert decision.chosen == observed(30)
     assert decision.reason == (
-        "Step 30, the last step trained, is kept with validation accuracy 0.847 [0.828, 0.866]: "
-        "the best of 2 candidates, k = 60, reaches only 0.481 [0.458, 0.505]."
+        "observed-30, the last step trained, is kept with validation accuracy 0.847 [0.828, "
+        "0.866]: the best of 2 candidates, line-60, reaches only 0.481 [0.458, 0.505]."
     )
 
 
@@ -64,7 +64,7 @@ def test_a_gain_that_can_be_chance_does_not_replace_the_last_observed_step():
     measured = [answered(observed(30), 0.6), answered(extrapolated(60), 0.61)]
     decision = decide(measured, CONFIG, seed=0)
     assert decision.chosen == observed(30)
-    assert "the only other candidate, k = 60, reaches 0.610" in decision.reason
+    assert "the only other candidate, line-60, reaches 0.610" in decision.reason
     assert (
         "but a difference of +0.010 [-0.020, 0.040] is not more than chance explains (p = 0.2"
         in decision.reason
@@ -76,20 +76,20 @@ def test_identical_answers_keep_the_last_observed_step():
     decision = decide([last, Measured(extrapolated(60), last.correct_QK.copy())], CONFIG, seed=0)
     assert decision.chosen == observed(30)
     assert decision.reason.endswith(
-        "the only other candidate, k = 60, reaches the same and no more."
+        "the only other candidate, line-60, reaches the same and no more."
     )
 
 
 def test_without_rivals_the_last_observed_step_is_kept():
     decision = decide([answered(BASE, 0.5), answered(observed(30), 0.6)], CONFIG, seed=0)
-    assert (decision.chosen, decision.best) == (observed(30), None)
+    assert decision.chosen == observed(30)
     assert decision.reason.endswith("0.600 [0.576, 0.625]: nothing else was measured.")
 
 
 def test_an_earlier_observed_step_that_is_clearly_better_is_chosen():
     decision = decide([answered(observed(10), 0.9), answered(observed(30), 0.5)], CONFIG, seed=0)
     assert (decision.last_observed, decision.chosen) == (observed(30), observed(10))
-    assert decision.reason.startswith("Step 10, the only other candidate, is chosen")
+    assert decision.reason.startswith("observed-10, the only other candidate, is chosen")
 
 
 def test_an_earlier_observed_step_whose_gain_can_be_chance_is_not_chosen():
@@ -144,7 +144,7 @@ def test_a_candidate_that_answered_only_some_questions_counts_but_is_not_tested(
     dropped = first(answered(extrapolated(90), 0.9), 100)
     alone = decide([last, good], CONFIG, seed=0)
     decision = decide([last, good, dropped], CONFIG, seed=0)
-    assert (decision.best, decision.num_rivals) == (good.candidate, 2)
+    assert decision.num_rivals == 2
     test = decision.result(extrapolated(90)).to_last_observed
     assert test.num_questions == decision.result(extrapolated(90)).num_questions == 100
     assert test.difference == pytest.approx(
@@ -160,7 +160,7 @@ def test_a_candidate_that_answered_only_some_questions_counts_but_is_not_tested(
 def test_when_no_rival_answered_all_questions_the_last_observed_step_is_kept():
     dropped = first(answered(extrapolated(90), 0.9), 100)
     decision = decide([answered(observed(30), 0.5), dropped], CONFIG, seed=0)
-    assert (decision.chosen, decision.best) == (observed(30), None)
+    assert decision.chosen == observed(30)
     assert decision.reason.endswith("no other candidate answered all questions.")
 
 
@@ -175,7 +175,7 @@ def test_with_single_samples_the_p_value_is_exact_at_any_confidence():
 def test_of_equally_good_targets_the_nearer_one_is_best():
     near = answered(extrapolated(60), 0.8)
     measured = [Measured(extrapolated(90), near.correct_QK), near, answered(observed(30), 0.5)]
-    assert decide(measured, CONFIG, seed=0).best == extrapolated(60)
+    assert decide(measured, CONFIG, seed=0).chosen == extrapolated(60)
 
 
 def test_a_p_value_that_passes_alone_does_not_pass_among_many_targets():
@@ -275,7 +275,7 @@ def refusal(measured, config=CONFIG):
 
 def test_a_missing_reference_is_said():
     assert refusal([answered(BASE, 0.5), answered(extrapolated(60), 0.7)]) == (
-        "selection: found base, k = 60, but no observed step, which is what a candidate has to "
+        "selection: found base, line-60, but no observed step, which is what a candidate has to "
         "beat; measure the last step of the window too"
     )
 
@@ -286,27 +286,28 @@ def test_nothing_measured_is_said():
 
 def test_a_candidate_listed_twice_is_named():
     assert refusal([answered(observed(30), 0.5), answered(observed(30), 0.6)]) == (
-        "selection: step 30 is listed twice; give every candidate once"
+        "selection: observed-30 is listed twice; give every candidate once"
     )
 
 
 def test_answers_to_other_questions_are_named():
     measured = [answered(observed(30), 0.5), answered(extrapolated(60), 0.5, shape=(400, 3))]
     assert refusal(measured) == (
-        "selection: k = 60: answered 400 questions x 3 samples, but step 30 answered "
-        "400 questions x 4 samples; measure step 30 on all questions, and all with the same samples"
+        "selection: line-60: answered 400 questions x 3 samples, but observed-30 answered "
+        "400 questions x 4 samples; measure observed-30 on all questions, and all with the same "
+        "samples"
     )
 
 
 def test_a_last_observed_step_that_did_not_answer_all_questions_is_refused():
     measured = [answered(observed(30), 0.5, shape=(399, 4)), answered(extrapolated(60), 0.5)]
-    assert "measure step 30 on all questions" in refusal(measured)
+    assert "measure observed-30 on all questions" in refusal(measured)
 
 
 def test_groups_that_do_not_match_the_questions_are_named():
     grouped = replace(answered(observed(30), 0.5), group_Q=("easy",) * 3)
     assert refusal([grouped]) == (
-        "selection: step 30: found 3 groups for 400 questions; give one per question, or none"
+        "selection: observed-30: found 3 groups for 400 questions; give one per question, or none"
     )
 
 
@@ -320,7 +321,7 @@ def test_groups_that_do_not_match_the_questions_are_named():
 )
 def test_what_is_no_bool_matrix_is_refused(correct_QK, found):
     assert refusal([Measured(observed(30), correct_QK)]) == (
-        f"selection: step 30: expected a bool matrix of questions x samples, found {found}"
+        f"selection: observed-30: expected a bool matrix of questions x samples, found {found}"
     )
 
 

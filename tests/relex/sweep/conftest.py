@@ -51,9 +51,7 @@ def build_trial() -> Build:
         result = TrialResult(
             label=f"{variant}, seed {seed}",
             variant=variant,
-            reward=variant,
             seed=seed,
-            learning_rate=1e-4,
             run_id=f"toy-{variant}-{seed}",
             status=status if reason else "finished",
             reason=reason,

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from relex.config import Recipe, SweepConfig, load_recipe
-from relex.digests import sha256_file
 from relex.errors import RecipeError, RewardError
-from relex.sweep import build_trials, reward_code, sweep_id
+from relex.sweep import build_trials, sweep_id
 
 BASE = load_recipe(Path(__file__).parents[3] / "deployments" / "recipes" / "toy.yaml")
 GOOD = {"name": "good", "terms": [{"reward": "exact_match"}]}
@@ -97,13 +96,6 @@ def test_who_edits_a_reward_gets_new_trials(own_reward):
     after = build_trials(sweep_of(own), BASE)
     assert before[0].recipe.name.startswith("toy-own-")
     assert {t.recipe.run_id for t in before}.isdisjoint(t.recipe.run_id for t in after)
-
-
-def test_the_code_of_a_reward_is_its_file(own_reward):
-    code = reward_code("own_sweep_reward:pay")
-    assert code.source == own_reward.read_text()
-    assert code.version == f"own_sweep_reward:pay/{sha256_file(own_reward)[:6]}"
-    assert "class ExactMatch" in reward_code("exact_match").source
 
 
 @pytest.mark.parametrize("rule", ["stop_after_flat_steps", "stop_after_falling_steps"])

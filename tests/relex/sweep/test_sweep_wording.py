@@ -3,14 +3,14 @@
 import numpy as np
 
 from relex.config import SelectionConfig
-from relex.sweep import Statistics, rank, verdict
+from relex.sweep import rank, verdict
 
-HOW = Statistics(SelectionConfig(num_resamples=2000), seed=0)
+HOW = (SelectionConfig(num_resamples=2000), 0)
 
 
 def said(*built) -> str:
     results = [result for result, _ in built]
-    variants = rank(results, {r.run_id: x for r, x in built if r.measures}, HOW)
+    variants = rank(results, {r.run_id: x for r, x in built if r.measures}, *HOW)
     return verdict(variants, results, "held_out", 0.5, 0.95)
 
 

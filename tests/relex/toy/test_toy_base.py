@@ -53,7 +53,7 @@ def test_the_shipped_base_is_right_half_of_the_time_when_sampled():
 
 @pytest.mark.slow
 def test_the_script_still_reaches_the_documented_accuracy(tmp_path):
-    command = [sys.executable, "-m", "relex.toy.build", str(tmp_path / "base"), "--seed", "1"]
+    command = [sys.executable, "-m", "tests.bench.toy_base", str(tmp_path / "base"), "--seed", "1"]
     subprocess.run(command, check=True)
     assert accuracy(tmp_path / "base", sampled=False) > 0.99
     assert accuracy(tmp_path / "base", sampled=True) == pytest.approx(SAMPLED_ACCURACY, abs=0.04)

@@ -27,7 +27,7 @@ def trained(step: int, **changes: Any) -> StepTrained:
 
 
 def warnings_of(values: list[dict[str, Any]]) -> list[str]:
-    alarms = Alarms(TrainingConfig(steps=9, learning_rate=1e-6))
+    alarms = Alarms()
     steps = (trained(step, **value) for step, value in enumerate(values, start=1))
     return [message for step in steps for message in alarms.check(step)]
 
@@ -70,6 +70,12 @@ def test_a_mismatch_of_vllm_and_the_trainer_is_warned_about_once() -> None:
     assert len(messages) == 1
     assert messages[0].startswith("step 3: vLLM and the trainer disagree")
     assert "0.70" in messages[0]
+
+
+def test_completions_that_the_correction_leaves_out_are_warned_about() -> None:
+    messages = warnings_of([{"importance_beyond_fraction": 0.3}] * 4)
+    assert len(messages) == 1
+    assert "30 % of the completions or tokens had importance ratios beyond the clips" in messages[0]
 
 
 def test_a_small_rate_on_bfloat16_masters_is_warned_about() -> None:

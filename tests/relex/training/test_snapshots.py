@@ -6,9 +6,9 @@ import torch
 from safetensors.torch import save_file
 
 from relex.checkpoints import TOY_BASE, Checkpoint, TensorInfo
-from relex.config import TrainingConfig
 from relex.errors import CheckpointError, StorageError, TrainingError, UploadError
 from relex.storage.folder import FolderStore
+from relex.training import snapshots
 from relex.training.snapshots import SnapshotSpool, check_model_state, snapshot_schema
 from relex.window import open_window, open_writer
 
@@ -47,15 +47,9 @@ class FullStore(FolderStore):
         raise StorageError(f"{key}: no space")
 
 
-def spool_of(folder: Path, store: FolderStore, timeout_seconds: float = 30) -> SnapshotSpool:
-    config = TrainingConfig(
-        steps=4,
-        learning_rate=1e-6,
-        max_pending_snapshots=2,
-        upload_timeout_seconds=timeout_seconds,
-    )
-    writer = open_writer(store, base_in(folder), "float32", config.kept_steps)
-    return SnapshotSpool(folder / "spool", SCHEMA, writer, config)
+def spool_of(folder: Path, store: FolderStore) -> SnapshotSpool:
+    writer = open_writer(store, base_in(folder), "float32", (1, 2, 3, 4))
+    return SnapshotSpool(folder / "spool", SCHEMA, writer)
 
 
 def test_every_snapshot_reaches_the_window_and_the_last_stays_spooled(
@@ -74,7 +68,7 @@ def test_every_snapshot_reaches_the_window_and_the_last_stays_spooled(
     }
     for step in (1, 2, 3, 4):
         assert torch.equal(window.read(step, "layer.weight"), torch.full((6,), float(step)))
-    assert [path.name for path in (tmp_path / "spool").iterdir()] == ["step_000004.safetensors"]
+    assert [path.name for path in (tmp_path / "spool").iterdir()] == ["step_000004-0.safetensors"]
 
 
 def test_training_waits_while_too_many_snapshots_are_pending(tmp_path: Path) -> None:
@@ -93,13 +87,18 @@ def test_training_waits_while_too_many_snapshots_are_pending(tmp_path: Path) -> 
     spool.wait()
 
 
-def test_waiting_ends_with_an_error_when_uploads_take_too_long(tmp_path: Path) -> None:
+def test_waiting_ends_with_an_error_when_uploads_take_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "STORED_WITHIN_SECONDS", 0.1)
     store = GatedStore(tmp_path / "window")
-    spool = spool_of(tmp_path, store, timeout_seconds=0.1)
+    spool = spool_of(tmp_path, store)
     spool.keep(1, state())
     spool.keep(2, state())
     try:
-        with pytest.raises(UploadError, match=r"step 1: .* not stored within 0\.1 s; .* raise"):
+        with pytest.raises(
+            UploadError, match=r"step 1: .* not stored within 0\.1 s; check the storage"
+        ):
             spool.keep(3, state())
     finally:
         store.gate.set()

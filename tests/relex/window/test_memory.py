@@ -18,7 +18,6 @@ import json, sys
 from pathlib import Path
 import torch
 from relex.checkpoints import Checkpoint
-from relex.config import TrainingConfig
 from relex.storage import open_store
 from relex.training.snapshots import SnapshotSpool, snapshot_schema
 from relex.window import open_source, open_window, open_writer, pack, unpack
@@ -41,9 +40,8 @@ if action == "pack":
     source = open_source(str(root / "run"), None, root)
     pack(source, base, open_store(str(window)), precision=precision)
 elif action == "train":
-    config = TrainingConfig(steps=2, learning_rate=1e-6, snapshot_dtype=precision)
     writer = open_writer(open_store(f"{window}-trained"), base, precision, (1, 2))
-    spool = SnapshotSpool(root / "spool", snapshot_schema(base, precision), writer, config)
+    spool = SnapshotSpool(root / "spool", snapshot_schema(base, precision), writer)
     for step in (1, 2):
         spool.keep(step, state)
         spool.wait()

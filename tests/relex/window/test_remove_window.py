@@ -1,10 +1,10 @@
 import pytest
 
 from relex.errors import InputError, WindowError
+from relex.run.retention import apply_retention
 from relex.storage import open_store
 from relex.storage.manifest import FileEntry, Manifest, publish_folder
 from relex.window import (
-    apply_retention,
     open_writer,
     orphans,
     remove_orphans,

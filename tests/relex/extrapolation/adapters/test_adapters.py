@@ -19,12 +19,12 @@ from relex.extrapolation import (
     BUILT_IN,
     find_method,
     merge_factors,
-    predict_displacement,
     predict_tensors,
     write_adapter,
 )
 from relex.extrapolation.factors import BASIS_FILE, PRODUCTS_FILE, TABLE_FILE
-from relex.window import AdapterFolder, open_window
+from relex.window import AdapterWindow, open_window
+from tests.displacements import predict_displacement
 
 QUERY = "model.layers.0.self_attn.q_proj.weight"
 KINDS = ("plain", "rslora", "patterns", "embedding", "saved")
@@ -65,7 +65,7 @@ def test_the_displacement_is_that_of_the_merged_adapters(
     folder = adapters_of(kind)
     factors = fit(folder, base, tmp_path / "factors", rank=rank)
     window = open_window(str(folder), base=base)
-    assert isinstance(window, AdapterFolder)
+    assert isinstance(window, AdapterWindow)
     for name in [*window.adapted, *window.saved]:
         expected = expected_displacement(displacements(base, folder, name, steps), steps, 40, rank)
         method = find_method(f"line-rank{rank}")
@@ -166,16 +166,6 @@ def test_an_adapter_is_written_by_any_method(fit, adapters_of, base, tmp_path, t
     found = merged(base, tmp_path / "adapter")
     for name, tensor in predict_tensors(factors, base, 40, method):
         torch.testing.assert_close(found[name].float(), tensor, rtol=5e-7, atol=1e-7)
-
-
-def test_checkpoints_of_the_fit_are_its_predictions(
-    fit, steps, adapters_of, base, tmp_path
-) -> None:
-    out = tmp_path / "step_40"
-    factors = fit(adapters_of("plain"), base, tmp_path / "factors", predictions={40: out})
-    written = Checkpoint(out)
-    for name, tensor in predict_tensors(factors, base, 40):
-        assert torch.equal(written.read_tensor(name), tensor)
 
 
 def test_parts_join_to_the_whole(fit, adapters_of, base, tmp_path) -> None:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from relex.checkpoints.tensor_file import DTYPES
 from relex.errors import WindowError
-from relex.window.codec import EncodedBlock, decode_block, decode_changes, encode_block
+from relex.window.codec import EncodedBlock, decode_blocks, encode_block
 from relex.window.codec.patterns import patterns
 
 
@@ -19,8 +19,8 @@ def from_bits(data: bytes, dtype: torch.dtype) -> torch.Tensor:
 
 def decoded(block: EncodedBlock, previous: torch.Tensor) -> torch.Tensor:
     current = previous.clone()
-    where, new = decode_block(block, patterns(previous))
-    patterns(current)[where] = new
+    (change,) = decode_blocks([block], previous.itemsize)
+    change.apply(patterns(current))
     return current
 
 
@@ -66,32 +66,27 @@ def test_any_bits_come_back_without_a_previous_snapshot(pair) -> None:
 
 
 @given(neighbours())
-def test_the_changes_are_the_elements_whose_bits_differ(pair) -> None:
+def test_the_moves_are_those_of_the_elements_whose_bits_differ(pair) -> None:
     previous, current = pair
-    position_C, new_C = decode_changes(encode_block(previous, current), patterns(previous))
-    old, new = (tensor.view(torch.uint8).reshape(len(tensor), -1) for tensor in pair)
-    expected = (old != new).any(dim=1).nonzero().flatten()
-    assert position_C.tolist() == expected.tolist()
-    assert new_C.tobytes() == bits(current[expected])
-
-
-@given(neighbours())
-def test_the_number_of_changes_is_counted(pair) -> None:
-    block = encode_block(*pair)
-    assert block.num_changed == len(decode_changes(block, patterns(pair[0]))[0])
+    block = encode_block(previous, current)
+    (change,) = decode_blocks([block], previous.itemsize)
+    moves = change.sparse(patterns(previous))
+    expected = (patterns(previous) != patterns(current)).nonzero()[:, 0].tolist()
+    assert moves.position_C[moves.move_C != 0].tolist() == expected
+    assert block.facts.num_changed == len(expected)
 
 
 def test_the_sign_of_zero_and_the_payload_of_a_nan_are_changes() -> None:
     previous = from_bits(bytes.fromhex("0000 0000 c07f c07f"), torch.bfloat16)
     current = from_bits(bytes.fromhex("0000 0080 c07f c17f"), torch.bfloat16)
-    position_C, new_C = decode_changes(encode_block(previous, current), patterns(previous))
-    assert position_C.tolist() == [1, 3]
-    assert new_C.tobytes() == bytes.fromhex("0080 c17f")
+    block = encode_block(previous, current)
+    assert block.facts.num_changed == 2
+    assert bits(decoded(block, previous)) == bits(current)
 
 
 def test_equal_elements_take_no_bytes() -> None:
     block = encode_block(weights(torch.bfloat16), weights(torch.bfloat16))
-    assert (block.kind, block.num_bytes) == ("unchanged", 0)
+    assert (block.facts.kind, len(block.payload)) == ("unchanged", 0)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +99,7 @@ def test_equal_elements_take_no_bytes() -> None:
 )
 def test_the_kind_follows_how_much_moved(dtype, size, kind) -> None:
     previous = weights(dtype)
-    assert encode_block(previous, moved(previous, size)).kind == kind
+    assert encode_block(previous, moved(previous, size)).facts.kind == kind
 
 
 @pytest.mark.parametrize("size", [1e-6, 1e-4, 1e-2, 1.0, 100.0])
@@ -112,23 +107,34 @@ def test_the_kind_follows_how_much_moved(dtype, size, kind) -> None:
 def test_no_move_costs_more_than_plain_compression(dtype, size) -> None:
     previous = weights(dtype)
     current = moved(previous, size)
-    assert encode_block(previous, current).num_bytes <= encode_block(None, current).num_bytes
+    dense, whole = encode_block(previous, current), encode_block(None, current)
+    assert len(dense.payload) <= len(whole.payload)
 
 
 def test_a_step_of_reinforcement_learning_takes_one_percent() -> None:
     previous = weights(torch.float32, 1 << 20)
     current = moved(previous, 4e-7).bfloat16()
     block = encode_block(previous.bfloat16(), current)
-    assert 0.014 < block.num_changed / len(current) < 0.016
-    assert block.num_bytes < 0.01 * current.nbytes
+    assert 0.014 < block.facts.num_changed / len(current) < 0.016
+    assert len(block.payload) < 0.01 * current.nbytes
 
 
-@pytest.mark.parametrize("size", [1e-6, 1e-4])
-def test_another_previous_snapshot_is_noticed(size) -> None:
+def test_positions_outside_of_the_block_are_refused() -> None:
     previous = weights(torch.bfloat16)
-    block = encode_block(previous, moved(previous, size))
-    with pytest.raises(WindowError, match="encoded against another snapshot"):
-        decoded(block, moved(previous, 0.01))
+    block = encode_block(previous, moved(previous, 1e-6))._replace(num_elements=100)
+    with pytest.raises(WindowError, match=r"changes element \d+ of 100"):
+        decode_blocks([block], 2)
+
+
+def test_far_moves_outside_of_the_entries_are_refused() -> None:
+    previous = weights(torch.float32)
+    current = previous.clone()
+    current[5] += 1.0
+    block = encode_block(previous, current)
+    payload = bytearray(block.payload)
+    payload[3] += 1  # entries 2 and halves 1, then the advance to the far move
+    with pytest.raises(WindowError, match="end at entry 3 of 2"):
+        decode_blocks([block._replace(payload=bytes(payload))], 4)
 
 
 @pytest.mark.gpu

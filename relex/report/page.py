@@ -1,0 +1,123 @@
+"""Pages and tables: words that may be a model's or a program's are shown as they are, in Markdown,
+in HTML and in a terminal."""
+
+import base64
+import html
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import markdown
+from rich import box
+from rich.table import Column, Table
+
+from relex.visible import one_line
+
+CHOSEN_MARK = "★"
+NOT_MEASURED = "-"
+AGAINST = ("against", "behind")
+"""How titles of differences begin, for which a terminal has no room."""
+
+Row = dict[str, str]
+
+# Brackets and underscores only where they would make a link or italics: the file is read too.
+MARKS = re.compile(r"[\\`*]|(?<![^\W_])_|_(?![^\W_])|\](?=[(\[:])")
+OPENINGS = re.compile(r"\A(\d*)([-+](?= )|-(?=--)|[#>]|\[(?=[^\]]*\]:)|(?<=\d)[.)](?= ))")
+"""What makes a list, a rule, a heading, a quotation or a definition of the line that it opens."""
+
+ENTITIES = {"&": "&amp;", "<": "&lt;", "~~": "&#126;&#126;"}
+CHOSEN_ROW = re.compile(rf"<tr>(?=(?:(?!</tr>).)*<td>{CHOSEN_MARK}</td>)", re.DOTALL)
+STYLE = """
+:root { color-scheme: light dark; --paper: #fff; --ink: #222; --quiet: #6e6e6e; --line: #e3e3e3;
+        --chosen: #fbf9dd; --code: #f4f4f4; }
+body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+       max-width: 1120px; margin: 2rem auto; padding: 0 1rem; }
+p, ul { max-width: 860px; }
+ul { padding-left: 1.3rem; }
+h1 { font-size: 1.4rem; color: var(--quiet); font-weight: 500; overflow-wrap: anywhere; }
+h2 { font-size: 1.15rem; margin-top: 2rem; }
+p:has(> img) { max-width: none; overflow-x: auto; }
+img { width: 900px; max-width: 100%; height: auto; }
+table { border-collapse: collapse; display: block; overflow-x: auto; font-size: 0.88rem;
+        margin-bottom: 1.2rem; }
+th, td { padding: 0.3rem 0.6rem; border-bottom: 1px solid var(--line); text-align: left;
+         white-space: nowrap; font-variant-numeric: tabular-nums; }
+th { color: var(--quiet); font-weight: 500; }
+th:first-child, td:first-child { position: sticky; left: 0; background: var(--paper); }
+tr.chosen td { font-weight: 600; background: var(--chosen); }
+code { background: var(--code); padding: 0.1rem 0.3rem; border-radius: 3px;
+       overflow-wrap: anywhere; }
+/* Words in a picture can be read on a phone; it is pushed aside like a table. */
+@media (max-width: 600px) { body { font-size: 15px; margin: 1rem auto; }
+  table { font-size: 0.8rem; } th, td { padding: 0.3rem 0.4rem; } img { min-width: 600px; } }
+/* The pictures are drawn on white: turned over, their paper is that of the page. */
+@media (prefers-color-scheme: dark) {
+  :root { --paper: #171717; --ink: #dcdcdc; --quiet: #9a9a9a; --line: #3a3a3a;
+          --chosen: #3a3717; --code: #2a2a2a; }
+  img { filter: invert(0.91) hue-rotate(180deg); } }
+"""
+# What stands in the text is shown; nothing of it is run, and nothing loaded from elsewhere.
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+PAGE = """<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<title>{title}</title><style>{style}</style></head>
+<body>{body}</body>
+</html>
+"""
+
+
+def plain(text: str) -> str:
+    """`text` in one line, so that Markdown shows it as it is: no mark-up, no HTML."""
+    line = MARKS.sub(r"\\\g<0>", one_line(text))
+    for mark, entity in ENTITIES.items():
+        line = line.replace(mark, entity)
+    return OPENINGS.sub(r"\1\\\2", line)
+
+
+def code(text: str) -> str:
+    """`text` in one line of code, such as an address: fenced by more backticks than it holds."""
+    line = one_line(text)
+    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    pad = " " if len(fence) > 1 else ""
+    return f"{fence}{pad}{line}{pad}{fence}"
+
+
+def markdown_table(rows: Sequence[Row]) -> str:
+    """A Markdown table; every row has the columns of the first."""
+    cells = [list(rows[0]), *(list(row.values()) for row in rows)]
+    title, *lines = [
+        " | ".join(plain(cell).replace("|", r"\|") for cell in line).join(("| ", " |"))
+        for line in cells
+    ]
+    return "\n".join([title, "|" + " --- |" * len(rows[0]), *lines])
+
+
+def terminal_table(rows: Sequence[Row]) -> Table:
+    """A table that fits a terminal of 80 columns: no differences, the chosen row in bold."""
+    titles = [title for title in rows[0] if not title.startswith(AGAINST)]
+    columns = [Column(title, no_wrap=True) for title in titles]
+    table = Table(*columns, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for row in rows:
+        style = "bold green" if CHOSEN_MARK in row.values() else None
+        table.add_row(*(row[title] for title in titles), style=style)
+    return table
+
+
+def report_html(title: str, text: str, pictures: Mapping[str, bytes]) -> str:
+    """A self-contained page from Markdown `text`; `pictures` are PNGs by the names used there."""
+    body = CHOSEN_ROW.sub('<tr class="chosen">', markdown.markdown(text, extensions=["tables"]))
+    for name, data in pictures.items():
+        embedded = base64.b64encode(data).decode()
+        body = re.sub(rf'src="{re.escape(name)}"', f'src="data:image/png;base64,{embedded}"', body)
+    return PAGE.format(title=html.escape(title), policy=POLICY, style=STYLE, body=body)
+
+
+def write_page(out: Path, name: str, text: str, pictures: Mapping[str, bytes]) -> None:
+    """`NAME.md` with its pictures beside it, and `NAME.html`, whose title is the first heading."""
+    title = text.partition("\n")[0].removeprefix("# ")
+    for file, data in pictures.items():
+        (out / file).write_bytes(data)
+    (out / f"{name}.md").write_text(text, encoding="utf-8")
+    (out / f"{name}.html").write_text(report_html(title, text, pictures), encoding="utf-8")

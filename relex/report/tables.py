@@ -1,0 +1,154 @@
+"""What is told of candidates, as rows: one source for terminal, Markdown and table artifacts."""
+
+from collections.abc import Sequence
+
+from relex.report.page import AGAINST, CHOSEN_MARK, NOT_MEASURED, Row
+from relex.report.summary import RunSummary
+from relex.search import SearchPath
+from relex.selection.decision import CandidateResult, Decision
+from relex.selection.facts import Habits, PassAt
+from relex.selection.paired import PairedTest
+from relex.selection.wording import show_accuracy, show_changes, show_difference
+
+FLAG_MARK = "⚑"
+SHOWN_K = 4
+"""Pass at this many stands beside pass at all samples."""
+
+
+def candidate_rows(summary: RunSummary) -> list[Row]:
+    """One row per candidate, its cells by column title."""
+    last = summary.decision.last_observed
+    return [
+        {
+            "candidate": result.candidate.key,
+            "steps": str(min(result.candidate.step, summary.last_step)),
+            "validation": _validation_cell(summary.decision, result),
+            f"{AGAINST[0]} {last.key}": _difference(result.to_last_observed),
+            **{
+                f"test ({name})": _benchmark_cell(summary, name, result)
+                for name in summary.benchmark_names
+            },
+            "chosen": chosen_cell(summary.decision, result),
+        }
+        for result in summary.decision.results
+    ]
+
+
+def _validation_cell(decision: Decision, result: CandidateResult) -> str:
+    """`0.738 [0.712, 0.764]`, or `0.738 on 20` questions where these are not all."""
+    if result.num_questions < decision.num_questions:
+        return f"{result.accuracy:.3f} on {result.num_questions}"
+    return show_accuracy(result.accuracy, result.interval)
+
+
+def chosen_cell(decision: Decision, result: CandidateResult) -> str:
+    """A star for the chosen candidate, a flag for one that a red flag stops."""
+    if result.candidate == decision.chosen:
+        return CHOSEN_MARK
+    return FLAG_MARK if result.flags else ""
+
+
+def _benchmark_cell(summary: RunSummary, benchmark: str, result: CandidateResult) -> str:
+    measured = summary.benchmark_result(benchmark, result.candidate)
+    return show_accuracy(measured.accuracy, measured.interval) if measured else NOT_MEASURED
+
+
+def _difference(test: PairedTest | None) -> str:
+    return show_difference(test) if test else NOT_MEASURED
+
+
+def answer_rows(summary: RunSummary) -> list[Row]:
+    """One row per candidate: pass at k, repairs and regressions, and how it answers."""
+    results = summary.decision.results
+    has_habits = any(result.habits is not None for result in results)
+    has_format = any(r.habits is not None and r.habits.format_value is not None for r in results)
+    guards = dict.fromkeys(guard.benchmark for result in results for guard in result.guards)
+    return [
+        {
+            "candidate": result.candidate.key,
+            **_pass_cells(result.pass_at),
+            f"against {summary.decision.last_observed.key}": _changes(result.to_last_observed),
+            "against base": _changes(result.to_base),
+            **(_habit_cells(result.habits, has_format) if has_habits else {}),
+            **{f"guard ({name})": _guard_cell(result, name) for name in guards},
+            "chosen": chosen_cell(summary.decision, result),
+        }
+        for result in results
+    ]
+
+
+def group_rows(summary: RunSummary) -> list[Row]:
+    """Accuracy by group of the base, the last observed step and the chosen; empty without one."""
+    decision = summary.decision
+    shown = [
+        result
+        for result in decision.results
+        if result.candidate.is_base or result.candidate in (decision.last_observed, decision.chosen)
+    ]
+    of_chosen = decision.result(decision.chosen).by_group
+    return [
+        {
+            "group": group.group,
+            "questions": str(group.num_questions),
+            **{result.candidate.key: _group_cell(result, group.group) for result in shown},
+        }
+        for group in of_chosen
+    ]
+
+
+def flag_lines(summary: RunSummary) -> list[str]:
+    """`line-300: 40% of its answers are cut at the token limit, before 2%`."""
+    return [
+        f"{result.candidate.key}: {flag.words}"
+        for result in summary.decision.results
+        for flag in result.flags
+    ]
+
+
+def _pass_cells(pass_at: Sequence[PassAt]) -> Row:
+    """Pass at 1 is the validation accuracy of the first table."""
+    shown = [entry for entry in pass_at if entry.k > 1 and entry.k in (SHOWN_K, pass_at[-1].k)]
+    return {f"pass at {entry.k}": show_accuracy(entry.value, entry.interval) for entry in shown}
+
+
+def _changes(test: PairedTest | None) -> str:
+    return show_changes(test) if test else NOT_MEASURED
+
+
+def _habit_cells(habits: Habits | None, has_format: bool) -> Row:
+    titles = ["cut", "in a loop", "tokens if right", *(["format"] if has_format else [])]
+    if habits is None:
+        return dict.fromkeys(titles, NOT_MEASURED)
+    tokens, form = habits.correct_tokens, habits.format_value
+    cells = [
+        f"{habits.truncated_fraction:.1%}",
+        f"{habits.repeating_fraction:.1%}",
+        NOT_MEASURED if tokens is None else f"{tokens:.0f}",
+        NOT_MEASURED if form is None else f"{form:.2f}",
+    ]
+    return dict(zip(titles, cells, strict=False))
+
+
+def _guard_cell(result: CandidateResult, benchmark: str) -> str:
+    found = (f"{guard.accuracy:.3f}" for guard in result.guards if guard.benchmark == benchmark)
+    return next(found, NOT_MEASURED)
+
+
+def _group_cell(result: CandidateResult, name: str) -> str:
+    of_name = (group for group in result.by_group if group.group == name)
+    return next((show_accuracy(g.accuracy, g.interval) for g in of_name), NOT_MEASURED)
+
+
+def search_rows(path: SearchPath) -> list[Row]:
+    """One row per candidate of a search, in the order in which they were tried."""
+    return [
+        {
+            "tried": trial.candidate.key,
+            "for": trial.why,
+            "questions": f"{trial.num_questions} of {path.num_questions}",
+            "accuracy": f"{trial.accuracy:.3f}",
+            "tokens": f"{trial.num_tokens:,}",
+            "went no further": trial.end,
+        }
+        for trial in path.trials
+    ]

@@ -1,0 +1,45 @@
+"""What can be known of the base before it is loaded: whether what is trained can be stored."""
+
+import torch
+
+from relex.checkpoints import Checkpoint
+from relex.checkpoints.model_state import names_in_model
+from relex.config.recipe import Recipe
+from relex.errors import RecipeError
+
+
+def check_base(recipe: Recipe, base: Checkpoint) -> list[str]:
+    """The base's tensors that training leaves as they are; known for our own trainer only.
+
+    Raises RecipeError when the snapshots could not hold the base itself, or sharded ones its names,
+    CheckpointError when the model that transformers makes of it has other tensors than the base.
+    """
+    _check_dtype(recipe, base)
+    if recipe.training.trainer != "grpo":
+        return []
+    names = names_in_model(base, recipe.base.trust_remote_code)
+    others = [*names.renamed, *names.untrained]
+    if recipe.training.shard and others:
+        raise RecipeError(
+            "training.shard: each process stores its own rows by the base's names, but "
+            f"transformers renames, joins or leaves out {len(others)} of its tensors "
+            f"({others[0]}, ...); train without shard"
+        )
+    return names.untrained
+
+
+def _check_dtype(recipe: Recipe, base: Checkpoint) -> None:
+    is_whole = recipe.training.lora is None  # adapters are stored as they are
+    kept = recipe.training.snapshot_dtype
+    if is_whole and kept == "bfloat16" and hidden_in_rounding(base, torch.bfloat16):
+        raise RecipeError(
+            f"training.snapshot_dtype: bfloat16 cannot hold the weights of the base, which are "
+            f"{str(base.dtype).removeprefix('torch.')}, so every displacement would be their "
+            "rounding and not what was trained; set snapshot_dtype: rounded, or float32"
+        )
+
+
+def hidden_in_rounding(base: Checkpoint, kept: torch.dtype) -> bool:
+    """Whether snapshots kept in that dtype cannot hold the base's own weights. A displacement is
+    snapshot minus base, so it is then their rounding, many times what a step moves them."""
+    return torch.promote_types(kept, base.dtype) != kept

@@ -1,0 +1,130 @@
+"""Several engines answer as one does, also when one of them dies."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from transformers import AutoTokenizer
+
+from relex.candidates import BASE, Candidate
+from relex.checkpoints import TOY_BASE
+from relex.config import Recipe
+from relex.errors import StageError
+from relex.evaluation import engine_pool
+from relex.evaluation.draws import build_draws
+from relex.evaluation.engine import Completion, EngineConfig, Request
+from relex.evaluation.engine_pool import EnginePool
+from relex.evaluation.engine_process import WORKER
+from relex.evaluation.weight_source import WeightSource
+from relex.problems import Problem
+from tests.processes import command_line
+
+BLOCK = 32
+MakePool = Callable[[int], contextlib.AbstractContextManager[EnginePool]]
+
+
+@pytest.fixture(scope="module")
+def recipe(toy_recipe: Callable[..., Recipe]) -> Recipe:
+    return toy_recipe(engine="transformers", samples_per_question=4)
+
+
+@pytest.fixture(scope="module")
+def requests(recipe: Recipe) -> list[Request]:
+    """Five blocks, the last of them not full."""
+    problems = [Problem(f"{a}+{b}=", str(a + b)) for a in range(6) for b in range(6)]
+    draws = build_draws(problems, recipe, AutoTokenizer.from_pretrained(TOY_BASE))
+    return [draw.request for draw in draws]
+
+
+@pytest.fixture
+def make_pool(
+    recipe: Recipe,
+    source: WeightSource,
+    requests: list[Request],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> MakePool:
+    monkeypatch.setattr(engine_pool, "BLOCK_REQUESTS", BLOCK)
+    config = EngineConfig(
+        source=source, evaluation=recipe.evaluation, dtype="bfloat16", device="cpu"
+    )
+
+    @contextlib.contextmanager
+    def make(num_engines: int) -> Iterator[EnginePool]:
+        places: list[dict[str, str]] = [{} for _ in range(num_engines)]
+        pool = EnginePool(config, requests[:16], tmp_path / "exchange", places, print)
+        try:
+            yield pool
+        finally:
+            pool.close()
+
+    return make
+
+
+def answers(
+    pool: EnginePool, recipe: Recipe, candidate: Candidate, requests: list[Request]
+) -> list[Completion]:
+    sampling = recipe.exam("validation").sampling
+    return pool.generate(candidate, requests, sampling, lambda _: None).completions
+
+
+def engine_processes() -> list[psutil.Process]:
+    children = psutil.Process().children(recursive=True)
+    return [child for child in children if WORKER in command_line(child)]
+
+
+def test_answers_do_not_depend_on_the_number_of_engines(
+    make_pool: MakePool, recipe: Recipe, noisy_candidate: Candidate, requests: list[Request]
+) -> None:
+    candidates = (noisy_candidate, BASE, noisy_candidate)
+    with make_pool(1) as one:
+        expected = [answers(one, recipe, candidate, requests) for candidate in candidates]
+    seen: list[int] = []
+    with make_pool(2) as two:
+        found = [answers(two, recipe, candidate, requests) for candidate in candidates]
+        assert len(engine_processes()) == 2
+        two.generate(BASE, requests, recipe.exam("validation").sampling, seen.append)
+    assert found == expected
+    assert seen == sorted(seen) and seen[-1] == len(requests)
+    assert engine_processes() == []
+
+
+def test_what_an_engine_leaves_that_dies_another_answers(
+    make_pool: MakePool,
+    recipe: Recipe,
+    noisy_candidate: Candidate,
+    requests: list[Request],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with make_pool(2) as pool:
+        expected = answers(pool, recipe, noisy_candidate, requests)
+        engine_processes()[0].kill()
+        assert answers(pool, recipe, noisy_candidate, requests) == expected
+        assert len(engine_processes()) == 1
+        said = capsys.readouterr().out
+        assert "ended with status -9" in said
+        assert "an engine has died; 1 go on without it" in said
+        engine_processes()[0].kill()
+        with pytest.raises(StageError, match=f"{WORKER}.*: ended with status -9"):
+            answers(pool, recipe, BASE, requests)
+
+
+def test_unproven_answers_of_an_engine_that_dies_are_drawn_again(
+    make_pool: MakePool, recipe: Recipe, noisy_candidate: Candidate, requests: list[Request]
+) -> None:
+    sampling = recipe.exam("validation").sampling
+    with make_pool(1) as one:
+        expected = answers(one, recipe, noisy_candidate, requests)
+    killed: list[psutil.Process] = []
+
+    def kill_once(num_done: int) -> None:
+        """When most is answered, and nothing yet proven."""
+        if num_done > len(requests) - BLOCK and not killed:
+            killed.append(engine_processes()[0])
+            killed[0].kill()
+
+    with make_pool(2) as two:
+        found = two.generate(noisy_candidate, requests, sampling, kill_once).completions
+    assert found == expected and killed
