@@ -19,7 +19,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, Protocol, Self
 
 from relex import errors
 from relex.child_output import ChildOutput, Event, LogLine
@@ -200,6 +201,31 @@ class Child(AnyChild):
         self._output.take_in_rest()
         tail = "\n".join(self._last_lines)
         return StageError(f"{self.name}: ended with status {status}; its last lines:\n{tail}")
+
+
+class Start(Protocol):
+    """Starts `python -m module arguments`, on whatever machine it is."""
+
+    def __call__(
+        self,
+        module: str,
+        arguments: Sequence[str],
+        on_log: LogLine,
+        env: Mapping[str, str] = {},
+        folder: Path | None = None,
+    ) -> AnyChild:
+        """`folder`: a flat one, through which parent and child exchange files."""
+
+
+def start_here(
+    module: str,
+    arguments: Sequence[str],
+    on_log: LogLine,
+    env: Mapping[str, str] = {},
+    folder: Path | None = None,
+) -> AnyChild:
+    """On this machine, where the folder is the same for both."""
+    return Child.of_module(module, arguments, on_log, env)
 
 
 @cache

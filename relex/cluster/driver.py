@@ -43,6 +43,9 @@ END_SECONDS = 30.0
 CARD = "accelerator_type:"
 """How Ray names a kind of GPU among what a node has."""
 
+LOSS_SECONDS = 10.0
+"""So long a node that died may take to be noticed after what died of it elsewhere."""
+
 Message = Mapping[str, Any]
 Actor = Any
 
@@ -75,6 +78,7 @@ class Group:
 
     async def _work(self) -> None:
         tasks: list[asyncio.Task[None]] = []
+        following: list[asyncio.Task[None]] = []
         try:
             self._place()
             await self._begin()
@@ -82,13 +86,22 @@ class Group:
             tasks = [*following, asyncio.create_task(self._feed())]
             await asyncio.gather(*following)
         except _Failed as failed:
-            self._report({"error": failed.error})
+            # What happens to one when another's node dies is no fault of its own.
+            if following and failed.error["type"] == "StageError":
+                await asyncio.wait(following, timeout=LOSS_SECONDS)
+            lost = [task.exception() for task in following if task.done()]
+            if any(isinstance(error, RayError) for error in lost):
+                self._report({"error": {"type": "LostError", "message": self._lost(failed)}})
+            else:
+                self._report({"error": failed.error})
         except RayError as error:
-            reason = f"{self._start['module']}: lost: {one_line(str(error), 300)}"
-            self._report({"error": {"type": "LostError", "message": reason}})
+            self._report({"error": {"type": "LostError", "message": self._lost(error)}})
         finally:
             for task in tasks:
                 task.cancel()
+
+    def _lost(self, error: Exception) -> str:
+        return f"{self._start['module']}: lost: {one_line(str(error), 300)}"
 
     def _place(self) -> None:
         """Ask for the actors, each with the CPUs and GPUs of a slot."""
