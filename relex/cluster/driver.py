@@ -18,7 +18,7 @@ from threading import Thread
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import ActorUnavailableError, RayError
 from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import (
     NodeAffinitySchedulingStrategy,
@@ -42,6 +42,9 @@ END_SECONDS = 30.0
 
 CARD = "accelerator_type:"
 """How Ray names a kind of GPU among what a node has."""
+
+SETTLE_SECONDS = 120.0
+"""Only ends what hangs."""
 
 LOSS_SECONDS = 10.0
 """So long a node that died may take to be noticed after what died of it elsewhere."""
@@ -91,17 +94,21 @@ class Group:
                 await asyncio.wait(following, timeout=LOSS_SECONDS)
             lost = [task.exception() for task in following if task.done()]
             if any(isinstance(error, RayError) for error in lost):
-                self._report({"error": {"type": "LostError", "message": self._lost(failed)}})
+                await self._report_lost(failed)
             else:
                 self._report({"error": failed.error})
         except RayError as error:
-            self._report({"error": {"type": "LostError", "message": self._lost(error)}})
+            await self._report_lost(error)
         finally:
             for task in tasks:
                 task.cancel()
 
-    def _lost(self, error: Exception) -> str:
-        return f"{self._start['module']}: lost: {one_line(str(error), 300)}"
+    async def _report_lost(self, error: Exception) -> None:
+        """Once the cluster knows of the death: what is placed before may wait for a dead node."""
+        reason = f"{self._start['module']}: lost: {one_line(str(error), 300)}"
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*map(_settled, self._actors)), SETTLE_SECONDS)
+        self._report({"error": {"type": "LostError", "message": reason}})
 
     def _place(self) -> None:
         """Ask for the actors, each with the CPUs and GPUs of a slot."""
@@ -197,6 +204,18 @@ class _Failed(Exception):
     def __init__(self, error: Mapping[str, str]) -> None:
         super().__init__(error["message"])
         self.error = error
+
+
+async def _settled(actor: Actor) -> None:
+    """Returns when the actor answers, or is known to be dead."""
+    while True:
+        try:
+            await actor.meeting_place.remote()
+            return
+        except ActorUnavailableError:
+            await asyncio.sleep(1)
+        except RayError:
+            return
 
 
 def _meeting(host: str, port: str, rank: int) -> dict[str, str]:

@@ -185,6 +185,7 @@ def test_a_run_is_the_same_when_nodes_die_in_its_fit_and_its_evaluation(
     victims = {"window of 6 snapshots": PART_WORKER, "measured base on validation": WORKER}
 
     def kill(line: str) -> None:
+        """The node that works on what follows."""
         for words, module in victims.items():
             if words in line:
                 nodes.kill(nodes.host_of(module))
@@ -213,9 +214,13 @@ def test_two_nodes_train_what_two_processes_train_also_when_one_dies(
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     do([*launcher, "-m", "relex.training.worker", str(job.file)], {}, tmp_path / "here")
 
+    killed: list[int] = []
+
     def kill(line: str) -> None:
-        if "StepTrained" in line and "step=12," in line:
-            nodes.kill(nodes.host_of("relex.training.worker"))
+        """Once: it trains that step again."""
+        if not killed and "StepTrained" in line and "step=12," in line:
+            killed.append(nodes.host_of("relex.training.worker"))
+            nodes.kill(killed[0])
 
     environment = {**keys, "RELEX_CLUSTER": nodes.address}
     said = do(["-c", TRAIN, str(path)], environment, tmp_path / "there", kill)
