@@ -13,12 +13,14 @@ import signal
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, Protocol, Self
 
 from relex import errors
 from relex.child_output import ChildOutput, Event, LogLine
@@ -37,8 +39,64 @@ ENVIRONMENT = {
 }
 
 
-class Child:
-    """A running child process; use it as a context manager, which kills what is left of it."""
+class AnyChild(ABC):
+    """A child as its parent sees it, wherever it runs; a context manager, which ends it."""
+
+    @abstractmethod
+    def send(self, **message: Any) -> None:
+        """Write one JSON line to the child's standard input; raises like `receive`."""
+
+    def events(self, timeout_seconds: float | None = None) -> Iterator[Event]:
+        """Events until the child ends.
+
+        Raises the child's own error when it reported one, StageError when it died without,
+        TimeoutError when that takes longer than `timeout_seconds`.
+        """
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        while (event := self._next(deadline)) is not None:
+            if event["event"] == "error":
+                raise _error_of(event)
+            yield event
+
+    def receive(self, timeout_seconds: float | None = None) -> Event:
+        """The next event; raises like `events`, and StageError when the child has ended."""
+        for event in self.events(timeout_seconds):
+            return event
+        raise self._died()
+
+    def finish(self, timeout_seconds: float) -> None:
+        """Let the child come to its end, for no longer than that: nothing will be sent any more."""
+        self.close_input()
+        with suppress(RelexError, TimeoutError):
+            list(self.events(timeout_seconds))
+        self.end()
+
+    @abstractmethod
+    def close_input(self) -> None:
+        """Say that nothing will be sent any more."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """End it, and what it started."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    @abstractmethod
+    def _next(self, deadline: float | None) -> Event | None:
+        """Wait for an event; None when the child has ended well. Raises like `events`, but for the
+        child's own error."""
+
+    @abstractmethod
+    def _died(self) -> StageError:
+        """What to raise when it has ended and should not have."""
+
+
+class Child(AnyChild):
+    """A running child process of this machine."""
 
     def __init__(
         self, command: Sequence[str], on_log: LogLine, env: Mapping[str, str] = {}
@@ -79,47 +137,24 @@ class Child:
         return self._last_lines[-1] if self._last_lines else ""
 
     def send(self, **message: Any) -> None:
-        """Write one JSON line to the child's standard input; raises like `receive`."""
         try:
-            self._stdin.write(json.dumps(message) + "\n")
-            self._stdin.flush()
+            self.write(message)
         except BrokenPipeError:
             # It may have said why it ended.
             list(self.events())
-            self._raise_died()
+            raise self._died() from None
 
-    def events(self, timeout_seconds: float | None = None) -> Iterator[Event]:
-        """Events until the child ends.
+    def write(self, message: Mapping[str, Any]) -> None:
+        """As `send`, but leaves it to who waits for events to find out why the child is dead:
+        raises BrokenPipeError."""
+        self._stdin.write(json.dumps(message) + "\n")
+        self._stdin.flush()
 
-        Raises the child's own error when it reported one, StageError when it died without,
-        TimeoutError when that takes longer than `timeout_seconds`.
-        """
-        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
-        while self._has_more(deadline):
-            event = self._output.inbox.popleft()
-            if event["event"] == "error":
-                raise _error_of(event)
-            yield event
-        if self._process.wait() != 0:
-            self._raise_died()
-
-    def receive(self, timeout_seconds: float | None = None) -> Event:
-        """The next event; raises like `events`, and StageError when the child has ended."""
-        for event in self.events(timeout_seconds):
-            return event
-        self._raise_died()
-        raise AssertionError
-
-    def finish(self, timeout_seconds: float) -> None:
-        """Let the child come to its end, for no longer than that: nothing will be sent any more."""
+    def close_input(self) -> None:
         with suppress(BrokenPipeError):
             self._stdin.close()
-        with suppress(RelexError, TimeoutError):
-            list(self.events(timeout_seconds))
-        self.end()
 
     def end(self) -> None:
-        """End it, and what it started."""
         if self._process.poll() is None:
             self._process.terminate()
             try:
@@ -131,15 +166,15 @@ class Child:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         # What the child did not read any more is still in the buffer, and close() tries again.
-        with suppress(BrokenPipeError):
-            self._stdin.close()
+        self.close_input()
         self._output.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.end()
+    def _next(self, deadline: float | None) -> Event | None:
+        if self._has_more(deadline):
+            return self._output.inbox.popleft()
+        if self._process.wait() != 0:
+            raise self._died()
+        return None
 
     def _has_more(self, deadline: float | None) -> bool:
         """Wait for an event; False when the child has ended."""
@@ -161,11 +196,36 @@ class Child:
         self._last_lines.append(line)
         self._on_log(line)
 
-    def _raise_died(self) -> None:
+    def _died(self) -> StageError:
         status = self._process.wait()
         self._output.take_in_rest()
         tail = "\n".join(self._last_lines)
-        raise StageError(f"{self.name}: ended with status {status}; its last lines:\n{tail}")
+        return StageError(f"{self.name}: ended with status {status}; its last lines:\n{tail}")
+
+
+class Start(Protocol):
+    """Starts `python -m module arguments`, on whatever machine it is."""
+
+    def __call__(
+        self,
+        module: str,
+        arguments: Sequence[str],
+        on_log: LogLine,
+        env: Mapping[str, str] = {},
+        folder: Path | None = None,
+    ) -> AnyChild:
+        """`folder`: a flat one, through which parent and child exchange files."""
+
+
+def start_here(
+    module: str,
+    arguments: Sequence[str],
+    on_log: LogLine,
+    env: Mapping[str, str] = {},
+    folder: Path | None = None,
+) -> AnyChild:
+    """On this machine, where the folder is the same for both."""
+    return Child.of_module(module, arguments, on_log, env)
 
 
 @cache

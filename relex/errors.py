@@ -16,6 +16,7 @@ RelexError
     ├── TrainingError     the training process failed
     │   └── NoLearningError   training learned nothing, or what is wrong, and was ended
     ├── UploadError       bytes could not be made safe
+    ├── LostError         a process on another node is gone, with its node or without
     └── EngineError       the generation engine failed or gave answers that cannot be trusted
 
 A message says where, what was found, and what to do.
@@ -85,6 +86,10 @@ class NoLearningError(TrainingError):
 
 
 class UploadError(StageError):
+    pass
+
+
+class LostError(StageError):
     pass
 
 

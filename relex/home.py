@@ -6,8 +6,11 @@ mark; only there can relex tell what is its own, and remove it.
 
 import os
 import shutil
+import socket
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from relex.errors import ResourceError, StorageError
 from relex.storage.atomic import writing
@@ -17,7 +20,7 @@ MARK = ".made-by-relex"
 MADE = (
     *("s3/relex/runs", "s3/relex/sweeps", "s3.credentials", "work", "records", "locks", "reports"),
     *("mlflow.db", "mlflow-artifacts", "mlflow.log", "prefect", "prefect.log"),
-    *("service", "service.json"),
+    *("service", "service.json", "node"),
 )
 """What relex makes there; beside it, the bucket may hold what its users have put there."""
 
@@ -53,6 +56,11 @@ class Home:
     def work(self, run_id: str) -> Path:
         """Scratch folder of one run: spool, rolling checkpoint, factors."""
         return self.root / "work" / run_id
+
+    @property
+    def node(self) -> Path:
+        """What children of a cluster exchange and keep on this machine."""
+        return self.root / "node"
 
     @property
     def records(self) -> Path:
@@ -96,6 +104,22 @@ def make_home() -> Home:
             f"{home.root}: cannot be written; set RELEX_HOME to a folder that can be"
         )
     return home
+
+
+def own_folder(place: Path) -> Path:
+    """A new folder of this process, below a place that processes of other machines may share.
+
+    Those of processes that have ended are removed, or what is left of killed ones would add up.
+    """
+    here = place / socket.gethostname()
+    for folder in here.glob("*"):
+        if not psutil.pid_exists(int(folder.name)):
+            shutil.rmtree(folder, ignore_errors=True)
+    own = here / str(os.getpid())
+    with writing(own):
+        shutil.rmtree(own, ignore_errors=True)
+        own.mkdir(parents=True)
+    return own
 
 
 def clear_home(home: Home) -> list[Path]:

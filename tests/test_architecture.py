@@ -1,6 +1,8 @@
 """The house rules that a machine can check."""
 
 import ast
+import subprocess
+import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -52,6 +54,15 @@ def test_only_the_tracking_tasks_import_mlflow() -> None:
 
 def test_only_the_training_imports_trl() -> None:
     assert importers_of("trl") == {"relex/training/grpo.py", "relex/training/vllm_rollouts.py"}
+
+
+def test_only_the_driver_and_what_it_starts_on_nodes_import_ray() -> None:
+    assert importers_of("ray") == {"relex/cluster/driver.py", "relex/cluster/slot.py"}
+
+
+def test_without_a_cluster_ray_is_not_imported() -> None:
+    program = "import sys, relex.run, flows.pipeline; sys.exit('ray' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_the_choice_knows_numbers_and_no_engine_or_reward() -> None:

@@ -57,10 +57,30 @@ def find_base(base: str, revision: str = "main", *, with_code: bool = False) -> 
         ) from error
 
 
+def base_here(address: str, trust_remote_code: bool = False) -> Path:
+    """As `locate_base` for a base as a person names it: a folder, `toy` or `NAME@REVISION`."""
+    return locate_base(*_name_and_revision(address), trust_remote_code)
+
+
+def check_digest(base: Path, digest: str) -> None:
+    """Raise CheckpointError unless `base` has this digest: a node of a cluster may have another
+    one under the name of the run's."""
+    found = Checkpoint(base).digest()
+    if found != digest:
+        raise CheckpointError(
+            f"{base}: is another base than the run's: digest {found[:12]}, expected {digest[:12]}; "
+            "put the same one on every node, or name a commit of the Hub"
+        )
+
+
 def open_base(base: str) -> Checkpoint:
     """The checkpoint of a base as a person names it: as `find_base`, or `NAME@REVISION` on the Hub.
 
     Raises CheckpointError when it cannot be found or read.
     """
+    return Checkpoint(find_base(*_name_and_revision(base)))
+
+
+def _name_and_revision(base: str) -> tuple[str, str]:
     name, _, revision = (base, "", "") if Path(base).is_dir() else base.partition("@")
-    return Checkpoint(find_base(name, revision or "main"))
+    return name, revision or "main"

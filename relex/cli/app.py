@@ -28,6 +28,7 @@ COMMANDS = {
     "evaluate": "relex.cli.evaluate:evaluate",
     "select": "relex.cli.select:select",
     "benchmarks": "relex.cli.benchmarks:benchmarks",
+    "cluster": "relex.cli.cluster:cluster_app",
 }
 """Where each command is: a function, or a group with commands of its own."""
 

@@ -91,6 +91,10 @@ class TrainingConfig(Section):
     """GPUs of this machine to train on, each by a process of its own. On the CPU one process
     trains, or with `shard` as many as this."""
 
+    num_nodes: int = Field(default=1, ge=1, le=MOST_DEVICES)
+    """Machines to train on, each with `num_gpus`; above 1 on a cluster (RELEX_CLUSTER), on the CPU
+    too. How many processes train decides what is sampled."""
+
     shard: bool = False
     """Split weights, gradients and moments over the processes (FSDP2), for a model whose 16 bytes
     per parameter do not fit on one GPU."""
@@ -114,6 +118,11 @@ class TrainingConfig(Section):
     def kept_steps(self) -> tuple[int, ...]:
         """The steps that the window will hold, ascending."""
         return tuple(sorted(self.snapshot_steps)) or tuple(range(1, self.steps + 1))
+
+    @property
+    def num_processes(self) -> int:
+        """That train on GPUs."""
+        return self.num_gpus * self.num_nodes
 
     @property
     def rolling_steps(self) -> int:
@@ -145,11 +154,11 @@ class TrainingConfig(Section):
                 "because it is what a candidate has to beat; add it"
             )
         completions = self.prompts_per_step * self.completions_per_prompt
-        if completions % (self.completions_per_device_batch * self.num_gpus):
+        if completions % (self.completions_per_device_batch * self.num_processes):
             raise ValueError(
                 f"completions_per_device_batch: {self.completions_per_device_batch} x num_gpus "
-                f"{self.num_gpus} must divide prompts_per_step x completions_per_prompt = "
-                f"{completions}"
+                f"{self.num_gpus} x num_nodes {self.num_nodes} must divide prompts_per_step x "
+                f"completions_per_prompt = {completions}"
             )
         return self
 
@@ -171,7 +180,7 @@ class TrainingConfig(Section):
 
     @model_validator(mode="after")
     def _check_devices(self) -> Self:
-        if self.shard and self.num_gpus == 1:
+        if self.shard and self.num_processes == 1:
             raise ValueError(
                 "shard: splits the weights over processes, and num_gpus is 1; raise num_gpus, or "
                 "leave shard out"

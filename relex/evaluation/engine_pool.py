@@ -1,4 +1,4 @@
-"""All engines of a machine as one: requests are split between them.
+"""All engines of a machine or a cluster as one: requests are split between them.
 
 Requests are cut into blocks that do not depend on how many engines there are, and an engine
 answers a block as a batch of its own. The rounding of matrix products may differ with what else is
@@ -6,20 +6,24 @@ in a batch, so this is what makes a candidate's answers the same on one GPU and 
 about as many requests as a GPU answers at once.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from relex.candidates import Candidate
+from relex.children import Start, start_here
 from relex.config import Sampling
 from relex.errors import EngineError, StageError
 from relex.evaluation.dtype import Dtype
 from relex.evaluation.engine import Completion, EngineConfig, OnProgress, Request
-from relex.evaluation.engine_process import EngineProcess
+from relex.evaluation.engine_process import POLL_SECONDS, EngineProcess
 
 BLOCK_REQUESTS = 512
+MOST_DEATHS = 3
+"""So many engines may die of one block."""
 
+Places = Callable[[], Sequence[Mapping[str, str]]]
 Steps = Generator[None, None, None]
 """Work of one engine; it yields while the engine is busy."""
 
@@ -48,6 +52,7 @@ class Work:
     waiting: deque[int]
     answered: dict[int, list[Completion]] = field(default_factory=dict)
     num_done: dict[int, int] = field(default_factory=dict)
+    deaths: Counter[int] = field(default_factory=Counter)
 
     def advance(self, block: int, num_done: int) -> None:
         self.num_done[block] = num_done
@@ -62,18 +67,21 @@ class EnginePool:
         config: EngineConfig,
         canary: Sequence[Request],
         folder: Path,
-        places: Sequence[Mapping[str, str]],
+        places: Places,
         on_log: Callable[[str], None],
+        start: Start = start_here,
     ) -> None:
-        """`places`: one for each engine, see `engine_places`; the rest as `EngineProcess`."""
+        """`places`: gives one for each engine, see `engine_places`, as many as there are now; the
+        rest as `EngineProcess`."""
         self._config, self._canary, self._folder = config, canary, folder
-        self._places, self._on_log = places, on_log
-        self._engines: list[EngineProcess] = []
+        self._places, self._on_log, self._start = places, on_log, start
+        self._engines: dict[int, EngineProcess] = {}
+        self._given_up: set[int] = set()
 
     def close(self) -> None:
         """End all engines."""
         while self._engines:
-            self._engines.pop().close()
+            self._engines.popitem()[1].close()
 
     def generate(
         self,
@@ -85,33 +93,46 @@ class EnginePool:
         """One completion per request, in order.
 
         Returns only when every engine that answered is proven for the candidate. What an engine
-        leaves that dies, another answers. Raises EngineError when one cannot be trusted, StageError
-        when the last one has died.
+        leaves that dies, another answers, and one is started in its place. Raises EngineError when
+        an engine cannot be trusted or a block has ended too many, StageError when none starts.
         """
-        if not self._engines:
-            self._start()
         starts = range(0, len(requests), BLOCK_REQUESTS)
         blocks = [requests[start : start + BLOCK_REQUESTS] for start in starts]
         work = Work(candidate, sampling, blocks, on_progress, deque(range(len(blocks))))
-        for engine in self._engines:
+        for engine in self._engines.values():
             engine.swap_seconds = engine.generation_seconds = 0.0
         while work.waiting:
-            self._side_by_side(lambda engine: _share(engine, work))
+            self._fill()
+            self._side_by_side(self._engines, lambda engine: _share(engine, work))
+        engines = self._engines.values()
         return Generated(
             completions=[each for block in sorted(work.answered) for each in work.answered[block]],
-            engine=self._engines[0].name,
+            engine=next(engine.name for engine in engines),
             dtype=self._config.dtype,
-            swap_seconds=max(engine.swap_seconds for engine in self._engines),
-            generation_seconds=max(engine.generation_seconds for engine in self._engines),
+            swap_seconds=max(engine.swap_seconds for engine in engines),
+            generation_seconds=max(engine.generation_seconds for engine in engines),
         )
 
-    def _start(self) -> None:
-        for number, place in enumerate(self._places):
-            folder = self._folder / f"engine-{number}"
-            self._engines.append(
-                EngineProcess(self._config, self._canary, folder, place, self._on_log)
-            )
-        self._side_by_side(self._say_ready)
+    def _fill(self) -> None:
+        """Start an engine in every place that has none, but where one could not be started."""
+        new = {}
+        for number, place in enumerate(self._places()):
+            if number not in self._engines.keys() | self._given_up:
+                new[number] = EngineProcess(
+                    self._config,
+                    self._canary,
+                    self._folder / f"engine-{number}",
+                    place,
+                    self._on_log,
+                    self._start,
+                )
+        if not new and not self._engines:
+            raise EngineError("no place for an engine is left; see the log for how they ended")
+        self._engines |= new
+        for engine in self._engines.values():
+            engine.poll_seconds = POLL_SECONDS / len(self._engines)
+        self._side_by_side(new, self._say_ready)
+        self._given_up |= new.keys() - self._engines.keys()
 
     def _say_ready(self, engine: EngineProcess) -> Steps:
         seconds = yield from engine.start()
@@ -119,25 +140,28 @@ class EnginePool:
             f"{engine.name} is ready after {seconds:.1f} s and computes in {self._config.dtype}"
         )
 
-    def _side_by_side(self, begin: Callable[[EngineProcess], Steps]) -> None:
-        """Let every engine do its part; one that dies is lost, unless it is the last."""
-        running = {engine: begin(engine) for engine in self._engines}
+    def _side_by_side(
+        self, engines: Mapping[int, EngineProcess], begin: Callable[[EngineProcess], Steps]
+    ) -> None:
+        """Let each of them do its part; one that dies is lost."""
+        running = {number: begin(engine) for number, engine in engines.items()}
         while running:
-            for engine, steps in list(running.items()):
+            for number, steps in list(running.items()):
                 try:
                     next(steps)
                 except StopIteration:
-                    del running[engine]
+                    del running[number]
                 except EngineError:
                     raise
                 except StageError as error:
-                    del running[engine]
-                    self._lose(engine, error)
+                    del running[number]
+                    self._lose(number, error)
 
-    def _lose(self, engine: EngineProcess, error: StageError) -> None:
-        self._engines.remove(engine)
+    def _lose(self, number: int, error: StageError) -> None:
+        engine = self._engines.pop(number)
         engine.close()
-        if not self._engines:
+        if not self._engines and not engine.name:
+            # It could not even be started.
             raise error
         self._on_log(f"{error}\nan engine has died; {len(self._engines)} go on without it")
 
@@ -158,7 +182,17 @@ def _share(engine: EngineProcess, work: Work) -> Steps:
             )
         if answered:
             yield from engine.prove(work.candidate)
-    except StageError:
+    except EngineError:
+        raise
+    except StageError as error:
         work.waiting.extend(answered)
+        work.deaths[block] += 1
+        if work.deaths[block] == MOST_DEATHS:
+            first = sum(map(len, work.blocks[:block]))
+            raise EngineError(
+                f"{work.candidate.key}: its requests {first + 1} to "
+                f"{first + len(work.blocks[block])} have ended {MOST_DEATHS} engines; the last: "
+                f"{error}"
+            ) from error
         raise
     work.answered |= answered

@@ -8,7 +8,7 @@ from typing import Any
 
 from relex.candidates import Candidate
 from relex.child_output import Event
-from relex.children import Child
+from relex.children import Start, start_here
 from relex.config import Sampling
 from relex.evaluation.engine import Completion, EngineConfig, OnProgress, Request
 from relex.evaluation.exchange import CANARY_FILE, COMPLETIONS_FILE, REQUESTS_FILE
@@ -31,11 +31,14 @@ class EngineProcess:
         folder: Path,
         place: Mapping[str, str],
         on_log: Callable[[str], None],
+        start: Start = start_here,
     ) -> None:
         """`canary`: a small batch that the base answers to prove the engine; `folder`: for what the
-        two processes exchange, removed at the end; `place`: environment that says where it runs."""
+        two processes exchange, removed at the end; `start`: starts the child where the engine runs,
+        which its environment `place` says more closely."""
         self._folder = folder
         self.name = ""
+        self.poll_seconds = POLL_SECONDS
         self.swap_seconds = self.generation_seconds = 0.0
         # Not a folder with a name of its own each time: what a process that was killed leaves
         # behind would add up.
@@ -46,7 +49,7 @@ class EngineProcess:
         self._open.callback(shutil.rmtree, folder)
         write_jsonl(folder / CANARY_FILE, canary)
         self._child = self._open.enter_context(
-            Child.of_module(WORKER, [str(folder)], on_log, {**QUIET, **place})
+            start(WORKER, [str(folder)], on_log, {**QUIET, **place}, folder)
         )
         self._child.send(**config.model_dump(mode="json"))
 
@@ -96,7 +99,7 @@ class EngineProcess:
         """The next event of that name; progress on the way to it is passed on."""
         while True:
             try:
-                event = self._child.receive(POLL_SECONDS)
+                event = self._child.receive(self.poll_seconds)
             except TimeoutError:
                 yield
                 continue

@@ -15,11 +15,11 @@ from relex.evaluation.cold import GREEDY, check_same_answers
 from relex.evaluation.draws import draw_all, draws_of
 from relex.evaluation.dtype import Dtype, choose_dtype
 from relex.evaluation.engine import Completion, EngineConfig
-from relex.evaluation.engine_places import engine_places
-from relex.evaluation.engine_pool import EnginePool
+from relex.evaluation.engine_pool import EnginePool, Places
 from relex.evaluation.results import ANSWERS_FILE, SCORE_FILE, Score, part_name, write_answers
 from relex.evaluation.scoring import grade, summarise
 from relex.evaluation.weight_source import WeightSource
+from relex.evaluation.workplace import Here, Workplace
 from relex.problems import Problem
 from relex.rewards import CheckedReward, build_reward, end_rewards, grader_version
 from relex.storage.atomic import write_atomic
@@ -43,9 +43,11 @@ class EvaluationSession:
         on_progress: OnMeasureProgress,
         on_log: Callable[[str], None],
         dtype: Dtype | None = None,
+        workplace: Workplace | None = None,
     ) -> None:
         """Tokenise all questions. Results will be in `work/<benchmark>/<candidate>/`. What is
-        computed in is chosen by base and machine unless `dtype` says it.
+        computed in is chosen by base and machine unless `dtype` says it. `workplace` is where the
+        engines are, by default this machine.
 
         Raises RecipeError for a context that the base cannot read, ProblemError for a prompt that
         does not fit in it, RewardError for an unknown grader, and as `engine_places`.
@@ -53,22 +55,26 @@ class EvaluationSession:
         self._recipe, self._work, self._on_progress = recipe, work, on_progress
         self._graders = _graders(recipe, benchmarks)
         self._draws = draw_all(recipe, Path(source.base), benchmarks)
-        device = resolve_device(recipe.device)
+        if workplace is None or dtype is None:
+            device = resolve_device(recipe.device)
+            workplace = workplace or Here(device, recipe.evaluation)
+            dtype = dtype or choose_dtype(Checkpoint(Path(source.base)), device)
+        self._workplace = workplace
         self._config = EngineConfig(
-            source=source,
+            source=workplace.source(source),
             evaluation=recipe.evaluation,
-            dtype=dtype or choose_dtype(Checkpoint(Path(source.base)), device),
+            dtype=dtype,
             device=recipe.device,
             trust_remote_code=recipe.base.trust_remote_code,
         )
-        self._places = engine_places(device, recipe.evaluation)
         draws = next(iter(self._draws.values()))[:CANARY_REQUESTS]
         self._canary = [draw.request for draw in draws]
         self._on_log = on_log
-        self._engines = self._pool(self._config, self._places)
+        self._engines = self._pool(self._config, workplace.places)
 
-    def _pool(self, config: EngineConfig, places: Sequence[Mapping[str, str]]) -> EnginePool:
-        return EnginePool(config, self._canary, self._work / EXCHANGE, places, self._on_log)
+    def _pool(self, config: EngineConfig, places: Places) -> EnginePool:
+        folder, start = self._work / EXCHANGE, self._workplace.start
+        return EnginePool(config, self._canary, folder, places, self._on_log, start)
 
     def __enter__(self) -> Self:
         return self
@@ -120,9 +126,9 @@ class EvaluationSession:
                 pool.close()
 
         swapped = answers(self._engines, candidate)
-        source = WeightSource(base=str(folder))
-        config = self._config.model_copy(update={"source": source})
-        cold = answers(self._pool(config, self._places[:1]), BASE)
+        with self._workplace.checkpoint(folder) as source:
+            config = self._config.model_copy(update={"source": source})
+            cold = answers(self._pool(config, lambda: self._workplace.places()[:1]), BASE)
         check_same_answers(candidate, folder, swapped, cold, self._config.dtype)
 
 

@@ -18,7 +18,11 @@ class WeightSource(Strict):
     """Where candidates' weights come from."""
 
     base: str
-    """Folder of the base checkpoint."""
+    """Folder of the base checkpoint; for another machine, `toy`, a folder there or
+    `NAME@REVISION`."""
+
+    base_digest: str = ""
+    """What another machine must find there; without, all is on this one."""
 
     window: str = ""
     """Folder or `s3://` address of the window; needed for observed candidates."""
@@ -27,7 +31,8 @@ class WeightSource(Strict):
     """How to reach a window on S3."""
 
     factors: str = ""
-    """Local folder of the factors; needed for all that a method makes."""
+    """Folder of the factors, for another machine their address; needed for all that a method
+    makes."""
 
 
 class CandidateWeights:

@@ -17,6 +17,7 @@ from relex.evaluation.canary import Canary
 from relex.evaluation.choose import build_engine
 from relex.evaluation.engine import Engine, EngineConfig, Request, Stopwatch
 from relex.evaluation.exchange import CANARY_FILE, COMPLETIONS_FILE, REQUESTS_FILE
+from relex.evaluation.here import source_here
 from relex.evaluation.jsonl import read_jsonl, write_jsonl
 
 
@@ -59,7 +60,7 @@ class Worker:
 
 
 def main() -> None:
-    config = EngineConfig.model_validate_json(sys.stdin.readline())
+    config = source_here(EngineConfig.model_validate_json(sys.stdin.readline()))
     with Stopwatch() as start:
         engine = build_engine(config)
         worker = Worker(engine, Path(sys.argv[1]))

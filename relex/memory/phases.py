@@ -80,7 +80,7 @@ def training_of(recipe: Recipe, model: Model, longest_prompt: int | None = None)
         num_trained=num_trained,
         frozen_bytes=frozen_bytes,
         master_bytes=FLOAT32_BYTES if config.master_dtype == "float32" else BFLOAT16_BYTES,
-        num_processes=config.num_gpus,
+        num_processes=config.num_processes,
         is_sharded=config.shard,
         has_reference=config.kl_beta > 0 and config.lora is None,
         batch_size=config.completions_per_device_batch,
@@ -114,7 +114,9 @@ def training_phases(
             Phase("update", update | {"vLLM": asleep}, machine.card_bytes),
         ]
     else:
-        num_sequences = config.prompts_per_step * config.completions_per_prompt // config.num_gpus
+        num_sequences = (
+            config.prompts_per_step * config.completions_per_prompt // config.num_processes
+        )
         generated = generation_parts(training, num_sequences if engine == "transformers" else 0)
         phases = [
             Phase("rollouts", state | generated, machine.card_bytes),

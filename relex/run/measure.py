@@ -23,6 +23,7 @@ from relex.extrapolation import KIND as FACTORS_KIND
 from relex.problems import Problem, groups_of, problems_digest
 from relex.report import BenchmarkResult, benchmark_results
 from relex.rewards import grader_version
+from relex.run.nodes import engines_of
 from relex.run.places import VALIDATION, Run
 from relex.run.stage import CandidateMeasured, Progress, Tested, stage
 from relex.selection import Decision, Measured, finalists
@@ -155,6 +156,7 @@ class Evaluation:
                     self._on_progress,
                     run.detail,
                     run.dtype,
+                    engines_of(run),
                 )
             )
         return self._session

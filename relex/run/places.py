@@ -8,6 +8,7 @@ from pathlib import Path
 
 from relex.checkpoints import Checkpoint, locate_base
 from relex.claim import claimed_here, claimed_in, this_place
+from relex.cluster import Cluster, cluster_address, open_cluster
 from relex.config import AnyRecipe, Recipe, dump_recipe
 from relex.device import Device, resolve_device
 from relex.evaluation import Dtype, choose_dtype, parse_dtype
@@ -44,6 +45,22 @@ class Run:
         self.uri = f"{root_uri.rstrip('/')}/runs/{recipe.run_id}"
         self.work = home.work(recipe.run_id)
         self.listeners = list(listeners)
+        self._open = ExitStack()
+
+    def close(self) -> None:
+        """Leave the cluster."""
+        self._open.close()
+
+    @cached_property
+    def cluster(self) -> Cluster | None:
+        """Where the work is done, unless it is this machine; connected for as long as the run.
+
+        Raises ResourceError when it cannot be reached.
+        """
+        address = cluster_address()
+        if not address:
+            return None
+        return self._open.enter_context(open_cluster(address, self.detail))
 
     def emit(self, event: Event) -> None:
         """Tell every listener."""
@@ -64,7 +81,10 @@ class Run:
 
     @property
     def device(self) -> Device:
-        """`auto` resolved on this machine; raises ResourceError for `cuda` without a GPU."""
+        """`auto` resolved where the work is done; raises ResourceError for `cuda` without a GPU."""
+        if self.cluster is not None and self.recipe.device != "cpu":
+            on_gpu = self.recipe.device == "cuda" or any(node.gpus for node in self.cluster.nodes)
+            return "cuda" if on_gpu else "cpu"
         return resolve_device(self.recipe.device)
 
     @cached_property
@@ -111,6 +131,13 @@ class Run:
     @cached_property
     def store(self) -> Store:
         return open_store(self.uri, self.connection)
+
+    @property
+    def base_address(self) -> str:
+        """By which another machine finds the base."""
+        base = self.recipe.base
+        is_named = base.revision == "main" or Path(base.path).is_dir()
+        return base.path if is_named else f"{base.path}@{base.revision}"
 
     @cached_property
     def base_folder(self) -> Path:
@@ -194,11 +221,12 @@ def open_run(
             run = Run(recipe, home, recipe.storage.uri, connection, listeners)
             check_writable(run.root_uri, run.connection)
             stack.enter_context(claimed_in(run.store, this_place(home.root), run_id))
-            yield run
         elif served:
             connection = stack.enter_context(embedded_s3(home.s3, EMBEDDED_BUCKET))
-            yield Run(recipe, home, f"s3://{EMBEDDED_BUCKET}", connection, listeners)
+            run = Run(recipe, home, f"s3://{EMBEDDED_BUCKET}", connection, listeners)
         else:
             bucket = home.s3 / EMBEDDED_BUCKET
             bucket.mkdir(parents=True, exist_ok=True)
-            yield Run(recipe, home, str(bucket), S3Connection(), listeners)
+            run = Run(recipe, home, str(bucket), S3Connection(), listeners)
+        stack.callback(run.close)
+        yield run

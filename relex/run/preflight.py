@@ -7,7 +7,7 @@ from relex.config import Recipe, RewardTerm, WindowRecipe
 from relex.device import multiplies_in
 from relex.doors import ENGINE, TRAINER
 from relex.errors import RecipeError, ResourceError
-from relex.evaluation import draw_all, engine_places, own_dtype
+from relex.evaluation import draw_all, own_dtype
 from relex.extrapolation import find_methods, random_walk_gram
 from relex.extrapolation.checks import check_window_of_base
 from relex.memory import (
@@ -27,9 +27,10 @@ from relex.rewards import (
     check_reward_contract,
     listed_golds,
 )
+from relex.run.nodes import check_nodes, engines_of
 from relex.run.places import TRAIN, Run
 from relex.storage import check_writable
-from relex.training import check_base, check_training, hidden_in_rounding
+from relex.training import check_base, check_one_machine, check_training, hidden_in_rounding
 from relex.window import open_window
 
 GIGABYTE = 1e9
@@ -40,7 +41,10 @@ def validate(run: Run) -> None:
 
     Raises the InputError of the first fault.
     """
-    if isinstance(run.recipe, Recipe):
+    if run.cluster is not None:
+        check_nodes(run, run.cluster)
+    elif isinstance(run.recipe, Recipe):
+        check_one_machine(run.recipe)
         check_training(run.recipe)
     num_elements = sum(info.num_elements for info in run.base.tensors.values())
     run.say(
@@ -57,7 +61,7 @@ def validate(run: Run) -> None:
     _check_own_code(run)
     _check_problems(run)
     _check_storage(run)
-    num_engines = len(engine_places(run.device, run.recipe.evaluation))
+    num_engines = len(engines_of(run).places())
     run.say(f"dtype      {_dtype_words(run)}")
     run.say(f"engines    {num_engines} on {run.device}, which share the questions")
 
@@ -79,6 +83,9 @@ def _dtype_words(run: Run) -> str:
 
 
 def _check_memory(run: Run) -> None:
+    if run.cluster is not None:
+        run.say("memory     not planned for the nodes of a cluster; see relex recipe check --gpu")
+        return
     recipe, longest = run.recipe, None
     if isinstance(recipe, Recipe):
         longest = longest_prompt(recipe, run.base_folder, run.problems[TRAIN])

@@ -11,6 +11,7 @@ from relex.extrapolation import KIND as FACTORS_KIND
 from relex.extrapolation import Diagnostics, FitJob, diagnose, fit_inputs, open_factors, run_fit
 from relex.memory import WindowForecast, window_bytes
 from relex.report import TrainingStep, concerns, verdict
+from relex.run.nodes import fit_on_nodes, remove_parts, train_on_nodes
 from relex.run.places import Run
 from relex.run.stage import Diagnosed, Progress, stage
 from relex.search import SEARCHED
@@ -51,19 +52,25 @@ def train(run: Run) -> None:
             "the flow relex-extrapolate"
         )
     training = recipe.training
-    job = TrainingJob(
-        recipe=recipe,
-        base=str(run.base_folder),
-        window=store.uri,
-        connection=run.connection,
-        work=str(run.work / "training"),
-    )
     with stage(run, "train", f"Training {training.steps} steps", training.steps) as progress:
         estimated = window_bytes(recipe, run.base, run.model)
         curve = _Curve(run, progress, WindowForecast(training.kept_steps, estimated))
-        run_training(job, curve.on_event, run.detail)
+        if run.cluster is not None:
+            train_on_nodes(run, recipe, run.cluster, curve.on_event)
+        else:
+            run_training(_job(run, recipe), curve.on_event, run.detail)
     run.store.put_file(CURVE_FILE, curve.path)
     run.say(f"window of {len(training.kept_steps)} snapshots at {store.uri}")
+
+
+def _job(run: Run, recipe: Recipe) -> TrainingJob:
+    return TrainingJob(
+        recipe=recipe,
+        base=str(run.base_folder),
+        window=run.store.child("window").uri,
+        connection=run.connection,
+        work=str(run.work / "training"),
+    )
 
 
 class _Curve:
@@ -157,17 +164,26 @@ def fit(run: Run) -> Path:
     title = f"Fitting {len(window.tensors)} tensors over {len(window.steps)} steps"
     with stage(run, "fit", title, 100) as progress:
         shutil.rmtree(folder, ignore_errors=True)
-        job = FitJob(
-            window=run.window_uri,
-            connection=run.connection,
-            base=str(run.base_folder),
-            out=str(folder),
-            methods=methods,
-            memory_bytes=options.memory_bytes,
-            device=run.device,
-        )
-        run_fit(job, lambda done, total: progress.update(100 * done // total), run.detail)
+
+        def on_progress(num_done: int, num_total: int) -> None:
+            progress.update(100 * num_done // num_total)
+
+        if run.cluster is not None:
+            fit_on_nodes(run, run.cluster, window, methods, on_progress)
+        else:
+            job = FitJob(
+                window=run.window_uri,
+                connection=run.connection,
+                base=str(run.base_folder),
+                out=str(folder),
+                methods=methods,
+                memory_bytes=options.memory_bytes,
+                device=run.device,
+            )
+            run_fit(job, on_progress, run.detail)
         publish_folder(store, folder, FACTORS_KIND, inputs)
+        if run.cluster is not None:
+            remove_parts(run)
     _tell(run, diagnose(open_factors(folder).table))
     return folder
 

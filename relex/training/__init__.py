@@ -12,5 +12,5 @@ from relex.training.events import (
 from relex.training.filling import filling
 from relex.training.job import TrainingJob
 from relex.training.judge import computed_terms
-from relex.training.preflight import check_training
+from relex.training.preflight import check_one_machine, check_training
 from relex.training.process import run_training

@@ -14,7 +14,8 @@ from relex.training.alarms import Alarms, FlatSteps, config_warnings
 from relex.training.events import StepTrained, TrainingWarning, send
 from relex.training.falling import FallingAccuracy
 from relex.training.part import PartWriter, State, part_path
-from relex.training.rolling import PREFIX, mark_whole
+from relex.training.rolling import PREFIX, mark_whole, remove_checkpoints
+from relex.training.shared import SharedPlace
 from relex.training.snapshots import SnapshotSpool
 
 IMPORTANCE_BEYOND = "importance_beyond_fraction"
@@ -120,7 +121,7 @@ class KeepSnapshots(TrainerCallback):  # type: ignore[misc]
         main one the `spool`."""
         self._kept_steps, self._own_state = set(config.kept_steps), own_state
         self._writer, self._spool = writer, spool
-        self._num_parts = config.num_gpus if config.shard else 1
+        self._num_parts = config.num_processes if config.shard else 1
         self._begun: int | None = None
 
     def on_step_end(
@@ -162,9 +163,12 @@ class KeepSnapshots(TrainerCallback):  # type: ignore[misc]
 class RollCheckpoint(TrainerCallback):  # type: ignore[misc]
     """Asks for a checkpoint every few steps, and marks it when it is whole and none too early."""
 
-    def __init__(self, config: TrainingConfig, spool: SnapshotSpool | None) -> None:
+    def __init__(
+        self, config: TrainingConfig, spool: SnapshotSpool | None, shared: SharedPlace | None
+    ) -> None:
+        """`shared`: where other nodes read it too."""
         self._every_steps, self._last_step = config.rolling_steps, config.steps
-        self._spool = spool
+        self._spool, self._shared = spool, shared
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -177,6 +181,14 @@ class RollCheckpoint(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         # Every process writes a part: its random state.
         args.distributed_state.wait_for_everyone()
+        folder = Path(args.output_dir) / f"{PREFIX}{state.global_step}"
+        if self._shared is not None:
+            if args.local_process_index == 0:
+                self._shared.give_checkpoint(folder)
+                remove_checkpoints(folder.parent, keep=folder)
+            args.distributed_state.wait_for_everyone()
         if self._spool is not None:
             self._spool.wait()
-            mark_whole(Path(args.output_dir) / f"{PREFIX}{state.global_step}")
+            mark_whole(folder)
+            if self._shared is not None:
+                self._shared.mark_whole(folder)

@@ -18,6 +18,7 @@ from relex.training.judge import computed_terms, why_not_judged
 from relex.training.lora import adapter_of
 from relex.training.part import PartWriter, State
 from relex.training.rolling import checkpoint_step, newest_checkpoint, remove_checkpoints
+from relex.training.shared import shared_place
 from relex.training.snapshots import HF_METADATA, check_model_state, snapshot_schema
 from relex.window import WindowWriter
 
@@ -29,7 +30,8 @@ def train(job: TrainingJob) -> None:
     """
     config = job.recipe.training
     arguments = build_arguments(job)
-    is_main = arguments.process_index == 0
+    is_main, is_first_of_node = arguments.process_index == 0, arguments.local_process_index == 0
+    shared = shared_place(job)
     base = Checkpoint(Path(job.base))
     rewards = build_rewards(computed_terms(job.recipe), job.recipe.reward_seconds)
     problems = load_problems(job.recipe.problems.train)
@@ -45,13 +47,25 @@ def train(job: TrainingJob) -> None:
     with ExitStack() as stack:
         spool = None
         if is_main:
+            if shared is not None:
+                shared.take_checkpoint()
             spool = stack.enter_context(filling(job, _open_window(job), adapter))
+            if shared is not None:
+                spool.take_part = shared.take_part
         arguments.distributed_state.wait_for_everyone()
+        if shared is not None:
+            if is_first_of_node and not is_main:
+                shared.take_checkpoint()
+            arguments.distributed_state.wait_for_everyone()
         writer = None
         if spool is not None:
             writer = PartWriter(spool.folder, spool.schema, spool.metadata)
         elif config.shard:
-            writer = PartWriter(job.spool, schema, HF_METADATA, arguments.process_index)
+            # What is not on the first node has to get there.
+            number, give = arguments.process_index, None
+            if shared is not None and number >= config.num_gpus:
+                give = shared.give_part
+            writer = PartWriter(job.spool, schema, HF_METADATA, number, give)
         checkpoint = newest_checkpoint(job.checkpoints)
         if is_main:
             names = [reward.name for reward in rewards[: len(job.recipe.rewards)]]
@@ -64,10 +78,12 @@ def train(job: TrainingJob) -> None:
         if config.lora is None and not config.shard:
             own_state = partial(_by_base_names, trainer, by_base)
         trainer.add_callback(KeepSnapshots(config, own_state, writer, spool))
-        trainer.add_callback(RollCheckpoint(config, spool))
+        trainer.add_callback(RollCheckpoint(config, spool, shared))
         trainer.resume(checkpoint)
-    if is_main:
+    if is_first_of_node:
         shutil.rmtree(job.checkpoints, ignore_errors=True)
+    if is_main and shared is not None:
+        shared.remove_checkpoints()
     end_rewards(rewards)
 
 
@@ -89,5 +105,8 @@ def _open_window(job: TrainingJob) -> WindowWriter:
         send(TrainingWarning(message=message))
         checkpoint, resumed_step = None, 0
     remove_checkpoints(job.checkpoints, keep=checkpoint)
+    shared = shared_place(job)
+    if shared is not None:
+        shared.remove_checkpoints(keep="" if checkpoint is None else checkpoint.name)
     writer.drop_after(resumed_step)
     return writer

@@ -63,9 +63,17 @@ class PartWriter:
     """Writes one process's part of every snapshot in the background."""
 
     def __init__(
-        self, folder: Path, schema: Schema, metadata: Mapping[str, str], part: int = 0
+        self,
+        folder: Path,
+        schema: Schema,
+        metadata: Mapping[str, str],
+        part: int = 0,
+        give: Callable[[Path], None] | None = None,
     ) -> None:
-        """`schema` is that of whole snapshots."""
+        """`schema` is that of whole snapshots; `give` moves what is written to where it is joined,
+        when that is another machine."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._give = give
         self._folder, self._schema, self._metadata, self._part = folder, schema, metadata, part
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot-copy")
         self._copying: Future[None] | None = None
@@ -82,6 +90,8 @@ class PartWriter:
             path = part_path(self._folder, step, self._part)
             with torch.cuda.stream(stream):
                 write_part(path, step, rows, schema, self._metadata)
+            if self._give is not None:
+                self._give(path)
 
         self._copying = self._thread.submit(write)
 

@@ -19,6 +19,15 @@ OTHER_SHARDING = {
 """What would change the model behind the recipe's back."""
 
 
+def check_one_machine(recipe: Recipe) -> None:
+    """Raise ResourceError when the recipe trains on several."""
+    if recipe.training.num_nodes > 1:
+        raise ResourceError(
+            f"training.num_nodes: {recipe.training.num_nodes}, but this is one machine; set "
+            "RELEX_CLUSTER to a Ray cluster, or lower it"
+        )
+
+
 def check_training(recipe: Recipe) -> None:
     """Raise ResourceError when this machine cannot train the recipe."""
     config = recipe.training

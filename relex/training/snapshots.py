@@ -14,7 +14,7 @@ encoded. Encoding on the CPU keeps up (tests/bench/bench_codec.py).
 
 import shutil
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -91,6 +91,8 @@ class SnapshotSpool:
     ) -> None:
         """With PEFT's `adapter_config`, snapshots are adapters, which are stored as they are."""
         self.folder, self.schema, self._writer = folder, schema, writer
+        self.take_part: Callable[[Path], None] | None = None
+        """Gets a part that a process of another machine has written."""
         self._adapter_config = adapter_config
         self._pending: deque[tuple[int, Future[None]]] = deque()
         self._stored_parts: Sequence[Path] = ()
@@ -145,6 +147,9 @@ class SnapshotSpool:
                 raise UploadError(f"step {step}: its snapshot cannot be stored: {error}") from error
 
     def _store(self, step: int, parts: Sequence[Path]) -> None:
+        for path in parts:
+            if self.take_part is not None and not path.exists():
+                self.take_part(path)
         if self._adapter_config:
             size_bytes = self._writer.append_adapter(step, parts[0])
         else:

@@ -11,8 +11,8 @@ from transformers import AutoTokenizer
 from relex.candidates import BASE, Candidate
 from relex.checkpoints import TOY_BASE
 from relex.config import Recipe
-from relex.errors import StageError
-from relex.evaluation import engine_pool
+from relex.errors import EngineError, StageError
+from relex.evaluation import engine_pool, engine_process
 from relex.evaluation.draws import build_draws
 from relex.evaluation.engine import Completion, EngineConfig, Request
 from relex.evaluation.engine_pool import EnginePool
@@ -54,7 +54,7 @@ def make_pool(
     @contextlib.contextmanager
     def make(num_engines: int) -> Iterator[EnginePool]:
         places: list[dict[str, str]] = [{} for _ in range(num_engines)]
-        pool = EnginePool(config, requests[:16], tmp_path / "exchange", places, print)
+        pool = EnginePool(config, requests[:16], tmp_path / "exchange", lambda: places, print)
         try:
             yield pool
         finally:
@@ -102,13 +102,38 @@ def test_what_an_engine_leaves_that_dies_another_answers(
         expected = answers(pool, recipe, noisy_candidate, requests)
         engine_processes()[0].kill()
         assert answers(pool, recipe, noisy_candidate, requests) == expected
-        assert len(engine_processes()) == 1
         said = capsys.readouterr().out
         assert "ended with status -9" in said
         assert "an engine has died; 1 go on without it" in said
-        engine_processes()[0].kill()
-        with pytest.raises(StageError, match=f"{WORKER}.*: ended with status -9"):
-            answers(pool, recipe, BASE, requests)
+        # One is started in its place, also when there is no other.
+        for process in engine_processes():
+            process.kill()
+        assert answers(pool, recipe, noisy_candidate, requests) == expected
+
+
+def test_requests_that_end_three_engines_are_named(
+    make_pool: MakePool, recipe: Recipe, requests: list[Request]
+) -> None:
+    sampling = recipe.exam("validation").sampling
+
+    def kill(num_done: int) -> None:
+        for process in engine_processes():
+            process.kill()
+
+    named = rf"base: its requests 1 to {BLOCK} have ended 3 engines; the last: .*status -9"
+    with make_pool(1) as pool, pytest.raises(EngineError, match=named):
+        pool.generate(BASE, requests[:BLOCK], sampling, kill)
+
+
+def test_an_engine_that_cannot_start_is_not_tried_again_and_again(
+    make_pool: MakePool, recipe: Recipe, requests: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_process, "WORKER", "relex.no_such_worker")
+    with (
+        make_pool(2) as pool,
+        pytest.raises(StageError, match=r"no_such_worker.*ended with status"),
+    ):
+        answers(pool, recipe, BASE, requests)
 
 
 def test_unproven_answers_of_an_engine_that_dies_are_drawn_again(

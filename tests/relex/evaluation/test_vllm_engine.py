@@ -68,7 +68,7 @@ def answer(
     requests = [draw.request for draw in draws]
     with TemporaryDirectory() as folder:
         places = engine_places("cpu", recipe.evaluation)
-        pool = EnginePool(config, requests[:16], Path(folder) / "exchange", places, print)
+        pool = EnginePool(config, requests[:16], Path(folder) / "exchange", lambda: places, print)
         try:
             return [
                 pool.generate(

