@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
-from relex.candidates import DENOISED, LINE
+from relex.candidates import DENOISED
 from relex.report import style
 from relex.report.outcome import is_confirmed
 from relex.report.summary import BenchmarkResult, RunSummary
@@ -89,7 +89,7 @@ def _draw_validation(axes: Axes, decision: Decision) -> None:
     last = decision.result(decision.last_observed)
     axes.axhline(last.accuracy, color=style.GREY, linewidth=1, linestyle=":", zorder=1)
     trained = [r for r in decision.results if not r.candidate.method]
-    on_line = [r for r in decision.results if r.candidate.method == LINE]
+    on_line = [r for r in decision.results if r.candidate.is_on_the_line]
     others = [r for r in decision.results if r not in trained and r not in on_line]
     axes.plot(*_points(trained), color=style.BLUE, linewidth=1.6, zorder=2)
     _draw_points(axes, trained, style.BLUE, style.BLUE, "trained (validation)")

@@ -10,9 +10,8 @@ from relex.config import load_recipe
 from relex.errors import ResourceError
 from relex.home import Home
 from relex.memory import WindowForecast
-from relex.run.stage import Line
 from relex.run.places import Run
-from relex.run.stage import Progress
+from relex.run.stage import Line, Progress
 from relex.run.window import _Curve
 from relex.storage import S3Connection
 from relex.training import SnapshotStored
