@@ -76,9 +76,14 @@ class Candidate(Strict):
         return f"{self.method or OBSERVED}-{self.step}{part}"
 
     @property
+    def moved(self) -> str:
+        """Which tensors left the newest snapshot: `all`, `MLPs of layers 20 to 29`, or none."""
+        return (find_part(self.part).words or "all") if self.method else ""
+
+    @property
     def words(self) -> str:
-        """Its key, and which tensors moved where it is a part: `MLPs of layers 20 to 29`."""
-        return f"{self.key} ({find_part(self.part).words})" if self.part else self.key
+        """Its key, and which tensors moved where they are a part."""
+        return f"{self.key} ({self.moved})" if self.part else self.key
 
     @property
     def is_on_the_line(self) -> bool:
