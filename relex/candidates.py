@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import model_validator
 
 from relex.errors import InputError
+from relex.parts import find_part
 from relex.strict import Step, Strict
 
 LINE, DENOISED = "line", "denoised"
@@ -27,12 +28,19 @@ class Candidate(Strict):
     """What goes to `step`: `secant`, or `my_methods:ema-decay0.9`; empty for a snapshot that
     was trained, and for the base."""
 
+    part: str = ""
+    """The tensors that the method moves, as `2-3.mlp`; all others stay at the newest snapshot of
+    the window. Empty where all move."""
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if not self.method:
+            if self.part:
+                raise ValueError(f"part {self.part}: only a method moves a part")
             return self
         try:
             split_text(self.method)
+            find_part(self.part)
         except InputError as error:
             raise ValueError(str(error)) from error
         if self.step == 0 or self.method == OBSERVED:
@@ -60,16 +68,32 @@ class Candidate(Strict):
 
     @property
     def key(self) -> str:
-        """Its one name, everywhere: `base`, `observed-30`, `line-120`, `shrunk-factor0.5-120`."""
+        """Its one name, everywhere: `base`, `observed-30`, `line-120`, `secant-960@2-3.mlp`."""
         if self.is_base:
             return "base"
-        return f"{self.method or OBSERVED}-{self.step}"
+        part = f"@{self.part}" if self.part else ""
+        return f"{self.method or OBSERVED}-{self.step}{part}"
 
     @property
-    def order(self) -> tuple[int, str, int]:
+    def moved(self) -> str:
+        """Which tensors left the newest snapshot: `all`, `MLPs of layers 20 to 29`, or none."""
+        return (find_part(self.part).words or "all") if self.method else ""
+
+    @property
+    def words(self) -> str:
+        """Its key, and which tensors moved where they are a part."""
+        return f"{self.key} ({self.moved})" if self.part else self.key
+
+    @property
+    def is_on_the_line(self) -> bool:
+        """Whether it is the paper's: its line, with all tensors."""
+        return self.method == LINE and not self.part
+
+    @property
+    def order(self) -> tuple[int, str, str, int]:
         """Sorts tables: base, observed steps, denoised ones, the paper's line, all others."""
         place = FIRST.index(self.method) if self.method in FIRST else len(FIRST)
-        return place, self.method, self.step
+        return place, self.method, self.part, self.step
 
 
 BASE = Candidate(step=0)
@@ -84,14 +108,15 @@ def parse_candidate(key: str) -> Candidate:
     """The candidate that has this key. Raises InputError for anything else."""
     if key == BASE.key:
         return BASE
-    method, _, step = key.rpartition("-")
+    whole, _, part = key.partition("@")
+    method, _, step = whole.rpartition("-")
     with suppress(ValueError):
-        found = Candidate(step=int(step), method="" if method == OBSERVED else method)
+        found = Candidate(step=int(step), method="" if method == OBSERVED else method, part=part)
         if found.key == key:
             return found
     raise InputError(
-        f"{key}: is no candidate; give base, observed-STEP or METHOD-STEP, for example line-120 or "
-        "secant-gap10-120"
+        f"{key}: is no candidate; give base, observed-STEP, METHOD-STEP or METHOD-STEP@PART, for "
+        "example line-120, secant-gap10-120 or secant-960@2-3.mlp"
     )
 
 

@@ -20,6 +20,7 @@ from relex.extrapolation import (
     open_factors,
     write_predictions,
 )
+from relex.parts import find_part
 from relex.storage import S3Connection
 from relex.window import Window
 from relex.window import open_window as open_window_of
@@ -69,19 +70,23 @@ def predict(
     base: Place,
     step: int,
     method: str = "line",
+    part: str = "",
     *,
     out: Place,
     device: Device = "auto",
 ) -> Path:
     """Write the checkpoint that `method` reaches at `step` to the new folder `out`; returns `out`,
-    which `from_pretrained` and vLLM load.
+    which `from_pretrained` and vLLM load. Tensors that are not in `part` (`20-29.mlp`; all when it
+    is empty) stay at the newest snapshot.
 
     Raises FactorsError when the method does not go there or was not fitted, or the factors are of
-    another base; InputError when `out` exists or there is no such method.
+    another base; InputError when `out` exists or there is no such method or part.
     """
     folder, found = Path(out), find_method(method)
     opened, checkpoint = _opened(factors), open_base(str(base))
-    write_predictions(opened, checkpoint, {step: folder}, found, resolve_device(device))
+    write_predictions(
+        opened, checkpoint, {step: folder}, found, resolve_device(device), part=find_part(part)
+    )
     return folder
 
 

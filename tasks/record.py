@@ -148,6 +148,7 @@ class Record:
         num_all = len(run.problems[VALIDATION])
         params = {
             "kind": candidate.method or candidate.name,
+            "part": candidate.part or "all",
             "step": candidate.step,
             "answered": f"{score.num_questions} of {num_all} questions",
         }

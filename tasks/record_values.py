@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from relex.candidates import LINE, Candidate
+from relex.candidates import Candidate
 from relex.config import Recipe, RewardTerm, RunRecipe, WindowRecipe
 from relex.evaluation import Answer, Dtype
 from relex.extrapolation import Diagnostics
@@ -60,7 +60,7 @@ def curves_of(candidate: Candidate, last_step: int) -> tuple[str, ...]:
 
     The last trained step lies on both halves, so that the line has its beginning.
     """
-    if candidate.method == LINE:
+    if candidate.is_on_the_line:
         return ("accuracy/validation", "accuracy/extrapolated")
     if candidate.method:
         return ()

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from relex.candidates import BASE, LINE
+from relex.candidates import BASE
 from relex.config import Recipe, SweepConfig, load_recipe
 from relex.errors import RecipeError
 from relex.evaluation import SCORE_FILE, Score, correct_matrix
@@ -34,7 +34,6 @@ from tasks.page import say
 from tasks.published import read_scored
 
 RECIPES = Path(__file__).parents[1] / "deployments" / "recipes"
-CURVE_METHODS = ("", LINE)
 LONGEST_REASON = 300
 ERROR = re.compile(r"^(?:Flow run encountered an exception: )?(?:(\w+Error): )?(.*)$")
 NO_LEARNING = "NoLearningError"
@@ -200,7 +199,7 @@ def measures_of(summary: RunSummary) -> TrialMeasures:
         curve=tuple(
             CurvePoint(candidate=result.candidate, accuracy=result.accuracy)
             for result in decision.results
-            if result.candidate.method in CURVE_METHODS
+            if (result.candidate.is_on_the_line or not result.candidate.method)
             and result.num_questions == decision.num_questions
         ),
     )

@@ -31,7 +31,8 @@ def evaluate(
     candidate: Annotated[
         list[str] | None,
         typer.Option(
-            help="base, observed-30, line-120, secant-gap10-120; repeat for more. Default: base."
+            help="base, observed-30, line-120, secant-gap10-960@2-3.mlp; repeat for more. "
+            "Default: base."
         ),
     ] = None,
     benchmark: Annotated[

@@ -17,6 +17,7 @@ from relex.extrapolation import (
     write_adapter,
     write_predictions,
 )
+from relex.parts import Part, find_part
 
 
 def predict(
@@ -28,7 +29,9 @@ def predict(
     ],
     out: Annotated[
         Path,
-        typer.Option(help="New folder for the checkpoint; of several steps, for METHOD-STEP."),
+        typer.Option(
+            help="New folder for the checkpoint; of several steps, for METHOD-STEP[@PART]."
+        ),
     ],
     method: Annotated[
         str,
@@ -37,6 +40,13 @@ def predict(
             "parameters such as line-rank3, secant-gap10, shrunk-factor0.5."
         ),
     ] = "line",
+    part: Annotated[
+        str,
+        typer.Option(
+            help="Move only these tensors, all others stay at the newest snapshot: layers as "
+            "20-29, a kind as mlp, attention or embeddings, or both as 20-29.mlp."
+        ),
+    ] = "",
     adapter_rank: Annotated[
         int | None,
         typer.Option(
@@ -47,23 +57,30 @@ def predict(
     device: DeviceOption = "auto",
 ) -> None:
     """Write the checkpoints that a method reaches at steps, in the dtype and files of the base."""
-    found = find_method(method)
-    folders = {one: out if len(step) == 1 else out / f"{method}-{one}" for one in step}
+    found, moving = find_method(method), find_part(part)
+    at_part = f"@{part}" if part else ""
+    folders = {one: out if len(step) == 1 else out / f"{method}-{one}{at_part}" for one in step}
     checkpoint, opened = open_base(base), open_factors(factors)
     if adapter_rank is not None:
-        _write_adapters(opened, checkpoint, folders, adapter_rank, found)
+        _write_adapters(opened, checkpoint, folders, adapter_rank, found, moving)
         return
     with progress_bar("predict") as on_progress:
-        write_predictions(opened, checkpoint, folders, found, resolve_device(device), on_progress)
+        torch_device = resolve_device(device)
+        write_predictions(opened, checkpoint, folders, found, torch_device, on_progress, moving)
     for one, folder in folders.items():
         typer.echo(f"{folder}: step {one}")
 
 
 def _write_adapters(
-    factors: Factors, base: Checkpoint, folders: dict[int, Path], rank: int, method: Method
+    factors: Factors,
+    base: Checkpoint,
+    folders: dict[int, Path],
+    rank: int,
+    method: Method,
+    part: Part,
 ) -> None:
     for step, folder in folders.items():
-        found = write_adapter(factors, base, step, folder, rank, method)
+        found = write_adapter(factors, base, step, folder, rank, method, part)
         worst = max(found.error_of, key=lambda name: found.error_of[name])
         typer.echo(
             f"{folder}: step {step}, an adapter of rank {rank}; compressing costs "

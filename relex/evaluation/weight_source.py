@@ -9,6 +9,7 @@ from relex.device import Device
 from relex.errors import FactorsError, WindowError
 from relex.extrapolation import Factors, find_method, open_factors, predict_tensors
 from relex.extrapolation.checks import check_window_of_base
+from relex.parts import find_part
 from relex.storage import S3Connection
 from relex.strict import Strict
 from relex.window import Window, open_window
@@ -50,14 +51,17 @@ class CandidateWeights:
         what a method makes is computed there.
 
         Raises, before the first tensor, WindowError or FactorsError when the source has no such
-        step, or is not of this base, InputError when there is no such method.
+        step, or is not of this base, InputError when there is no such method or
+        part.
         """
         if candidate.is_base:
             return ((name, self.base.read_tensor(name).to(device)) for name in self.base.tensors)
         if candidate.is_observed:
             return self._observed(candidate.step, device)
         method = find_method(candidate.method)
-        return predict_tensors(self._open_factors(), self.base, candidate.step, method, device)
+        part = find_part(candidate.part)
+        factors = self._open_factors()
+        return predict_tensors(factors, self.base, candidate.step, method, device, part)
 
     def _observed(self, step: int, device: Device) -> Iterator[NamedTensor]:
         window = self._open_window()

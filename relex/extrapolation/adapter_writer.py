@@ -12,10 +12,12 @@ import torch
 
 from relex.checkpoints import Checkpoint, TensorFileWriter, TensorInfo
 from relex.errors import FactorsError
+from relex.extrapolation.basis import Coefficients
 from relex.extrapolation.factors import Factors
 from relex.extrapolation.method import Method
-from relex.extrapolation.predict import LINE, Predictor, coefficients
+from relex.extrapolation.predict import LINE, Predictor
 from relex.extrapolation.products import compress
+from relex.parts import ALL, Part
 from relex.storage.atomic import new_folder, write_atomic
 from relex.strict import Strict
 from relex.window import LowRank, joined
@@ -46,6 +48,7 @@ def write_adapter(
     out: Path,
     rank: int,
     method: Method = LINE,
+    part: Part = ALL,
 ) -> Compression:
     """Write the adapter at `target` as PEFT does, to the new folder `out`; returns its errors.
 
@@ -56,7 +59,7 @@ def write_adapter(
     not go to the target or was not fitted, InputError when `out` exists, StorageError when the
     disk refuses.
     """
-    predictor = Predictor(factors, base, method, [target])
+    predictor = Predictor(factors, base, method, [target], part=part)
     if factors.products_file is None:
         raise FactorsError(f"{factors.folder}: was not fitted on adapters; predict a checkpoint")
     metadata = factors.products_file.metadata
@@ -67,7 +70,7 @@ def write_adapter(
         squares: dict[str, tuple[float, float]] = {}
         with TensorFileWriter(partial / ADAPTER_FILE, schema, {"format": "pt"}) as writer:
             for name, one in adapted.items():
-                product = _displacement(factors, base, name, method, target)
+                product = _displacement(factors, base, name, predictor.coefficients_of[name][0])
                 small, dropped, whole = compress(product, rank)
                 squares[name] = dropped, whole
                 if one.is_transposed:
@@ -82,10 +85,7 @@ def write_adapter(
     return compression
 
 
-def _displacement(
-    factors: Factors, base: Checkpoint, name: str, method: Method, target: int
-) -> LowRank:
-    found = coefficients(factors.table, name, method, target)
+def _displacement(factors: Factors, base: Checkpoint, name: str, found: Coefficients) -> LowRank:
     if not found.factors:
         rows, columns = base.tensors[name].shape
         return LowRank(torch.zeros(rows, 1), torch.zeros(1, columns))

@@ -48,6 +48,11 @@ class Coefficients:
     def factors(self) -> list[float]:
         return [factor for _, factor in (*self.of_sums, *self.of_snapshots)]
 
+    @property
+    def is_snapshot(self) -> bool:
+        """Whether it is a single snapshot as it was."""
+        return not self.of_sums and len(self.of_snapshots) == 1 and self.factors == [1.0]
+
 
 NOTHING = Coefficients((), ())
 

@@ -116,6 +116,10 @@ class SpanOfBasis:
         snapshot_M = self._row(_snapshots(self.name), row)
         return snapshot_M.to(start_M.device, torch.float32) - start_M.float()
 
+    def weights(self, row: int, start_M: torch.Tensor) -> torch.Tensor:
+        """The weights of one of the single snapshots: M, in the base's dtype."""
+        return self._row(_snapshots(self.name), row).to(start_M)
+
     def _row(self, key: str, row: int) -> torch.Tensor:
         first = row * self.file.num_moved(self.name) + self.num_moved_before
         return self.file.elements(key, first, first + len(self.position_M))

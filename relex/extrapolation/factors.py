@@ -123,6 +123,10 @@ class SpanOfProducts:
         product = self.products[self.num_sums + row]
         return product.read(self.start, self.stop).to(start_M.device)
 
+    def weights(self, row: int, start_M: torch.Tensor) -> torch.Tensor:
+        """The weights of one of the single snapshots, in the base's dtype."""
+        return (start_M.float() + self.snapshot(row, start_M)).to(start_M.dtype)
+
 
 @dataclass
 class Factors:

@@ -105,7 +105,7 @@ def squared_errors(movement: Movement, steps: Sequence[int], rank: int) -> Squar
         prediction=movement.square(errors(partial(line, rank=rank))),
         newest=movement.square(errors(partial(anchored, rank=rank))),
         staying=movement.known_square(errors(lambda _, kept, __: point(kept, -1))),
-        secant=movement.known_square(errors(secant)),
+        secant=movement.known_square(errors(partial(secant, gap=1))),
         ray=movement.known_square(errors(scaled_newest)),
     )
 

@@ -1,5 +1,7 @@
 """The weights at a step: the base plus the displacement of a method, rounded once.
 
+Where only a part of the tensors moves, all others have the newest snapshot's bits.
+
 N elements of one piece of a tensor, M of them that may have moved, S steps.
 """
 
@@ -18,6 +20,7 @@ from relex.extrapolation.displacements import PIECE_ELEMENTS, Span, spans
 from relex.extrapolation.factors import Factors, FactorsTable
 from relex.extrapolation.method import Method, find_method
 from relex.extrapolation.move import Moving, move
+from relex.parts import ALL, Part
 
 LINE = find_method("line")
 
@@ -28,6 +31,7 @@ def predict_tensors(
     target: int,
     method: Method = LINE,
     device: Device = "cpu",
+    part: Part = ALL,
 ) -> Iterator[NamedTensor]:
     """Every tensor of the base at `target`, in the base's order and dtypes, on `device`.
 
@@ -35,9 +39,10 @@ def predict_tensors(
     tensor is held at a time.
 
     Raises, before the first tensor, FactorsError when the method does not go to the target or was
-    not fitted, the factors are of another base or only a part.
+    not fitted, the factors are of another base or only a part, or lack the newest snapshot although
+    `part` leaves tensors there; InputError when the base has nothing of `part`.
     """
-    predictor = Predictor(factors, base, method, [target], device)
+    predictor = Predictor(factors, base, method, [target], device, part)
     return ((name, predictor.tensor(name)) for name in base.tensors)
 
 
@@ -48,13 +53,14 @@ def write_predictions(
     method: Method = LINE,
     device: Device = "cpu",
     on_progress: Callable[[int, int], None] = lambda num_done, num_total: None,
+    part: Part = ALL,
 ) -> None:
     """Write the checkpoint of every target in `folders` to its new folder, reading factors once.
 
     The bits are those of `predict_tensors`; raises as it does, and InputError when a folder exists.
     `on_progress` receives the elements done of one checkpoint and its elements in all.
     """
-    predictor = Predictor(factors, base, method, list(folders), device)
+    predictor = Predictor(factors, base, method, list(folders), device, part)
     pieces = [
         (name, span)
         for name, info in base.tensors.items()
@@ -110,6 +116,20 @@ def coefficients(table: FactorsTable, name: str, method: Method, target: int) ->
     return found
 
 
+def newest(table: FactorsTable, name: str, part: Part) -> Coefficients:
+    """The newest snapshot of a tensor outside of `part`; raises FactorsError if it is not kept."""
+    fit = table.tensors.get(name)
+    if fit is None or not fit.directions:
+        return NOTHING
+    if table.steps[-1] not in fit.snapshots:
+        raise FactorsError(
+            f"part {part.text}: {name} is outside of it and stays at step {table.steps[-1]}, which "
+            f"was not kept of the window for {', '.join(table.methods)}; fit again with --method "
+            "secant"
+        )
+    return Coefficients((), ((fit.snapshots.index(table.steps[-1]), 1.0),))
+
+
 class Predictor:
     """Predictions of one method for several targets, piece by piece."""
 
@@ -120,6 +140,7 @@ class Predictor:
         method: Method,
         targets: Sequence[int],
         device: Device = "cpu",
+        part: Part = ALL,
     ) -> None:
         """Raises as `predict_tensors`."""
         table = factors.table
@@ -127,10 +148,17 @@ class Predictor:
             method.check_target(str(factors.folder), table.steps, target)
         check_base(factors, base)
         self._factors, self._base = factors, base
-        self._coefficients_of = {
-            name: [coefficients(table, name, method, target) for target in targets]
+        moving = part.names(base.tensors)
+        self.coefficients_of = {
+            name: [
+                coefficients(table, name, method, target)
+                if name in moving
+                else newest(table, name, part)
+                for target in targets
+            ]
             for name in base.tensors
         }
+        """What every tensor is at each of the targets."""
         self._device = torch.device(device)
 
     def tensor(self, name: str) -> torch.Tensor:
@@ -144,13 +172,19 @@ class Predictor:
     def piece(self, name: str, span: Span) -> Iterator[torch.Tensor]:
         """One span of a tensor at every target, in the base's dtype."""
         weights_N = self._base.read(name, *span).to(self._device)
-        found = self._coefficients_of[name]
+        found = self.coefficients_of[name]
         if not any(each.factors for each in found):
             yield from (weights_N for _ in found)
             return
         basis = self._factors.read_span(name, *span)
         position_M = None if basis.position_M is None else basis.position_M.to(self._device)
         start_M = weights_N if position_M is None else weights_N[position_M]
+        if found[0].is_snapshot:
+            newest_M = basis.weights(found[0].of_snapshots[0][0], start_M)
+            if position_M is not None:
+                newest_M = weights_N.scatter(0, position_M, newest_M)
+            yield from (newest_M for _ in found)
+            return
         moving = Moving(weights_N, position_M, start_M)
         snapshot_of = {
             row: basis.snapshot(row, start_M)

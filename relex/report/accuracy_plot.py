@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import ScalarFormatter
+from matplotlib.transforms import offset_copy
 
-from relex.candidates import DENOISED, LINE
+from relex.candidates import DENOISED, Candidate
 from relex.report import style
 from relex.report.outcome import is_confirmed
 from relex.report.summary import BenchmarkResult, RunSummary
@@ -13,7 +15,12 @@ from relex.selection.wording import show_accuracy
 
 HEIGHT_INCHES = 5.2
 HEADROOM_FRACTION = 0.25
-TEST_OFFSET_FRACTION = 0.012
+TEST_OFFSET_POINTS = 7
+FAR_LENGTHS = 12
+"""Targets farther than so many lengths of the window stand on a logarithmic axis behind it."""
+
+STAR_ROOM = 0.16, 0.84
+"""Shares of the width between which the words about the chosen are centred."""
 
 
 def accuracy_picture(summary: RunSummary) -> bytes:
@@ -81,7 +88,12 @@ def _set_limits(axes: Axes, summary: RunSummary) -> None:
     high = max(interval.high for interval in intervals)
     height = max(high - low, 0.05)
     last = max(summary.last_step, *(result.candidate.step for result in results))
-    axes.set_xlim(-0.03 * last, 1.05 * last)
+    if last > FAR_LENGTHS * summary.last_step:
+        axes.set_xscale("symlog", linthresh=summary.last_step, linscale=0.5)
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.set_xlim(-0.1 * summary.last_step, 1.2 * last)
+    else:
+        axes.set_xlim(-0.03 * last, 1.05 * last)
     axes.set_ylim(max(low - 0.1 * height, -0.02), high + HEADROOM_FRACTION * height)
 
 
@@ -89,16 +101,26 @@ def _draw_validation(axes: Axes, decision: Decision) -> None:
     last = decision.result(decision.last_observed)
     axes.axhline(last.accuracy, color=style.GREY, linewidth=1, linestyle=":", zorder=1)
     trained = [r for r in decision.results if not r.candidate.method]
-    on_line = [r for r in decision.results if r.candidate.method == LINE]
-    others = [r for r in decision.results if r not in trained and r not in on_line]
+    on_line = [r for r in decision.results if r.candidate.is_on_the_line]
+    part = [r for r in decision.results if _is_on_the_way(r.candidate, decision.chosen)]
+    others = [r for r in decision.results if r not in [*trained, *on_line, *part]]
     axes.plot(*_points(trained), color=style.BLUE, linewidth=1.6, zorder=2)
     _draw_points(axes, trained, style.BLUE, style.BLUE, "trained (validation)")
     if on_line:
         line = _points([last, *on_line])
         axes.plot(*line, "--", color=style.VERMILLION, linewidth=1.6, zorder=2)
         _draw_points(axes, on_line, style.VERMILLION, "white", "extrapolated (validation)")
+    if part:
+        axes.plot(*_points([last, *part]), "-.", color=style.PURPLE, linewidth=1.6, zorder=2)
+        words = f"{decision.chosen.moved} (validation)"
+        _draw_points(axes, part, style.PURPLE, "white", words, "^")
     if others:
         _draw_points(axes, others, style.GREY, "white", "other candidates (validation)", "s")
+
+
+def _is_on_the_way(candidate: Candidate, chosen: Candidate) -> bool:
+    """Whether it moves what the chosen one moves, in the same way, where that is a part."""
+    return bool(chosen.part) and candidate == chosen.model_copy(update={"step": candidate.step})
 
 
 def _points(
@@ -114,14 +136,14 @@ def _draw_points(
     fill: str,
     label: str,
     marker: str = "o",
-    offset_steps: float = 0.0,
+    offset_points: float = 0.0,
 ) -> None:
     steps, accuracies = _points(results)
     # Never negative, which a bootstrap of few questions could give.
     below = [max(result.accuracy - result.interval.low, 0.0) for result in results]
     above = [max(result.interval.high - result.accuracy, 0.0) for result in results]
     axes.errorbar(
-        [step + offset_steps for step in steps],
+        steps,
         accuracies,
         yerr=(below, above),
         fmt=marker,
@@ -133,6 +155,7 @@ def _draw_points(
         capsize=3.5,
         zorder=3,
         label=label,
+        transform=offset_copy(axes.transData, axes.figure, x=offset_points, units="points"),
     )
 
 
@@ -142,9 +165,8 @@ def _draw_tests(axes: Axes, summary: RunSummary) -> None:
         return
     headline = summary.benchmark_names[0]
     results = [result for result in summary.benchmarks if result.benchmark == headline]
-    left, right = axes.get_xlim()
-    offset_steps = TEST_OFFSET_FRACTION * (right - left)
-    _draw_points(axes, results, style.GREEN, style.GREEN, f"test ({headline})", "D", offset_steps)
+    words = f"test ({headline})"
+    _draw_points(axes, results, style.GREEN, style.GREEN, words, "D", TEST_OFFSET_POINTS)
 
 
 def _mark_flagged(axes: Axes, decision: Decision) -> None:
@@ -161,11 +183,14 @@ def _mark_chosen(axes: Axes, decision: Decision) -> None:
     axes.plot(
         step, accuracy, "*", ms=20, color=style.YELLOW, mec=style.BLACK, zorder=4, label="chosen"
     )
-    left, right = axes.get_xlim()
+    across, _ = axes.transAxes.inverted().transform(axes.transData.transform((step, accuracy)))
+    moved = [chosen.candidate.moved] if chosen.candidate.part else []
+    accuracy_words = show_accuracy(accuracy, chosen.interval)
+    words = [f"chosen: {chosen.candidate.key}", *moved, accuracy_words]
     axes.annotate(
-        f"chosen: {chosen.candidate.key}\n{show_accuracy(accuracy, chosen.interval)}",
+        "\n".join(words),
         xy=(step, accuracy),
-        xytext=(min(max((step - left) / (right - left), 0.14), 0.86), 0.97),
+        xytext=(min(max(across, STAR_ROOM[0]), STAR_ROOM[1]), 0.97),
         textcoords="axes fraction",
         ha="center",
         va="top",

@@ -15,6 +15,7 @@ from relex.report.tables import (
     flag_lines,
     group_rows,
     search_rows,
+    way_rows,
 )
 from relex.report.trajectory import concerns, overall_rows, verdict
 from relex.search import SearchPath
@@ -99,6 +100,9 @@ def _search(path: SearchPath) -> str:
         f"The search spent **{path.num_tokens:,} tokens, {path.token_fraction:.0%} of the full "
         f"grid** ({path.num_grid_targets} targets on all {path.num_questions} questions, about "
         f"{path.num_grid_tokens:,} tokens). It ended because {path.stopped}.\n\n"
+        "What moving some of the tensors gives, all others at the newest snapshot:\n\n"
+        f"{markdown_table(way_rows(path))}\n\n"
+        "All that was tried, in this order:\n\n"
         f"{markdown_table(search_rows(path))}"
     )
 

@@ -57,16 +57,14 @@ def _farther_line(summary: RunSummary) -> str:
         for r in decision.results
         if r.candidate.is_beyond and r.to_last_observed
     }
-    if chosen not in gains or chosen.step < max(each.step for each in gains):
+    on_its_way = [each for each in gains if each == chosen.model_copy(update={"step": each.step})]
+    if chosen not in gains or chosen.step < max(each.step for each in on_its_way):
         return ""
-    nearer = [
-        gain
-        for each, gain in gains.items()
-        if each != chosen and each == chosen.model_copy(update={"step": each.step})
-    ]
+    nearer = [gains[each] for each in on_its_way if each != chosen]
     if gains[chosen] <= (nearer[-1] if nearer else 0.0):
         return ""
-    field = "search.farthest" if summary.search else "targets"
+    of_search = "search.farthest_of_parts" if chosen.part else "search.farthest"
+    field = of_search if summary.search else "targets"
     return (
         f"{chosen.key} is the farthest target that was tried, and accuracy still rises there: "
         f"farther targets were not tried; `extrapolation.{field}` may go further."

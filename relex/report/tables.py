@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from relex.report.page import AGAINST, CHOSEN_MARK, NOT_MEASURED, Row
 from relex.report.summary import RunSummary
-from relex.search import SearchPath
+from relex.search import SearchPath, Trial
 from relex.selection.decision import CandidateResult, Decision
 from relex.selection.facts import Habits, PassAt
 from relex.selection.paired import PairedTest
@@ -137,6 +137,32 @@ def _guard_cell(result: CandidateResult, benchmark: str) -> str:
 def _group_cell(result: CandidateResult, name: str) -> str:
     of_name = (group for group in result.by_group if group.group == name)
     return next((show_accuracy(g.accuracy, g.interval) for g in of_name), NOT_MEASURED)
+
+
+def way_rows(path: SearchPath) -> list[Row]:
+    """One row for what was moved on each way: how far it was best, and how good that was.
+
+    Few questions speak for most of them, so a row says how many.
+    """
+    best: dict[tuple[str, str], Trial] = {}
+    for trial in (trial for trial in path.trials if trial.candidate.is_beyond):
+        way = trial.candidate.method, trial.candidate.part
+        if way not in best or trial.accuracy > best[way].accuracy:
+            best[way] = trial
+    return [
+        {
+            "what moves": trial.candidate.moved,
+            "by": trial.candidate.method,
+            "farthest": str(max(t.candidate.step for t in path.trials if _is_on(t, way))),
+            "best at step": str(trial.candidate.step),
+            "accuracy": f"{trial.accuracy:.3f} on {trial.num_questions}",
+        }
+        for way, trial in sorted(best.items(), key=lambda item: -item[1].accuracy)
+    ]
+
+
+def _is_on(trial: Trial, way: tuple[str, str]) -> bool:
+    return (trial.candidate.method, trial.candidate.part) == way
 
 
 def search_rows(path: SearchPath) -> list[Row]:

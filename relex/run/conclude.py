@@ -13,6 +13,7 @@ from relex.digests import sha256_json
 from relex.evaluation import SCORE_FILE, Answer, Score, correct_matrix, join_scores
 from relex.evaluation.weight_source import open_weights
 from relex.extrapolation import Diagnosis, diagnose, open_factors
+from relex.parts import num_layers
 from relex.report import (
     HTML_FILE,
     SUMMARY_FILE,
@@ -68,6 +69,7 @@ def search_candidates(run: Run, evaluation: Evaluation) -> Compared:
     *earlier, last_step = run.observed_steps
     config = recipe.extrapolation.search
     book = PartBook(lambda candidate, part: evaluation.measure(candidate, VALIDATION, part))
+    factors = open_factors(evaluation.factors).table
     num_parts = MOST_PARTS_PER_TARGET * len(full_grid(last_step, config))
     with (
         stage(run, "validation", "Searching", num_parts) as progress,
@@ -82,7 +84,8 @@ def search_candidates(run: Run, evaluation: Evaluation) -> Compared:
                 *(Candidate(step=step) for step in earlier),
                 *(denoised(step) for step in recipe.evaluation.denoised_steps),
             ],
-            cautious=forecasts_badly(diagnose(open_factors(evaluation.factors).table).overall),
+            cautious=forecasts_badly(diagnose(factors).overall),
+            num_layers=num_layers(factors.tensors),
         )
     for candidate in sorted(found.graded, key=lambda candidate: candidate.step):
         run.emit(CandidateMeasured(book.score(candidate), book.answers(candidate)))

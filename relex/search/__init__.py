@@ -2,4 +2,4 @@
 
 from relex.search.grid import full_grid
 from relex.search.search import SEARCHED, Found, search
-from relex.search.trials import Graded, SearchPath, compare
+from relex.search.trials import Graded, SearchPath, Trial, compare

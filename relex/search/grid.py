@@ -1,23 +1,29 @@
 """Where the search may look, and on how many questions.
 
-Targets stand in a geometric progression of lengths of the window: on the way outwards each is a
-stride (sqrt(2), or 2 where few can be tried) times the one before; around the best one half strides
-are taken. Of the questions candidates answer some, before the better ones answer more.
+A way is a method and the tensors that it moves. On it targets stand in a geometric progression of
+lengths of the window: on the way outwards each is a stride times the one before, around the best
+one half strides are taken, and last quarters. A part of the tensors goes much farther than all of
+them, so its strides are twice as wide. Of the questions candidates answer some, before the better
+ones answer more.
 
 Q questions, K samples per question.
 """
 
 import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from relex.candidates import LINE, Candidate
 from relex.config import SearchConfig
+from relex.parts import MLP, Part
 from relex.search.trials import NUM_ERRORS
 
-STRIDE = 2**0.5
-WIDE_STRIDE = 2.0
+SECANT = "secant"
+STRIDE, STRIDE_OF_PART = 2.0, 4.0
+GRID_STRIDE = 2**0.25
 NEAR = (1.1, 1.2)
 ROUNDING = 1e-9
 QUESTION_FRACTIONS = (0.0625, 0.25)
@@ -31,45 +37,78 @@ COLLAPSE = 0.1
 """Loss against the last observed step that, when it is clear, ends the way outwards at once."""
 
 
-def way_outwards(last_step: int, config: SearchConfig, stride: float = STRIDE) -> list[Candidate]:
-    """Targets at 1.4, 2, 2.8, 4, ... lengths of the window, ascending."""
-    return _targets(last_step, config, [stride**n for n in range(1, _num_strides(config) + 1)])
+@dataclass(frozen=True)
+class Way:
+    """A method, the part that it moves, and how far; lengths are those of the window."""
+
+    method: str
+    part: str
+    last_step: int
+    farthest: float
+
+    @property
+    def stride(self) -> float:
+        return STRIDE_OF_PART if self.part else STRIDE
+
+    def outwards(self) -> list[Candidate]:
+        """Targets at 2, 4, 8, ... lengths, of a part at 2, 8, 32, ..., ascending."""
+        lengths, length = list[float](), STRIDE
+        while length <= self.farthest + ROUNDING:
+            lengths.append(length)
+            length *= self.stride
+        return self.at(lengths or [self.farthest])
+
+    def near(self) -> list[Candidate]:
+        """Targets just beyond the window, ascending."""
+        return self.at(NEAR)
+
+    def neighbours(self, step: int, fraction: float = 0.5) -> list[Candidate]:
+        """The targets a fraction of a stride before and after."""
+        length, factor = step / self.last_step, self.stride**fraction
+        return self.at([length / factor, length * factor])
+
+    def at(self, lengths: Iterable[float]) -> list[Candidate]:
+        """Targets at these ascending lengths that lie beyond the window and are allowed."""
+        allowed = [length for length in lengths if length <= self.farthest + ROUNDING]
+        steps = dict.fromkeys(round(length * self.last_step) for length in allowed)
+        return [
+            Candidate(step=step, method=self.method, part=self.part)
+            for step in steps
+            if step > self.last_step
+        ]
+
+    def holds(self, candidate: Candidate) -> bool:
+        return (candidate.method, candidate.part) == (self.method, self.part)
 
 
-def near_targets(last_step: int, config: SearchConfig) -> list[Candidate]:
-    """Targets just beyond the window, ascending."""
-    return _targets(last_step, config, NEAR)
+def way_of(method: str, part: str, last_step: int, config: SearchConfig) -> Way:
+    """The way of a method with a part of the tensors, or with all."""
+    return Way(method, part, last_step, config.farthest_of_parts if part else config.farthest)
 
 
-def neighbours(
-    target: int, last_step: int, config: SearchConfig, stride: float = STRIDE
-) -> list[Candidate]:
-    """The targets half a stride before and after."""
-    length, half = target / last_step, stride**0.5
-    return _targets(last_step, config, [length / half, length * half])
+def upper_half(num_layers: int) -> list[Part]:
+    """The MLPs of the upper half of the layers, and all of these layers; none of fewer than 2."""
+    if num_layers < 2:
+        return []
+    layers = (num_layers // 2, num_layers - 1)
+    return [Part(layers, MLP), Part(layers)]
+
+
+def halves(part: Part) -> list[Part]:
+    """The lower and the upper half of a part's layers; none of one layer."""
+    assert part.layers is not None
+    first, last = part.layers
+    middle = (first + last + 1) // 2
+    pairs = ((first, middle - 1), (middle, last)) if first < last else ()
+    return [Part(pair, part.kind) for pair in pairs]
 
 
 def full_grid(last_step: int, config: SearchConfig) -> list[Candidate]:
-    """Every target, half a stride from each other: what would be measured without a search."""
-    num_halves = 2 * _num_strides(config) + 1
-    half = STRIDE**0.5
-    return _targets(last_step, config, [half**n for n in range(1, num_halves + 1)])
-
-
-def _num_strides(config: SearchConfig) -> int:
-    """Strides from the window to the farthest target that is allowed."""
-    number = 0
-    while STRIDE ** (number + 1) <= config.farthest + ROUNDING:
-        number += 1
-    return max(number, 1)
-
-
-def _targets(
-    last_step: int, config: SearchConfig, lengths: list[float] | tuple[float, ...]
-) -> list[Candidate]:
-    farthest = config.farthest + ROUNDING
-    steps = {round(length * last_step) for length in lengths if length <= farthest}
-    return [Candidate(step=step, method=LINE) for step in sorted(steps) if step > last_step]
+    """The paper's line at every target, a fourth of an octave from each other: what would be
+    measured without a search."""
+    number = math.floor(math.log(config.farthest, GRID_STRIDE) + ROUNDING)
+    way = way_of(LINE, "", last_step, config)
+    return way.at([GRID_STRIDE**n for n in range(1, number + 1)] or [config.farthest])
 
 
 def rungs(correct_QK: npt.NDArray[np.bool_]) -> list[int]:

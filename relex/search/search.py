@@ -1,16 +1,15 @@
 """The search for the best candidate beyond the window.
 
-Accuracy over the target rises and then collapses. So on a few questions the search goes outwards
-until it clearly falls, looks around the best target (nearer and farther by half a stride, shrunk,
-from the newest snapshot, and the baselines without directions), goes on along the secant and the
-best of these ways, tries the last step denoised, and lets the better candidates answer more
+Accuracy over the target rises and then collapses, with all tensors early and with some of them
+late. So on a few questions the search goes outwards until it clearly falls: along the paper's line
+with all tensors, then along the secant with the MLPs of the upper half of the layers, with all of
+that half, and with the halves of the better of these. It looks around the best of every way, tries
+the secant of all tensors and the last step denoised, and lets the better candidates answer more
 questions, the best of these all (successive halving, Jamieson and Talwalkar 2016, with common
 questions and seeds). Candidates are compared question by question.
 
-With few samples per question a few questions tell nothing. Then more are asked of fewer targets,
-which lie farther from each other.
-
-The search depends on nothing but the measurements: whoever keeps them can replay it.
+With few samples per question a few questions tell nothing, so more are asked of fewer targets. It
+depends on nothing but the measurements: whoever keeps them can replay it.
 
 Q questions, K samples per question.
 """
@@ -18,19 +17,20 @@ Q questions, K samples per question.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from relex.candidates import BASE, LINE, Candidate, denoised
+from relex.candidates import BASE, DENOISED, LINE, Candidate, denoised
 from relex.config import SearchConfig
+from relex.parts import Part, find_part
 from relex.search.grid import (
     COLLAPSE,
     MIN_QUESTIONS,
     QUESTION_FRACTIONS,
-    STRIDE,
-    WIDE_STRIDE,
+    SECANT,
+    Way,
     full_grid,
-    near_targets,
-    neighbours,
+    halves,
     rungs,
-    way_outwards,
+    upper_half,
+    way_of,
 )
 from relex.search.trials import NUM_ERRORS, Graded, Measure, SearchPath, Trials
 
@@ -39,23 +39,17 @@ NUM_SURVIVORS = 6
 """Candidates that answer more than the first questions."""
 
 NUM_FINALISTS = 3
-"""Candidates that answer all questions beside the last observed step; the best extrapolated one is
-among them unless it is clearly worse than the last observed step."""
+"""Candidates that answer all questions beside the last observed step; the best one on the paper's
+line is among them unless it is clearly worse than the last observed step."""
 
 NUM_KEPT_FOR = 2
-"""Finalists for whom tokens are kept: the best candidate and the best extrapolated one. More come
+"""Finalists for whom tokens are kept: the best candidate and the best one on the line. More come
 when there are tokens left."""
 
 PRECISION = 0.01
 """Where the difference of two candidates is known to this, the worse is not followed."""
 
-ALONG_THE_LINE = (LINE, "shrunk", "anchored")
-"""Methods that take the paper's direction, the others at the best target."""
-
-BASELINES = ("secant", "scaled_first")
-"""Methods that need no direction."""
-
-SEARCHED = (*ALONG_THE_LINE, *BASELINES, "denoised")
+SEARCHED = (LINE, SECANT, DENOISED)
 """All methods that a search may try; the fit has to keep what they need."""
 
 
@@ -74,14 +68,15 @@ def search(
     config: SearchConfig,
     others: Sequence[Candidate] = (),
     cautious: bool = False,
+    num_layers: int = 0,
 ) -> Found:
-    """Search beyond the last observed step.
+    """Search beyond the last observed step, with all tensors and with parts of `num_layers` layers.
 
     `others` (earlier observed or denoised steps) take part from the first questions on. With
     `cautious`, for windows that forecast badly, the nearest targets are tried first; nothing is
     left out for it. The last observed step answers all questions.
     """
-    return _Search(measure, last_step, num_questions, config).run(others, cautious)
+    return _Search(measure, last_step, num_questions, config).run(others, cautious, num_layers)
 
 
 class _Search:
@@ -92,50 +87,72 @@ class _Search:
         self._last_step, self._config = last_step, config
         self._last = Candidate(step=last_step)
         self._num_questions = num_questions
-        self._grid = full_grid(last_step, config)
+        self._line = self._way(LINE, "")
         self._rivals: list[Candidate] = []
         self._is_broke = False
 
-    def run(self, others: Sequence[Candidate], cautious: bool) -> Found:
+    def run(self, others: Sequence[Candidate], cautious: bool, num_layers: int) -> Found:
         self._trials.measure(self._last, self._num_questions, "what has to be beaten")
         self._trials.measure(BASE, self._num_of_base(), "where it began")
         self._trials.end(BASE, "not a rival")
-        num_all = len(self._grid) + 2 + len(others)
+        num_targets = len(full_grid(self._last_step, self._config))
+        num_all = num_targets + 2 + len(others)
         self._grid_tokens = round(num_all * self._cost(self._num_questions))
-        correct_QK = self._trials.graded[self._last].correct_QK
-        self._rungs = rungs(correct_QK)
-        self._stride = self._affordable_stride()
+        self._rungs = rungs(self._trials.graded[self._last].correct_QK)
         if cautious:
-            self._try_all(
-                near_targets(self._last_step, self._config), "near, as it forecasts badly"
-            )
-        self._go_outwards()
-        if self._is_below(self._best_target()):
-            self._try_all(near_targets(self._last_step, self._config), "near")
-        self._look_around(self._best_target())
+            self._try_all(self._line.near(), "near, as it forecasts badly")
+        self._go_outwards(self._line)
+        if self._is_below(self._best_on(self._line)):
+            self._try_all(self._line.near(), "near")
+        self._search_parts(upper_half(num_layers))
+        self._follow_the_secant()
+        self._refine()
         self._try_all([denoised(self._last_step), *others], "trained")
         stopped = self._halve()
         path = SearchPath(
             trials=self._trials.records(),
             stopped=stopped,
             num_questions=self._num_questions,
-            num_grid_targets=len(self._grid),
+            num_grid_targets=num_targets,
             num_grid_tokens=self._grid_tokens,
         )
         return Found(self._trials.graded, path)
 
-    def _affordable_stride(self) -> float:
-        """The wide one when the tokens do not reach to the farthest target and its neighbours."""
-        num_questions = self._rungs[0]
-        left = self._budget - self._trials.num_tokens - self._reserve(num_questions)
-        num_needed = len(way_outwards(self._last_step, self._config)) + 2
-        return STRIDE if left >= num_needed * self._cost(num_questions) else WIDE_STRIDE
+    def _search_parts(self, parts: Sequence[Part]) -> None:
+        """The ways outwards with parts, and with halves of the better one."""
+        ways = [self._way(SECANT, part.text) for part in parts]
+        for way in ways:
+            self._go_outwards(way)
+        best = self._best_on(*ways)
+        if best is not None and not self._is_below(best):
+            self._halve_part(self._walk(best))
 
-    def _go_outwards(self) -> None:
+    def _refine(self) -> None:
+        """What lies beside the best on the line, and nearer beside the best of all."""
+        on_the_line = self._best_on(self._line)
+        if on_the_line is not None:
+            self._walk(on_the_line)
+            best = self._best_of(self._rivals)
+            finer = self._way(best.method, best.part).neighbours(best.step, 0.25)
+            self._try_all(finer, f"nearer beside {best.key}")
+
+    def _halve_part(self, best: Candidate) -> None:
+        """The halves of a candidate's part, and so on with a half that is better than the whole."""
+        parts = [part.text for part in halves(find_part(best.part))]
+        tried = [best.model_copy(update={"part": part}) for part in parts]
+        self._try_all(tried, f"half of {best.key}")
+        better = self._best_of([best, *tried])
+        if better != best:
+            self._halve_part(self._walk(better))
+
+    def _way(self, method: str, part: str) -> Way:
+        return way_of(method, part, self._last_step, self._config)
+
+    def _go_outwards(self, way: Way) -> None:
         """Try farther and farther targets until accuracy has clearly fallen."""
         num_worse = 0
-        for candidate in way_outwards(self._last_step, self._config, self._stride):
-            best = self._best_target() or self._last
+        for candidate in way.outwards():
+            best = self._best_on(way) or self._last
             if not self._try(candidate, "on the way outwards"):
                 return
             to_last = self._trials.compare(candidate, self._last)
@@ -147,33 +164,21 @@ class _Search:
             if num_worse == NUM_WORSE:
                 return
 
-    def _look_around(self, best: Candidate | None) -> None:
-        """Half strides, other ways to reach the same target, and the baselines."""
+    def _follow_the_secant(self) -> None:
+        """The secant of all tensors from the line's best target on; its top lies elsewhere."""
+        best = self._best_on(self._line)
         if best is None:
             return
-        beside = neighbours(best.step, self._last_step, self._config, self._stride)
-        self._try_all(beside, "around the best")
-        for method in ALONG_THE_LINE[1:]:
-            self._try(Candidate(step=best.step, method=method), "around the best")
-        for method in BASELINES:
-            self._try(Candidate(step=best.step, method=method), "baseline")
-        # Secants have their top elsewhere, and it is often the highest (docs/study.md).
-        self._walk(Candidate(step=best.step, method="secant"))
-        self._walk(self._ranked(self._rivals)[0])
+        secant = Candidate(step=best.step, method=SECANT)
+        if self._try(secant, f"instead of {best.key}"):
+            self._walk(secant)
 
-    def _walk(self, start: Candidate) -> None:
-        """Half strides along the way of `start`, as long as one of them is better."""
-        best = start
-        while best in self._trials and best.is_beyond:
-            beside = neighbours(best.step, self._last_step, self._config, self._stride)
-            steps = [target.step for target in beside]
-            on_the_way = [best.model_copy(update={"step": step}) for step in steps]
-            self._try_all(on_the_way, f"beside {best.key}")
-            tried = [each for each in (best, *on_the_way) if each in self._trials]
-            better = self._ranked(tried)[0]
-            if better == best:
-                return
-            best = better
+    def _walk(self, best: Candidate) -> Candidate:
+        """Half strides along the way of a candidate, as long as one of them is better; the best."""
+        on_the_way = self._way(best.method, best.part).neighbours(best.step)
+        self._try_all(on_the_way, f"beside {best.key}")
+        better = self._best_of([best, *on_the_way])
+        return best if better == best else self._walk(better)
 
     def _halve(self) -> str:
         """The better ones answer more questions; returns why the search ended."""
@@ -199,15 +204,15 @@ class _Search:
     def _better(self, width: int) -> list[Candidate]:
         """The best rivals, best first, without those that cannot matter any more.
 
-        The best extrapolated one stays beside better baselines, so that the report can say what
-        the method gives on this window.
+        The best one on the line stays beside better ones, so that the report can say what the
+        paper's method gives on this window.
         """
         kept: list[Candidate] = []
         for candidate in self._ranked(self._rivals):
             to_last = self._trials.compare(candidate, self._last)
             if to_last.is_clearly_below(0.0):
                 why = f"clearly below {self._last.key}"
-            elif _is_first_extrapolated(candidate, kept):
+            elif _is_first_on_the_line(candidate, kept):
                 for displaced in kept[max(width - 1, 1) :]:
                     self._trials.end(displaced, f"not among the best {width}")
                 kept = [*kept[: max(width - 1, 1)], candidate]
@@ -274,20 +279,22 @@ class _Search:
             candidates, key=lambda each: (-self._trials.accuracy(each, fewest), each.step)
         )
 
-    def _best_target(self) -> Candidate | None:
-        targets = [rival for rival in self._rivals if rival.method == LINE]
-        return self._ranked(targets)[0] if targets else None
+    def _best_of(self, candidates: Sequence[Candidate]) -> Candidate:
+        return self._ranked([each for each in candidates if each in self._trials])[0]
+
+    def _best_on(self, *ways: Way) -> Candidate | None:
+        on_them = [rival for rival in self._rivals if any(way.holds(rival) for way in ways)]
+        return self._best_of(on_them) if on_them else None
 
     def _is_below(self, candidate: Candidate | None) -> bool:
         return candidate is None or self._trials.compare(candidate, self._last).difference <= 0
 
 
 def _by_need(rivals: Sequence[Candidate]) -> list[Candidate]:
-    """In the order in which they get tokens: the best, the best extrapolated one, the others."""
-    extrapolated = [rival for rival in rivals if rival.method in ALONG_THE_LINE]
-    return list(dict.fromkeys([rivals[0], *extrapolated[:1], *rivals]))
+    """In the order in which they get tokens: the best, the best on the line, the others."""
+    on_the_line = [rival for rival in rivals if rival.is_on_the_line]
+    return list(dict.fromkeys([rivals[0], *on_the_line[:1], *rivals]))
 
 
-def _is_first_extrapolated(candidate: Candidate, kept: Sequence[Candidate]) -> bool:
-    is_first = all(other.method not in ALONG_THE_LINE for other in kept)
-    return candidate.method in ALONG_THE_LINE and is_first
+def _is_first_on_the_line(candidate: Candidate, kept: Sequence[Candidate]) -> bool:
+    return candidate.is_on_the_line and not any(other.is_on_the_line for other in kept)

@@ -55,7 +55,7 @@ def explain_chosen(
     before = ranked[: ranked.index(chosen)]
     rank = f", {show_rank(num_rivals)}," if not before else ""
     sentence = (
-        f"{chosen.candidate.key}{rank} is chosen: its {_accuracy(chosen)} is {gain} above the "
+        f"{chosen.candidate.words}{rank} is chosen: its {_accuracy(chosen)} is {gain} above the "
         f"{show_accuracy(last.accuracy, last.interval)} of {last.candidate.key}, the last step "
         f"trained, which is more than {least(config)} ({_chance(chosen, num_rivals, config)})."
     )

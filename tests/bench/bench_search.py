@@ -3,7 +3,8 @@
     python tests/bench/bench_search.py [--runs 300]
 
 A run is an accuracy curve over the target, drawn at random: it rises to a top at 1 to 10 lengths of
-the window and falls behind it, gently or at once. Questions differ in difficulty, and answers of
+the window and falls behind it, gently or at once; parts of the tensors go as the square of the
+length, and lose a little. Questions differ in difficulty, and answers of
 two candidates to one question resemble each other. Search and full grid are followed by the same
 decision that relex makes. The second table has runs in which nothing is better than the last
 observed step, so that every replacement of it is wrong.
@@ -22,15 +23,14 @@ from rich.progress import track
 from rich.table import Table
 from scipy import stats
 
-from relex.candidates import BASE, LINE, Candidate
+from relex.candidates import BASE, Candidate
 from relex.config import SearchConfig, SelectionConfig
 from relex.digests import sha256_bytes
 from relex.search import Graded, full_grid, search
-from relex.search.search import BASELINES
 from relex.selection import Measured, decide
 
 SHAPES = ((200, 16), (500, 4), (100, 1))
-LAST_STEP = 30
+LAST_STEP, NUM_LAYERS = 30, 28
 LAST = Candidate(step=LAST_STEP)
 SEARCH = SearchConfig()
 SELECTION = SelectionConfig(num_resamples=1000)
@@ -73,8 +73,8 @@ class Simulated:
             return self._base
         if candidate == LAST or self._is_flat:
             return self._last
-        shrinkage = 0.7 if candidate.method == "shrunk" else 1.0
-        log_length = np.log(max(candidate.step * shrinkage / LAST_STEP, 1))
+        log_length = np.log(max(candidate.step / LAST_STEP, 1))
+        log_length /= 2 if candidate.part else 1
         return float(np.clip(self._curve(log_length) + self._change(candidate), LOWEST, HIGHEST))
 
     def _curve(self, log_length: float) -> float:
@@ -85,9 +85,9 @@ class Simulated:
 
     def _change(self, candidate: Candidate) -> float:
         """Other ways than the line lose a little, so that only the search makes a difference."""
-        if candidate.method == LINE:
+        if candidate.is_on_the_line:
             return 0.0
-        return -abs(self._rng(candidate).normal(0, 0.05 if candidate.method in BASELINES else 0.01))
+        return -abs(self._rng(candidate).normal(0, 0.05))
 
     def _rng(self, candidate: Candidate) -> np.random.Generator:
         return np.random.default_rng(
@@ -109,7 +109,7 @@ class Outcome:
 
 def simulate(seed: int, shape: tuple[int, int], is_null: bool) -> Outcome:
     run, grid = Simulated(seed, shape, is_null), full_grid(LAST_STEP, SEARCH)
-    found = search(run.measure, LAST_STEP, shape[0], SEARCH)
+    found = search(run.measure, LAST_STEP, shape[0], SEARCH, num_layers=NUM_LAYERS)
     chosen = decide([Measured(c, g.correct_QK) for c, g in found.graded.items()], SELECTION, 0)
     everything = [Measured(each, run.answers(each)) for each in (BASE, LAST, *grid)]
     of_grid = decide(everything, SELECTION, 0)

@@ -118,7 +118,7 @@ def test_fields_beside_a_complete_recipe_are_refused() -> None:
         ({"learning_rate": 5}, "form: training.learning_rate: input should be less than or equal"),
         ({"learning_rate": "fast"}, "training.learning_rate: input should be a valid number"),
         ({"rewards": [{}]}, "rewards.0.reward: missing"),
-        ({"steps": 80}, "extrapolation.targets: 60 is not beyond the window"),
+        ({"steps": 80, "targets": [60]}, "extrapolation.targets: 60 is not beyond the window"),
         ({"overrides": {"training": {"kl": 1}}}, "training.kl: unknown key"),
         ({"preset": "tiny"}, "preset: there is no 'tiny'; choose toy, "),
         ({"recipe": {"name": "x"}}, "recipe: base: missing"),

@@ -190,7 +190,9 @@ def test_the_server_refuses_a_wrong_value_by_the_name_of_its_field(ask, deployme
 
 
 def test_what_is_filled_in_is_what_runs(form, ask, deployment, worker):
-    wrong = ask(f"deployments/{deployment}/create_flow_run", parameters={"steps": 80})
+    wrong = ask(
+        f"deployments/{deployment}/create_flow_run", parameters={"steps": 80, "targets": [60]}
+    )
     fill_learning_rate(form, "0.00002")
     fill_reward(form, "format")
     sent = send(form)

@@ -93,10 +93,11 @@ def toy(request, tmp_path_factory, run_to_end) -> Finished:
 
 @pytest.fixture(scope="module")
 def fast_toy(tmp_path_factory, run_to_end) -> Finished:
-    """The toy at a rate at which extrapolation is harmful at once."""
+    """The toy at a rate at which the paper's line is harmful at once."""
     folder = tmp_path_factory.mktemp("fast")
     recipe = yaml.safe_load((RECIPES / "toy.yaml").read_text())
     recipe["training"]["learning_rate"] = 5e-5
+    recipe["extrapolation"] = {"targets": [60, 120]}
     path = folder / "fast.yaml"
     path.write_text(yaml.safe_dump(recipe))
     return run_to_end(path, folder)
@@ -105,7 +106,7 @@ def fast_toy(tmp_path_factory, run_to_end) -> Finished:
 @of_the_readme
 def test_an_extrapolated_candidate_is_chosen_and_beats_what_was_trained(toy):
     decision = toy.summary.decision
-    assert decision.chosen.method == "line"
+    assert (decision.chosen.method, bool(decision.chosen.part)) == ("secant", True)
     chosen = toy.summary.benchmark_result("toy", decision.chosen)
     last = toy.summary.benchmark_result("toy", decision.last_observed)
     assert chosen.interval.low > last.interval.high
@@ -116,7 +117,8 @@ def test_the_figures_are_those_of_the_readme(toy):
     accuracies = {result.candidate.key: result.accuracy for result in toy.summary.decision.results}
     assert accuracies["base"] == pytest.approx(0.50, abs=0.03)
     assert accuracies["observed-30"] == pytest.approx(0.59, abs=0.04)
-    assert accuracies["line-120"] == pytest.approx(0.73, abs=0.06)
+    assert accuracies["line-120"] == pytest.approx(0.73, abs=0.1)
+    assert accuracies[toy.summary.decision.chosen.key] == pytest.approx(0.95, abs=0.04)
 
 
 @pytest.mark.slow
@@ -127,9 +129,10 @@ def test_an_observed_step_is_kept_where_extrapolation_is_harmful(fast_toy):
 
 
 def test_vllm_generated_the_answers(toy):
-    scores = [json.loads(path.read_text()) for path in toy.run.glob("scores/*/*/score.json")]
-    assert len(scores) == len(toy.summary.decision.results) + len(toy.summary.benchmarks)
-    assert all(score["engine"].startswith("vllm") for score in scores)
+    scores = list((toy.run / "scores").rglob("score.json"))
+    measured = {path.relative_to(toy.run / "scores").parts[:2] for path in scores}
+    assert len(measured) == len(toy.summary.decision.results) + len(toy.summary.benchmarks)
+    assert all(json.loads(path.read_text())["engine"].startswith("vllm") for path in scores)
 
 
 def test_s3_holds_the_window_and_a_model_that_loads(toy):
@@ -176,11 +179,14 @@ def test_mlflow_shows_the_runs_over_http(toy):
         link = f"{address}/get-artifact?path=report/accuracy.png&run_uuid={parent.info.run_id}"
         with urllib.request.urlopen(link) as answer:
             picture = answer.read()
-    targets = list(toy.recipe.extrapolation.targets)
-    name = f"line-{targets[0]}, {run_title(toy.recipe)}"
+    results = toy.summary.decision.results
+    on_line = [result for result in results if result.candidate.is_on_the_line]
+    targets = [result.candidate.step for result in on_line]
+    whole = [r for r in on_line if r.num_questions == toy.summary.decision.num_questions]
+    name = f"{whole[0].candidate.key}, {run_title(toy.recipe)}"
     (target,) = [run for run in runs if run.info.run_name == name]
     children = [run for run in runs if run is not parent]
-    own = {"kind": "", "step": "", "answered": ""}
+    own = {"kind": "", "part": "", "step": "", "answered": ""}
     assert all(run.data.params | own == parent.data.params | own for run in children)
     sources = {
         "validation": toy.recipe.problems.validation,
@@ -200,7 +206,7 @@ def test_mlflow_shows_the_runs_over_http(toy):
     kinds = [run.data.tags["relex.kind"] for run in runs]
     assert sorted(set(kinds)) == ["candidate", "pipeline", "training"]
     observed = [0, *evaluation.observed_steps, training.steps]
-    assert kinds.count("candidate") == len(observed) + len(targets)
+    assert kinds.count("candidate") == len(results)
     assert {run.info.status for run in runs} == {"FINISHED"}
     steps = list(range(1, training.steps + 1))
     assert curves["accuracy/extrapolated"] == [training.steps, *targets]

@@ -14,15 +14,17 @@ from dataclasses import dataclass
 import numpy as np
 from trajectory import WINDOW_STEPS, Trajectory
 
-from relex.candidates import BASE, Candidate
+from relex.candidates import BASE, LINE, Candidate
 from relex.config import SearchConfig, SelectionConfig
 from relex.run.conclude import forecasts_badly
 from relex.search import Graded, full_grid, search
-from relex.search.search import ALONG_THE_LINE, BASELINES
+from relex.search.grid import SECANT, halves, upper_half
 from relex.selection import Decision, Measured, decide
 
 LAST = Candidate(step=WINDOW_STEPS)
 EARLIER = [Candidate(step=step) for step in (10, 20)]
+NUM_LAYERS = 4
+LENGTHS = (2, 4, 8, 16, 32, 64)
 NUM_RESAMPLES = 2000
 CLEAR = 1.645
 """Standard errors that make a difference clear at 95 % on one side."""
@@ -49,10 +51,21 @@ def grid() -> list[Candidate]:
 
 
 def everything() -> list[Candidate]:
-    """All kinds of candidates at all targets of the grid, and what was trained."""
-    methods = [*ALONG_THE_LINE, *BASELINES]
+    """Line and secant at all targets of the grid, parts to 64 windows, and what was trained."""
+    methods = (LINE, SECANT)
     beyond = [Candidate(step=t.step, method=method) for method in methods for t in grid()]
-    return [*EARLIER, LAST, *beyond]
+    return [*EARLIER, LAST, *beyond, *of_parts()]
+
+
+def of_parts() -> list[Candidate]:
+    """The secant with the upper half of the layers, with their MLPs, and with halves of these."""
+    wholes = upper_half(NUM_LAYERS)
+    parts = [*wholes, *(half for part in wholes for half in halves(part))]
+    return [
+        Candidate(step=WINDOW_STEPS * length, method=SECANT, part=part.text)
+        for part in parts
+        for length in LENGTHS
+    ]
 
 
 def choose(run: Trajectory, mode: str, num_samples: int, draw: int) -> Choice:
@@ -66,6 +79,7 @@ def choose(run: Trajectory, mode: str, num_samples: int, draw: int) -> Choice:
             SearchConfig(),
             others=EARLIER,
             cautious=forecasts_badly(run.diagnosis),
+            num_layers=NUM_LAYERS,
         ).graded
     else:
         listed = [BASE, *EARLIER, LAST, *grid()]

@@ -13,7 +13,7 @@ from relex.report import style
 HEIGHT_INCHES = 5.6
 EVERY = 5
 TITLE = "Extrapolation is taken where it helps; where it harms, step 30 is kept"
-TICKS = (10, 30, 60, 120, 300)
+TICKS = (10, 30, 100, 300, 1000)
 
 
 def study_picture(runs: Sequence[Trajectory], choices: Mapping[str, Choice]) -> bytes:
@@ -47,7 +47,7 @@ def _frame(axes: Axes, task: str, rate: float, *, is_first: bool, is_last: bool)
         f"learning rate {show_rate(rate)}", fontsize=style.TEXT_POINTS, color=style.BLACK
     )
     axes.set_xscale("log")
-    axes.set_xlim(5, 330)
+    axes.set_xlim(5, 2200)
     axes.set_xticks(TICKS, [str(tick) for tick in TICKS])
     axes.minorticks_off()
     axes.set_ylim(0, 1)
@@ -58,9 +58,9 @@ def _draw(axes: Axes, run: Trajectory, choice: Choice) -> None:
     trained = [step for step in (10, 20, WINDOW_STEPS, *run.continued_steps) if step % EVERY == 0]
     observed = [Candidate(step=step) for step in trained]
     _line(axes, run, observed, color=style.BLACK, label="really trained")
-    _line(axes, run, [LAST, *grid()], color=style.BLUE, label="rank-1 targets")
+    _line(axes, run, [LAST, *grid()], color=style.BLUE, label="the line")
     secants = [Candidate(step=target.step, method="secant") for target in grid()]
-    _line(axes, run, [LAST, *secants], color=style.GREEN, label="secants")
+    _line(axes, run, [LAST, *secants], color=style.GREEN, label="secants of all tensors")
     axes.plot(
         [choice.chosen.step],
         [choice.accuracy],

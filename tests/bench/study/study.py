@@ -1,9 +1,9 @@
 """The study of the choice: `python tests/bench/study/study.py [ROOT] [--out docs]`.
 
-Two toys, three learning rates, five seeds: train each run on beyond its window of 30 steps, fit the
-window, and let the product's rule and search choose on drawn answers, many times, with all 13
+Four toys, three learning rates, five seeds: train each run on beyond its window of 30 steps, fit
+the window, and let the product's rule and search choose on drawn answers, many times, with all 13
 targets of the grid and with `targets: auto`. Writes `study.md`, `study.csv` and `study.png` to
-`--out`. About two hours on two cores; every finished run is kept, so it can be stopped and started
+`--out`. About four hours on two cores; every finished run is kept, so it can be stopped and started
 again, and fewer runs make a smaller study.
 """
 
@@ -15,9 +15,9 @@ from pathlib import Path
 
 from choice import Choice, choose, made_by
 from picture import study_picture
-from reversal import build_reversal
 from summary import RunResult, result_of
 from table import study_page
+from toys import TASKS, build_task
 from train import settings, train_missing
 from trajectory import Trajectory
 
@@ -35,7 +35,8 @@ def main() -> None:
     arguments = parser.parse_args()
     root, out = arguments.root.resolve(), arguments.out
     if not arguments.as_is:
-        build_reversal(root / "reversal")
+        for task in TASKS:
+            build_task(task, root / task)
         train_missing(root)
     out.mkdir(parents=True, exist_ok=True)
     write_study([run for run in map_runs(root) if run.is_done], out)

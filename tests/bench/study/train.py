@@ -8,9 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from toys import TASKS as BUILT
 from trajectory import CONTINUED_STEPS, Setting, Trajectory
 
-TASKS = ("addition", "reversal")
+TASKS = ("addition", *BUILT)
 NUM_SEEDS = 5
 
 

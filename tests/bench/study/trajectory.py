@@ -1,6 +1,6 @@
 """One run of the study: trained on beyond its window, fitted on the window alone.
 
-Both toys have one right answer to each question, so the chance that a sampled answer is right is
+All toys have one right answer to each question, so the chance that a sampled answer is right is
 the product of the chances of its tokens: one forward pass gives a candidate's accuracy on any
 number of questions without the noise of sampling.
 
@@ -36,6 +36,7 @@ WINDOW_STEPS = 30
 CONTINUED_STEPS = {1e-5: 75, 3e-5: 50, 1e-4: 40}
 """How far the real run goes on, by learning rate; beyond it a saving is only known to be larger."""
 
+MOST_TOKENS = 10
 IGNORED_LABEL = -100
 
 
@@ -63,7 +64,7 @@ class Trajectory:
     def __init__(self, setting: Setting, root: Path) -> None:
         self.setting = setting
         self.folder = root / "runs" / setting.name
-        self.base = TOY_BASE if setting.task == "addition" else root / "reversal" / "base"
+        self.base = TOY_BASE if setting.task == "addition" else root / setting.task / "base"
         self._tables = root / "exact" / f"{setting.name}.json"
         self._exact: dict[str, dict[str, list[float]]] = (
             json.loads(self._tables.read_text()) if self._tables.exists() else {}
@@ -183,17 +184,20 @@ def study_recipe(setting: Setting, root: Path) -> dict:
     steps = CONTINUED_STEPS[setting.learning_rate]
     recipe |= {"name": "study", "seed": setting.seed, "extrapolation": {"targets": [10 * steps]}}
     recipe["training"] |= {"steps": steps, "learning_rate": setting.learning_rate}
-    if setting.task == "reversal":
+    if setting.task != "addition":
+        folder = root / setting.task
         files = {
-            split: {"kind": "jsonl", "path": str(root / "reversal" / f"{split}.jsonl")}
+            split: {"kind": "jsonl", "path": str(folder / f"{split}.jsonl")}
             for split in ("train", "validation", "test")
         }
-        recipe["base"] = {"path": str(root / "reversal" / "base")}
+        recipe["base"] = {"path": str(folder / "base")}
         recipe["problems"] = {
             "train": files["train"],
             "validation": files["validation"],
-            "test": [{"name": "reversal", "source": files["test"]}],
+            "test": [{"name": setting.task, "source": files["test"]}],
         }
+        recipe["training"]["max_completion_tokens"] = MOST_TOKENS
+        recipe["evaluation"]["max_completion_tokens"] = MOST_TOKENS
     return recipe
 
 

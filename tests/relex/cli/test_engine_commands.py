@@ -187,6 +187,17 @@ def test_a_method_needs_no_window(relex, fit, tmp_path, method) -> None:
         assert torch.equal(found[name], tensor)
 
 
+def test_a_part_moves_and_all_else_is_the_newest_snapshot(relex, fit, tmp_path) -> None:
+    fit(STEPS)
+    options = ["--base", BASE, "--step", 50, "--step", 90, "--method", "secant", "--part", "1.mlp"]
+    assert relex("predict", tmp_path / "out", *options, "--out", tmp_path / "m") == (0, "")
+    newest = load_file(Path(STEPS) / "global_step_12" / "model.safetensors")
+    for step in (50, 90):
+        found = load_file(tmp_path / "m" / f"secant-{step}@1.mlp" / "model.safetensors")
+        moved = {name for name in newest if not torch.equal(found[name], newest[name])}
+        assert moved and all(".layers.1.mlp." in name for name in moved)
+
+
 OWN = """
 import numpy as np
 
@@ -222,6 +233,8 @@ def test_a_method_of_a_user_s_own_is_fitted_and_predicted(
         (["--method", "line-rank2"], "fit again with --method line-rank2"),
         (["--method", "denoised"], "step 50 was not fitted, so denoised cannot show it"),
         (["--method", "shrunk-factornan"], "write NAME or module:NAME, then parameters"),
+        (["--part", "2-1.mlp"], "part 2-1.mlp: is none; give layers as 20-29 or 7"),
+        (["--part", "99"], "part 99: the base has no such tensor; it has "),
     ],
 )
 def test_an_impossible_method_is_one_line_and_exit_code_2(

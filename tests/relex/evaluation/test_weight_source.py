@@ -104,6 +104,23 @@ def test_what_a_method_makes_needs_no_window(source, method) -> None:
     assert any(not torch.equal(found[name], START[name]) for name in START)
 
 
+def test_what_is_outside_of_a_part_is_the_newest_snapshot(source, tmp_path: Path) -> None:
+    names = ("model.layers.0.mlp.up.weight", "lm_head.weight")
+    base = save(tmp_path / "layers" / "base", {name: torch.ones(3) for name in names})
+    for step in (1, 2):
+        moved = {name: torch.full((3,), 1.0 + step) for name in names}
+        save(tmp_path / "layers" / "window" / f"checkpoint-{step}", moved)
+    window = open_window(str(tmp_path / "layers" / "window"))
+    fit_factors(window, Checkpoint(base), tmp_path / "layers" / "factors", device="cpu")
+    weights = open_weights(
+        WeightSource(base=str(base), factors=str(tmp_path / "layers" / "factors"))
+    )
+    found = dict(weights.tensors(Candidate(step=9, method="secant", part="mlp")))
+    assert [found[name].tolist() for name in names] == [[10.0] * 3, [3.0] * 3]
+    with pytest.raises(InputError, match="part 1: the base has no such tensor; it has 1 layers"):
+        weights.tensors(Candidate(step=9, method="secant", part="1"))
+
+
 def test_a_method_that_is_not_there_is_named(source) -> None:
     with pytest.raises(InputError, match="method ray: is not built in"):
         open_weights(source).tensors(Candidate(step=9, method="ray"))

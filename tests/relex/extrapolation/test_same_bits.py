@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from relex.checkpoints import Checkpoint
-from relex.extrapolation import find_method, fit_factors, predict_tensors
+from relex.extrapolation import BUILT_IN, find_method, fit_factors, predict_tensors
 from relex.window import open_window
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -68,7 +68,10 @@ def predict(tmp_path_factory):
             is_golden = window_name == "golden"
             folder = GOLDEN / "tied" if is_golden else seeded_window(out / "data", window_name)
             base, window = Checkpoint(folder / "base"), open_window(str(folder / "steps"))
-            factors = fit_factors(window, base, out / "factors", rank=rank, device="cpu")
+            methods = (*BUILT_IN, "secant-gap1")
+            factors = fit_factors(
+                window, base, out / "factors", rank=rank, methods=methods, device="cpu"
+            )
             fitted[window_name, rank] = factors, base
         return predict_tensors(*fitted[window_name, rank], int(target), find_method(text))
 

@@ -1,5 +1,6 @@
 """What the test questions say of the choice, and what it leaves open."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -79,6 +80,18 @@ def test_a_winner_at_the_end_of_a_rising_list_says_that_targets_may_go_further(b
 @pytest.mark.parametrize("targets", [{60: 0.68, 120: 0.74, 300: 0.13}, {60: 0.74, 120: 0.68}])
 def test_a_winner_before_the_end_does_not(build_summary, targets):
     assert farther(build_summary(targets)) == []
+
+
+def test_the_farthest_target_is_that_of_what_was_moved(measured_for, summarise):
+    part = {"method": "secant", "part": "2-3.mlp"}
+    measured = [
+        replace(
+            m, candidate=m.candidate.model_copy(update=part if 30 < m.candidate.step < 300 else {})
+        )
+        for m in measured_for({60: 0.68, 120: 0.74, 300: 0.13})
+    ]
+    (line,) = farther(summarise(measured))
+    assert line.startswith("secant-120@2-3.mlp is the farthest target that was tried")
 
 
 def diagnosed(skill):

@@ -5,8 +5,10 @@ from io import StringIO
 
 from rich.console import Console
 
+from relex.candidates import parse_candidate
 from relex.report import candidate_rows, markdown_table, terminal_table
-from relex.report.tables import answer_rows, flag_lines, group_rows
+from relex.report.tables import answer_rows, flag_lines, group_rows, way_rows
+from relex.search import SearchPath, Trial
 from relex.selection import Measured
 
 
@@ -91,3 +93,36 @@ def test_a_candidate_that_answered_fewer_questions_says_so(measured_for, summari
     }
     assert re.fullmatch(r"0\.\d{3} on 20", cells["line-120"])
     assert cells["line-60"].endswith("]")
+
+
+def test_what_moved_on_each_way_is_told_with_its_best_point():
+    def trial(key: str, accuracy: float) -> Trial:
+        return Trial(
+            candidate=parse_candidate(key),
+            num_questions=20,
+            accuracy=accuracy,
+            num_tokens=9,
+            why="",
+            end="",
+        )
+
+    accuracies = {
+        "observed-30": 0.6,
+        "line-60": 0.7,
+        "line-120": 0.5,
+        "secant-240@2-3.mlp": 0.8,
+        "secant-960@2-3.mlp": 0.9,
+        "secant-960@3": 0.4,
+    }
+    path = SearchPath(
+        trials=tuple(trial(*item) for item in accuracies.items()),
+        stopped="",
+        num_questions=20,
+        num_grid_targets=13,
+        num_grid_tokens=1,
+    )
+    assert [tuple(row.values()) for row in way_rows(path)] == [
+        ("MLPs of layers 2 to 3", "secant", "960", "960", "0.900 on 20"),
+        ("all", "line", "120", "60", "0.700 on 20"),
+        ("layer 3", "secant", "960", "960", "0.400 on 20"),
+    ]

@@ -4,33 +4,75 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from relex.candidates import LINE, Candidate
 from relex.config import SearchConfig
+from relex.parts import find_part
 from relex.search import full_grid
-from relex.search.grid import COLLAPSE, WIDE_STRIDE, near_targets, neighbours, rungs, way_outwards
+from relex.search.grid import COLLAPSE, SECANT, halves, rungs, upper_half, way_of
 from relex.search.trials import NUM_ERRORS
 
 CONFIG = SearchConfig()
+LINE_100, MLPS_100 = way_of(LINE, "", 100, CONFIG), way_of(SECANT, "14-27.mlp", 100, CONFIG)
+
+
+def steps_of(candidates: list[Candidate]) -> list[int]:
+    return [candidate.step for candidate in candidates]
+
+
+def test_all_tensors_go_outwards_by_octaves_and_a_part_by_two_and_much_farther() -> None:
+    assert steps_of(LINE_100.outwards()) == [200, 400, 800]
+    assert steps_of(MLPS_100.outwards()) == [200, 800, 3200]
+    assert steps_of(LINE_100.neighbours(400)) == [283, 566]
+    assert steps_of(MLPS_100.neighbours(3200)) == [1600, 6400]
+    assert all(MLPS_100.holds(candidate) for candidate in MLPS_100.outwards())
+    assert not any(LINE_100.holds(candidate) for candidate in MLPS_100.outwards())
 
 
 def test_the_grid_holds_the_way_outwards_and_all_its_neighbours() -> None:
-    grid = {candidate.step for candidate in full_grid(100, CONFIG)}
-    outwards = [candidate.step for candidate in way_outwards(100, CONFIG)]
-    assert outwards == [141, 200, 283, 400, 566, 800]
-    around = {c.step for step in outwards for c in neighbours(step, 100, CONFIG)}
-    assert set(outwards) <= grid
-    assert all(min(abs(step - known) for known in grid) <= 1 for step in around)
+    grid = full_grid(100, CONFIG)
+    assert all(LINE_100.holds(candidate) for candidate in grid)
+    outwards = steps_of(LINE_100.outwards())
+    around = {step for length in outwards for step in steps_of(LINE_100.neighbours(length))}
+    assert {*outwards, *around} <= set(steps_of(grid))
+    assert len(grid) == 13
 
 
 @pytest.mark.parametrize("last_step", [1, 2, 7, 1000])
-def test_every_target_lies_beyond_the_window_and_is_listed_once(last_step: int) -> None:
-    for targets in (
-        way_outwards(last_step, CONFIG),
-        near_targets(last_step, CONFIG),
-        full_grid(last_step, CONFIG),
-    ):
-        steps = [candidate.step for candidate in targets]
-        assert steps == sorted(set(steps))
-        assert all(last_step < step <= CONFIG.farthest * last_step for step in steps)
+@pytest.mark.parametrize("farthest", [1.3, 3.0, 10.0])
+def test_every_target_lies_beyond_the_window_and_is_listed_once(last_step, farthest) -> None:
+    config = SearchConfig(farthest=farthest, farthest_of_parts=2 * farthest)
+    for way in (way_of(LINE, "", last_step, config), way_of(SECANT, "mlp", last_step, config)):
+        for targets in (way.outwards(), way.near(), way.neighbours(2 * last_step)):
+            steps = steps_of(targets)
+            assert steps == sorted(set(steps))
+            assert all(last_step < step <= way.farthest * last_step + 1 for step in steps)
+
+
+def test_the_farthest_target_is_tried_where_it_is_a_stride_or_less() -> None:
+    near = SearchConfig(farthest=4, farthest_of_parts=8)
+    assert steps_of(way_of(LINE, "", 100, near).outwards()) == [200, 400]
+    assert steps_of(way_of(SECANT, "mlp", 100, near).outwards()) == [200, 800]
+    assert full_grid(100, near)[-1].step == 400
+    nearest = SearchConfig(farthest=1.5)
+    assert steps_of(way_of(LINE, "", 100, nearest).outwards()) == [150]
+
+
+@pytest.mark.parametrize("num_layers", [2, 3, 4, 5, 28, 36])
+def test_halves_share_no_layer_and_are_the_whole_whatever_the_number(num_layers: int) -> None:
+    mlps, layers = upper_half(num_layers)
+    assert (mlps.kind, layers.kind) == ("mlp", "")
+    assert mlps.layers == layers.layers == (num_layers // 2, num_layers - 1)
+    for part in (mlps, layers):
+        if parts := halves(part):
+            (first, middle), (after, last) = (half.layers for half in parts)
+            assert (first, last) == part.layers and middle + 1 == after
+            assert abs((middle - first) - (last - after)) <= 1
+            assert {half.kind for half in parts} == {part.kind}
+    assert halves(find_part("7.mlp")) == []
+
+
+def test_a_model_whose_layers_nobody_knows_has_no_half() -> None:
+    assert upper_half(0) == upper_half(1) == []
 
 
 @pytest.mark.parametrize(
@@ -54,15 +96,3 @@ def test_the_first_questions_make_a_collapse_clear(num_samples: int, first: int)
 
 def test_the_first_questions_are_no_more_than_half() -> None:
     assert rungs(half_right(100, 1)) == [50, 100]
-
-
-def test_wide_strides_reach_as_far_with_half_the_targets() -> None:
-    wide = [candidate.step for candidate in way_outwards(100, CONFIG, WIDE_STRIDE)]
-    assert wide == [200, 400, 800]
-    assert [c.step for c in neighbours(400, 100, CONFIG, WIDE_STRIDE)] == [283, 566]
-
-
-def test_the_farthest_target_is_tried_where_it_is_a_stride() -> None:
-    near = SearchConfig(farthest=4)
-    assert [candidate.step for candidate in way_outwards(100, near)] == [141, 200, 283, 400]
-    assert full_grid(100, near)[-1].step == 400

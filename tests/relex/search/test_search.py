@@ -14,12 +14,12 @@ from relex.candidates import BASE, Candidate, denoised
 from relex.config import SearchConfig
 from relex.digests import sha256_bytes
 from relex.search import SEARCHED, Found, Graded, full_grid, search
-from relex.search.search import ALONG_THE_LINE
 
 LAST_STEP = 30
 LAST = Candidate(step=LAST_STEP)
 TOKENS_PER_ANSWER = 10
-SHRINKAGE = 0.7
+NUM_LAYERS = 4
+MLPS, LAYERS = "2-3.mlp", "2-3"
 Curve = Callable[[float], float]
 
 
@@ -33,6 +33,7 @@ def curve(points: dict[int, float]) -> Curve:
 RISING = curve({1: 0.506, 30: 0.591, 60: 0.677, 120: 0.738, 150: 0.697, 180: 0.582, 300: 0.129})
 HARMFUL = curve({1: 0.506, 30: 0.847, 45: 0.80, 60: 0.481, 90: 0.1, 120: 0.029})
 FLAT = curve({1: 0.5, 30: 0.6, 300: 0.6})
+NO_PART = curve({30: 0.6, 60: 0.3, 120: 0.02})
 FAR = curve({1: 0.4, 30: 0.5, 240: 0.75, 300: 0.7})
 TWO_PEAKS = curve({1: 0.5, 30: 0.6, 50: 0.66, 75: 0.6, 150: 0.7, 210: 0.6, 300: 0.1})
 CURVES = {"rising": RISING, "harmful": HARMFUL, "flat": FLAT, "far": FAR, "two peaks": TWO_PEAKS}
@@ -53,7 +54,8 @@ class World:
         self.num_questions = num_questions
         self._ease_Q = rng.beta(1, 1, num_questions)
         self._common_QK = rng.standard_normal((num_questions, num_samples))
-        self.change = {"secant": -0.08, "scaled_first": -0.08}
+        self.change = {"secant": -0.08}
+        self.parts: dict[str, Curve] = {}
         self.secant_lag = 1.0
         self.asked: list[tuple[Candidate, int]] = []
 
@@ -73,13 +75,15 @@ class World:
 
     def truth(self, candidate: Candidate) -> float:
         step = min(candidate.step, LAST_STEP) if candidate.is_observed else candidate.step
-        step *= {"secant": self.secant_lag, "shrunk": SHRINKAGE}.get(candidate.method, 1)
+        if candidate.part:
+            return self.parts.get(candidate.part, NO_PART)(step)
+        step *= self.secant_lag if candidate.method == "secant" else 1
         change = self.change.get(candidate.method, 0.0)
         return max(self._accuracy(max(step, 1)) + change, 0.01)
 
     def search(self, config: SearchConfig | None = None, cautious: bool = False) -> Found:
         config = config or SearchConfig()
-        return search(self.measure, LAST_STEP, self.num_questions, config, (), cautious)
+        return search(self.measure, LAST_STEP, self.num_questions, config, (), cautious, NUM_LAYERS)
 
 
 def finished(found: Found) -> list[Candidate]:
@@ -121,17 +125,15 @@ def test_the_search_costs_a_third_of_the_grid_and_loses_half_a_point(
 def test_a_rising_curve_is_followed_to_its_top_and_not_beyond_the_collapse() -> None:
     found = World(RISING, 200, 16).search()
     assert all(90 <= candidate.step <= 150 for candidate in finished(found))
-    ends = {trial.candidate.step: trial.end for trial in found.path.trials}
-    assert ends[240] == "collapsed"
+    ends = {trial.candidate.key: trial.end for trial in found.path.trials}
+    assert ends["line-240"] == "collapsed"
 
 
 def test_nothing_is_followed_where_extrapolation_is_harmful() -> None:
     falling = curve({1: 0.5, 30: 0.8, 40: 0.6, 60: 0.3, 120: 0.02})
     found = World(falling, 200, 16).search()
     assert max(candidate.step for candidate in found.graded) <= 60
-    assert [
-        c for c in finished(found) if c.step * (SHRINKAGE if c.method == "shrunk" else 1) > 36
-    ] == []
+    assert [c for c in finished(found) if c.step > 36] == []
 
 
 def test_nearer_targets_are_tried_where_the_first_is_worse_than_the_last_step() -> None:
@@ -158,16 +160,56 @@ def test_a_secant_that_is_better_is_followed_to_its_own_top() -> None:
     assert best.method == "secant" and 140 <= best.step <= 202
 
 
-def test_other_ways_and_the_baselines_are_tried_at_the_best_target() -> None:
+def test_every_method_is_tried_and_the_upper_half_of_the_layers() -> None:
     found = World(RISING, 200, 16).search()
     assert {candidate.method for candidate in found.graded} == {"", *SEARCHED}
+    assert {candidate.part for candidate in found.graded} == {"", MLPS, LAYERS}
 
 
-def test_a_baseline_that_wins_is_followed_and_the_best_target_stays_beside_it() -> None:
+def test_a_secant_that_wins_is_followed_and_the_best_on_the_line_stays_beside_it() -> None:
     world = World(RISING, 200, 16)
-    world.change |= {"secant": 0.1, "scaled_first": 0.1}
-    methods = {candidate.method for candidate in finished(world.search())}
-    assert methods & set(ALONG_THE_LINE) and not methods <= set(ALONG_THE_LINE)
+    world.change["secant"] = 0.1
+    found = finished(world.search())
+    assert any(candidate.is_on_the_line for candidate in found)
+    assert any(candidate.method == "secant" for candidate in found)
+
+
+@pytest.mark.parametrize("shape", [(200, 16), (500, 4), (200, 4)])
+def test_a_part_that_carries_the_gain_is_followed_to_its_own_top(shape: tuple[int, int]) -> None:
+    world = World(RISING, *shape)
+    world.parts[MLPS] = curve({30: 0.6, 480: 0.93, 960: 0.9, 1920: 0.5})
+    best = chosen(world, finished(world.search()))
+    assert (best.method, best.part) == ("secant", MLPS)
+    assert 240 <= best.step <= 960
+
+
+def test_the_half_of_a_part_that_is_better_is_found() -> None:
+    world = World(RISING, 200, 16)
+    world.parts[MLPS] = curve({30: 0.6, 240: 0.8, 960: 0.5})
+    world.parts["3.mlp"] = curve({30: 0.6, 240: 0.9, 480: 0.95, 1920: 0.7})
+    best = chosen(world, finished(world.search()))
+    assert best.part == "3.mlp" and best.step in (240, 480, 960)
+    assert Candidate(step=240, method="secant", part="2.mlp") in world.search().graded
+
+
+def test_the_last_step_is_kept_where_every_part_collapses() -> None:
+    world = World(HARMFUL, 200, 16)
+    found = world.search()
+    assert chosen(world, finished(found)) == LAST
+    of_parts = [trial for trial in found.path.trials if trial.candidate.part]
+    assert [trial.end for trial in of_parts] == ["collapsed", "collapsed"]
+
+
+def test_the_number_of_parts_does_not_grow_with_the_layers() -> None:
+    """Halves are halved, so eight times the layers are three parts more, of one kind."""
+    tried = []
+    for num_layers in (4, 32):
+        world = World(RISING, 500, 4)
+        world.parts = dict.fromkeys((MLPS, "16-31.mlp"), curve({30: 0.6, 480: 0.9, 1920: 0.5}))
+        world.parts |= dict.fromkeys(("24-31.mlp", "28-31.mlp"), curve({30: 0.6, 480: 0.92}))
+        found = search(world.measure, LAST_STEP, 500, SearchConfig(), num_layers=num_layers)
+        tried.append({candidate.part for candidate in found.graded if candidate.part})
+    assert len(tried[1]) <= len(tried[0]) + 2 * 3
 
 
 def test_the_last_step_denoised_is_followed_where_it_is_the_best_there_is() -> None:

@@ -23,6 +23,7 @@ from relex.extrapolation import (
     write_adapter,
 )
 from relex.extrapolation.factors import BASIS_FILE, PRODUCTS_FILE, TABLE_FILE
+from relex.parts import find_part
 from relex.window import AdapterWindow, open_window
 from tests.displacements import predict_displacement
 
@@ -159,12 +160,15 @@ def test_methods_are_those_of_the_dense_engine(
         torch.testing.assert_close(found[name], expected[name], rtol=0, atol=2e-7)
 
 
-@pytest.mark.parametrize("text", ["secant", "anchored"])
-def test_an_adapter_is_written_by_any_method(fit, adapters_of, base, tmp_path, text) -> None:
+@pytest.mark.parametrize(
+    ("text", "part"), [("secant", ""), ("anchored", ""), ("secant", "1"), ("line", "attention")]
+)
+def test_an_adapter_is_written_by_any_method(fit, adapters_of, base, tmp_path, text, part) -> None:
     factors, method = fit(adapters_of("plain"), base, tmp_path / "factors"), find_method(text)
-    write_adapter(factors, base, 40, tmp_path / "adapter", rank=20, method=method)
+    moving = find_part(part)
+    write_adapter(factors, base, 40, tmp_path / "adapter", rank=20, method=method, part=moving)
     found = merged(base, tmp_path / "adapter")
-    for name, tensor in predict_tensors(factors, base, 40, method):
+    for name, tensor in predict_tensors(factors, base, 40, method, part=moving):
         torch.testing.assert_close(found[name].float(), tensor, rtol=5e-7, atol=1e-7)
 
 

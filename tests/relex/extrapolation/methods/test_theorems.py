@@ -128,7 +128,7 @@ def test_shrinkage_is_a_factor_on_the_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gap", "start"), [(0, 8), (1, 8), (2, 7), (5, 4), (6, 2), (9, 0), (100, 0)]
+    ("gap", "start"), [(0, 4), (1, 8), (2, 7), (5, 4), (6, 2), (9, 0), (100, 0)]
 )
 def test_a_secant_starts_at_the_latest_step_that_is_far_enough(gap, start) -> None:
     steps = (2, 4, 7, 8, 9)
