@@ -93,7 +93,7 @@ def finished(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ru
 def test_one_run_uses_all_of_them(finished: tuple[RunSummary, Path]) -> None:
     summary, run = finished
     labels = [result.candidate.key for result in summary.decision.results]
-    assert labels == ["base", "step 3", "my_methods:average 6, number 2"]
+    assert labels == ["base", "observed-3", "my_methods:average-number2-6"]
     assert summary.decision.grader.startswith("my_graders:last_number/")
     scores = [json.loads(path.read_text()) for path in run.glob("scores/*/*/score.json")]
     assert {score["engine"] for score in scores} == {"one-by-one 1.0"}
