@@ -141,6 +141,7 @@ def _draw_points(
     steps, accuracies = _points(results)
     # Never negative, which a bootstrap of few questions could give.
     below = [max(result.accuracy - result.interval.low, 0.0) for result in results]
+    figure = axes.get_figure(root=True)
     above = [max(result.interval.high - result.accuracy, 0.0) for result in results]
     axes.errorbar(
         steps,
@@ -155,7 +156,7 @@ def _draw_points(
         capsize=3.5,
         zorder=3,
         label=label,
-        transform=offset_copy(axes.transData, axes.figure, x=offset_points, units="points"),
+        transform=offset_copy(axes.transData, figure, x=offset_points, units="points"),
     )
 
 

@@ -13,7 +13,6 @@ from relex.digests import sha256_json
 from relex.evaluation import SCORE_FILE, Answer, Score, correct_matrix, join_scores
 from relex.evaluation.weight_source import open_weights
 from relex.extrapolation import Diagnosis, diagnose, open_factors
-from relex.parts import num_layers
 from relex.report import (
     HTML_FILE,
     SUMMARY_FILE,
@@ -85,7 +84,7 @@ def search_candidates(run: Run, evaluation: Evaluation) -> Compared:
                 *(denoised(step) for step in recipe.evaluation.denoised_steps),
             ],
             cautious=forecasts_badly(diagnose(factors).overall),
-            num_layers=num_layers(factors.tensors),
+            tensors=[name for name, fit in factors.tensors.items() if fit.directions],
         )
     for candidate in sorted(found.graded, key=lambda candidate: candidate.step):
         run.emit(CandidateMeasured(book.score(candidate), book.answers(candidate)))

@@ -10,7 +10,7 @@ Q questions, K samples per question.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from relex.candidates import LINE, Candidate
 from relex.config import SearchConfig
-from relex.parts import MLP, Part
+from relex.parts import MLP, Part, num_layers
 from relex.search.trials import NUM_ERRORS
 
 SECANT = "secant"
@@ -86,21 +86,26 @@ def way_of(method: str, part: str, last_step: int, config: SearchConfig) -> Way:
     return Way(method, part, last_step, config.farthest_of_parts if part else config.farthest)
 
 
-def upper_half(num_layers: int) -> list[Part]:
-    """The MLPs of the upper half of the layers, and all of these layers; none of fewer than 2."""
-    if num_layers < 2:
-        return []
-    layers = (num_layers // 2, num_layers - 1)
-    return [Part(layers, MLP), Part(layers)]
+def upper_half(tensors: Collection[str]) -> list[Part]:
+    """The MLPs of the upper half of the layers, and all of these layers, where some of the tensors
+    are there; none of fewer than two layers."""
+    number = num_layers(tensors)
+    layers = (number // 2, number - 1)
+    return _held([Part(layers, MLP), Part(layers)] if number > 1 else [], tensors)
 
 
-def halves(part: Part) -> list[Part]:
-    """The lower and the upper half of a part's layers; none of one layer."""
+def halves(part: Part, tensors: Collection[str]) -> list[Part]:
+    """The lower and the upper half of a part's layers, where some of the tensors are there; none of
+    one layer."""
     assert part.layers is not None
     first, last = part.layers
     middle = (first + last + 1) // 2
     pairs = ((first, middle - 1), (middle, last)) if first < last else ()
-    return [Part(pair, part.kind) for pair in pairs]
+    return _held([Part(pair, part.kind) for pair in pairs], tensors)
+
+
+def _held(parts: Iterable[Part], tensors: Collection[str]) -> list[Part]:
+    return [part for part in parts if any(part.holds(name) for name in tensors)]
 
 
 def full_grid(last_step: int, config: SearchConfig) -> list[Candidate]:

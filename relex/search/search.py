@@ -14,12 +14,12 @@ depends on nothing but the measurements: whoever keeps them can replay it.
 Q questions, K samples per question.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from relex.candidates import BASE, DENOISED, LINE, Candidate, denoised
 from relex.config import SearchConfig
-from relex.parts import Part, find_part
+from relex.parts import find_part
 from relex.search.grid import (
     COLLAPSE,
     MIN_QUESTIONS,
@@ -68,15 +68,16 @@ def search(
     config: SearchConfig,
     others: Sequence[Candidate] = (),
     cautious: bool = False,
-    num_layers: int = 0,
+    tensors: Collection[str] = (),
 ) -> Found:
-    """Search beyond the last observed step, with all tensors and with parts of `num_layers` layers.
+    """Search beyond the last observed step, with all tensors and with parts of `tensors`.
 
     `others` (earlier observed or denoised steps) take part from the first questions on. With
     `cautious`, for windows that forecast badly, the nearest targets are tried first; nothing is
-    left out for it. The last observed step answers all questions.
+    left out for it. `tensors` are the names of those that moved in the window. The last observed
+    step answers all questions.
     """
-    return _Search(measure, last_step, num_questions, config).run(others, cautious, num_layers)
+    return _Search(measure, last_step, num_questions, config).run(others, cautious, tensors)
 
 
 class _Search:
@@ -91,7 +92,7 @@ class _Search:
         self._rivals: list[Candidate] = []
         self._is_broke = False
 
-    def run(self, others: Sequence[Candidate], cautious: bool, num_layers: int) -> Found:
+    def run(self, others: Sequence[Candidate], cautious: bool, tensors: Collection[str]) -> Found:
         self._trials.measure(self._last, self._num_questions, "what has to be beaten")
         self._trials.measure(BASE, self._num_of_base(), "where it began")
         self._trials.end(BASE, "not a rival")
@@ -104,7 +105,7 @@ class _Search:
         self._go_outwards(self._line)
         if self._is_below(self._best_on(self._line)):
             self._try_all(self._line.near(), "near")
-        self._search_parts(upper_half(num_layers))
+        self._search_parts(tensors)
         self._follow_the_secant()
         self._refine()
         self._try_all([denoised(self._last_step), *others], "trained")
@@ -118,14 +119,14 @@ class _Search:
         )
         return Found(self._trials.graded, path)
 
-    def _search_parts(self, parts: Sequence[Part]) -> None:
+    def _search_parts(self, tensors: Collection[str]) -> None:
         """The ways outwards with parts, and with halves of the better one."""
-        ways = [self._way(SECANT, part.text) for part in parts]
+        ways = [self._way(SECANT, part.text) for part in upper_half(tensors)]
         for way in ways:
             self._go_outwards(way)
         best = self._best_on(*ways)
         if best is not None and not self._is_below(best):
-            self._halve_part(self._walk(best))
+            self._halve_part(self._walk(best), tensors)
 
     def _refine(self) -> None:
         """What lies beside the best on the line, and nearer beside the best of all."""
@@ -136,14 +137,14 @@ class _Search:
             finer = self._way(best.method, best.part).neighbours(best.step, 0.25)
             self._try_all(finer, f"nearer beside {best.key}")
 
-    def _halve_part(self, best: Candidate) -> None:
+    def _halve_part(self, best: Candidate, tensors: Collection[str]) -> None:
         """The halves of a candidate's part, and so on with a half that is better than the whole."""
-        parts = [part.text for part in halves(find_part(best.part))]
+        parts = [part.text for part in halves(find_part(best.part), tensors)]
         tried = [best.model_copy(update={"part": part}) for part in parts]
         self._try_all(tried, f"half of {best.key}")
         better = self._best_of([best, *tried])
         if better != best:
-            self._halve_part(self._walk(better))
+            self._halve_part(self._walk(better), tensors)
 
     def _way(self, method: str, part: str) -> Way:
         return way_of(method, part, self._last_step, self._config)
@@ -167,11 +168,10 @@ class _Search:
     def _follow_the_secant(self) -> None:
         """The secant of all tensors from the line's best target on; its top lies elsewhere."""
         best = self._best_on(self._line)
-        if best is None:
-            return
-        secant = Candidate(step=best.step, method=SECANT)
-        if self._try(secant, f"instead of {best.key}"):
-            self._walk(secant)
+        if best is not None:
+            secant = Candidate(step=best.step, method=SECANT)
+            if self._try(secant, f"instead of {best.key}"):
+                self._walk(secant)
 
     def _walk(self, best: Candidate) -> Candidate:
         """Half strides along the way of a candidate, as long as one of them is better; the best."""

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from bench_search import LAST, LAST_STEP, NUM_LAYERS, SEARCH, Simulated, show_share
+from bench_search import LAST, LAST_STEP, SEARCH, TENSORS, Simulated, show_share
 from rich.console import Console
 from rich.table import Table
 
@@ -100,9 +100,7 @@ def answers_of(
 ) -> dict[Candidate, npt.NDArray[np.bool_]]:
     """The rivals with their answers, by a list or by the search."""
     if way == "auto":
-        found = search(
-            run.measure, LAST_STEP, shape[0], SEARCH, EARLIER, num_layers=NUM_LAYERS
-        ).graded
+        found = search(run.measure, LAST_STEP, shape[0], SEARCH, EARLIER, tensors=TENSORS).graded
         return {c: g.correct_QK for c, g in found.items() if c not in (BASE, LAST)}
     grid = full_grid(LAST_STEP, SEARCH)
     return {grid[place]: run.answers(grid[place]) for place in LISTS[way]}

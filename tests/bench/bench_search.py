@@ -30,7 +30,8 @@ from relex.search import Graded, full_grid, search
 from relex.selection import Measured, decide
 
 SHAPES = ((200, 16), (500, 4), (100, 1))
-LAST_STEP, NUM_LAYERS = 30, 28
+LAST_STEP = 30
+TENSORS = [f"model.layers.{layer}.mlp.up_proj.weight" for layer in range(28)]
 LAST = Candidate(step=LAST_STEP)
 SEARCH = SearchConfig()
 SELECTION = SelectionConfig(num_resamples=1000)
@@ -109,7 +110,7 @@ class Outcome:
 
 def simulate(seed: int, shape: tuple[int, int], is_null: bool) -> Outcome:
     run, grid = Simulated(seed, shape, is_null), full_grid(LAST_STEP, SEARCH)
-    found = search(run.measure, LAST_STEP, shape[0], SEARCH, num_layers=NUM_LAYERS)
+    found = search(run.measure, LAST_STEP, shape[0], SEARCH, tensors=TENSORS)
     chosen = decide([Measured(c, g.correct_QK) for c, g in found.graded.items()], SELECTION, 0)
     everything = [Measured(each, run.answers(each)) for each in (BASE, LAST, *grid)]
     of_grid = decide(everything, SELECTION, 0)

@@ -23,7 +23,7 @@ from relex.selection import Decision, Measured, decide
 
 LAST = Candidate(step=WINDOW_STEPS)
 EARLIER = [Candidate(step=step) for step in (10, 20)]
-NUM_LAYERS = 4
+TENSORS = [f"model.layers.{layer}.mlp.up_proj.weight" for layer in range(4)]
 LENGTHS = (2, 4, 8, 16, 32, 64)
 NUM_RESAMPLES = 2000
 CLEAR = 1.645
@@ -59,8 +59,8 @@ def everything() -> list[Candidate]:
 
 def of_parts() -> list[Candidate]:
     """The secant with the upper half of the layers, with their MLPs, and with halves of these."""
-    wholes = upper_half(NUM_LAYERS)
-    parts = [*wholes, *(half for part in wholes for half in halves(part))]
+    wholes = upper_half(TENSORS)
+    parts = [*wholes, *(half for part in wholes for half in halves(part, TENSORS))]
     return [
         Candidate(step=WINDOW_STEPS * length, method=SECANT, part=part.text)
         for part in parts
@@ -79,7 +79,7 @@ def choose(run: Trajectory, mode: str, num_samples: int, draw: int) -> Choice:
             SearchConfig(),
             others=EARLIER,
             cautious=forecasts_badly(run.diagnosis),
-            num_layers=NUM_LAYERS,
+            tensors=TENSORS,
         ).graded
     else:
         listed = [BASE, *EARLIER, LAST, *grid()]

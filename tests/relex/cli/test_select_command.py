@@ -120,7 +120,7 @@ def test_parts_of_the_questions_are_put_together(tmp_path: Path) -> None:
     parts, whole = (
         json.loads((tmp_path / f"{name}.json").read_text()) for name in ("parts", "whole")
     )
-    assert parts["chosen"] == whole["chosen"] == {"step": 60, "method": "line"}
+    assert parts["chosen"] == whole["chosen"] == {"step": 60, "method": "line", "part": ""}
     num_questions = [result["num_questions"] for result in parts["results"]]
     assert num_questions == [20, 20, 20, 8]
     assert [result["accuracy"] for result in parts["results"]][:3] == [0.2, 0.3, 0.9]
@@ -133,7 +133,7 @@ def test_the_candidate_is_that_of_the_score_whatever_its_folder_is_called(tmp_pa
     (folder / "line-60").rename(folder / "observed-5")
     select(RECIPE, str(tmp_path / "scores"), tmp_path / "decision.json")
     decision = json.loads((tmp_path / "decision.json").read_text())
-    assert decision["chosen"] == {"step": 60, "method": "line"}
+    assert decision["chosen"] == {"step": 60, "method": "line", "part": ""}
 
 
 def test_scores_on_s3_are_read_there_and_so_are_recipes_with_a_window(

@@ -17,6 +17,7 @@ from relex.window import open_window
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "tied"
 NUM_QUESTIONS, NUM_SAMPLES = 100, 4
+TENSORS = [f"model.layers.{layer}.mlp.up_proj.weight" for layer in range(4)]
 DESKTOP, PHONE = (1200, 900), (390, 844)
 BRIGHTNESS = """([selector, name]) => {
   const parts = getComputedStyle(document.querySelector(selector))[name].match(/\\d+/g);
@@ -35,7 +36,7 @@ def answers(candidate: Candidate, num_questions: int) -> Graded:
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory, summarise) -> Path:
     config = SearchConfig(budget_fraction=0.6)
-    found = search(answers, 30, NUM_QUESTIONS, config, num_layers=4)
+    found = search(answers, 30, NUM_QUESTIONS, config, tensors=TENSORS)
     levels = ("Level 1", "Level 5", "intermediate algebra", "counting and probability")
     measured = [
         Measured(

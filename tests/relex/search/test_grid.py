@@ -59,20 +59,21 @@ def test_the_farthest_target_is_tried_where_it_is_a_stride_or_less() -> None:
 
 @pytest.mark.parametrize("num_layers", [2, 3, 4, 5, 28, 36])
 def test_halves_share_no_layer_and_are_the_whole_whatever_the_number(num_layers: int) -> None:
-    mlps, layers = upper_half(num_layers)
+    tensors = [f"model.layers.{layer}.mlp.up_proj.weight" for layer in range(num_layers)]
+    mlps, layers = upper_half(tensors)
     assert (mlps.kind, layers.kind) == ("mlp", "")
     assert mlps.layers == layers.layers == (num_layers // 2, num_layers - 1)
     for part in (mlps, layers):
-        if parts := halves(part):
+        if parts := halves(part, tensors):
             (first, middle), (after, last) = (half.layers for half in parts)
             assert (first, last) == part.layers and middle + 1 == after
             assert abs((middle - first) - (last - after)) <= 1
             assert {half.kind for half in parts} == {part.kind}
-    assert halves(find_part("7.mlp")) == []
+    assert halves(find_part("7.mlp"), tensors) == []
 
 
 def test_a_model_whose_layers_nobody_knows_has_no_half() -> None:
-    assert upper_half(0) == upper_half(1) == []
+    assert upper_half([]) == upper_half(["model.layers.0.mlp.up.weight", "lm_head.weight"]) == []
 
 
 @pytest.mark.parametrize(

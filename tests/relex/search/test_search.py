@@ -18,7 +18,7 @@ from relex.search import SEARCHED, Found, Graded, full_grid, search
 LAST_STEP = 30
 LAST = Candidate(step=LAST_STEP)
 TOKENS_PER_ANSWER = 10
-NUM_LAYERS = 4
+TENSORS = [f"model.layers.{layer}.mlp.up_proj.weight" for layer in range(4)]
 MLPS, LAYERS = "2-3.mlp", "2-3"
 Curve = Callable[[float], float]
 
@@ -83,7 +83,7 @@ class World:
 
     def search(self, config: SearchConfig | None = None, cautious: bool = False) -> Found:
         config = config or SearchConfig()
-        return search(self.measure, LAST_STEP, self.num_questions, config, (), cautious, NUM_LAYERS)
+        return search(self.measure, LAST_STEP, self.num_questions, config, (), cautious, TENSORS)
 
 
 def finished(found: Found) -> list[Candidate]:
@@ -200,14 +200,32 @@ def test_the_last_step_is_kept_where_every_part_collapses() -> None:
     assert [trial.end for trial in of_parts] == ["collapsed", "collapsed"]
 
 
+@pytest.mark.parametrize(
+    ("tensors", "parts"),
+    [
+        ([], set()),
+        (["a", "lm_head.weight"], set()),
+        (["model.layers.0.mlp.up.weight"], set()),
+        ([f"model.layers.{layer}.self_attn.q.weight" for layer in range(4)], {LAYERS}),
+        ([f"model.layers.{layer}.mlp.up.weight" for layer in (0, 3)], {MLPS, LAYERS, "3.mlp"}),
+    ],
+)
+def test_only_parts_of_which_something_moved_are_tried(tensors, parts) -> None:
+    world = World(RISING, 200, 16)
+    world.parts[MLPS] = curve({30: 0.6, 240: 0.9})
+    found = search(world.measure, LAST_STEP, 200, SearchConfig(), tensors=tensors)
+    assert {candidate.part for candidate in found.graded} - {""} == parts
+
+
 def test_the_number_of_parts_does_not_grow_with_the_layers() -> None:
     """Halves are halved, so eight times the layers are three parts more, of one kind."""
     tried = []
-    for num_layers in (4, 32):
+    for number in (4, 32):
+        tensors = [f"model.layers.{layer}.mlp.up_proj.weight" for layer in range(number)]
         world = World(RISING, 500, 4)
         world.parts = dict.fromkeys((MLPS, "16-31.mlp"), curve({30: 0.6, 480: 0.9, 1920: 0.5}))
         world.parts |= dict.fromkeys(("24-31.mlp", "28-31.mlp"), curve({30: 0.6, 480: 0.92}))
-        found = search(world.measure, LAST_STEP, 500, SearchConfig(), num_layers=num_layers)
+        found = search(world.measure, LAST_STEP, 500, SearchConfig(), tensors=tensors)
         tried.append({candidate.part for candidate in found.graded if candidate.part})
     assert len(tried[1]) <= len(tried[0]) + 2 * 3
 

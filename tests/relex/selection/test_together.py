@@ -18,6 +18,7 @@ from relex.selection.chance import Flips, McNemar
 
 LAST_STEP = 30
 LAST = Candidate(step=LAST_STEP)
+TENSORS = [f"model.layers.{layer}.mlp.up_proj.weight" for layer in range(28)]
 
 
 def extrapolated(step):
@@ -171,7 +172,7 @@ class Equals:
 
 def found_by_search(run):
     config = SearchConfig()
-    graded = search(run.measure, LAST_STEP, run.shape[0], config, num_layers=28).graded
+    graded = search(run.measure, LAST_STEP, run.shape[0], config, tensors=TENSORS).graded
     return [Measured(candidate, each.correct_QK) for candidate, each in graded.items()]
 
 
