@@ -57,7 +57,9 @@ def test_only_the_training_imports_trl() -> None:
 
 
 def test_only_the_driver_and_what_it_starts_on_nodes_import_ray() -> None:
-    assert importers_of("ray") == {"relex/cluster/driver.py", "relex/cluster/slot.py"}
+    assert importers_of("ray") == {
+        f"relex/cluster/{name}.py" for name in ("driver", "group", "slot")
+    }
 
 
 def test_without_a_cluster_ray_is_not_imported() -> None:
