@@ -73,6 +73,8 @@ class RayNodes:
             role += ["--no-monitor", "--disable-usage-stats"]
             role += ["--ray-client-server-port", str(free_port())]
         command = [
+            # They die with the tests.
+            *(sys.executable, "-m", "relex.children", str(os.getpid())),
             *(sys.executable, "-c", "from ray.scripts.scripts import main; main()", "start"),
             *(*role, "--block", "--node-ip-address", f"127.0.0.{2 + number}", "--num-cpus", "1"),
             *("--object-store-memory", str(OBJECT_STORE_BYTES), "--include-log-monitor", "false"),
