@@ -19,8 +19,8 @@ TEST_OFFSET_POINTS = 7
 FAR_LENGTHS = 12
 """Targets farther than so many lengths of the window stand on a logarithmic axis behind it."""
 
-STAR_ROOM = 0.16, 0.84
-"""Shares of the width between which the words about the chosen are centred."""
+EDGE = 0.22
+"""Share of the width beside the left and right border, where words stand at the border."""
 
 
 def accuracy_picture(summary: RunSummary) -> bytes:
@@ -95,6 +95,8 @@ def _set_limits(axes: Axes, summary: RunSummary) -> None:
     else:
         axes.set_xlim(-0.03 * last, 1.05 * last)
     axes.set_ylim(max(low - 0.1 * height, -0.02), high + HEADROOM_FRACTION * height)
+    bottom, top = axes.get_ylim()
+    axes.set_yticks([tick for tick in axes.get_yticks() if bottom <= tick <= min(top, 1.0)])
 
 
 def _draw_validation(axes: Axes, decision: Decision) -> None:
@@ -188,12 +190,16 @@ def _mark_chosen(axes: Axes, decision: Decision) -> None:
     moved = [chosen.candidate.moved] if chosen.candidate.part else []
     accuracy_words = show_accuracy(accuracy, chosen.interval)
     words = [f"chosen: {chosen.candidate.key}", *moved, accuracy_words]
+    if EDGE < across < 1 - EDGE:
+        place, side = across, "center"
+    else:
+        place, side = (0.01, "left") if across <= EDGE else (0.99, "right")
     axes.annotate(
         "\n".join(words),
         xy=(step, accuracy),
-        xytext=(min(max(across, STAR_ROOM[0]), STAR_ROOM[1]), 0.97),
+        xytext=(place, 0.97),
         textcoords="axes fraction",
-        ha="center",
+        ha=side,
         va="top",
         fontsize=style.TEXT_POINTS + 1,
         fontweight="bold",
