@@ -57,9 +57,8 @@ def test_only_the_training_imports_trl() -> None:
 
 
 def test_only_the_driver_and_what_it_starts_on_nodes_import_ray() -> None:
-    assert importers_of("ray") == {
-        f"relex/cluster/{name}.py" for name in ("driver", "group", "slot")
-    }
+    names = ("driver", "group", "slot")
+    assert importers_of("ray") == {f"relex/cluster/{name}.py" for name in names}
 
 
 def test_without_a_cluster_ray_is_not_imported() -> None:

@@ -1,7 +1,4 @@
-"""A child on the nodes of a cluster: its actors, what goes to them, and what they report.
-
-Imported by the driver alone, for actors are those of its process.
-"""
+"""One child on the cluster: the actors that run it, on one node or on several, and what it says."""
 
 import asyncio
 from collections.abc import Mapping
