@@ -14,7 +14,7 @@ from relex.candidates import BASE
 from relex.checkpoints import TOY_BASE
 from relex.config import Recipe, Sampling
 from relex.evaluation.engine import Completion, EngineConfig, Request
-from relex.evaluation.engine_process import EngineProcess
+from relex.evaluation.engine_pool import EnginePool
 from relex.evaluation.weight_source import WeightSource
 
 pytestmark = pytest.mark.slow
@@ -70,9 +70,9 @@ def ask(
         device="cpu",
     )
     folder = tmp_path_factory.mktemp("exchange") / "exchange"
-    process = EngineProcess(config, requests[-8:], folder, print)
-    yield lambda asked: process.generate(BASE, asked, SAMPLING, lambda _: None).completions
-    process.close()
+    pool = EnginePool(config, requests[-8:], folder, lambda: [{}], print)
+    yield lambda asked: pool.generate(BASE, asked, SAMPLING, lambda _: None).completions
+    pool.close()
 
 
 @pytest.fixture(scope="module")
