@@ -124,10 +124,11 @@ def recipe_in(s3_server, tmp_path: Path) -> Callable[..., Path]:
 def do(
     command: list[str], environment: dict[str, str], home: Path, on_line: OnLine = lambda line: None
 ) -> str:
-    """Run a program of ours to its end; what it said."""
+    """Run a program of ours to its end, with the threads of a node; what it said."""
     process = subprocess.Popen(
         [sys.executable, *command],
-        env={**os.environ, **environment, "RELEX_HOME": str(home)},
+        # Sums are rounded otherwise by another number of threads, and a node has one CPU.
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment, "RELEX_HOME": str(home)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
