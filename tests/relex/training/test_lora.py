@@ -193,8 +193,8 @@ def test_the_whole_run_goes_through_with_adapters(
     }
     summary = relex.run(stated)
 
-    labels = [result.candidate.label for result in summary.decision.results]
-    assert labels == ["base", "step 2", "step 5", "k = 10"]
+    labels = [result.candidate.key for result in summary.decision.results]
+    assert labels == ["base", "observed-2", "observed-5", "line-10"]
     place = tmp_path / "s3" / "relex" / "runs" / summary.run_id
     published, base = Checkpoint(place / "model"), Checkpoint(TOY_BASE)
     window = open_window(str(place / "window"), base=base)
