@@ -15,7 +15,7 @@ from relex.cli.options import progress_bar
 from relex.config import AnyRecipe, ProblemSource, RewardTerm, WindowRecipe, load_run_recipe
 from relex.errors import InputError
 from relex.evaluation import EvaluationSession, Score
-from relex.evaluation.weight_source import WeightSource, open_weights
+from relex.evaluation.weight_source import CandidateWeights, WeightSource
 from relex.extrapolation import KIND as FACTORS_KIND
 from relex.problems import Problem, load_problems
 from relex.report import terminal_table
@@ -60,7 +60,7 @@ def evaluate(
     _check_golds(chosen, benchmark, problems)
     with local_factors(factors, chosen.storage.connection) as folder:
         source = _source(chosen, window, folder)
-        weights = open_weights(source)
+        weights = CandidateWeights(source)
         for (
             each
         ) in candidates:  # what is wrong with one of them is found before an engine is loaded

@@ -90,8 +90,3 @@ class CandidateWeights:
                 raise FactorsError("this candidate needs factors; none were given")
             self._factors = open_factors(Path(self._source.factors))
         return self._factors
-
-
-def open_weights(source: WeightSource) -> CandidateWeights:
-    """Raises CheckpointError when the base cannot be read."""
-    return CandidateWeights(source)

@@ -9,7 +9,7 @@ from relex.candidates import Candidate
 from relex.checkpoints import NamedTensor, TensorInfo, all_finite
 from relex.device import Device
 from relex.errors import EngineError
-from relex.evaluation.weight_source import CandidateWeights, WeightSource, open_weights
+from relex.evaluation.weight_source import CandidateWeights, WeightSource
 
 
 def candidate_weights(
@@ -52,7 +52,7 @@ def exactly(
 @cache
 def _open(source: WeightSource) -> CandidateWeights:
     """Opened once in a process: listing a long window on S3 takes seconds."""
-    return open_weights(source)
+    return CandidateWeights(source)
 
 
 def _check(where: str, name: str, tensor: torch.Tensor, info: TensorInfo) -> None:

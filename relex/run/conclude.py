@@ -11,7 +11,7 @@ from relex.checkpoints import write_checkpoint
 from relex.config import RunRecipe, WindowRecipe
 from relex.digests import sha256_json
 from relex.evaluation import SCORE_FILE, Answer, Score, correct_matrix, join_scores
-from relex.evaluation.weight_source import open_weights
+from relex.evaluation.weight_source import CandidateWeights
 from relex.extrapolation import Diagnosis, diagnose, open_factors
 from relex.report import (
     HTML_FILE,
@@ -168,7 +168,7 @@ def publish(run: Run, evaluation: Evaluation, decision: Decision) -> Manifest:
         folder = run.work / "model"
         with stage(run, "publish", "Writing the model"):
             shutil.rmtree(folder, ignore_errors=True)
-            weights = open_weights(run.weights(evaluation.factors)).tensors(decision.chosen)
+            weights = CandidateWeights(run.weights(evaluation.factors)).tensors(decision.chosen)
             write_checkpoint(folder, run.base, weights)
             evaluation.check_cold(decision.chosen, folder)
             card = model_card(run.recipe, decision, headline_score(run, decision.chosen))

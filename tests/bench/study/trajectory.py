@@ -24,7 +24,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from relex.candidates import Candidate
 from relex.checkpoints import TOY_BASE, Checkpoint
 from relex.config import parse_recipe
-from relex.evaluation.weight_source import WeightSource, open_weights
+from relex.evaluation.weight_source import CandidateWeights, WeightSource
 from relex.extrapolation import Diagnosis, diagnose, fit_factors, open_factors
 from relex.problems import Problem, load_problems
 from relex.storage.folder import FolderStore
@@ -142,7 +142,7 @@ class Trajectory:
         return self._weights("window")
 
     def _weights(self, window: str):
-        return open_weights(
+        return CandidateWeights(
             WeightSource(
                 base=str(self.base),
                 window=str(self.folder / window),

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from relex.candidates import BASE, Candidate
 from relex.checkpoints import Checkpoint
 from relex.errors import CheckpointError, FactorsError, InputError, WindowError
-from relex.evaluation.weight_source import WeightSource, open_weights
+from relex.evaluation.weight_source import CandidateWeights, WeightSource
 from relex.extrapolation import fit_factors
 from relex.window import open_window
 
@@ -44,7 +44,7 @@ def source(tmp_path: Path) -> WeightSource:
     ],
 )
 def test_every_kind_of_candidate_has_its_weights(source, candidate, moved) -> None:
-    found = dict(open_weights(source).tensors(candidate))
+    found = dict(CandidateWeights(source).tensors(candidate))
     for name, tensor in START.items():
         assert torch.allclose(found[name].float(), tensor.float() + moved, rtol=1e-2)
 
@@ -54,7 +54,7 @@ def test_every_kind_of_candidate_has_its_weights(source, candidate, moved) -> No
     [BASE, Candidate(step=3), Candidate(step=4, method="line")],
 )
 def test_names_order_shapes_and_dtypes_are_the_base_s(source, candidate) -> None:
-    found = list(open_weights(source).tensors(candidate))
+    found = list(CandidateWeights(source).tensors(candidate))
     expected = Checkpoint(Path(source.base)).tensors
     assert [name for name, _ in found] == list(expected)
     assert [(tuple(t.shape), t.dtype) for _, t in found] == [
@@ -63,7 +63,7 @@ def test_names_order_shapes_and_dtypes_are_the_base_s(source, candidate) -> None
 
 
 def test_one_opened_source_serves_many_candidates(source) -> None:
-    weights = open_weights(source)
+    weights = CandidateWeights(source)
     steps = [Candidate(step=step, method="line") for step in (4, 5, 4)]
     first, _, again = (dict(weights.tensors(candidate)) for candidate in steps)
     assert all(torch.equal(first[name], again[name]) for name in START)
@@ -71,17 +71,17 @@ def test_one_opened_source_serves_many_candidates(source) -> None:
 
 def test_a_step_that_the_window_lacks_is_refused(source) -> None:
     with pytest.raises(WindowError, match="has no step 7; it holds 3 steps from 1 to 3"):
-        open_weights(source).tensors(Candidate(step=7))
+        CandidateWeights(source).tensors(Candidate(step=7))
 
 
 def test_a_target_inside_the_window_is_refused(source) -> None:
     with pytest.raises(FactorsError, match="step 3 is not beyond the window"):
-        open_weights(source).tensors(Candidate(step=3, method="line"))
+        CandidateWeights(source).tensors(Candidate(step=3, method="line"))
 
 
 def test_a_window_of_another_base_is_refused(source, tmp_path: Path) -> None:
     other = save(tmp_path / "other", {"a": START["a"]})
-    weights = open_weights(source.model_copy(update={"base": str(other)}))
+    weights = CandidateWeights(source.model_copy(update={"base": str(other)}))
     with pytest.raises(CheckpointError, match="has b, which the base lacks"):
         weights.tensors(Candidate(step=1))
 
@@ -91,14 +91,14 @@ def test_a_window_of_another_base_is_refused(source, tmp_path: Path) -> None:
     [("", WindowError, "needs a window"), ("line", FactorsError, "needs factors")],
 )
 def test_what_the_source_lacks_is_named(source, method, error, message) -> None:
-    weights = open_weights(WeightSource(base=source.base))
+    weights = CandidateWeights(WeightSource(base=source.base))
     with pytest.raises(error, match=message):
         weights.tensors(Candidate(step=9, method=method))
 
 
 @pytest.mark.parametrize("method", ["line", "anchored", "secant", "scaled_first", "shrunk"])
 def test_what_a_method_makes_needs_no_window(source, method) -> None:
-    weights = open_weights(source.model_copy(update={"window": ""}))
+    weights = CandidateWeights(source.model_copy(update={"window": ""}))
     found = dict(weights.tensors(Candidate(step=9, method=method)))
     assert found.keys() == START.keys()
     assert any(not torch.equal(found[name], START[name]) for name in START)
@@ -112,7 +112,7 @@ def test_what_is_outside_of_a_part_is_the_newest_snapshot(source, tmp_path: Path
         save(tmp_path / "layers" / "window" / f"checkpoint-{step}", moved)
     window = open_window(str(tmp_path / "layers" / "window"))
     fit_factors(window, Checkpoint(base), tmp_path / "layers" / "factors", device="cpu")
-    weights = open_weights(
+    weights = CandidateWeights(
         WeightSource(base=str(base), factors=str(tmp_path / "layers" / "factors"))
     )
     found = dict(weights.tensors(Candidate(step=9, method="secant", part="mlp")))
@@ -123,4 +123,4 @@ def test_what_is_outside_of_a_part_is_the_newest_snapshot(source, tmp_path: Path
 
 def test_a_method_that_is_not_there_is_named(source) -> None:
     with pytest.raises(InputError, match="method ray: is not built in"):
-        open_weights(source).tensors(Candidate(step=9, method="ray"))
+        CandidateWeights(source).tensors(Candidate(step=9, method="ray"))
