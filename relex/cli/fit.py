@@ -28,6 +28,7 @@ from relex.extrapolation import (
 )
 from relex.extrapolation.checks import choose_steps
 from relex.extrapolation.predict import LINE
+from relex.storage.atomic import check_new
 from relex.window import Window, open_window
 
 BYTES_PER_GB = 1_000_000_000
@@ -80,8 +81,10 @@ def extrapolate(
     checkpoint = open_base(base)
     opened = open_window(window, base=checkpoint)
     folders = {target: out / f"line-{target}" for target in step}
-    for target in folders:
+    # All that can be refused is, before the fit, which takes long.
+    for target, folder in folders.items():
         LINE.check_target(window, choose_steps(opened, _first_last(steps), rank), target)
+        check_new(folder)
     own = {"rank": rank, "device": device}
     factors = _fit(opened, checkpoint, out / "factors", steps, memory_gb, **own)
     with progress_bar("predict") as on_progress:

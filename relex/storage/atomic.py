@@ -22,16 +22,21 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
+def check_new(out: Path) -> None:
+    """Raise InputError when `out` exists already: nothing is ever overwritten."""
+    with writing(out):
+        if out.exists():
+            raise InputError(f"{out}: exists already; choose another folder or remove it first")
+
+
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
     """Yield a sibling folder of `out` that is renamed to `out` on success and removed otherwise.
 
-    Raises InputError when `out` exists already: nothing is ever overwritten. StorageError when the
-    place refuses.
+    Raises as `check_new`, and StorageError when the place refuses.
     """
+    check_new(out)
     with writing(out):
-        if out.exists():
-            raise InputError(f"{out}: exists already; choose another folder or remove it first")
         out.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
     try:

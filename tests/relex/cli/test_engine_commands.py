@@ -149,6 +149,19 @@ def test_extrapolate_equals_fit_and_predict(relex, fit, tmp_path) -> None:
         assert at_once == later
 
 
+def test_extrapolate_refuses_a_folder_that_is_there_before_it_fits(relex, tmp_path) -> None:
+    kept = tmp_path / "out" / "line-50"
+    kept.mkdir(parents=True)
+    (kept / "mine").touch()
+    targets = ["--step", 20, "--step", 50]
+    exit_code, error = relex(
+        "extrapolate", STEPS, "--base", BASE, *targets, "--out", tmp_path / "out"
+    )
+    assert (exit_code, error.count("\n")) == (2, 1)
+    assert f"{kept}: exists already; choose another folder or remove it first" in error
+    assert [path.name for path in (tmp_path / "out").rglob("*")] == ["line-50", "mine"]
+
+
 def test_parts_are_merged(relex, tmp_path) -> None:
     parts = [tmp_path / str(number) for number in (1, 2)]
     for number, part in enumerate(parts, start=1):
