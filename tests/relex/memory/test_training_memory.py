@@ -5,7 +5,7 @@ Autocast to bfloat16 works on a processor as on a GPU, so the formulas are those
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -13,34 +13,18 @@ from peft import LoraConfig, get_peft_model
 from trl.trainer.utils import add_fused_lm_head
 
 from relex.memory.training import (
-    Training,
     activation_bytes,
     generation_parts,
     layer_bytes_per_token,
     state_parts,
     update_parts,
 )
+from tests import trainings
 from tests.allocated import Allocated, kept_bytes
 
 NUM_ROWS, LENGTH = 4, 64
 NUM_TOKENS = NUM_ROWS * LENGTH
-
-
-def training_of(numbers, **changes) -> Training:
-    training = Training(
-        model=numbers,
-        num_trained=numbers.num_parameters,
-        frozen_bytes=0,
-        master_bytes=4,
-        num_processes=1,
-        is_sharded=False,
-        has_reference=False,
-        batch_size=NUM_ROWS,
-        prompt_tokens=16,
-        completion_tokens=LENGTH - 16,
-        checkpoints_gradients=True,
-    )
-    return replace(training, **changes)
+training_of = partial(trainings.training_of, num_rows=NUM_ROWS, length=LENGTH)
 
 
 def tokens(num_rows: int, length: int) -> dict[str, torch.Tensor]:

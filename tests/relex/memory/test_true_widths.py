@@ -6,7 +6,6 @@ what grows with their number is counted exactly elsewhere.
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,8 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from relex.memory import read_model
-from relex.memory.training import Training, state_parts, update_parts
+from relex.memory.training import state_parts, update_parts
+from tests.trainings import training_of
 
 CONFIGS = Path(__file__).parent / "configs"
 NUM_ROWS, LENGTH = 4, 4096
@@ -45,20 +45,7 @@ def folder(tmp_path) -> Callable[[str], Path]:
 
 def planned_bytes(folder: Path, **changes: Any) -> float:
     model = read_model(str(folder))
-    training = Training(
-        model=model,
-        num_trained=model.num_parameters,
-        frozen_bytes=0,
-        master_bytes=4,
-        num_processes=1,
-        is_sharded=False,
-        has_reference=False,
-        batch_size=NUM_ROWS,
-        prompt_tokens=LENGTH // 4,
-        completion_tokens=LENGTH - LENGTH // 4,
-        checkpoints_gradients=True,
-    )
-    training = replace(training, **changes)
+    training = training_of(model, NUM_ROWS, LENGTH, **changes)
     parts = state_parts(training) | update_parts(training)
     return sum(size for name, size in parts.items() if name in COUNTED)
 
