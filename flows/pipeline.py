@@ -2,6 +2,7 @@
 same for a window that is there already."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar
 
 from prefect import flow, task
@@ -9,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 
 from relex.config import Recipe, RewardTerm, WindowRecipe
 from relex.errors import InputError
-from relex.report import MARKDOWN_FILE, RunSummary
+from relex.report import RunSummary
 from relex.run import conclude, measure, preflight, window
 from relex.run.conclude import finish, finished_summary, summarise
 from relex.run.measure import open_evaluation
@@ -17,9 +18,10 @@ from relex.run.places import Run, open_run
 from tasks.champion import register
 from tasks.flow_run import heed_operator, refused, run_name, stated_recipe
 from tasks.form import asks, asks_overrides, asks_preset, asks_recipe
-from tasks.page import listeners, show_report
+from tasks.page import listeners
 from tasks.record import Record
 from tasks.tracking_client import record_as_killed
+from tasks.tracking_model import write_mlmodel
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -131,11 +133,11 @@ def run_stages(run: Run, record: Record, fill_window: Callable[[Run], None]) -> 
         compared = measure_candidates(run, evaluation)
         decision = choose(run, evaluation, compared.measured)
         tested = measure_finalists(run, evaluation, decision)
-        model = publish(run, evaluation, decision)
+        model = publish(run, evaluation, decision, partial(write_mlmodel, run.recipe, run.dtype))
     champion = register(run, record, decision, model)
-    summary = summarise(run, decision, tested, compared.search, champion, [record.link])
+    summary = summarise(run, decision, tested, compared.search, champion, record.links)
     report(run, factors, summary)
     record.keep_report(summary)
-    show_report(run.report_folder / MARKDOWN_FILE, record.link)
+    record.show_report()
     finish(run, summary)
     return summary

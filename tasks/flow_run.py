@@ -9,6 +9,7 @@ from relex.config import Recipe, WindowRecipe
 from relex.config.addresses import check_environment
 from relex.doors.plugins import restrict_plugins
 from relex.errors import InputError, RecipeError
+from relex.report import Link
 from tasks.form import recipe_of
 
 Result = TypeVar("Result")
@@ -29,6 +30,18 @@ def heed_operator() -> None:
     if deployment.id is not None:
         restrict_plugins()
     check_environment()
+
+
+def flow_run_links() -> list[Link]:
+    """The page of this flow run; none outside of one."""
+    address = flow_run.ui_url
+    return [Link(name="Prefect run", address=address)] if address else []
+
+
+def flow_run_tags() -> dict[str, str]:
+    """The same for MLflow."""
+    address = flow_run.ui_url
+    return {"relex.prefect_run": address} if address else {}
 
 
 def run_name() -> str:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, WithJsonSchema
 
 from relex.config import Recipe, SweepConfig, WindowRecipe, check_run_recipe, load_recipe
 from relex.errors import RecipeError
+from relex.visible import number
 
 PRESETS = Path(__file__).parents[1] / "deployments" / "recipes"
 TOY = "toy"
@@ -179,7 +180,7 @@ def _shown(value: Any) -> str:
         return ", ".join(map(_shown, value)) or "none"
     if isinstance(value, dict):
         return str(value["reward"])
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return number(value) if isinstance(value, float) else str(value)
 
 
 def _limits(schema: Schema) -> str:

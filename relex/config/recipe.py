@@ -1,7 +1,7 @@
 """The recipe: everything that a run depends on, in one frozen object."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -204,11 +204,16 @@ class RunRecipe(Section):
     _no_credentials = model_validator(mode="before")(without_credentials)
 
     @property
-    def digest(self) -> str:
-        """sha256 of all that can change a result; where it is kept and recorded, and how long it
-        may take, cannot."""
+    def deciding(self) -> dict[str, Any]:
+        """All that can change a result; where it is kept and recorded, and how long it may take,
+        cannot."""
         without = {"storage", "tracking", "limits_minutes", "reward_seconds"}
-        return sha256_json(self.model_dump(mode="json", exclude=without))
+        return self.model_dump(mode="json", exclude=without)
+
+    @property
+    def digest(self) -> str:
+        """sha256 of all that can change a result."""
+        return sha256_json(self.deciding)
 
     @property
     def run_id(self) -> str:

@@ -10,7 +10,7 @@ from relex.report.leaderboard import (
 )
 from relex.report.markdown import HTML_FILE, MARKDOWN_FILE, SUMMARY_FILE, write_report
 from relex.report.outcome import outcome_lines
-from relex.report.page import CHOSEN_MARK, code, markdown_table, plain, terminal_table
+from relex.report.page import CHOSEN_MARK, address, markdown_table, plain, terminal_table
 from relex.report.summary import (
     BenchmarkResult,
     Link,

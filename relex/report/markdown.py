@@ -6,7 +6,7 @@ from relex.extrapolation import Diagnostics, Factors, diagnose
 from relex.report.accuracy_plot import accuracy_picture
 from relex.report.coefficient_plot import COEFFICIENT_PICTURE, coefficient_picture
 from relex.report.outcome import outcome_lines, reconciled
-from relex.report.page import code, markdown_table, plain, write_page
+from relex.report.page import address, markdown_table, plain, write_page
 from relex.report.summary import RunSummary
 from relex.report.tables import (
     FLAG_MARK,
@@ -158,7 +158,7 @@ def _curve(summary: RunSummary) -> str:
 def _facts(summary: RunSummary) -> str:
     seconds = ", ".join(f"{name} {value:.0f} s" for name, value in summary.seconds_by_stage.items())
     versions = ", ".join(f"{name} {version}" for name, version in summary.versions.items())
-    lines = [f"- {plain(link.name)}: {code(link.address)}" for link in summary.links]
+    lines = [f"- {plain(link.name)}: {address(link.address)}" for link in summary.links]
     lines += [f"- time: {seconds}"] if seconds else []
     lines += [f"- recipe digest: `{summary.recipe_digest}`"]
     lines += [f"- versions: {plain(versions)}"] if versions else []

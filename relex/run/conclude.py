@@ -8,7 +8,7 @@ from pathlib import Path
 
 from relex.candidates import Candidate, denoised
 from relex.checkpoints import write_checkpoint
-from relex.config import RunRecipe, WindowRecipe
+from relex.config import RunRecipe
 from relex.digests import sha256_json
 from relex.evaluation import SCORE_FILE, Answer, Score, correct_matrix, join_scores
 from relex.evaluation.weight_source import CandidateWeights
@@ -153,10 +153,17 @@ def choose(run: Run, evaluation: Evaluation, measured: Sequence[Measured]) -> De
     return decision
 
 
-def publish(run: Run, evaluation: Evaluation, decision: Decision) -> Manifest:
+def publish(
+    run: Run,
+    evaluation: Evaluation,
+    decision: Decision,
+    complete: Callable[[Path], None] = lambda _: None,
+) -> Manifest:
     """Write the chosen candidate as a Hugging Face checkpoint to the run's storage, unless it is
-    there; returns its manifest. Raises EngineError when the checkpoint, loaded anew, answers
-    otherwise than the candidate did."""
+    there; returns its manifest. `complete` adds to the folder what who records the run wants there.
+
+    Raises EngineError when the checkpoint, loaded anew, answers otherwise than the candidate did.
+    """
     store = run.store.child("model")
     inputs = {
         "recipe": run.recipe.digest,
@@ -173,6 +180,7 @@ def publish(run: Run, evaluation: Evaluation, decision: Decision) -> Manifest:
             evaluation.check_cold(decision.chosen, folder)
             card = model_card(run.recipe, decision, headline_score(run, decision.chosen))
             (folder / MODEL_CARD).write_text(card, encoding="utf-8")
+            complete(folder)
             manifest = publish_folder(store, folder, MODEL_KIND, inputs)
             shutil.rmtree(folder)
     run.say(f"the model, {decision.chosen.key}, is at {store.uri}")
@@ -252,14 +260,14 @@ def _graders(run: Run) -> dict[str, str]:
 
 
 def _links(run: Run) -> tuple[Link, ...]:
-    links = [Link(name="model", address=f"{run.uri}/model")]
-    if run.uri.startswith("s3://") and run.recipe.storage.uri == "embedded":
-        folder = run.home.s3 / run.uri.removeprefix("s3://") / "model"
-        links.append(Link(name="model folder", address=str(folder)))
-    if isinstance(run.recipe, WindowRecipe):
-        links.append(Link(name="window", address=run.recipe.window.uri))
-    links.append(Link(name="report", address=str(run.report_folder / HTML_FILE)))
-    links.append(Link(name="logs", address=f"{run.uri}/{LOGS}"))
+    """Where the parts of the run lie; what the embedded S3 server has, also as folders."""
+    parts = {"model": f"{run.uri}/model", "window": run.window_uri, "logs": f"{run.uri}/{LOGS}"}
+    links = [Link(name="report", address=str(run.report_folder / HTML_FILE))]
+    for name, uri in parts.items():
+        links.append(Link(name=name, address=uri))
+        key = uri.removeprefix("s3://")
+        if run.recipe.storage.uri == "embedded" and key != uri and uri.startswith(run.uri):
+            links.append(Link(name=f"{name} folder", address=str(run.home.s3 / key)))
     return tuple(links)
 
 
