@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
-from playwright.sync_api import Locator, Page, Response, expect
+from playwright.sync_api import Locator, Page, expect
 
 from deployments.apply import read_registry
 from relex.config import SweepConfig, load_recipe
@@ -20,7 +20,6 @@ from tests.processes import kill
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-SERVER_IS_BUSY = 503
 (SHIPPED_SWEEP,) = (
     entry for entry in read_registry()["deployments"] if entry["name"] == "reward-sweep"
 )
@@ -131,21 +130,11 @@ def submit(form: Page) -> None:
 
 
 def send(form: Page) -> dict[str, Any]:
-    """Submit, and the flow run that comes of it.
-
-    A busy server over SQLite answers 503, and the page says so: then the button is pressed again.
-    """
-
-    def decides(answer: Response) -> bool:
-        asks = answer.request.method == "POST"
-        return asks and (answer.url.endswith("/create_flow_run") or answer.status == SERVER_IS_BUSY)
-
-    while True:
-        with form.expect_response(decides) as told:
-            submit(form)
-        if told.value.status != SERVER_IS_BUSY:
-            form.get_by_text("scheduled to start").first.wait_for()
-            return dict(told.value.json())
+    """Submit, and the flow run that comes of it."""
+    with form.expect_response(lambda answer: answer.url.endswith("/create_flow_run")) as told:
+        submit(form)
+    form.get_by_text("scheduled to start").first.wait_for()
+    return dict(told.value.json())
 
 
 def fill_learning_rate(form: Page, value: str) -> None:
