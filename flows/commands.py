@@ -49,7 +49,7 @@ def pipeline(
         from flows.pipeline import relex_extrapolate, relex_pipeline
 
         if isinstance(chosen, WindowRecipe):
-            summary = relex_extrapolate(recipe=chosen)
+            summary = relex_extrapolate(chosen.window.uri, recipe=chosen)
         else:
             summary = relex_pipeline(recipe=chosen)
     print_result(summary, console)

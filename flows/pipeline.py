@@ -16,8 +16,15 @@ from relex.run.conclude import finish, finished_summary, summarise
 from relex.run.measure import open_evaluation
 from relex.run.places import Run, open_run
 from tasks.champion import register
-from tasks.flow_run import heed_operator, refused, run_name, stated_recipe
-from tasks.form import asks, asks_overrides, asks_preset, asks_recipe
+from tasks.flow_run import concluded, heed_operator, refused, run_name, stated_recipe
+from tasks.form import (
+    asks,
+    asks_overrides,
+    asks_preset,
+    asks_questions,
+    asks_recipe,
+    asks_window,
+)
 from tasks.page import listeners
 from tasks.record import Record
 from tasks.tracking_client import record_as_killed
@@ -56,12 +63,16 @@ tidy = as_task("tidy", conclude.tidy)
 def relex_pipeline(
     preset: Annotated[str, asks_preset()] = "toy",
     name: Annotated[str | None, asks("name")] = None,
+    base: Annotated[str | None, asks("base")] = None,
+    train_questions: Annotated[str | None, asks_questions("train_questions")] = None,
+    validation_questions: Annotated[str | None, asks_questions("validation_questions")] = None,
+    test_questions: Annotated[str | None, asks_questions("test_questions")] = None,
+    prompt: Annotated[str | None, asks("prompt")] = None,
     rewards: Annotated[tuple[RewardTerm, ...] | None, asks("rewards")] = None,
+    grader: Annotated[str | None, asks("grader")] = None,
     learning_rate: Annotated[float | None, asks("learning_rate")] = None,
     steps: Annotated[int | None, asks("steps")] = None,
     targets: Annotated[Literal["auto"] | tuple[int, ...] | None, asks("targets")] = None,
-    base: Annotated[str | None, asks("base")] = None,
-    grader: Annotated[str | None, asks("grader")] = None,
     samples_per_question: Annotated[int | None, asks("samples_per_question")] = None,
     observed_steps: Annotated[tuple[int, ...] | None, asks("observed_steps")] = None,
     seed: Annotated[int | None, asks("seed")] = None,
@@ -83,14 +94,17 @@ def relex_pipeline(
     on_crashed=[record_as_killed],
 )
 def relex_extrapolate(
-    window: Annotated[str | None, asks("window", has_preset=False)] = None,
+    window: Annotated[str, asks_window()],
     preset: Annotated[str, asks_preset()] = "toy",
     name: Annotated[str | None, asks("name")] = None,
     base: Annotated[str | None, asks("base")] = None,
+    validation_questions: Annotated[str | None, asks_questions("validation_questions")] = None,
+    test_questions: Annotated[str | None, asks_questions("test_questions")] = None,
+    prompt: Annotated[str | None, asks("prompt")] = None,
+    grader: Annotated[str | None, asks("grader")] = None,
     targets: Annotated[
         Literal["auto"] | tuple[int, ...] | None, asks("targets", has_preset=False)
     ] = None,
-    grader: Annotated[str | None, asks("grader")] = None,
     samples_per_question: Annotated[int | None, asks("samples_per_question")] = None,
     observed_steps: Annotated[
         tuple[int, ...] | None, asks("observed_steps", has_preset=False)
@@ -122,7 +136,7 @@ def run_to_end(fill_window: Callable[[Run], None]) -> RunSummary:
             tidy(run)
     except InputError as error:
         return refused(error, RunSummary)
-    return summary
+    return concluded(summary, f"{summary.decision.reason} {summary.champion}")
 
 
 def run_stages(run: Run, record: Record, fill_window: Callable[[Run], None]) -> RunSummary:

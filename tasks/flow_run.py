@@ -1,16 +1,20 @@
 """The flow run that we are in: its recipe, its name, and its end when it cannot be run."""
 
 from typing import TypeVar, cast
+from uuid import UUID
 
+from prefect.client.orchestration import get_client
 from prefect.runtime import deployment, flow_run
-from prefect.states import Failed
+from prefect.states import Completed, Failed
 
 from relex.config import Recipe, WindowRecipe
 from relex.config.addresses import check_environment
 from relex.doors.plugins import restrict_plugins
 from relex.errors import InputError, RecipeError
 from relex.report import Link
+from relex.visible import one_line
 from tasks.form import recipe_of
+from tasks.made_up_names import is_made_up
 
 Result = TypeVar("Result")
 REFUSED = "refused"
@@ -45,11 +49,38 @@ def flow_run_tags() -> dict[str, str]:
 
 
 def run_name() -> str:
-    """The run id of the recipe, which is also the name of the run's folder."""
+    """The name that a user typed; else the run id, which is also the name of the run's folder."""
+    return _typed_name() or _run_id()
+
+
+def _run_id() -> str:
     try:
         return stated_recipe().run_id
     except RecipeError:
         return REFUSED
+
+
+def _typed_name() -> str:
+    name = flow_run.name or ""
+    return "" if is_made_up(name) else name
+
+
+def sweep_name() -> str:
+    """The name that a user typed, else that of the sweep."""
+    return _typed_name() or str(flow_run.parameters["sweep"].name)
+
+
+def name_sweep(name: str, sweep_id: str) -> None:
+    """Call this flow run as the folder of the sweep `name`, unless a user named it otherwise."""
+    if flow_run.name == name:
+        with get_client(sync_client=True) as client:
+            client.update_flow_run(flow_run_id=UUID(flow_run.id), name=sweep_id)
+
+
+def concluded(result: Result, verdict: str) -> Result:
+    """What a flow returns that has come to an end: its page then says the verdict as well, and
+    whoever called it gets `result`."""
+    return cast(Result, Completed(message=one_line(verdict), data=result))
 
 
 def refused(error: InputError, _: type[Result]) -> Result:

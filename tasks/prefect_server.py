@@ -80,7 +80,7 @@ def let_writers_wait() -> None:
     ) -> AbstractAsyncContextManager[Any]:
         return begin(self, session, with_for_update=True)
 
-    AioSqliteConfiguration.begin_transaction = begin_as_writer  # type: ignore[method-assign]
+    AioSqliteConfiguration.begin_transaction = begin_as_writer  # type: ignore[assignment, method-assign]
 
 
 def main() -> None:

@@ -55,8 +55,10 @@ class EvaluationConfig(Sampling):
     `module:name`, which is code that the worker runs, where its RELEX_PLUGINS allows it."""
 
     grader: GraderName = "math_equality"
-    """The reward whose value 1.0 means correct: a built-in, or your own as `module:function`, which
-    is code that the worker runs, where its RELEX_PLUGINS allows it."""
+    """The reward whose value 1.0 means correct: `math_equality`, where the last `\\boxed{}` is
+    mathematically equal to the gold answer; `exact_match`, where the whole completion is its text;
+    or your own as `module:function`, which is code that the worker runs, where its RELEX_PLUGINS
+    allows it."""
 
     samples_per_question: int = Field(default=4, ge=1, le=MOST_SAMPLES)
     """Answers drawn for every question and candidate."""

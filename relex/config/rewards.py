@@ -19,8 +19,11 @@ class RewardTerm(Section):
     """One term of the weighted sum."""
 
     reward: RewardName
-    """A built-in, or your own as `module:function` on the Python path of the worker, which is code
-    that the worker runs, where its RELEX_PLUGINS allows it."""
+    """`exact_match`: 1 for the text of the gold answer and nothing else. `math_equality`: 1 where
+    the last `\\boxed{}` of the completion is mathematically equal to the gold answer. `format`: 1
+    for the form alone, exactly one `\\boxed{}` or the regular expression in `params`
+    (`{"pattern": "..."}`). Or your own as `module:function` on the Python path of the worker, which
+    is code that the worker runs, where its RELEX_PLUGINS allows it."""
 
     weight: float = Field(default=1.0, ge=-LARGEST_WEIGHT, le=LARGEST_WEIGHT)
     """Factor of this term in the sum."""
