@@ -147,7 +147,7 @@ def fill_reward(form: Page, reward: str) -> None:
     part = field(form, "rewards")
     choose_tab(part, "set here")
     part.get_by_role("button", name="Add item").click()
-    part.locator(".schema-form-property", has_text="reward").last.locator("textarea").fill(reward)
+    part.locator("textarea").first.fill(reward)
 
 
 def wait_for_state(ask: Ask, flow_run: str, states: set[str]) -> dict[str, Any]:
