@@ -12,7 +12,7 @@ from relex.child_output import LogLine
 from relex.children import AnyChild
 from relex.cluster import Cluster, Slot, Wanted, check_cluster
 from relex.config import Recipe
-from relex.errors import LostError, ResourceError, StageError
+from relex.errors import LimitError, LostError, ResourceError, StageError
 from relex.evaluation.here import MODEL_KIND
 from relex.evaluation.weight_source import WeightSource
 from relex.evaluation.workplace import Here, Workplace
@@ -174,6 +174,8 @@ def _do_all(
                     del running[part]
                 except TimeoutError:
                     continue
+                except LimitError:
+                    raise
                 except StageError as error:
                     del running[part]
                     num_lost[part] += 1

@@ -21,6 +21,7 @@ from relex.evaluation.draws import build_draws
 from relex.evaluation.engine import EngineConfig
 from relex.evaluation.engine_pool import EnginePool
 from relex.evaluation.weight_source import WeightSource
+from relex.evaluation.work import Work
 from relex.problems import Problem
 from tests.ray_nodes import ROOT, RayNodes
 
@@ -91,7 +92,7 @@ def measure_engine(where: str, start: Start, folder: Path) -> None:
     )
 
     def ask(candidate: Candidate = BASE) -> None:
-        pool.generate(candidate, requests, sampling, lambda _: None)
+        pool.generate(Work(candidate, requests, sampling))
 
     try:
         show(f"{where}: start of an engine and an item of {len(requests)} answers", timed(ask))
