@@ -51,11 +51,11 @@ def check(
         if recipe is not None:
             wanted = wanted_by(stack.enter_context(open_run(load_run_recipe(recipe))))
         found = check_cluster(cluster, wanted, _log)
-    columns = ("node", "CPUs", "GPUs", "cards", "memory", "free disk")
+    columns = ("node", "CPUs", "GPUs", "card", "memory", "free disk")
     table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
     for node, its in found.items():
         table.add_row(
-            *(node.address, str(node.cpus), str(node.gpus), ", ".join(node.cards)),
+            *(node.address, str(node.cpus), str(node.gpus), its.machine.card),
             *(f"{size / GB:.0f} GB" for size in (its.machine.host_bytes, its.free_bytes)),
         )
     open_terminal().print(table)

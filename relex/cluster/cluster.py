@@ -34,8 +34,6 @@ class Node:
     address: str
     cpus: int
     gpus: int
-    cards: tuple[str, ...]
-    """Kinds of its GPUs, as Ray calls them."""
 
     def can_give(self, gpus: int) -> bool:
         """Whether it may have a slot with so many GPUs; a head may take no work at all."""
@@ -156,7 +154,7 @@ class Cluster:
             notes.put(failed)
 
     def _take_nodes(self, event: Event) -> None:
-        self.nodes = [Node(**{**node, "cards": tuple(node["cards"])}) for node in event["nodes"]]
+        self.nodes = [Node(**node) for node in event["nodes"]]
         """Those that live now."""
 
     def _gone(self) -> StageError:

@@ -1,8 +1,8 @@
 """What a machine has of all that a run needs on the nodes of a cluster."""
 
 import os
-import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from pydantic import Field
@@ -13,7 +13,7 @@ from relex.config import AnyRecipe, Recipe
 from relex.digests import sha256_json
 from relex.doors import ENGINE, METHOD, REWARD, TRAINER
 from relex.errors import InputError
-from relex.home import make_home
+from relex.home import free_bytes, open_home
 from relex.machine import Machine, this_machine
 from relex.problems import load_problems, problems_digest
 from relex.storage import S3Connection, open_store
@@ -77,19 +77,30 @@ def look(wanted: Wanted) -> Found:
         versions=pinned_versions(),
         niceness=os.nice(0),
         machine=this_machine("cuda" if torch.cuda.is_available() else "cpu"),
-        free_bytes=shutil.disk_usage(make_home().root).free,
+        free_bytes=free_bytes(open_home().node),
     )
+    recipe, digests = wanted.recipe, {}
     try:
         if wanted.storage:
-            open_store(wanted.storage, wanted.connection).get(wanted.marker)
+            with _advising(KEPT_APART):
+                open_store(wanted.storage, wanted.connection).get(wanted.marker)
+        if recipe is not None:
+            with _advising(READ_THERE):
+                digests = dict(_read_here(wanted, recipe))
+        if isinstance(recipe, Recipe) and wanted.trains:
+            check_training(recipe)
     except InputError as error:
-        return found.model_copy(update={"fault": f"{error}; {KEPT_APART}"})
+        return found.model_copy(update={"fault": str(error)})
+    return found.model_copy(update={"digests": digests})
+
+
+@contextmanager
+def _advising(advice: str) -> Iterator[None]:
+    """Say with an InputError what to do on a cluster."""
     try:
-        if wanted.recipe is not None:
-            return found.model_copy(update={"digests": dict(_read_here(wanted, wanted.recipe))})
+        yield
     except InputError as error:
-        return found.model_copy(update={"fault": f"{error}; {READ_THERE}"})
-    return found
+        raise InputError(f"{error}; {advice}") from error
 
 
 def _read_here(wanted: Wanted, recipe: AnyRecipe) -> Iterator[tuple[str, str]]:
@@ -104,8 +115,6 @@ def _read_here(wanted: Wanted, recipe: AnyRecipe) -> Iterator[tuple[str, str]]:
     names = [(ENGINE, recipe.evaluation.engine)]
     names += [(METHOD, split_text(each)[0]) for each in recipe.extrapolation.methods]
     if isinstance(recipe, Recipe):
-        if wanted.trains:
-            check_training(recipe)
         source = recipe.problems.train
         digest = problems_digest(load_problems(source))
         yield f"training questions {source.path or source.kind}", digest

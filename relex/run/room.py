@@ -1,13 +1,12 @@
 """Whether a run has room in memory and on disk: on this machine, or on each node of its cluster."""
 
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from relex.cluster import Found, Node
 from relex.config import Recipe
 from relex.errors import ResourceError
+from relex.home import free_bytes
 from relex.memory import check_memory, disk_phase, longest_prompt, this_machine, window_bytes
 from relex.run.nodes import may_answer, may_train
 from relex.run.places import TRAIN, Run
@@ -47,8 +46,8 @@ def check_run_disk(run: Run, nodes: Nodes) -> None:
         return
     stored_bytes = sum(window_bytes(recipe, run.base, run.model))
     run.say(f"storage    {run.uri}: {stored_bytes / GB:.2f} GB for the window")
-    free_bytes = shutil.disk_usage(_existing(run.work)).free
-    _check_disk(run, recipe, str(run.work), free_bytes, run.say, trains=not nodes)
+    free = free_bytes(run.work)
+    _check_disk(run, recipe, str(run.work), free, run.say, trains=not nodes)
     for node, found in nodes.items():
         if may_train(run, node):
             where = f"node {node.address}"
@@ -59,19 +58,14 @@ def _check_disk(
     run: Run,
     recipe: Recipe,
     where: str,
-    free_bytes: float,
+    free: float,
     say: Callable[[str], None],
     **does: bool,
 ) -> None:
-    disk = disk_phase(recipe, run.base, run.model, free_bytes, **does)
+    disk = disk_phase(recipe, run.base, run.model, free, **does)
     say(f"disk       {disk.words}")
     if not disk.fits:
         raise ResourceError(
             f"{where}: the run takes {disk.words} are free; free some, set RELEX_HOME to "
             "another disk, or keep fewer steps (training.snapshot_steps)"
         )
-
-
-def _existing(path: Path) -> Path:
-    """The nearest folder that exists, which is on the same disk."""
-    return path if path.exists() else _existing(path.parent)

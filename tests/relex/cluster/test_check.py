@@ -12,7 +12,7 @@ from relex.checkpoints import TOY_BASE, Checkpoint
 from relex.cluster import Wanted
 from relex.cluster.check import compare
 from relex.cluster.look import READ_THERE, Found, look
-from relex.config import Recipe, check_recipe, load_recipe
+from relex.config import Recipe, check_recipe, check_run_recipe, load_recipe
 from relex.errors import ResourceError
 from relex.machine import planned_machine
 from relex.problems import load_problems, problems_digest
@@ -84,7 +84,19 @@ def test_the_content_of_what_is_read_there_counts(tmp_path: Path) -> None:
 def test_a_node_that_cannot_train_is_a_fault_where_it_may_have_to(monkeypatch) -> None:
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     assert look(Wanted(recipe=TOY)).fault == ""
-    assert "ACCELERATE_USE_FSDP is set" in look(Wanted(recipe=TOY, trains=True)).fault
+    fault = look(Wanted(recipe=TOY, trains=True)).fault
+    assert fault.startswith("ACCELERATE_USE_FSDP is set: ") and fault.endswith("; unset it")
+
+
+def test_what_is_wanted_reaches_a_node_as_it_was_said() -> None:
+    content = changed().model_dump(mode="json", exclude_unset=True)
+    for section in ("training", "rewards"):
+        del content[section]
+    del content["problems"]["train"]
+    taken = check_run_recipe(content | {"window": {"uri": "w"}}, "taken")
+    for recipe in (TOY, taken):
+        wanted = Wanted(recipe=recipe, window="w")
+        assert Wanted.model_validate(wanted.model_dump(mode="json")) == wanted
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def found(machine: Machine, free_bytes: int = PLENTY) -> Found:
 
 
 def node(number: int, gpus: int = 0, cpus: int = 8) -> Node:
-    return Node(f"id{number}", f"10.0.0.{number}", cpus, gpus, ())
+    return Node(f"id{number}", f"10.0.0.{number}", cpus, gpus)
 
 
 @pytest.fixture
