@@ -49,7 +49,7 @@ class Engine(AnyChild):
     def send(self, **message: Any) -> None:
         if "command" not in message:
             return
-        self._num_waits = self._hall.rng.randrange(20)
+        self._num_waits = self._hall.rng.randrange(10, 20)
         self.candidate = Candidate.model_validate(message["candidate"])
         self._event = {"event": "proven"}
         if message["command"] == "generate":
@@ -85,11 +85,12 @@ class Hall:
         self.rng = random.Random(seed)
         self.refused: set[Candidate] = set()
         self.asked: list[Candidate] = []
-        self.most_together = 0
+        self.most_together = self.num_rounds = 0
         self._at_work: dict[Path, Engine] = {}
         self._tokens = _tokenizer()
 
     def places(self) -> list[Mapping[str, str]]:
+        self.num_rounds += 1  # in each of which all engines go on
         return [{}] * self.num_engines
 
     def source(self, source: WeightSource) -> WeightSource:
@@ -190,10 +191,15 @@ def test_path_scores_and_choice_do_not_depend_on_the_number_of_engines(
     assert decision.chosen.step > LAST_STEP
     assert alone.most_together == 1
     assert set(alone.asked) == {trial.candidate for trial in path.trials}
-    for num_engines, dying in ((2, 0.0), (3, 0.0), (3, 0.05)):
-        hall = Hall(num_engines, 1, dying)
+    num_rounds = [alone.num_rounds]
+    for num_engines in (2, 3):
+        hall = Hall(num_engines, 0)
         assert search_in(hall) == expected
         assert hall.most_together == num_engines
+        num_rounds.append(hall.num_rounds)
+    assert num_rounds == sorted(num_rounds, reverse=True)
+    assert num_rounds[-1] < 0.6 * num_rounds[0]
+    assert search_in(Hall(3, 0, dying=0.05)) == expected
 
 
 def test_an_engine_that_fails_at_what_nobody_came_to_ask_changes_nothing(
