@@ -48,6 +48,8 @@ class Training:
     """Of a trained weight; its gradient and moments take as many each."""
 
     num_processes: int
+    num_on_host: int
+    """Of all processes, those of one machine."""
 
     is_sharded: bool
     """Weights, gradients and moments are split over the processes."""

@@ -12,6 +12,7 @@ from relex.evaluation import (
     ANSWERS_FILE,
     SCORE_FILE,
     Answer,
+    Asked,
     EvaluationSession,
     Score,
     correct_matrix,
@@ -20,13 +21,14 @@ from relex.evaluation import (
     read_answers,
 )
 from relex.extrapolation import KIND as FACTORS_KIND
-from relex.problems import Problem, groups_of, problems_digest
+from relex.problems import groups_of, problems_digest
 from relex.report import BenchmarkResult, benchmark_results
 from relex.rewards import grader_version
 from relex.run.nodes import engines_of
 from relex.run.places import VALIDATION, Run
 from relex.run.stage import CandidateMeasured, Progress, Tested, stage
 from relex.selection import Decision, Measured, finalists
+from relex.storage import Store
 from relex.storage.manifest import (
     Manifest,
     fetch_folder,
@@ -47,6 +49,11 @@ class Evaluation:
         self._folder = run.work / "scores"
         self._session: EvaluationSession | None = None
         self._progress: Progress | None = None
+        self._ahead: list[Asked] = []
+
+    def expect(self, asked: Sequence[Asked]) -> None:
+        """As `EvaluationSession.expect`; what is stored is not generated again."""
+        self._ahead = [each for each in asked if not self._is_stored(each)]
 
     def measure(
         self, candidate: Candidate, benchmark: str, questions: range | None = None
@@ -55,7 +62,7 @@ class Evaluation:
 
         With `questions` only to those of the benchmark, counted in the order of their ids.
         """
-        score, answers = self._answers(candidate, benchmark, questions)
+        score, answers = self._answers(Asked(candidate, benchmark, questions))
         part = f"questions {questions.start + 1} to {questions.stop} of " if questions else ""
         self._run.say(f"measured {candidate.key} on {part}{benchmark}: {score.accuracy:.3f}")
         if self._progress is not None:
@@ -82,32 +89,39 @@ class Evaluation:
         finally:
             self._progress = None
 
-    def _answers(
-        self, candidate: Candidate, benchmark: str, questions: range | None
-    ) -> tuple[Score, list[Answer]]:
-        folder = self._folder / benchmark / candidate.key
-        store = self._run.store.child(f"scores/{benchmark}/{candidate.key}")
-        problems = self._run.problems[benchmark]
-        if questions is not None:
-            folder, store = folder / part_name(questions), store.child(part_name(questions))
-            in_order = sorted(problems, key=lambda problem: problem.id)
-            problems = in_order[questions.start : questions.stop]
-        inputs = self._inputs(candidate, benchmark, problems)
-        if finished_manifest(store, KIND, inputs) is None:
+    def _answers(self, asked: Asked) -> tuple[Score, list[Answer]]:
+        path, store = self._places(asked)
+        folder = self._folder / path
+        if self._is_stored(asked):
+            fetch_folder(store, folder, KIND)
+        else:
             if self._session is None:
                 self._run.say("starting the engine ...")
-            self._open_session().measure(candidate, benchmark, questions)
-            publish_folder(store, folder, KIND, inputs)
-        else:
-            fetch_folder(store, folder, KIND)
+            session = self._open_session()
+            session.expect(self._ahead)
+            session.measure(*asked)
+            publish_folder(store, folder, KIND, self._inputs(asked))
+        self._ahead = [each for each in self._ahead if each != asked]
         score = Score.model_validate_json((folder / SCORE_FILE).read_bytes())
         return score, read_answers(folder / ANSWERS_FILE)
 
-    def _inputs(
-        self, candidate: Candidate, benchmark: str, problems: Sequence[Problem]
-    ) -> dict[str, str]:
+    def _is_stored(self, asked: Asked) -> bool:
+        return finished_manifest(self._places(asked)[1], KIND, self._inputs(asked)) is not None
+
+    def _places(self, asked: Asked) -> tuple[str, Store]:
+        """Path below the scores, and its store."""
+        path = f"{asked.benchmark}/{asked.candidate.key}"
+        if asked.questions is not None:
+            path += f"/{part_name(asked.questions)}"
+        return path, self._run.store.child(f"scores/{path}")
+
+    def _inputs(self, asked: Asked) -> dict[str, str]:
         """Digests of everything that the score depends on: weights, questions, and sampling."""
-        recipe = self._run.recipe
+        recipe, (candidate, benchmark, questions) = self._run.recipe, asked
+        problems = self._run.problems[benchmark]
+        if questions is not None:
+            in_order = sorted(problems, key=lambda problem: problem.id)
+            problems = in_order[questions.start : questions.stop]
         exam, how = recipe.exam(benchmark), recipe.evaluation
         sampling = {
             "exam": exam.model_dump(mode="json"),
@@ -193,6 +207,7 @@ def measure_listed(run: Run, evaluation: Evaluation) -> list[Measured]:
     candidates = candidates_of(run)
     title = f"Measuring {len(candidates)} candidates"
     measured = []
+    evaluation.expect([Asked(candidate, VALIDATION) for candidate in candidates])
     with (
         stage(run, "validation", title, len(candidates)) as progress,
         evaluation.told_in(progress),
@@ -211,9 +226,10 @@ def measure_guards(
     names = [benchmark.name for benchmark in run.recipe.problems.guard]
     if not names:
         return {}
-    num_pairs = len(names) * len(candidates)
+    pairs = [Asked(candidate, name) for name in names for candidate in candidates]
+    evaluation.expect(pairs)
     with (
-        stage(run, "guard", "Guarding the choice", num_pairs) as progress,
+        stage(run, "guard", "Guarding the choice", len(pairs)) as progress,
         evaluation.told_in(progress),
     ):
         return {
@@ -230,13 +246,14 @@ def measure_finalists(
 ) -> list[BenchmarkResult]:
     """The chosen candidate, the last observed step and the base, once on each test benchmark."""
     benchmarks = [benchmark.name for benchmark in run.recipe.problems.test]
-    pairs = [(candidate, name) for name in benchmarks for candidate in finalists(decision)]
+    pairs = [Asked(candidate, name) for name in benchmarks for candidate in finalists(decision)]
+    evaluation.expect(pairs)
     answers: dict[str, dict[Candidate, list[Answer]]] = {name: {} for name in benchmarks}
     with (
         stage(run, "test", "Testing the choice", len(pairs)) as progress,
         evaluation.told_in(progress),
     ):
-        for candidate, name in pairs:
+        for candidate, name, _ in pairs:
             _, answers[name][candidate] = evaluation.measure(candidate, name)
     run.emit(Tested(decision, answers[benchmarks[0]]))
     config, seed = run.recipe.selection, run.recipe.seed
