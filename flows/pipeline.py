@@ -15,7 +15,7 @@ from relex.run.conclude import finish, finished_summary, summarise
 from relex.run.measure import open_evaluation
 from relex.run.places import Run, open_run
 from tasks.champion import register
-from tasks.flow_run import heed_operator, refused, run_name, stated_recipe
+from tasks.flow_run import concluded, heed_operator, refused, run_name, stated_recipe
 from tasks.form import asks, asks_overrides, asks_preset, asks_recipe
 from tasks.page import listeners, show_report
 from tasks.record import Record
@@ -120,7 +120,7 @@ def run_to_end(fill_window: Callable[[Run], None]) -> RunSummary:
             tidy(run)
     except InputError as error:
         return refused(error, RunSummary)
-    return summary
+    return concluded(summary)
 
 
 def run_stages(run: Run, record: Record, fill_window: Callable[[Run], None]) -> RunSummary:

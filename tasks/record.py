@@ -99,7 +99,9 @@ class Record:
         """The report, and the scalars that the run table should show, whatever was logged last."""
         self.tracker.log_folder(self._run.report_folder, "report")
         self.tracker.log(chosen_metrics(summary))
-        self.tracker.mark({NOTE_TAG: _note(summary), "relex.chosen": summary.decision.chosen.key})
+        decision = summary.decision
+        found = {"relex.chosen": decision.chosen.key, "relex.verdict": decision.verdict}
+        self.tracker.mark({NOTE_TAG: _note(summary), **found})
 
     def _begin(self) -> None:
         run, recipe = self._run, self._run.recipe

@@ -76,6 +76,7 @@ def chosen_metrics(summary: RunSummary) -> dict[str, float]:
         "chosen/accuracy": chosen.accuracy,
         "chosen/step": float(decision.chosen.step),
         "chosen/gain_over_last_step": chosen.accuracy - last.accuracy,
+        "chosen/gain_over_base": chosen.to_base.difference if chosen.to_base else 0.0,
     }
     for name in summary.benchmark_names:
         result = summary.benchmark_result(name, decision.chosen)

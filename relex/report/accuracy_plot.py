@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import ScalarFormatter
 from matplotlib.transforms import offset_copy
 
-from relex.candidates import DENOISED, Candidate
+from relex.candidates import BASE, DENOISED, Candidate
 from relex.report import style
 from relex.report.outcome import is_confirmed
 from relex.report.summary import BenchmarkResult, RunSummary
@@ -42,12 +42,22 @@ def accuracy_picture(summary: RunSummary) -> bytes:
 
 
 def picture_title(summary: RunSummary) -> str:
-    """What the choice came to, and no more than the test questions confirm."""
+    """What the choice came to, and no more than the test questions confirm; below it the accuracies
+    of base, last trained step and chosen candidate."""
     decision = summary.decision
-    chosen = decision.result(decision.chosen)
+    named = {"base": BASE, "last step": decision.last_observed, "chosen": decision.chosen}
+    accuracies = {result.candidate: result.accuracy for result in decision.results}
+    told = [f"{name} {accuracies[of]:.3f}" for name, of in named.items() if of in accuracies]
+    return f"{_finding(summary)}\non validation: {', '.join(told)}"
+
+
+def _finding(summary: RunSummary) -> str:
+    decision = summary.decision
+    if decision.is_harmful:
+        return f"Training made the model worse: {decision.last_observed.key} is below the base"
     if decision.chosen == decision.last_observed:
         return f"{decision.chosen.key} is kept: {_why_kept(decision)}"
-    test = chosen.to_last_observed
+    test = decision.result(decision.chosen).to_last_observed
     assert test is not None
     return f"{_how(summary)}: {test.difference:+.3f} on validation{_on_test(summary)}"
 
@@ -73,7 +83,7 @@ def _how(summary: RunSummary) -> str:
 
 
 def _why_kept(decision: Decision) -> str:
-    if any(result.flags and result.passes(decision.confidence) for result in decision.results):
+    if any(result.flags for result in decision.better):
         return "what is more accurate raises red flags"
     better = "nothing is clearly better than" if decision.num_rivals else "it is the last of"
     return f"{better} what was trained"

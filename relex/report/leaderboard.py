@@ -20,11 +20,13 @@ LEADERBOARD = "leaderboard"
 LEADERBOARD_MARKDOWN, LEADERBOARD_HTML = f"{LEADERBOARD}.md", f"{LEADERBOARD}.html"
 SWEEP_PICTURE = "curves.png"
 WINNER, BEHIND, RANK = "winner", "behind the winner", "rank"
+HARMFUL = "harmful"
 
 
 def write_leaderboard(leaderboard: Leaderboard, out: Path) -> None:
     """`leaderboard.html`, `.md` with its picture, and `.json`, in the new folder."""
-    pictures = {SWEEP_PICTURE: sweep_picture(leaderboard)} if leaderboard.winner else {}
+    has_picture = any(variant.num_finished for variant in leaderboard.variants)
+    pictures = {SWEEP_PICTURE: sweep_picture(leaderboard)} if has_picture else {}
     with new_folder(out) as partial:
         write_page(partial, LEADERBOARD, leaderboard_markdown(leaderboard), pictures)
         stored = leaderboard.model_dump_json(indent=1)
@@ -55,7 +57,7 @@ def leaderboard_markdown(leaderboard: Leaderboard) -> str:
         f"# {leaderboard.sweep_id}",
         verdict_markdown(leaderboard),
         markdown_table(variant_rows(leaderboard)),
-        *([picture] if leaderboard.winner else []),
+        *([picture] if any(each.num_finished for each in leaderboard.variants) else []),
         "## Trials",
         markdown_table(trial_rows(leaderboard)),
         "## How it was judged",
@@ -76,7 +78,7 @@ def _variant_row(leaderboard: Leaderboard, rank: int, variant: VariantResult) ->
     row = {
         # First, because a phone keeps the first column in view.
         "reward": variant.variant,
-        RANK: str(rank) if variant.num_finished else NOT_MEASURED,
+        RANK: _rank_cell(rank, variant),
         "trials": f"{variant.num_finished} of {variant.num_trials}",
         "validation": _with_spread(variant.validation_accuracy, variant.validation_spread),
         f"test ({leaderboard.benchmark})": NOT_MEASURED,
@@ -95,6 +97,12 @@ def _variant_row(leaderboard: Leaderboard, rank: int, variant: VariantResult) ->
         for name in leaderboard.other_benchmarks
     }
     return row | others
+
+
+def _rank_cell(rank: int, variant: VariantResult) -> str:
+    if not variant.num_finished:
+        return NOT_MEASURED
+    return HARMFUL if variant.num_harmful else str(rank)
 
 
 def _with_spread(mean: float | None, spread: float | None) -> str:
@@ -118,7 +126,7 @@ def _trial_row(leaderboard: Leaderboard, trial: TrialResult) -> Row:
     return {
         "trial": trial.label,
         "run": trial.run_id,
-        "ended": trial.status,
+        "ended": HARMFUL if measures and measures.is_harmful else trial.status,
         **dict(zip(titles, cells, strict=True)),
     }
 
@@ -129,7 +137,9 @@ def _how(leaderboard: Leaderboard) -> str:
         f"{code(leaderboard.grader)}, whatever it was paid for in training. Variants are ranked by "
         "validation accuracy, the mean over their seeds of the candidate that each run chose "
         "(± is the standard deviation between seeds); a variant with unfinished trials stands "
-        "behind those without. The test questions played no part in that: on the "
+        "behind those without, and last one that is `harmful`: in some trial training made the "
+        "model clearly worse than the base, which that trial then chose. The test questions "
+        "played no part in that: on the "
         f"{leaderboard.num_questions} of {leaderboard.benchmark}, with "
         f"{leaderboard.samples_per_question} answers each, the winner is compared with every "
         "other variant, question by question, over the seeds that both have. `behind the winner` "

@@ -1,5 +1,6 @@
 """What the choice came to: whether the test questions confirm it, and what it leaves open."""
 
+from relex.candidates import BASE
 from relex.extrapolation import Diagnostics
 from relex.report.summary import BenchmarkResult, RunSummary
 from relex.selection.wording import show_accuracy, show_difference
@@ -7,8 +8,9 @@ from relex.selection.wording import show_accuracy, show_difference
 
 def outcome_lines(summary: RunSummary) -> list[str]:
     """What belongs under the reason of a choice: one sentence each, none when the last observed
-    step is kept."""
+    step is kept and no worse than the base."""
     lines = [_test_line(summary, name) for name in summary.benchmark_names]
+    lines += [_harm_line(summary, name) for name in summary.benchmark_names]
     return [line for line in (*lines, _farther_line(summary)) if line]
 
 
@@ -47,6 +49,19 @@ def _test_line(summary: RunSummary, benchmark: str) -> str:
     if test.interval.high < 0:
         return f"{opening}there it is worse, so validation misled the choice."
     return f"{opening}the interval includes zero, so they do not confirm that it is better."
+
+
+def _harm_line(summary: RunSummary, benchmark: str) -> str:
+    """That what is kept is worse than the base where validation did not see it."""
+    base = summary.benchmark_result(benchmark, BASE)
+    if base is None or not is_confirmed(base) or summary.decision.verdict != "kept":
+        return ""
+    assert base.to_last_observed is not None
+    return (
+        f"On the test questions of {benchmark} base, the untouched model, reaches "
+        f"{show_accuracy(base.accuracy, base.interval)}, {show_difference(base.to_last_observed)} "
+        f"against {summary.decision.last_observed.key}: there training made the model worse."
+    )
 
 
 def _farther_line(summary: RunSummary) -> str:
