@@ -10,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from relex.config import Recipe, RewardTerm, WindowRecipe
 from relex.errors import InputError
 from relex.report import MARKDOWN_FILE, RunSummary
-from relex.run import conclude, measure, preflight, window
+from relex.run import conclude, finalists, preflight, window
 from relex.run.conclude import finish, finished_summary, summarise
 from relex.run.measure import open_evaluation
 from relex.run.places import Run, open_run
@@ -36,7 +36,7 @@ take_window = as_task("take window", window.take_window)
 fit = as_task("fit", window.fit)
 measure_candidates = as_task("measure candidates", conclude.measure_candidates)
 choose = as_task("choose", conclude.choose)
-measure_finalists = as_task("measure finalists", measure.measure_finalists)
+measure_finalists = as_task("measure finalists", finalists.measure_finalists)
 publish = as_task("publish", conclude.publish)
 report = as_task("report", conclude.report)
 tidy = as_task("tidy", conclude.tidy)

@@ -1,6 +1,7 @@
 """The picture of the choice: accuracy over optimizer step."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import ScalarFormatter
@@ -8,12 +9,13 @@ from matplotlib.transforms import offset_copy
 
 from relex.candidates import BASE, DENOISED, Candidate
 from relex.report import style
+from relex.report.image import Image, point_at
 from relex.report.outcome import is_confirmed
 from relex.report.summary import BenchmarkResult, RunSummary
 from relex.selection.decision import CandidateResult, Decision
 from relex.selection.wording import show_accuracy
 
-HEIGHT_INCHES = 5.2
+HEIGHT_INCHES, NARROW_INCHES = 5.2, 4.5
 HEADROOM_FRACTION = 0.25
 TEST_OFFSET_POINTS = 7
 FAR_LENGTHS = 12
@@ -23,10 +25,14 @@ EDGE = 0.22
 """Share of the width beside the left and right border, where words stand at the border."""
 
 
-def accuracy_picture(summary: RunSummary) -> bytes:
-    """PNG of every candidate's validation accuracy and the finalists' test accuracy."""
-    decision = summary.decision
-    figure = style.new_figure(HEIGHT_INCHES, picture_title(summary))
+def accuracy_picture(summary: RunSummary) -> Image:
+    """Every candidate's validation accuracy, and the finalists' test accuracy."""
+    return replace(_drawn(summary, style.WIDTH_INCHES), narrow=_drawn(summary, NARROW_INCHES))
+
+
+def _drawn(summary: RunSummary, width_inches: float) -> Image:
+    decision, is_narrow = summary.decision, width_inches == NARROW_INCHES
+    figure = style.new_figure(HEIGHT_INCHES, picture_title(summary), width_inches)
     axes = figure.add_subplot()
     style.plain_axes(axes, "optimizer step", "accuracy (share of correct answers)")
     _set_limits(axes, summary)
@@ -37,8 +43,18 @@ def accuracy_picture(summary: RunSummary) -> bytes:
     _draw_tests(axes, summary)
     _mark_flagged(axes, decision)
     _mark_chosen(axes, decision)
-    style.legend_below(figure, axes, 4)
-    return style.png_bytes(figure)
+    style.legend_below(figure, axes, 2 if is_narrow else 4)
+    drawn = style.png_bytes(figure)
+    points = [
+        point_at(axes, result.candidate.step, result.accuracy, _point_words(result))
+        for result in decision.results
+    ]
+    return Image(drawn, points)
+
+
+def _point_words(result: CandidateResult) -> str:
+    accuracy = show_accuracy(result.accuracy, result.interval)
+    return f"{result.candidate.words}: {accuracy} on {result.num_questions} questions"
 
 
 def picture_title(summary: RunSummary) -> str:

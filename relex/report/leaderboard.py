@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from relex.report.image import Image
 from relex.report.leaderboard_plot import sweep_picture
 from relex.report.page import (
+    CHOSEN,
     CHOSEN_MARK,
     NOT_MEASURED,
     Row,
@@ -20,13 +22,13 @@ LEADERBOARD = "leaderboard"
 LEADERBOARD_MARKDOWN, LEADERBOARD_HTML = f"{LEADERBOARD}.md", f"{LEADERBOARD}.html"
 SWEEP_PICTURE = "curves.png"
 WINNER, BEHIND, RANK = "winner", "behind the winner", "rank"
-HARMFUL = "harmful"
+HARMFUL, IN_STEPS = "harmful", "cost in steps"
 
 
 def write_leaderboard(leaderboard: Leaderboard, out: Path) -> None:
     """`leaderboard.html`, `.md` with its picture, and `.json`, in the new folder."""
     has_picture = any(variant.num_finished for variant in leaderboard.variants)
-    pictures = {SWEEP_PICTURE: sweep_picture(leaderboard)} if has_picture else {}
+    pictures = {SWEEP_PICTURE: Image(sweep_picture(leaderboard))} if has_picture else {}
     with new_folder(out) as partial:
         write_page(partial, LEADERBOARD, leaderboard_markdown(leaderboard), pictures)
         stored = leaderboard.model_dump_json(indent=1)
@@ -114,15 +116,19 @@ def _with_spread(mean: float | None, spread: float | None) -> str:
 
 def _trial_row(leaderboard: Leaderboard, trial: TrialResult) -> Row:
     measures = trial.measures
-    cells = [NOT_MEASURED] * 4
+    test = f"test ({leaderboard.benchmark})"
+    titles = (CHOSEN, "validation", "last step", "it, greedy", "base, greedy", test, IN_STEPS)
+    cells = [NOT_MEASURED] * len(titles)
     if measures is not None:
         cells = [
             measures.chosen.key,
             f"{measures.validation_accuracy:.3f}",
             f"{measures.last_observed_accuracy:.3f}",
+            _with_spread(measures.greedy.get("last_step"), None),
+            _with_spread(measures.greedy.get("base"), None),
             f"{measures.test_accuracies[leaderboard.benchmark]:.3f}",
+            NOT_MEASURED if measures.cost_in_steps is None else str(measures.cost_in_steps),
         ]
-    titles = ("chosen", "validation", "last step", f"test ({leaderboard.benchmark})")
     return {
         "trial": trial.label,
         "run": trial.run_id,
@@ -146,5 +152,7 @@ def _how(leaderboard: Leaderboard) -> str:
         "is that difference with its interval, `p` the chance of so large a one between equals "
         f"(sign flips over the questions); at {leaderboard.confidence:.0%} both hold for all "
         "comparisons together. It is about these checkpoints; what another seed would give, "
-        "only the spread between seeds can tell."
+        "only the spread between seeds can tell. Greedy accuracies are those of the validation "
+        "questions at temperature 0, one answer each; the cost is that of training and choice, in "
+        "steps of training with as many generated tokens."
     )

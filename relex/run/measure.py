@@ -1,11 +1,12 @@
-"""Candidates are measured: on validation to choose, on test to report."""
+"""Candidates are measured on the validation and guard questions, to choose."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 
 from relex.candidates import BASE, Candidate, denoised, split_text
+from relex.config import VALIDATION
 from relex.digests import sha256_json
 from relex.doors import ENGINE, METHOD
 from relex.evaluation import (
@@ -14,19 +15,18 @@ from relex.evaluation import (
     Answer,
     EvaluationSession,
     Score,
-    correct_matrix,
     measured_from,
     part_name,
     read_answers,
 )
 from relex.extrapolation import KIND as FACTORS_KIND
 from relex.problems import Problem, groups_of, problems_digest
-from relex.report import BenchmarkResult, benchmark_results
+from relex.report import Cost
 from relex.rewards import grader_version
 from relex.run.nodes import engines_of
-from relex.run.places import VALIDATION, Run
-from relex.run.stage import CandidateMeasured, Progress, Tested, stage
-from relex.selection import Decision, Measured, finalists
+from relex.run.places import Run
+from relex.run.stage import CandidateMeasured, Progress, stage
+from relex.selection import Measured
 from relex.storage.manifest import (
     Manifest,
     fetch_folder,
@@ -47,6 +47,7 @@ class Evaluation:
         self._folder = run.work / "scores"
         self._session: EvaluationSession | None = None
         self._progress: Progress | None = None
+        self._scores: dict[tuple[str, Candidate, range | None], Score] = {}
 
     def measure(
         self, candidate: Candidate, benchmark: str, questions: range | None = None
@@ -56,11 +57,20 @@ class Evaluation:
         With `questions` only to those of the benchmark, counted in the order of their ids.
         """
         score, answers = self._answers(candidate, benchmark, questions)
+        self._scores[benchmark, candidate, questions] = score
         part = f"questions {questions.start + 1} to {questions.stop} of " if questions else ""
         self._run.say(f"measured {candidate.key} on {part}{benchmark}: {score.accuracy:.3f}")
         if self._progress is not None:
             self._progress.advance()
         return score, answers
+
+    def cost(self, benchmarks: Collection[str]) -> Cost:
+        """Of all answers to these, each counted once, whichever attempt generated them."""
+        scores = [score for (name, *_), score in self._scores.items() if name in benchmarks]
+        return Cost(
+            tokens=sum(score.num_tokens for score in scores),
+            seconds=sum(score.generation_seconds + score.swap_seconds for score in scores),
+        )
 
     def check_cold(self, candidate: Candidate, folder: Path) -> None:
         """Raise EngineError unless the checkpoint `folder` answers in a new engine as the candidate
@@ -87,7 +97,7 @@ class Evaluation:
     ) -> tuple[Score, list[Answer]]:
         folder = self._folder / benchmark / candidate.key
         store = self._run.store.child(f"scores/{benchmark}/{candidate.key}")
-        problems = self._run.problems[benchmark]
+        problems = self._run.measured_problems[benchmark]
         if questions is not None:
             folder, store = folder / part_name(questions), store.child(part_name(questions))
             in_order = sorted(problems, key=lambda problem: problem.id)
@@ -151,7 +161,7 @@ class Evaluation:
                 EvaluationSession(
                     run.recipe,
                     run.weights(self.factors),
-                    {name: run.problems[name] for name in run.benchmark_names},
+                    run.measured_problems,
                     self._folder,
                     self._on_progress,
                     run.detail,
@@ -223,31 +233,3 @@ def measure_guards(
             ]
             for name in names
         }
-
-
-def measure_finalists(
-    run: Run, evaluation: Evaluation, decision: Decision
-) -> list[BenchmarkResult]:
-    """The chosen candidate, the last observed step and the base, once on each test benchmark."""
-    benchmarks = [benchmark.name for benchmark in run.recipe.problems.test]
-    pairs = [(candidate, name) for name in benchmarks for candidate in finalists(decision)]
-    answers: dict[str, dict[Candidate, list[Answer]]] = {name: {} for name in benchmarks}
-    with (
-        stage(run, "test", "Testing the choice", len(pairs)) as progress,
-        evaluation.told_in(progress),
-    ):
-        for candidate, name in pairs:
-            _, answers[name][candidate] = evaluation.measure(candidate, name)
-    run.emit(Tested(decision, answers[benchmarks[0]]))
-    config, seed = run.recipe.selection, run.recipe.seed
-    return [
-        result
-        for name, of in answers.items()
-        for result in benchmark_results(
-            name,
-            {candidate: correct_matrix(given) for candidate, given in of.items()},
-            decision.last_observed,
-            config,
-            seed,
-        )
-    ]

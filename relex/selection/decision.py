@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from relex.candidates import Candidate
+from relex.candidates import BASE, Candidate
 from relex.selection.facts import GroupAccuracy, Habits, PassAt
 from relex.selection.intervals import Interval
 from relex.selection.paired import PairedTest
@@ -103,6 +103,11 @@ class Decision(Strict):
 
     grader: str = ""
     """Name and version of what graded the answers; empty where it was not told."""
+
+    @property
+    def finalists(self) -> dict[str, Candidate]:
+        """What is measured to report, by the name of its part in the choice."""
+        return {"base": BASE, "last_step": self.last_observed, "chosen": self.chosen}
 
     @property
     def is_harmful(self) -> bool:

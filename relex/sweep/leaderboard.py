@@ -40,6 +40,13 @@ class TrialMeasures(Strict):
     base_test_accuracy: float = Field(ge=0, le=1)
     """Of the untouched model on the headline benchmark."""
 
+    greedy: dict[str, float] = Field(default_factory=dict)
+    """Accuracy on validation at temperature 0 of `base`, `last_step` and `chosen`; empty where all
+    answers are greedy anyway."""
+
+    cost_in_steps: int | None = None
+    """What training and choice took, in steps with as many tokens; None where it is not known."""
+
     curve: tuple[CurvePoint, ...]
     """Base, observed steps and extrapolated targets, each ascending."""
 
