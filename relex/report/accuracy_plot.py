@@ -210,7 +210,7 @@ def _mark_chosen(axes: Axes, decision: Decision) -> None:
     chosen = decision.result(decision.chosen)
     step, accuracy = chosen.candidate.step, chosen.accuracy
     axes.plot(
-        step, accuracy, "*", ms=20, color=style.YELLOW, mec=style.BLACK, zorder=4, label="chosen"
+        step, accuracy, "*", ms=20, color=style.ORANGE, mec=style.BLACK, zorder=4, label="chosen"
     )
     across, _ = axes.transAxes.inverted().transform(axes.transData.transform((step, accuracy)))
     moved = [chosen.candidate.moved] if chosen.candidate.part else []

@@ -78,6 +78,18 @@ def test_nothing_sticks_out_and_every_picture_loads(open_page, page_file, width,
     assert width < DESKTOP[0] or set(tables) == {0}  # a phone scrolls inside a table
 
 
+def test_a_pointer_on_a_candidate_is_told_its_name_and_accuracy(open_page, page_file):
+    page = open_page(viewport={"width": DESKTOP[0], "height": DESKTOP[1]})
+    page.goto(page_file.as_uri())
+    title = page.locator(".picture.wide circle title", has_text="observed-30: 0.")
+    (words,) = title.all_text_contents()
+    assert words.endswith("on 100 questions")
+    circle = title.locator("..").bounding_box()
+    image = page.locator(".picture.wide img").first.bounding_box()
+    assert image["x"] < circle["x"] < image["x"] + image["width"]
+    assert image["y"] < circle["y"] < image["y"] + image["height"]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_is_dark_where_a_reader_wants_that_and_words_stand_out(open_page, page_file, scheme):
     page = open_page(color_scheme=scheme)
