@@ -63,10 +63,10 @@ def sharpness_line(summary: RunSummary) -> str:
     """That greedy answers of the base, or of the last step, are as good as the sampled ones of what
     was chosen; empty where they are not."""
     decision = summary.decision
-    chosen = decision.result(decision.chosen)
+    chosen, itself = decision.result(decision.chosen), summary.greedy_result(decision.chosen)
     for candidate in (BASE, decision.last_observed):
         greedy = summary.greedy_result(candidate)
-        if candidate == decision.chosen or greedy is None:
+        if candidate == decision.chosen or greedy is None or itself is None:
             continue
         sampled = decision.result(candidate).accuracy
         if sampled < chosen.accuracy and greedy.accuracy >= chosen.interval.low:
@@ -74,7 +74,8 @@ def sharpness_line(summary: RunSummary) -> str:
             return (
                 f"{ALARM}{candidate.key} already reaches {greedy.accuracy:.3f} on validation when "
                 f"it answers greedily: what {what} in sampled answers ({sampled:.3f} to "
-                f"{chosen.accuracy:.3f}) is sharpness, which temperature 0 gives for nothing."
+                f"{chosen.accuracy:.3f}) is sharpness, which temperature 0 gives for nothing. "
+                f"{decision.chosen.key} reaches {itself.accuracy:.3f} so."
             )
     return ""
 

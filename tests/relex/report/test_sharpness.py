@@ -52,6 +52,7 @@ def test_a_gain_that_greedy_answers_have_already_is_called_sharpness(summary, ac
         if line.startswith(ALARM)
     ]
     assert [line.partition(", which")[0] for line in alarms] == ([told] if told else [])
+    assert all(line.endswith(f"line-120 reaches {accuracies[2]:.3f} so.") for line in alarms)
 
 
 def test_a_finalist_has_a_row_of_its_greedy_answers_below_it(summary):
