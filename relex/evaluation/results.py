@@ -84,6 +84,12 @@ class Score(Strict):
     swap_seconds: float
     """Wall time of the change of weights; 0 when they were in place."""
 
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of all answers."""
+        num_answers = self.num_questions * self.samples_per_question
+        return round(self.mean_completion_tokens * num_answers)
+
 
 def part_name(questions: range) -> str:
     """Folder of the answers to questions that follow each other: `questions-12-50`."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from relex.candidates import Candidate, denoised
 from relex.checkpoints import write_checkpoint
-from relex.config import RunRecipe, WindowRecipe
+from relex.config import VALIDATION, RunRecipe, WindowRecipe
 from relex.digests import sha256_json
 from relex.evaluation import SCORE_FILE, Answer, Asked, Score, correct_matrix, join_scores
 from relex.evaluation.weight_source import CandidateWeights
@@ -17,15 +17,15 @@ from relex.extrapolation import Diagnosis, diagnose, open_factors
 from relex.report import (
     HTML_FILE,
     SUMMARY_FILE,
-    BenchmarkResult,
     Link,
     RunSummary,
     write_report,
 )
 from relex.report.page import plain
 from relex.rewards import grader_version
+from relex.run.finalists import Finals
 from relex.run.measure import Evaluation, measure_guards, measure_listed
-from relex.run.places import VALIDATION, Run
+from relex.run.places import Run
 from relex.run.retention import apply_retention
 from relex.run.stage import LOGS, CandidateMeasured, Decided, stage
 from relex.run.window import read_curve
@@ -207,7 +207,7 @@ def finished_summary(run: Run) -> RunSummary | None:
 def summarise(
     run: Run,
     decision: Decision,
-    benchmarks: Sequence[BenchmarkResult],
+    finals: Finals,
     search: SearchPath | None,
     champion: str = "",
     links: Sequence[Link] = (),
@@ -219,7 +219,10 @@ def summarise(
         window_steps=run.window_steps,
         decision=decision,
         search=search,
-        benchmarks=tuple(benchmarks),
+        benchmarks=tuple(finals.tests),
+        greedy=tuple(finals.greedy),
+        shown=finals.shown,
+        costs=finals.costs,
         training=read_curve(run),
         champion=champion,
         seconds_by_stage=run.seconds,

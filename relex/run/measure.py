@@ -1,11 +1,12 @@
-"""Candidates are measured: on validation to choose, on test to report."""
+"""Candidates are measured on the validation and guard questions, to choose."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 
 from relex.candidates import BASE, Candidate, denoised, split_text
+from relex.config import VALIDATION
 from relex.digests import sha256_json
 from relex.doors import ENGINE, METHOD
 from relex.evaluation import (
@@ -15,19 +16,18 @@ from relex.evaluation import (
     Asked,
     EvaluationSession,
     Score,
-    correct_matrix,
     measured_from,
     part_name,
     read_answers,
 )
 from relex.extrapolation import KIND as FACTORS_KIND
 from relex.problems import groups_of, problems_digest
-from relex.report import BenchmarkResult, benchmark_results
+from relex.report import Cost
 from relex.rewards import grader_version
 from relex.run.nodes import engines_of
-from relex.run.places import VALIDATION, Run
-from relex.run.stage import CandidateMeasured, Progress, Tested, stage
-from relex.selection import Decision, Measured, finalists
+from relex.run.places import Run
+from relex.run.stage import CandidateMeasured, Progress, stage
+from relex.selection import Measured
 from relex.storage import Store
 from relex.storage.manifest import (
     Manifest,
@@ -50,6 +50,7 @@ class Evaluation:
         self._session: EvaluationSession | None = None
         self._progress: Progress | None = None
         self._ahead: list[Asked] = []
+        self._scores: dict[Asked, Score] = {}
 
     def expect(self, asked: Sequence[Asked]) -> None:
         """As `EvaluationSession.expect`; what is stored is not generated again."""
@@ -62,12 +63,22 @@ class Evaluation:
 
         With `questions` only to those of the benchmark, counted in the order of their ids.
         """
-        score, answers = self._answers(Asked(candidate, benchmark, questions))
+        asked = Asked(candidate, benchmark, questions)
+        score, answers = self._answers(asked)
+        self._scores[asked] = score
         part = f"questions {questions.start + 1} to {questions.stop} of " if questions else ""
         self._run.say(f"measured {candidate.key} on {part}{benchmark}: {score.accuracy:.3f}")
         if self._progress is not None:
             self._progress.advance()
         return score, answers
+
+    def cost(self, benchmarks: Collection[str]) -> Cost:
+        """Of all answers to these, each counted once, whichever attempt generated them."""
+        scores = [score for asked, score in self._scores.items() if asked.benchmark in benchmarks]
+        return Cost(
+            tokens=sum(score.num_tokens for score in scores),
+            seconds=sum(score.generation_seconds + score.swap_seconds for score in scores),
+        )
 
     def check_cold(self, candidate: Candidate, folder: Path) -> None:
         """Raise EngineError unless the checkpoint `folder` answers in a new engine as the candidate
@@ -118,7 +129,7 @@ class Evaluation:
     def _inputs(self, asked: Asked) -> dict[str, str]:
         """Digests of everything that the score depends on: weights, questions, and sampling."""
         recipe, (candidate, benchmark, questions) = self._run.recipe, asked
-        problems = self._run.problems[benchmark]
+        problems = self._run.measured_problems[benchmark]
         if questions is not None:
             in_order = sorted(problems, key=lambda problem: problem.id)
             problems = in_order[questions.start : questions.stop]
@@ -165,7 +176,7 @@ class Evaluation:
                 EvaluationSession(
                     run.recipe,
                     run.weights(self.factors),
-                    {name: run.problems[name] for name in run.benchmark_names},
+                    run.measured_problems,
                     self._folder,
                     self._on_progress,
                     run.detail,
@@ -239,32 +250,3 @@ def measure_guards(
             ]
             for name in names
         }
-
-
-def measure_finalists(
-    run: Run, evaluation: Evaluation, decision: Decision
-) -> list[BenchmarkResult]:
-    """The chosen candidate, the last observed step and the base, once on each test benchmark."""
-    benchmarks = [benchmark.name for benchmark in run.recipe.problems.test]
-    pairs = [Asked(candidate, name) for name in benchmarks for candidate in finalists(decision)]
-    evaluation.expect(pairs)
-    answers: dict[str, dict[Candidate, list[Answer]]] = {name: {} for name in benchmarks}
-    with (
-        stage(run, "test", "Testing the choice", len(pairs)) as progress,
-        evaluation.told_in(progress),
-    ):
-        for candidate, name, _ in pairs:
-            _, answers[name][candidate] = evaluation.measure(candidate, name)
-    run.emit(Tested(decision, answers[benchmarks[0]]))
-    config, seed = run.recipe.selection, run.recipe.seed
-    return [
-        result
-        for name, of in answers.items()
-        for result in benchmark_results(
-            name,
-            {candidate: correct_matrix(given) for candidate, given in of.items()},
-            decision.last_observed,
-            config,
-            seed,
-        )
-    ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from relex.checkpoints import Checkpoint, locate_base
 from relex.claim import claimed_here, claimed_in, this_place
 from relex.cluster import Cluster, cluster_address, open_cluster
-from relex.config import AnyRecipe, Recipe, dump_recipe
+from relex.config import GREEDY, VALIDATION, AnyRecipe, Recipe, dump_recipe
 from relex.device import Device, resolve_device
 from relex.evaluation import Dtype, choose_dtype, parse_dtype
 from relex.evaluation.weight_source import WeightSource
@@ -22,7 +22,7 @@ from relex.storage.embedded import embedded_s3
 from relex.window import Source, open_window, source_to_pack
 
 EMBEDDED_BUCKET = "relex"
-TRAIN, VALIDATION = "train", "validation"
+TRAIN = "train"
 SECONDS_FILE, RECIPE_FILE = "seconds.json", "recipe.yaml"
 DTYPE_FILE = "dtype"
 
@@ -120,6 +120,13 @@ class Run:
     def benchmark_names(self) -> list[str]:
         """What candidates are measured on: validation first, then test, then guard."""
         return [VALIDATION, *(benchmark.name for benchmark in self.recipe.problems.benchmarks)]
+
+    @property
+    def measured_problems(self) -> dict[str, list[Problem]]:
+        """What candidates are measured on by name; greedily too, unless all answers are greedy."""
+        found = {name: self.problems[name] for name in self.benchmark_names}
+        is_sampled = self.recipe.exam(VALIDATION).sampling.temperature > 0
+        return found | ({GREEDY: found[VALIDATION]} if is_sampled else {})
 
     @cached_property
     def problems(self) -> dict[str, list[Problem]]:

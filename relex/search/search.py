@@ -16,7 +16,6 @@ Q questions, K samples per question.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
 
 from relex.candidates import BASE, DENOISED, LINE, Candidate, denoised
@@ -34,7 +33,7 @@ from relex.search.grid import (
     upper_half,
     way_of,
 )
-from relex.search.trials import NUM_ERRORS, Expect, Graded, Measure, SearchPath, Trials
+from relex.search.trials import NUM_ERRORS, Expect, Found, Measure, SearchPath, Trials
 
 NUM_WORSE = 2
 NUM_SURVIVORS = 6
@@ -53,14 +52,6 @@ PRECISION = 0.01
 
 SEARCHED = (LINE, SECANT, DENOISED)
 """All methods that a search may try; the fit has to keep what they need."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """All candidates that were measured, with the answers to the first questions, and the path."""
-
-    graded: dict[Candidate, Graded]
-    path: SearchPath
 
 
 def search(
@@ -98,8 +89,8 @@ class _Search:
 
     def run(self, others: Sequence[Candidate], cautious: bool, tensors: Collection[str]) -> Found:
         self._trials.measure(self._last, self._num_questions, "what has to be beaten")
-        self._trials.measure(BASE, self._num_of_base(), "where it began")
-        self._trials.end(BASE, "not a rival")
+        num_of_base = max(MIN_QUESTIONS, round(QUESTION_FRACTIONS[-1] * self._num_questions))
+        self._trials.measure(BASE, num_of_base, "where it began")
         num_targets = len(full_grid(self._last_step, self._config))
         num_all = num_targets + 2 + len(others)
         self._grid_tokens = round(num_all * self._cost(self._num_questions))
@@ -113,6 +104,7 @@ class _Search:
         self._follow_the_secant()
         self._refine()
         self._try_all([denoised(self._last_step), *others], "trained")
+        self._follow_the_base()
         stopped = self._halve()
         path = SearchPath(
             trials=self._trials.records(),
@@ -122,6 +114,16 @@ class _Search:
             num_grid_tokens=self._grid_tokens,
         )
         return Found(self._trials.graded, path)
+
+    def _follow_the_base(self) -> None:
+        """It answers all questions unless it is clearly below the last observed step: where it is
+        above, training made the model worse, and the choice has to know."""
+        for num_questions in self._rungs[1:]:
+            if self._trials.compare(BASE, self._last).is_clearly_below(0.0):
+                self._trials.end(BASE, f"clearly below {self._last.key}")
+                return
+            if num_questions > self._trials.num_answered(BASE):
+                self._trials.measure(BASE, num_questions)
 
     def _search_parts(self, tensors: Collection[str]) -> None:
         """The ways outwards with parts, and with halves of the better one."""
@@ -273,10 +275,6 @@ class _Search:
     @property
     def _budget(self) -> float:
         return self._config.budget_fraction * self._grid_tokens
-
-    def _num_of_base(self) -> int:
-        """Enough to tell how answers spread: the base is no rival of anything."""
-        return max(MIN_QUESTIONS, round(QUESTION_FRACTIONS[-1] * self._num_questions))
 
     def _cost(self, num_questions: int) -> float:
         return num_questions * self._trials.graded[self._last].tokens_per_question

@@ -96,6 +96,14 @@ class SearchPath(Strict):
 
 
 @dataclass(frozen=True)
+class Found:
+    """All candidates that were measured, with the answers to the first questions, and the path."""
+
+    graded: dict[Candidate, Graded]
+    path: SearchPath
+
+
+@dataclass(frozen=True)
 class Comparison:
     """A mean difference and its standard error, in shares of correct answers."""
 
