@@ -9,7 +9,7 @@ from pathlib import Path
 
 from relex.candidates import Candidate, denoised
 from relex.checkpoints import write_checkpoint
-from relex.config import VALIDATION, RunRecipe, WindowRecipe
+from relex.config import VALIDATION, Recipe, RunRecipe, WindowRecipe
 from relex.digests import sha256_json
 from relex.evaluation import SCORE_FILE, Answer, Asked, Score, correct_matrix, join_scores
 from relex.evaluation.weight_source import CandidateWeights
@@ -81,7 +81,7 @@ def search_candidates(run: Run, evaluation: Evaluation) -> Compared:
             config,
             others=[
                 *(Candidate(step=step) for step in earlier),
-                *(denoised(step) for step in recipe.evaluation.denoised_steps),
+                *(denoised(step) for step in run.denoised_steps),
             ],
             cautious=forecasts_badly(diagnose(factors).overall),
             tensors=[name for name, fit in factors.tensors.items() if fit.directions],
@@ -217,6 +217,7 @@ def summarise(
         run_id=run.recipe.run_id,
         recipe_digest=run.recipe.digest,
         window_steps=run.window_steps,
+        most_steps=run.recipe.training.most_steps if isinstance(run.recipe, Recipe) else None,
         decision=decision,
         search=search,
         benchmarks=tuple(finals.tests),

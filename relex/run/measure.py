@@ -204,7 +204,7 @@ def candidates_of(run: Run) -> list[Candidate]:
     return [
         BASE,
         *(Candidate(step=step) for step in run.observed_steps),
-        *(denoised(step) for step in sorted(set(recipe.evaluation.denoised_steps))),
+        *(denoised(step) for step in run.denoised_steps),
         *(
             Candidate(step=step, method=method)
             for method in recipe.extrapolation.methods
