@@ -17,7 +17,7 @@ from summary import (
     summarise,
     trained_steps,
 )
-from tables import finding_3, precisions, table, tried
+from tables import finding_3, precisions, profile, table, tried
 
 from relex.run.conclude import LEAST_SKILL
 
@@ -25,11 +25,11 @@ Numbers = Sequence[float]
 
 INTRODUCTION = """# A study of the choice
 
-`make study` makes this page, `study.csv` and the picture, on one core in some hours: it goes on
-where it was stopped, and a part of its runs makes a smaller study. It needs no GPU and no server.
-{num_runs} runs of GRPO by the product's trainer are reported: four toys, three learning rates,
-{num_seeds} seeds, windows of {window} steps, `rounded` snapshots. The rules were chosen on
-{num_tuning} other runs (seed 0), which report nothing.
+`make study` makes this page, `study.csv` and the picture, in about two hours of one core: it goes
+on where it was stopped, and a part of its runs makes a smaller study. It needs no GPU, no server
+and no network. {num_runs} runs of GRPO by the product's trainer are reported here: four toys, three
+learning rates, {num_seeds} seeds, windows of {window} steps, `rounded` snapshots. The rules were
+chosen on {num_tuning} other runs (seed 0), which report nothing.
 
 `addition` and `reversal` (a number written backwards) are solved by their base when it answers
 greedily: training sharpens it. `upside` is a reversal whose last digit the base gets wrong in 55 %
@@ -59,6 +59,7 @@ def study_page(
         "## The rules\n\n" + _rules_table(runs, choices, window_key),
         "## Sharpness\n\n" + _sharpness_table(runs, choices),
         "## Training saved\n\n" + saved_table(runs, choices),
+        "## Which part\n\n" + profile(runs),
         "## Higher rank and curves\n\n" + finding_3(runs),
         "## Tried, and not worth it\n\n" + tried(runs),
         "## Precision of the snapshots\n\n" + precisions(runs),

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from choice import Choice, Run
 from matplotlib.axes import Axes
 from points import BEST_PART, GRID, LAST, OCTAVES
-from setting import LAST_STEPS, TASKS, WINDOW_STEPS, show_rate
+from setting import LONG_LAST_STEPS, TASKS, WINDOW_STEPS, show_rate
 from summary import trained_steps
 
 from relex.candidates import LINE, Candidate, parse_candidate
@@ -21,9 +21,11 @@ def study_picture(runs: Sequence[Run], chosen: Mapping[str, Choice]) -> bytes:
     """PNG; rows are tasks, columns learning rates, thin lines seeds."""
     figure = style.new_figure(HEIGHT_INCHES, TITLE)
     tasks = [task for task in TASKS if any(run.task == task for run in runs)]
-    panels = figure.subplots(len(tasks), len(LAST_STEPS), sharex=True, sharey=True, squeeze=False)
+    panels = figure.subplots(
+        len(tasks), len(LONG_LAST_STEPS), sharex=True, sharey=True, squeeze=False
+    )
     for row, task in zip(panels, tasks, strict=True):
-        for axes, rate in zip(row, LAST_STEPS, strict=True):
+        for axes, rate in zip(row, LONG_LAST_STEPS, strict=True):
             _frame(axes, task, rate, is_first=axes is row[0], is_last=row is panels[-1])
             for run in runs:
                 if (run.task, run.learning_rate) == (task, rate):
