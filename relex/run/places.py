@@ -93,7 +93,14 @@ class Run:
         for a training, and where they can be fitted as they are."""
         if isinstance(self.recipe, Recipe):
             return None
-        return source_to_pack(self.recipe.window.uri, self.connection, self.work / "hub")
+        window = self.recipe.window
+        return source_to_pack(
+            window.uri,
+            self.connection,
+            self.work / "source",
+            step_pattern=window.step_pattern,
+            allow_pickle=window.allow_pickle,
+        )
 
     @cached_property
     def window_uri(self) -> str:

@@ -124,6 +124,8 @@ def _check_window(run: Run, recipe: WindowRecipe) -> None:
     if run.source is None:
         window = open_window(run.window_uri, run.connection, run.base)
         check_window_of_base(window, run.base)
+        for note in window.notes:
+            run.say(f"           {note}")
         kept = {window.tensors[name].dtype for name in run.base.tensors}
         if any(hidden_in_rounding(run.base, dtype) for dtype in kept if dtype.is_floating_point):
             run.warn(
