@@ -78,6 +78,10 @@ class ProblemSource(Section):
     group_column: str = ""
     """Column with a difficulty or a subject, by which accuracy is told; empty has none."""
 
+    extra_columns: tuple[str, ...] = Field(default=(), max_length=MOST_ENTRIES)
+    """Columns that the grader needs beside the answer, such as tests. Rewards and graders get them
+    by these names, a mapping for each completion, in `extras`."""
+
     without: tuple[str, ...] = Field(default=(), max_length=MOST_ENTRIES)
     """Named benchmarks whose questions are left out, before the shuffle."""
 
@@ -107,8 +111,9 @@ class ProblemSource(Section):
             if self.path or self.without:
                 field = "path" if self.path else "without"
                 raise ValueError(f"{field}: a toy source is made from a seed; remove {field}")
-            if self.group_column:
-                raise ValueError("group_column: a toy source has no columns; remove it")
+            if self.group_column or self.extra_columns:
+                field = "group_column" if self.group_column else "extra_columns"
+                raise ValueError(f"{field}: a toy source has no columns; remove it")
             if self.split not in ("train", "validation", "test"):
                 raise ValueError(f"split: toy has train, validation and test, not {self.split!r}")
         elif not self.path and self.kind in SOURCE.built_in:

@@ -17,6 +17,7 @@ def grade(draws: Sequence[Draw], completions: Sequence[Completion], grader: Rewa
         prompts=[draw.prompt for draw in draws],
         completions=[completion.text for completion in completions],
         answers=[draw.problem.answer for draw in draws],
+        extras=[draw.problem.extra for draw in draws],
     )
     return [
         Answer(

@@ -1,15 +1,16 @@
 """Rows of a file or a dataset, and the problems in them."""
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from relex.boxed import box_of_solution
 from relex.config import ProblemSource
 from relex.config.strict import UNWRITABLE
 from relex.errors import ProblemError
-from relex.problems.problem import Problem, comparable_text
+from relex.problems.problem import Extra, Problem, comparable_text
 
 HASHES = "####"
 MOST_GROUPS = 500
@@ -17,19 +18,21 @@ MOST_GROUPS = 500
 
 @dataclass(frozen=True)
 class Row:
-    """The columns of one row, and where it stands (`problems.jsonl:12`)."""
+    """The columns of one row, where it stands (`problems.jsonl:12`), and what a source of ours
+    gives its grader beside the columns that the recipe names."""
 
     where: str
     columns: Mapping[str, Any]
+    extra: Extra = field(default_factory=dict)
 
 
 def problems_in(rows: Iterable[Row], source: ProblemSource) -> list[Problem]:
     """One problem per row; of rows with the same question and answer only the first is kept, where
     answers that differ in their looks only (`comparable_text`) are the same.
 
-    Raises ProblemError for a missing column, a value that is no text or number, an empty question
-    or answer, a question that is there twice with different answers, and a column of so many groups
-    that it names none.
+    Raises ProblemError for a missing column, a value that is no text or number (no JSON, in an
+    extra column), an empty question or answer, a question that is there twice with different
+    answers, and a column of so many groups that it names none.
     """
     kept: dict[str, tuple[Row, Problem]] = {}
     for row in rows:
@@ -37,6 +40,7 @@ def problems_in(rows: Iterable[Row], source: ProblemSource) -> list[Problem]:
             question=_text(row, source.question_column, "question_column"),
             answer=_answer(row, source),
             group=_text(row, source.group_column, "group_column") if source.group_column else "",
+            extra=_extra(row, source.extra_columns),
         )
         first_row, first = kept.setdefault(problem.id, (row, problem))
         if comparable_text(first.answer) != comparable_text(problem.answer):
@@ -77,14 +81,33 @@ def _answer(row: Row, source: ProblemSource) -> str:
     return part
 
 
-def _text(row: Row, column: str, field: str) -> str:
+def _extra(row: Row, columns: Iterable[str]) -> Extra:
+    """The named columns as JSON, which a reward in a process of its own is given too."""
+    extra = dict(row.extra)
+    for column in columns:
+        value = _value(row, column, "extra_columns")
+        try:
+            extra[column] = json.loads(json.dumps(value, allow_nan=False))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ProblemError(
+                f"{row.where}: column {column!r} cannot be written as JSON ({error}); "
+                "give it as text, numbers, lists and mappings"
+            ) from error
+    return extra
+
+
+def _value(row: Row, column: str, setting: str) -> Any:
     if column not in row.columns:
         existing = ", ".join(row.columns) or "none"
         raise ProblemError(
             f"{row.where}: has no column {column!r} (columns: {existing}); "
-            f"set {field} to one of them"
+            f"set {setting} to one of them"
         )
-    value = row.columns[column]
+    return row.columns[column]
+
+
+def _text(row: Row, column: str, setting: str) -> str:
+    value = _value(row, column, setting)
     if isinstance(value, list) and len(value) == 1:
         # OlympiadBench wraps its one answer in a list.
         value = value[0]

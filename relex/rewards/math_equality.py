@@ -14,9 +14,11 @@ the same text: `verify_golds` finds those.
 import re
 from collections.abc import Sequence
 from importlib.metadata import version
+from typing import Any
 
 from relex.boxed import last_boxed
 from relex.errors import RewardError
+from relex.problems import Extra
 from relex.rewards.grading_pool import GradingPool
 from relex.rewards.notation import equal_numbers, in_latex, plain_number
 
@@ -44,7 +46,7 @@ class MathEquality:
         self._pool = GradingPool(timeout_seconds)
 
     def __call__(
-        self, *, prompts: Sequence[str], completions: Sequence[str], answers: Sequence[str]
+        self, *, completions: Sequence[str], answers: Sequence[str], **_: Any
     ) -> list[float]:
         """1.0 where completion and answer are equal, otherwise 0.0."""
         pairs = [
@@ -57,7 +59,7 @@ class MathEquality:
         verdicts.update(zip(unclear, self._pool.equal(in_math_mode), strict=True))
         return [float(verdicts[pair] or False) for pair in pairs]
 
-    def verify_golds(self, answers: Sequence[str]) -> list[bool]:
+    def verify_golds(self, answers: Sequence[str], extras: Sequence[Extra]) -> list[bool]:
         """Whether each gold answer equals itself mathematically, not only as text."""
         golds = [gold_text(answer) for answer in answers]
         different = list(dict.fromkeys(golds))

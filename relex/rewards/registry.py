@@ -15,7 +15,7 @@ from relex.safe_name import safe_name
 
 REWARD_SECONDS = 300.0
 """A recipe says its own."""
-BATCH = ("prompts", "completions", "answers")
+BATCH = ("prompts", "completions", "answers", "extras")
 DIGEST_CHARACTERS = 6
 
 

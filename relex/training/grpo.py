@@ -125,7 +125,7 @@ def build_trainer(
             args=arguments,
             processing_class=tokenizer,
             train_dataset=rows,
-            reward_funcs=[_reward_function(reward) for reward in rewards],
+            reward_funcs=[_reward_function(reward, problems) for reward in rewards],
             peft_config=None if lora is None else peft_config(lora, model),
         )
     if lora is not None:
@@ -221,23 +221,26 @@ def _adds_special(recipe: Recipe) -> bool:
 def _training_rows(recipe: Recipe, problems: Sequence[Problem], tokenizer: Any) -> Dataset:
     config = recipe.training
     num_rows = config.steps * config.prompts_per_step
-    rows = [problems[index] for index in question_order(len(problems), num_rows, recipe.seed)]
+    order = question_order(len(problems), num_rows, recipe.seed)
     prompt = recipe.problems.prompt
-    return Dataset.from_dict(
-        {
-            "prompt": [render_prompt(row.question, prompt, tokenizer) for row in rows],
-            "answer": [row.answer for row in rows],
-        }
-    )
+    texts = [render_prompt(problems[index].question, prompt, tokenizer) for index in order]
+    return Dataset.from_dict({"prompt": texts, "problem": order})
 
 
-def _reward_function(reward: CheckedReward) -> RewardFunction:
-    """A reward with TRL's signature; TRL keys its metrics by `__name__`."""
+def _reward_function(reward: CheckedReward, problems: Sequence[Problem]) -> RewardFunction:
+    """A reward with TRL's signature, which is given the problems' numbers; TRL keys its metrics by
+    `__name__`."""
 
     def function(
-        *, prompts: list[str], completions: list[str], answer: list[str], **_: Any
+        *, prompts: list[str], completions: list[str], problem: list[int], **_: Any
     ) -> list[float]:
-        return reward(prompts=prompts, completions=completions, answers=answer)
+        asked = [problems[index] for index in problem]
+        return reward(
+            prompts=prompts,
+            completions=completions,
+            answers=[one.answer for one in asked],
+            extras=[one.extra for one in asked],
+        )
 
     function.__name__ = reward.name
     return function
