@@ -66,10 +66,11 @@ class ProblemSource(Section):
     """Branch, tag or commit of a Hub dataset."""
 
     question_column: str = "question"
-    """Column that holds the question."""
+    """Column that holds the question, as text or as messages. Dots lead into what a column holds,
+    and to places of lists, in all fields that name a column: `prompt.0.content`."""
 
     answer_column: str = "answer"
-    """Column that holds the gold answer."""
+    """Column that holds the gold answer, as text, a number, or the assistant's message."""
 
     answer_part: Literal["all", "boxed", "after_hashes"] = "all"
     """What of that column is the answer: `all`; `boxed`, the last box of a worked solution;
@@ -91,8 +92,18 @@ class ProblemSource(Section):
     limit: int = Field(default=0, ge=0, le=MOST_PROBLEMS)
     """Problems to keep after `skip`; 0 keeps all."""
 
+    drop_conflicts: bool = False
+    """Leave out questions that stand in several rows with different answers; otherwise they are
+    refused, with these rows. Rows that repeat question and answer are always read once."""
+
     shuffle_seed: Seed = 0
     """Seed of the shuffle before `skip` and `limit`, and of the toy's split."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All that are named, a group only where there is one."""
+        grouped = (self.group_column,) if self.group_column else ()
+        return (self.question_column, self.answer_column, *grouped, *self.extra_columns)
 
     @model_validator(mode="before")
     @classmethod
