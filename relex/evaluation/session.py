@@ -21,7 +21,7 @@ from relex.evaluation.scoring import grade, summarise
 from relex.evaluation.weight_source import WeightSource
 from relex.evaluation.workplace import Here, Workplace
 from relex.problems import Problem
-from relex.rewards import CheckedReward, build_reward, end_rewards, grader_version
+from relex.rewards import CheckedReward, build_reward, end_rewards, graded_by
 from relex.storage.atomic import write_atomic
 
 CANARY_REQUESTS = 16
@@ -106,9 +106,9 @@ class EvaluationSession:
             exam.sampling,
             lambda num_done: self._on_progress(candidate, benchmark, num_done, len(draws)),
         )
-        answers = grade(draws, generated.completions, self._graders[exam.grader])
-        grader = grader_version(exam.grader)
-        score = summarise(candidate, benchmark, grader, answers, generated)
+        grader = self._graders[exam.grader]
+        answers = grade(draws, generated.completions, grader, exam.correct_from)
+        score = summarise(candidate, benchmark, graded_by(exam), answers, generated)
         write_answers(folder / ANSWERS_FILE, answers)
         write_atomic(folder / SCORE_FILE, score.model_dump_json(indent=1).encode())
         return score

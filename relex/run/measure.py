@@ -22,7 +22,7 @@ from relex.evaluation import (
 from relex.extrapolation import KIND as FACTORS_KIND
 from relex.problems import Problem, groups_of, problems_digest
 from relex.report import BenchmarkResult, benchmark_results
-from relex.rewards import grader_version
+from relex.rewards import graded_by
 from relex.run.nodes import engines_of
 from relex.run.places import VALIDATION, Run
 from relex.run.stage import CandidateMeasured, Progress, Tested, stage
@@ -120,7 +120,7 @@ class Evaluation:
             **self._weight_inputs(candidate),
             "problems": problems_digest(problems),
             "sampling": sha256_json(sampling),
-            "grader": grader_version(exam.grader),
+            "grader": graded_by(exam),
         }
 
     def _weight_inputs(self, candidate: Candidate) -> dict[str, str]:

@@ -13,7 +13,8 @@ from trl import GRPOConfig, GRPOTrainer
 from relex.config.recipe import Recipe
 from relex.device import resolve_device
 from relex.problems import Problem, render_prompt
-from relex.rewards import CORRECT, CheckedReward
+from relex.rewards import CheckedReward
+from relex.rewards.contract import CORRECT
 from relex.training.callbacks import IMPORTANCE_BEYOND
 from relex.training.events import RolloutsChosen, TrainingWarning, send
 from relex.training.job import TrainingJob
@@ -204,7 +205,8 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]
         total = rewards @ self.reward_weights.to(rewards.device)
         spread = total.view(-1, self.num_generations).std(dim=1)
         self._log_metric("zero_spread_fraction", (spread == 0).float().mean().item())
-        correct = (rewards[:, self._grader_column] == CORRECT).view(-1, self.num_generations)
+        values, least = rewards[:, self._grader_column], self._recipe.evaluation.correct_from
+        correct = ((least <= values) & (values <= CORRECT)).view(-1, self.num_generations)
         accuracies = correct.float().mean(dim=1)
         self._log_metric("accuracy", accuracies.mean().item())
         self._log_metric("accuracy_spread", accuracies.std(correction=0).item())
