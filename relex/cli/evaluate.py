@@ -56,7 +56,7 @@ def evaluate(
     """
     chosen = load_run_recipe(recipe)
     candidates = [parse_candidate(key) for key in candidate or [BASE.key]]
-    problems = load_problems(problem_source(chosen, benchmark))
+    problems = load_problems(problem_source(chosen, benchmark), partial(typer.echo, err=True))
     _check_golds(chosen, benchmark, problems)
     with local_factors(factors, chosen.storage.connection) as folder:
         source = _source(chosen, window, folder)

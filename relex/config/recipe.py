@@ -62,6 +62,10 @@ class EvaluationConfig(Sampling):
     """The reward whose value 1.0 means correct: a built-in, or your own as `module:function`, which
     is code that the worker runs, where its RELEX_PLUGINS allows it."""
 
+    correct_from: float = Field(default=1.0, gt=0, le=1)
+    """Least value of the grader that counts as correct, where it gives partial ones; above 1
+    nothing is. A reward in training keeps its partial values."""
+
     samples_per_question: int = Field(default=4, ge=1, le=MOST_SAMPLES)
     """Answers drawn for every question and candidate."""
 
@@ -242,6 +246,7 @@ class RunRecipe(Section):
             samples_per_question=stated["samples_per_question"],
             sampling=Sampling(**{field: stated[field] for field in Sampling.model_fields}),
             grader=stated["grader"],
+            correct_from=stated["correct_from"],
         )
 
     def check_steps(self, kept: Sequence[int]) -> None:

@@ -22,6 +22,7 @@ from relex.errors import ProblemError, RewardError
 GRADERS = {
     "exact_match": "relex.rewards.exact_match:ExactMatch",
     "math_equality": "relex.rewards.math_equality:MathEquality",
+    "reasoning_gym": "relex.rewards.gym:ReasoningGym",
 }
 """Rewards of which 1.0 means correct."""
 
@@ -33,6 +34,7 @@ SOURCE = Door(
         "jsonl": "relex.problems.sources:jsonl_rows",
         "parquet": "relex.problems.sources:parquet_rows",
         "hub": "relex.problems.sources:hub_rows",
+        "reasoning_gym": "relex.problems.gym:reasoning_gym_rows",
     },
     ProblemError,
 )

@@ -42,7 +42,7 @@ class Answer(Strict):
     """What the grader gave."""
 
     correct: bool
-    """Whether the value is 1.0."""
+    """Whether the value counts as correct."""
 
 
 class Score(Strict):

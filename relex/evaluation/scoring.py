@@ -8,15 +8,18 @@ from relex.evaluation.dtype import Dtype
 from relex.evaluation.engine import Completion
 from relex.evaluation.results import Answer, Score
 from relex.evaluation.work import Work
-from relex.rewards import CORRECT, Reward
+from relex.rewards import Reward, is_correct
 
 
-def grade(draws: Sequence[Draw], completions: Sequence[Completion], grader: Reward) -> list[Answer]:
-    """One answer per draw; it is correct when the grader gives exactly 1.0."""
+def grade(
+    draws: Sequence[Draw], completions: Sequence[Completion], grader: Reward, correct_from: float
+) -> list[Answer]:
+    """One answer per draw; it is correct when the grader gives it from `correct_from` to 1."""
     values = grader(
         prompts=[draw.prompt for draw in draws],
         completions=[completion.text for completion in completions],
         answers=[draw.problem.answer for draw in draws],
+        extras=[draw.problem.extra for draw in draws],
     )
     return [
         Answer(
@@ -27,7 +30,7 @@ def grade(draws: Sequence[Draw], completions: Sequence[Completion], grader: Rewa
             finish_reason=completion.finish_reason,
             num_tokens=completion.num_tokens,
             value=value,
-            correct=value == CORRECT,
+            correct=is_correct(value, correct_from),
         )
         for draw, completion, value in zip(draws, completions, values, strict=True)
     ]

@@ -22,7 +22,7 @@ from relex.evaluation.weight_source import WeightSource
 from relex.evaluation.work import Work
 from relex.evaluation.workplace import Here, Workplace
 from relex.problems import Problem
-from relex.rewards import CheckedReward, build_reward, end_rewards, grader_version
+from relex.rewards import CheckedReward, build_reward, end_rewards, graded_by
 from relex.storage.atomic import write_atomic
 
 CANARY_REQUESTS = 16
@@ -120,9 +120,9 @@ class EvaluationSession:
         exam, folder = self._recipe.exam(benchmark), self._folder / benchmark / candidate.key
         if questions is not None:
             folder /= part_name(questions)
-        answers = grade(self._draws_of(asked), work.completions, self._graders[exam.grader])
-        grader = grader_version(exam.grader)
-        score = summarise(work, self._config.dtype, benchmark, grader, answers)
+        grader = self._graders[exam.grader]
+        answers = grade(self._draws_of(asked), work.completions, grader, exam.correct_from)
+        score = summarise(work, self._config.dtype, benchmark, graded_by(exam), answers)
         write_answers(folder / ANSWERS_FILE, answers)
         write_atomic(folder / SCORE_FILE, score.model_dump_json(indent=1).encode())
         return score

@@ -22,7 +22,7 @@ from relex.report import (
     write_report,
 )
 from relex.report.page import plain
-from relex.rewards import grader_version
+from relex.rewards import graded_by
 from relex.run.finalists import Finals
 from relex.run.measure import Evaluation, measure_guards, measure_listed
 from relex.run.places import Run
@@ -152,7 +152,7 @@ def choose(run: Run, evaluation: Evaluation, measured: Sequence[Measured]) -> De
     recipe = run.recipe
     measure = partial(measure_guards, run, evaluation)
     decided = decide_guarded(measured, recipe.selection, recipe.seed, measure)
-    grader = grader_version(recipe.exam(VALIDATION).grader)
+    grader = graded_by(recipe.exam(VALIDATION))
     decision = decided.model_copy(update={"grader": grader})
     run.store.put(DECISION_FILE, decision.model_dump_json(indent=1).encode())
     run.emit(Decided(decision))
@@ -256,7 +256,7 @@ def tidy(run: Run) -> None:
 
 def _graders(run: Run) -> dict[str, str]:
     """The grader of the choice, and those of the test benchmarks that have another."""
-    graders = {name: grader_version(run.recipe.exam(name).grader) for name in run.benchmark_names}
+    graders = {name: graded_by(run.recipe.exam(name)) for name in run.benchmark_names}
     of_choice = graders.pop(VALIDATION)
     others = {f"grader of {name}": its for name, its in graders.items() if its != of_choice}
     return {"grader": of_choice, **others}

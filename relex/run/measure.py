@@ -23,7 +23,7 @@ from relex.evaluation import (
 from relex.extrapolation import KIND as FACTORS_KIND
 from relex.problems import groups_of, problems_digest
 from relex.report import Cost
-from relex.rewards import grader_version
+from relex.rewards import graded_by
 from relex.run.nodes import engines_of
 from relex.run.places import Run
 from relex.run.stage import CandidateMeasured, Progress, stage
@@ -145,7 +145,7 @@ class Evaluation:
             **self._weight_inputs(candidate),
             "problems": problems_digest(problems),
             "sampling": sha256_json(sampling),
-            "grader": grader_version(exam.grader),
+            "grader": graded_by(exam),
         }
 
     def _weight_inputs(self, candidate: Candidate) -> dict[str, str]:

@@ -159,7 +159,8 @@ class Run:
     def problems(self) -> dict[str, list[Problem]]:
         """All problems by use: train, validation, and each benchmark by name."""
         return {
-            name: load_problems(source) for name, source in self.recipe.problems.sources.items()
+            name: load_problems(source, self.say)
+            for name, source in self.recipe.problems.sources.items()
         }
 
     @cached_property
