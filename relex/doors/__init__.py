@@ -22,6 +22,8 @@ from relex.errors import ProblemError, RewardError
 GRADERS = {
     "exact_match": "relex.rewards.exact_match:ExactMatch",
     "math_equality": "relex.rewards.math_equality:MathEquality",
+    "code_tests": "relex.rewards.code_tests:PassesTests",
+    "code_tests_without_sandbox": "relex.rewards.code_tests:PassesTestsUnsafely",
 }
 """Rewards of which 1.0 means correct."""
 

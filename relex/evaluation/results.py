@@ -44,6 +44,9 @@ class Answer(Strict):
     correct: bool
     """Whether the value is 1.0."""
 
+    reason: str = ""
+    """Why it is wrong, where the grader says so."""
+
 
 class Score(Strict):
     """How well a candidate does on a benchmark."""

@@ -29,6 +29,7 @@ def grade(draws: Sequence[Draw], completions: Sequence[Completion], grader: Rewa
             num_tokens=completion.num_tokens,
             value=value,
             correct=value == CORRECT,
+            reason=getattr(value, "reason", ""),
         )
         for draw, completion, value in zip(draws, completions, values, strict=True)
     ]
