@@ -35,6 +35,10 @@ SOURCE = Door(
         "jsonl": "relex.problems.sources:jsonl_rows",
         "parquet": "relex.problems.sources:parquet_rows",
         "hub": "relex.problems.sources:hub_rows",
+        "human_eval": "relex.problems.code_sets:human_eval_rows",
+        "mbpp": "relex.problems.code_sets:mbpp_rows",
+        "live_code_bench": "relex.problems.code_sets:live_code_bench_rows",
+        "apps": "relex.problems.code_sets:apps_rows",
     },
     ProblemError,
 )
