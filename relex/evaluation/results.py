@@ -44,6 +44,9 @@ class Answer(Strict):
     correct: bool
     """Whether the value counts as correct."""
 
+    reason: str = ""
+    """Why it is wrong, where the grader says so."""
+
 
 class Score(Strict):
     """How well a candidate does on a benchmark."""

@@ -31,6 +31,7 @@ def grade(
             num_tokens=completion.num_tokens,
             value=value,
             correct=is_correct(value, correct_from),
+            reason=getattr(value, "reason", ""),
         )
         for draw, completion, value in zip(draws, completions, values, strict=True)
     ]
