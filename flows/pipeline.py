@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from relex.config import Recipe, RewardTerm, WindowRecipe
 from relex.errors import InputError
 from relex.report import RunSummary
-from relex.run import conclude, measure, preflight, window
+from relex.run import conclude, finalists, preflight, window
 from relex.run.conclude import finish, finished_summary, summarise
 from relex.run.measure import open_evaluation
 from relex.run.places import Run, open_run
@@ -45,7 +45,7 @@ take_window = as_task("take window", window.take_window)
 fit = as_task("fit", window.fit)
 measure_candidates = as_task("measure candidates", conclude.measure_candidates)
 choose = as_task("choose", conclude.choose)
-measure_finalists = as_task("measure finalists", measure.measure_finalists)
+measure_finalists = as_task("measure finalists", finalists.measure_finalists)
 publish = as_task("publish", conclude.publish)
 report = as_task("report", conclude.report)
 tidy = as_task("tidy", conclude.tidy)
@@ -71,7 +71,7 @@ def relex_pipeline(
     rewards: Annotated[tuple[RewardTerm, ...] | None, asks("rewards")] = None,
     grader: Annotated[str | None, asks("grader")] = None,
     learning_rate: Annotated[float | None, asks("learning_rate")] = None,
-    steps: Annotated[int | None, asks("steps")] = None,
+    steps: Annotated[Literal["auto"] | int | None, asks("steps")] = None,
     targets: Annotated[Literal["auto"] | tuple[int, ...] | None, asks("targets")] = None,
     samples_per_question: Annotated[int | None, asks("samples_per_question")] = None,
     observed_steps: Annotated[tuple[int, ...] | None, asks("observed_steps")] = None,
@@ -136,7 +136,7 @@ def run_to_end(fill_window: Callable[[Run], None]) -> RunSummary:
             tidy(run)
     except InputError as error:
         return refused(error, RunSummary)
-    return concluded(summary, f"{summary.decision.reason} {summary.champion}")
+    return concluded(summary)
 
 
 def run_stages(run: Run, record: Record, fill_window: Callable[[Run], None]) -> RunSummary:

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
-from relex.candidates import BASE, Candidate
-from relex.config import dump_recipe
+from relex.candidates import Candidate
+from relex.config import VALIDATION, dump_recipe
 from relex.errors import TrackingError
 from relex.evaluation import Answer, Score
 from relex.problems import problems_digest
 from relex.report import MARKDOWN_FILE, Link, RunSummary, address, outcome_lines, plain
-from relex.run.places import RECIPE_FILE, TRAIN, VALIDATION, Run
+from relex.run.places import RECIPE_FILE, TRAIN, Run
 from relex.run.stage import (
     CandidateMeasured,
     Decided,
@@ -111,7 +111,9 @@ class Record:
         """The report, and the scalars that the run table should show, whatever was logged last."""
         self.tracker.log_folder(self._run.report_folder, "report")
         self.tracker.log(chosen_metrics(summary), model=self._model)
-        self.tracker.mark({NOTE_TAG: _note(summary), "relex.chosen": summary.decision.chosen.key})
+        decision = summary.decision
+        found = {"relex.chosen": decision.chosen.key, "relex.verdict": decision.verdict}
+        self.tracker.mark({NOTE_TAG: _note(summary), **found})
 
     def show_report(self) -> None:
         """The report, once it is kept, on the page of the flow run."""
@@ -195,10 +197,11 @@ class Record:
     def _record_finalists(
         self, decision: Decision, answers_of: Mapping[Candidate, Sequence[Answer]]
     ) -> None:
-        """Base, last trained step and chosen candidate side by side on the first test benchmark."""
+        """Chosen candidate, last trained step and base side by side on the first test benchmark."""
         questions = self._run.problems[self._run.recipe.problems.test[0].name]
-        columns = {"chosen": decision.chosen, "last_step": decision.last_observed, "base": BASE}
-        shown = {name: answers_of[candidate] for name, candidate in columns.items()}
+        shown = {
+            name: answers_of[candidate] for name, candidate in reversed(decision.finalists.items())
+        }
         rows = side_by_side(questions, shown)
         self.tracker.log_table(rows, FINALIST_TABLE, self.tracker.parent)
 

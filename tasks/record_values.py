@@ -80,6 +80,7 @@ def chosen_metrics(summary: RunSummary) -> dict[str, float]:
         "chosen_accuracy": chosen.accuracy,
         "chosen_step": float(decision.chosen.step),
         "chosen_gain_over_last_step": chosen.accuracy - last.accuracy,
+        "chosen_gain_over_base": chosen.to_base.difference if chosen.to_base else 0.0,
     }
     for name in summary.benchmark_names:
         result = summary.benchmark_result(name, decision.chosen)
@@ -92,7 +93,21 @@ def chosen_metrics(summary: RunSummary) -> dict[str, float]:
             scalars |= {f"{metric}_{name}": value for metric, value in found.items()}
             if name == summary.benchmark_names[0]:
                 scalars |= found
-    return scalars
+    greedy = {f"greedy_{name}": value for name, value in summary.greedy_accuracies.items()}
+    return scalars | greedy | _cost_metrics(summary)
+
+
+def _cost_metrics(summary: RunSummary) -> dict[str, float]:
+    costs = summary.costs
+    if costs is None:
+        return {}
+    parts = {"training": costs.training, "choice": costs.choice, "report": costs.report}
+    metrics = {"cost_in_steps": float(costs.as_steps)} if costs.as_steps is not None else {}
+    for name, cost in parts.items():
+        if cost is not None:
+            metrics |= {f"cost_{name}_tokens": float(cost.tokens)}
+            metrics |= {f"cost_{name}_seconds": cost.seconds}
+    return metrics
 
 
 def answer_rows(questions: Sequence[Problem], answers: Sequence[Answer]) -> list[Row]:
@@ -107,6 +122,7 @@ def answer_rows(questions: Sequence[Problem], answers: Sequence[Answer]) -> list
             "question": problem.question,
             "answer": answer.text,
             "correct": _verdict(answer),
+            "reason": answer.reason,
             "gold": problem.answer,
             "tokens": answer.num_tokens,
             "ended": "by itself" if answer.finish_reason == "stop" else "at the token limit",

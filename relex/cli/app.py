@@ -80,6 +80,15 @@ def build_app(commands: Mapping[str, str], asked: str) -> typer.Typer:
     return app
 
 
+def command_group(commands: Mapping[str, str]) -> Any:
+    """All of these commands with all that they take, for a reference."""
+    app = typer.Typer()
+    app.callback()(_options)
+    for name, place in commands.items():
+        _add(app, name, place)
+    return typer.main.get_command(app)
+
+
 def _add(app: typer.Typer, name: str, place: str) -> None:
     module, _, attribute = place.partition(":")
     command = getattr(import_module(module), attribute)

@@ -12,15 +12,16 @@ from relex.config.load import (
     parse_recipe,
 )
 from relex.config.lora import LoraConfig
+from relex.config.places import StorageConfig, TrackingConfig
 from relex.config.problems import ProblemSource, PromptConfig
 from relex.config.recipe import (
+    GREEDY,
+    VALIDATION,
     AnyRecipe,
     BaseConfig,
     Recipe,
     RunRecipe,
     Stage,
-    StorageConfig,
-    TrackingConfig,
     WindowRecipe,
 )
 from relex.config.rewards import RewardTerm
