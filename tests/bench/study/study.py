@@ -59,9 +59,14 @@ def main() -> None:
 
 
 def read_runs(root: Path, seeds: Sequence[int]) -> list[Run]:
-    """The runs that have a record; it may lack later steps of the real training."""
-    paths = [record_path(setting, root) for setting in settings(seeds)]
-    return [Run(read_record(path)) for path in paths if path.exists()]
+    """The runs of every seed of which all have a record, so that no toy or rate counts for more
+    than another; a record may lack later steps of the real training."""
+    runs = []
+    for seed in seeds:
+        paths = [record_path(setting, root) for setting in settings((seed,))]
+        if all(path.exists() for path in paths):
+            runs += [Run(read_record(path)) for path in paths]
+    return runs
 
 
 def write_study(runs: Sequence[Run], tuning: Sequence[Run], out: Path) -> None:
