@@ -77,7 +77,8 @@ def train(job: TrainingJob) -> None:
         own_state = trainer.own_state
         if config.lora is None and not config.shard:
             own_state = partial(_by_base_names, trainer, by_base)
-        trainer.add_callback(KeepSnapshots(config, own_state, writer, spool))
+        num_parts = config.num_processes if config.shard else 1
+        trainer.add_callback(KeepSnapshots(config.kept_steps, own_state, writer, spool, num_parts))
         trainer.add_callback(RollCheckpoint(config, spool, shared))
         trainer.resume(checkpoint)
     if is_first_of_node:
