@@ -14,6 +14,7 @@ from relex.config.rewards import GraderName, RewardTerm
 from relex.config.selection import SelectionConfig
 from relex.config.strict import MOST_ENTRIES, MOST_SAMPLES, MOST_TOKENS, Section, Seed, Steps
 from relex.config.training import TrainingConfig
+from relex.config.window import WindowConfig
 from relex.digests import sha256_json
 from relex.doors import ENGINE
 from relex.storage.connection import Checksums, S3Connection
@@ -25,6 +26,10 @@ Keep = Literal["window", "factors", "nothing"]
 
 Stage = Literal["pack", "train", "fit", "validation", "guard", "test", "publish", "report"]
 """The stages of a run, in their order; a run packs a window or trains one."""
+
+VALIDATION, GREEDY = "validation", "validation-greedy"
+"""What candidates are chosen on; and the same questions answered once each at temperature 0, which
+tells sharpness from learning."""
 
 LONGEST_MINUTES = 1_000_000.0
 """Of a stage: two years."""
@@ -57,6 +62,10 @@ class EvaluationConfig(Sampling):
     grader: GraderName = "math_equality"
     """The reward whose value 1.0 means correct: a built-in, or your own as `module:function`, which
     is code that the worker runs, where its RELEX_PLUGINS allows it."""
+
+    correct_from: float = Field(default=1.0, gt=0, le=1)
+    """Least value of the grader that counts as correct, where it gives partial ones; above 1
+    nothing is. A reward in training keeps its partial values."""
 
     samples_per_question: int = Field(default=4, ge=1, le=MOST_SAMPLES)
     """Answers drawn for every question and candidate."""
@@ -142,24 +151,6 @@ class TrackingConfig(Section):
     `Qwen2.5-Math-1.5B-on-math_500`. The best of all runs with one name is its champion."""
 
 
-class WindowConfig(Section):
-    """Snapshots that are there already."""
-
-    uri: str = Field(min_length=1, json_schema_extra={"pattern": NO_CREDENTIALS})
-    """A window that relex wrote (a folder or `s3://bucket/prefix`), or checkpoints named
-    `checkpoint-N`, `global_step_N`, `step_N` or as other trainers do: in a folder, below
-    `s3://bucket/prefix`, or as branches of a repository on the Hub; or a folder of LoRA adapters of
-    these names. What is on S3 is read with the recipe's `storage`."""
-
-    step_pattern: str = Field(default="", max_length=200)
-    r"""Other names of steps, as a regular expression with one group: `run_(\d+)`; with
-    `run_(?P<index>\d+)` the first step has the number 0."""
-
-    allow_pickle: bool = False
-    """Whether pickled weights of another trainer may be read: tensors only, in a process of their
-    own."""
-
-
 class RunRecipe(Section):
     """What every run depends on, wherever its window comes from."""
 
@@ -226,6 +217,10 @@ class RunRecipe(Section):
     def exam(self, benchmark: str) -> Exam:
         """How `validation` or a test benchmark is asked and graded: by its own fields, and by
         `evaluation` where it has none."""
+        if benchmark == GREEDY:
+            exam = self.exam(VALIDATION)
+            greedy = exam.sampling.model_copy(update={"temperature": 0.0, "top_p": 1.0})
+            return exam.model_copy(update={"samples_per_question": 1, "sampling": greedy})
         entries = {entry.name: entry for entry in self.problems.benchmarks}
         own = entries[benchmark].model_dump(exclude_none=True) if benchmark in entries else {}
         stated = self.evaluation.model_dump() | own
@@ -234,6 +229,7 @@ class RunRecipe(Section):
             samples_per_question=stated["samples_per_question"],
             sampling=Sampling(**{field: stated[field] for field in Sampling.model_fields}),
             grader=stated["grader"],
+            correct_from=stated["correct_from"],
         )
 
     def check_steps(self, kept: Sequence[int]) -> None:
