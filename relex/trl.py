@@ -24,11 +24,11 @@ from relex.checkpoints.model_state import names_in_model
 from relex.config.training import SnapshotDtype
 from relex.errors import WindowError
 from relex.storage import S3Connection, open_store
-from relex.training.base_check import check_dtype, fitting_dtype
+from relex.training.base_check import check_dtype
 from relex.training.callbacks import KeepSnapshots
 from relex.training.lora import adapter_of, adapter_state
 from relex.training.part import PartWriter, Schema, State
-from relex.training.snapshots import SnapshotSpool, check_model_state, snapshot_schema
+from relex.training.snapshots import SnapshotSpool, check_model_state, kept_dtype, snapshot_schema
 from relex.window import WindowWriter, open_writer, read_window_manifest
 from relex.window.layout import ADAPTERS, Kept
 
@@ -45,14 +45,14 @@ class KeepWindow(TrainerCallback):  # type: ignore[misc]
         base: str,
         *,
         steps: int | None = None,
-        snapshot_dtype: SnapshotDtype | None = None,
+        snapshot_dtype: SnapshotDtype = "auto",
         connection: S3Connection | None = None,
     ) -> None:
         """`window` is a folder or `s3://bucket/prefix`, `base` what the model was loaded from.
 
         `steps`: how many are kept, by default all; training may go on. `snapshot_dtype`: as in a
-        recipe, by default `bfloat16` for a base in bfloat16, else `rounded`; adapters are kept as
-        they are. `connection`: how to reach S3, by default as boto3 finds it.
+        recipe; adapters are kept as they are. `connection`: how to reach S3, by default as boto3
+        finds it.
         """
         self._window, self._base, self._num_steps = window, base, steps
         self._dtype, self._connection = snapshot_dtype, connection
@@ -120,8 +120,8 @@ class KeepWindow(TrainerCallback):  # type: ignore[misc]
             adapter = adapter_of(model, self._base)
             adapter.check(base)
             return _Content(ADAPTERS, adapter.schema, lambda: _gathered(model), adapter.config)
-        dtype = self._dtype or fitting_dtype(base)
-        check_dtype("snapshot_dtype", dtype, base)
+        check_dtype("snapshot_dtype", self._dtype, base)
+        dtype = kept_dtype(self._dtype, base)
         names, state = names_in_model(base, trust_remote_code=False), model.state_dict()
         if lacking := sorted(names.needed - state.keys()):
             raise WindowError(

@@ -7,6 +7,7 @@ from relex.checkpoints.model_state import names_in_model
 from relex.config.recipe import Recipe
 from relex.config.training import SnapshotDtype
 from relex.errors import RecipeError
+from relex.training.snapshots import hidden_in_rounding
 
 
 def check_base(recipe: Recipe, base: Checkpoint) -> list[str]:
@@ -39,14 +40,3 @@ def check_dtype(where: str, kept: SnapshotDtype, base: Checkpoint) -> None:
             f"{str(base.dtype).removeprefix('torch.')}, so every displacement would be their "
             "rounding and not what was trained; set snapshot_dtype: rounded, or float32"
         )
-
-
-def fitting_dtype(base: Checkpoint) -> SnapshotDtype:
-    """The smallest that hides nothing of what the base holds."""
-    return "rounded" if hidden_in_rounding(base, torch.bfloat16) else "bfloat16"
-
-
-def hidden_in_rounding(base: Checkpoint, kept: torch.dtype) -> bool:
-    """Whether snapshots kept in that dtype cannot hold the base's own weights. A displacement is
-    snapshot minus base, so it is then their rounding, many times what a step moves them."""
-    return torch.promote_types(kept, base.dtype) != kept

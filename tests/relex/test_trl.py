@@ -141,7 +141,7 @@ def test_a_base_that_bfloat16_cannot_hold_is_kept_rounded_unless_it_is_asked_for
     with pytest.raises(RecipeError, match="snapshot_dtype: bfloat16 cannot hold the weights"):
         asked = keep(tmp_path / "window", base, snapshot_dtype="bfloat16")
         trainer(tmp_path, "plain", asked).train()
-    trainer(tmp_path, "plain", keep(tmp_path / "window", base, snapshot_dtype=None)).train()
+    trainer(tmp_path, "plain", keep(tmp_path / "window", base, snapshot_dtype="auto")).train()
     manifest = read_window_manifest(open_store(str(tmp_path / "window")))
     assert manifest is not None and manifest.facts.precision == "rounded"
 
