@@ -14,6 +14,7 @@ from relex.config.rewards import GraderName, RewardTerm
 from relex.config.selection import SelectionConfig
 from relex.config.strict import MOST_ENTRIES, MOST_SAMPLES, MOST_TOKENS, Section, Seed, Steps
 from relex.config.training import TrainingConfig
+from relex.config.window import WindowConfig
 from relex.digests import sha256_json
 from relex.doors import ENGINE
 from relex.storage.connection import Checksums, S3Connection
@@ -148,24 +149,6 @@ class TrackingConfig(Section):
     registered_model: str = Field(default="", pattern=r"^[A-Za-z0-9_.-]*$", max_length=200)
     """Name in the model registry; empty takes one of base and first test benchmark, such as
     `Qwen2.5-Math-1.5B-on-math_500`. The best of all runs with one name is its champion."""
-
-
-class WindowConfig(Section):
-    """Snapshots that are there already."""
-
-    uri: str = Field(min_length=1, json_schema_extra={"pattern": NO_CREDENTIALS})
-    """A window that relex wrote (a folder or `s3://bucket/prefix`), or checkpoints named
-    `checkpoint-N`, `global_step_N`, `step_N` or as other trainers do: in a folder, below
-    `s3://bucket/prefix`, or as branches of a repository on the Hub; or a folder of LoRA adapters of
-    these names. What is on S3 is read with the recipe's `storage`."""
-
-    step_pattern: str = Field(default="", max_length=200)
-    r"""Other names of steps, as a regular expression with one group: `run_(\d+)`; with
-    `run_(?P<index>\d+)` the first step has the number 0."""
-
-    allow_pickle: bool = False
-    """Whether pickled weights of another trainer may be read: tensors only, in a process of their
-    own."""
 
 
 class RunRecipe(Section):
