@@ -29,9 +29,9 @@ Teacher = Callable[[random.Random], tuple[str, str]]
 """Draws a prompt and an answer to it."""
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
+def build_tokenizer(characters: str = CHARACTERS) -> PreTrainedTokenizerFast:
     """One token per character."""
-    vocabulary = {token: index for index, token in enumerate([PAD, EOS, *CHARACTERS])}
+    vocabulary = {token: index for index, token in enumerate([PAD, EOS, *characters])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=PAD))
     tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
     tokenizer.decoder = decoders.Fuse()
@@ -117,10 +117,14 @@ def train_base(
 
 
 def build(
-    out: Path, seed: int = 0, teacher: Teacher = teach_addition, num_steps: int = NUM_STEPS
+    out: Path,
+    seed: int = 0,
+    teacher: Teacher = teach_addition,
+    num_steps: int = NUM_STEPS,
+    characters: str = CHARACTERS,
 ) -> None:
     """Train the base policy and save it in bfloat16 with its tokenizer in `out`."""
-    tokenizer = build_tokenizer()
+    tokenizer = build_tokenizer(characters)
     model = train_base(tokenizer, teacher, seed, num_steps).to(torch.bfloat16)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.save_pretrained(out)

@@ -173,6 +173,22 @@ def test_an_answer_is_judged_as_the_benchmark_does(
     assert values == [1, 0], [value.reason for value in values]
 
 
+def test_an_empty_list_is_not_close_to_every_number(sandbox, tmp_path: Path) -> None:
+    """numpy's own comparison says so, and the plus sets use it."""
+    inputs = HUMAN_EVAL_PLUS["test"].replace("[2, 4, 6], []", "2.5, 3.5")
+    [problem] = load(tmp_path, "human_eval", [HUMAN_EVAL_PLUS | {"test": inputs}])
+    grader = build_reward(RewardTerm(reward="code_tests"))
+    empty, near = "    return []", "    return 2.5 if numbers else 3.5 + 1e-9"
+    values = grader(
+        prompts=[""] * 2,
+        completions=[empty, near],
+        answers=[""] * 2,
+        extras=[problem.extra] * 2,
+    )
+    end_rewards([grader])
+    assert values == [0, 1], [value.reason for value in values]
+
+
 def test_live_code_bench_is_judged_by_all_its_tests(sandbox, tmp_path: Path) -> None:
     problems = load(tmp_path, "live_code_bench", SETS["live_code_bench"])
     by_name = {problem.answer: problem for problem in problems}

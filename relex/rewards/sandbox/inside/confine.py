@@ -108,7 +108,7 @@ def shut_in(folder_bytes: int, calls: bytes) -> None:
     To be called in the child of `fork_alone`; nothing of it can be undone. Raises OSError."""
     options = f"size={folder_bytes},nr_inodes=1024,mode=700".encode()
     _mount(FOLDER, MS_NOSUID_NODEV, options)
-    _mount("/proc", MS_NOSUID_NODEV | MS_RDONLY, b"size=0,mode=500")
+    _mount("/proc", MS_NOSUID_NODEV | MS_RDONLY, b"size=4k,nr_inodes=1,mode=500")
     os.chdir(FOLDER)
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0)
     _checked(_libc.capset(header, (ctypes.c_uint32 * 6)()), "capset")
