@@ -24,6 +24,7 @@ PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 22, 38
 SECCOMP_MODE_FILTER = 2
 ACT_ALLOW, ACT_ERRNO = 0x7FFF0000, 0x00050000
 COMPARE_MASKED_EQUAL = 7
+FIONCLEX, FIOCLEX = 0x5450, 0x5451
 NUM_FILES, NUM_THREADS = 64, 64
 SYSTEM_CALLS = """
     read write readv writev pread64 pwrite64 lseek close dup dup2 dup3 fcntl fsync ftruncate
@@ -80,6 +81,8 @@ def allowed_calls() -> bytes:
     # Threads, and no processes. glibc falls back from clone3, whose flags no filter can read.
     rule("clone", ACT_ALLOW, _Comparison(0, COMPARE_MASKED_EQUAL, CLONE_THREAD, CLONE_THREAD))
     rule("clone3", ACT_ERRNO | errno.ENOSYS)
+    for request in (FIOCLEX, FIONCLEX):
+        rule("ioctl", ACT_ALLOW, _Comparison(1, COMPARE_MASKED_EQUAL, 0xFFFFFFFF, request))
     file = os.memfd_create("filter")
     _checked(library.seccomp_export_bpf(context, file), "seccomp_export_bpf")
     library.seccomp_release(context)
@@ -95,7 +98,8 @@ def limit(limits: Mapping[str, int], used_bytes: int) -> None:
         resource.RLIMIT_AS: memory_bytes,
         resource.RLIMIT_CPU: limits["seconds"],
         resource.RLIMIT_FSIZE: limits["file_bytes"],
-        resource.RLIMIT_NOFILE: NUM_FILES,
+        resource.RLIMIT_NOFILE: FIONCLEX, FIOCLEX = 0x5450, 0x5451
+NUM_FILES,
         # Not for root, whose processes Linux does not count; memory bounds them, too.
         resource.RLIMIT_NPROC: NUM_THREADS,
         resource.RLIMIT_CORE: 0,
