@@ -21,7 +21,7 @@ from relex.evaluation.choose import build_engine
 from relex.evaluation.weight_source import WeightSource
 from relex.extrapolation import find_method, random_walk_gram
 from relex.problems import Problem, load_problems
-from relex.rewards import CORRECT, CheckedReward, build_reward, end_rewards
+from relex.rewards import CheckedReward, build_reward, end_rewards, is_correct
 from relex.rewards.checks import NONSENSE, hard_batch
 from relex.storage import open_store
 from relex.training import TrainingJob
@@ -151,7 +151,7 @@ def _check_verdicts(
         answers=[gold] * num,
         extras=[problem.extra] * num,
     )
-    verdicts = [value == CORRECT for value in values]
+    verdicts = [is_correct(value) for value in values]
     if not any(verdicts[: len(texts)]):
         raise REWARD.refused(
             name,

@@ -23,7 +23,8 @@ SEARCH_SECONDS = 60.0
 """How long to look, one by one, for the completion that a reward raises on."""
 
 CORRECT = 1.0
-"""What a grader gives to a correct answer; every other value means wrong."""
+"""What a grader gives to a correct answer; every other value means wrong, unless a recipe says from
+which one on (`evaluation.correct_from`)."""
 SHORT_CHARACTERS = 200
 LARGEST_VALUE = 1e12
 """Training squares rewards and adds them up in float32, which ends at 3e38."""
@@ -139,6 +140,11 @@ class CheckedReward:
 
     def _error(self, what: str) -> RewardError:
         return RewardError(f"reward {self.name}: {what}")
+
+
+def is_correct(value: float, correct_from: float = CORRECT) -> bool:
+    """Whether a grader's value counts as correct."""
+    return correct_from <= value <= CORRECT
 
 
 def named_completion(which: str, completion: str) -> str:

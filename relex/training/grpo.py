@@ -13,7 +13,8 @@ from trl import GRPOConfig, GRPOTrainer
 from relex.config.recipe import Recipe
 from relex.device import resolve_device
 from relex.problems import Problem, render_prompt
-from relex.rewards import CORRECT, CheckedReward
+from relex.rewards import CheckedReward
+from relex.rewards.contract import CORRECT
 from relex.training.callbacks import IMPORTANCE_BEYOND
 from relex.training.events import RolloutsChosen, TrainingWarning, send
 from relex.training.job import TrainingJob
@@ -46,7 +47,7 @@ def build_arguments(job: TrainingJob) -> GRPOConfig:
         output_dir=str(job.checkpoints),
         seed=recipe.seed,
         data_seed=recipe.seed,
-        max_steps=config.steps,
+        max_steps=config.last_step,
         # The other one copies a moment whole at every step.
         optim="adamw_torch_fused" if on_gpu else "adamw_torch",
         learning_rate=config.learning_rate,
@@ -204,7 +205,8 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]
         total = rewards @ self.reward_weights.to(rewards.device)
         spread = total.view(-1, self.num_generations).std(dim=1)
         self._log_metric("zero_spread_fraction", (spread == 0).float().mean().item())
-        correct = (rewards[:, self._grader_column] == CORRECT).view(-1, self.num_generations)
+        values, least = rewards[:, self._grader_column], self._recipe.evaluation.correct_from
+        correct = ((least <= values) & (values <= CORRECT)).view(-1, self.num_generations)
         accuracies = correct.float().mean(dim=1)
         self._log_metric("accuracy", accuracies.mean().item())
         self._log_metric("accuracy_spread", accuracies.std(correction=0).item())
@@ -220,7 +222,7 @@ def _adds_special(recipe: Recipe) -> bool:
 
 def _training_rows(recipe: Recipe, problems: Sequence[Problem], tokenizer: Any) -> Dataset:
     config = recipe.training
-    num_rows = config.steps * config.prompts_per_step
+    num_rows = config.last_step * config.prompts_per_step
     order = question_order(len(problems), num_rows, recipe.seed)
     prompt = recipe.problems.prompt
     texts = [render_prompt(problems[index].question, prompt, tokenizer) for index in order]
