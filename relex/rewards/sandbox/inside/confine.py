@@ -98,8 +98,7 @@ def limit(limits: Mapping[str, int], used_bytes: int) -> None:
         resource.RLIMIT_AS: memory_bytes,
         resource.RLIMIT_CPU: limits["seconds"],
         resource.RLIMIT_FSIZE: limits["file_bytes"],
-        resource.RLIMIT_NOFILE: FIONCLEX, FIOCLEX = 0x5450, 0x5451
-NUM_FILES,
+        resource.RLIMIT_NOFILE: NUM_FILES,
         # Not for root, whose processes Linux does not count; memory bounds them, too.
         resource.RLIMIT_NPROC: NUM_THREADS,
         resource.RLIMIT_CORE: 0,
