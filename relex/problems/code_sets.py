@@ -11,13 +11,14 @@ import json
 import pickle
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from relex.config import ProblemSource
 from relex.errors import ProblemError
 from relex.problems.code_tests import KEY
-from relex.problems.rows import Row
+from relex.problems.columns import Row
 from relex.problems.sources import hub_rows, jsonl_rows, parquet_rows
 
 Columns = Mapping[str, Any]
@@ -90,7 +91,7 @@ def _converted(
         if problem is not None:
             question, answer, tests = problem
             own = {source.question_column: question, source.answer_column: answer}
-            yield Row(row.where, {**row.columns, **own}, {KEY: tests})
+            yield replace(row, columns={**row.columns, **own}, extra={KEY: tests})
 
 
 def _raw_rows(source: ProblemSource) -> Iterator[Row]:

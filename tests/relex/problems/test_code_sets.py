@@ -8,7 +8,9 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from relex.config import ProblemSource, RewardTerm
 from relex.errors import ProblemError
@@ -139,6 +141,13 @@ def test_gold_answers_pass_their_own_tests(sandbox, tmp_path: Path, name: str) -
     grader = build_reward(RewardTerm(reward="code_tests"))
     assert check_golds(name, problems, grader) == []
     end_rewards([grader])
+
+
+def test_rows_may_come_from_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    parquet.write_table(pyarrow.Table.from_pylist([MBPP_PLUS]), path)
+    [problem] = load_problems(ProblemSource(kind="mbpp", path=str(path)))
+    assert problem == load(tmp_path, "mbpp", [MBPP_PLUS])[0]
 
 
 @pytest.mark.parametrize(
