@@ -113,8 +113,8 @@ def _check_golds(run: Run, name: str, grader: CheckedReward) -> None:
     doubtful = check_golds(name, run.problems[name], grader)
     if doubtful:
         run.say(
-            f"           {name}: {grader.name} takes only the same text for "
-            f"{len(doubtful)} gold answer(s): {listed_golds(doubtful)}"
+            f"           {name}: {grader.name} does not take "
+            f"{len(doubtful)} gold answer(s) for themselves: {listed_golds(doubtful)}"
         )
 
 

@@ -1,7 +1,7 @@
-"""Builds the toy of code: `python -m tests.bench.code_toy OUT` (a minute or two on two cores).
+"""Builds the toy of code: `python -m tests.bench.code_toy OUT` (a minute of one core).
 
-`0:3 1:5 4:11=` are values of a linear function, and the answer is the expression in `x` that
-gives them, `2*x+3`, to be run against these and two more. The base is taught answers of which half
+`3 5 4=` asks for the linear function with the values 3 at 0 and 5 at 1, as an expression in `x`:
+`2*x+3`. It is run at these places, at 4, and at two more. The base is taught answers of which half
 are right, 20 % are no Python (`2x+3`), and 30 % have a number wrong by one.
 """
 
@@ -13,12 +13,12 @@ from pathlib import Path
 
 from tests.bench.toy_base import build
 
-CHARACTERS = "0123456789+*:x= "
-NUM_STEPS = 400
+CHARACTERS = "0123456789+*x= "
+NUM_STEPS, BATCH_SIZE = 300, 128
 RIGHT_FRACTION, NO_PYTHON_FRACTION = 0.5, 0.2
 NUM_QUESTIONS = {"validation": 100, "test": 100, "train": 520}
 Function = tuple[int, int, int]
-"""Slope, intercept, and the third place at which it is shown."""
+"""Slope, intercept, and a place at which it is tried."""
 
 
 def functions() -> list[Function]:
@@ -33,7 +33,7 @@ FUNCTIONS = functions()
 
 def question(function: Function) -> str:
     a, b, place = function
-    return " ".join(f"{x}:{a * x + b}" for x in (0, 1, place)) + "="
+    return f"{b} {a + b} {place}="
 
 
 def solution(a: int, b: int) -> str:
@@ -79,11 +79,17 @@ def write_problems(folder: Path) -> None:
         (folder / f"{split}.jsonl").write_text(text)
 
 
-def build_toy(out: Path, num_steps: int = NUM_STEPS) -> None:
+def build_toy(out: Path) -> None:
     """Problems and base policy in `out`."""
     out.mkdir(parents=True, exist_ok=True)
     write_problems(out)
-    build(out / "base", teacher=teach, num_steps=num_steps, characters=CHARACTERS)
+    build(
+        out / "base",
+        teacher=teach,
+        num_steps=NUM_STEPS,
+        characters=CHARACTERS,
+        batch_size=BATCH_SIZE,
+    )
 
 
 if __name__ == "__main__":
