@@ -51,6 +51,7 @@ bench: $(STAMP)  ## Speed, bytes and memory of engine and window beside referenc
 	@PYTHONPATH=. $(PYTHON) tests/bench/bench_swaps.py
 	@PYTHONPATH=. $(PYTHON) tests/bench/bench_orchestration.py
 	@PYTHONPATH=. $(PYTHON) tests/bench/bench_cluster.py
+	@PYTHONPATH=. $(PYTHON) tests/bench/bench_sandbox.py
 
 gpu-check: $(STAMP)  ## What this machine's GPU shows, in one table (under eight minutes)
 	@PYTHONPATH=. $(PYTHON) tests/bench/gpu_check.py

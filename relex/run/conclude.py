@@ -22,7 +22,7 @@ from relex.report import (
     write_report,
 )
 from relex.report.page import plain
-from relex.rewards import graded_by
+from relex.rewards import WITHOUT_SANDBOX, graded_by
 from relex.run.finalists import Finals
 from relex.run.measure import Evaluation, measure_guards, measure_listed
 from relex.run.places import Run
@@ -255,11 +255,14 @@ def tidy(run: Run) -> None:
 
 
 def _graders(run: Run) -> dict[str, str]:
-    """The grader of the choice, and those of the test benchmarks that have another."""
+    """The grader of the choice, those of the test benchmarks that have another, and whether
+    programs ran without a sandbox, which nobody must overlook."""
     graders = {name: graded_by(run.recipe.exam(name)) for name in run.benchmark_names}
     of_choice = graders.pop(VALIDATION)
     others = {f"grader of {name}": its for name, its in graders.items() if its != of_choice}
-    return {"grader": of_choice, **others}
+    used = [*graders.values(), of_choice, *(term.reward for term in run.recipe.rewards)]
+    sandbox = {"sandbox": "none"} if any(WITHOUT_SANDBOX in name for name in used) else {}
+    return {"grader": of_choice, **others, **sandbox}
 
 
 def _links(run: Run) -> tuple[Link, ...]:
