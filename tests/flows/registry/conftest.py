@@ -75,7 +75,7 @@ class Publisher:
         with open_run(recipe, served=True) as run, disable_run_logger():
             record, factors = Record(run), run.work / "factors"
             self._store(run, accuracy, factors)
-            published = publish(run, MadeUp(factors), _decision())
+            published = publish(run, MadeUp(factors), _decision(), [])
             return register.fn(run, record, _decision(), published)
 
     def run_folder(self, model: str, seed: int = 0) -> Path:
