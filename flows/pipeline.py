@@ -10,12 +10,12 @@ from prefect.cache_policies import NO_CACHE
 from relex.config import Recipe, RewardTerm, WindowRecipe
 from relex.errors import InputError
 from relex.report import MARKDOWN_FILE, RunSummary
-from relex.run import conclude, measure, preflight, window
+from relex.run import conclude, finalists, preflight, window
 from relex.run.conclude import finish, finished_summary, summarise
 from relex.run.measure import open_evaluation
 from relex.run.places import Run, open_run
 from tasks.champion import register
-from tasks.flow_run import heed_operator, refused, run_name, stated_recipe
+from tasks.flow_run import concluded, heed_operator, refused, run_name, stated_recipe
 from tasks.form import asks, asks_overrides, asks_preset, asks_recipe
 from tasks.page import listeners, show_report
 from tasks.record import Record
@@ -36,7 +36,7 @@ take_window = as_task("take window", window.take_window)
 fit = as_task("fit", window.fit)
 measure_candidates = as_task("measure candidates", conclude.measure_candidates)
 choose = as_task("choose", conclude.choose)
-measure_finalists = as_task("measure finalists", measure.measure_finalists)
+measure_finalists = as_task("measure finalists", finalists.measure_finalists)
 publish = as_task("publish", conclude.publish)
 report = as_task("report", conclude.report)
 tidy = as_task("tidy", conclude.tidy)
@@ -56,7 +56,7 @@ def relex_pipeline(
     name: Annotated[str | None, asks("name")] = None,
     rewards: Annotated[tuple[RewardTerm, ...] | None, asks("rewards")] = None,
     learning_rate: Annotated[float | None, asks("learning_rate")] = None,
-    steps: Annotated[int | None, asks("steps")] = None,
+    steps: Annotated[Literal["auto"] | int | None, asks("steps")] = None,
     targets: Annotated[Literal["auto"] | tuple[int, ...] | None, asks("targets")] = None,
     base: Annotated[str | None, asks("base")] = None,
     grader: Annotated[str | None, asks("grader")] = None,
@@ -120,7 +120,7 @@ def run_to_end(fill_window: Callable[[Run], None]) -> RunSummary:
             tidy(run)
     except InputError as error:
         return refused(error, RunSummary)
-    return summary
+    return concluded(summary)
 
 
 def run_stages(run: Run, record: Record, fill_window: Callable[[Run], None]) -> RunSummary:
@@ -131,7 +131,7 @@ def run_stages(run: Run, record: Record, fill_window: Callable[[Run], None]) -> 
         compared = measure_candidates(run, evaluation)
         decision = choose(run, evaluation, compared.measured)
         tested = measure_finalists(run, evaluation, decision)
-        model = publish(run, evaluation, decision, tested)
+        model = publish(run, evaluation, decision, tested.tests)
     champion = register(run, record, decision, model)
     summary = summarise(run, decision, tested, compared.search, champion, [record.link])
     report(run, factors, summary)

@@ -196,6 +196,8 @@ def measures_of(summary: RunSummary) -> TrialMeasures:
         last_observed_accuracy=decision.result(decision.last_observed).accuracy,
         test_accuracies={name: result.accuracy for name, result in tests.items() if result},
         base_test_accuracy=base.accuracy,
+        greedy=summary.greedy_accuracies,
+        cost_in_steps=summary.costs.as_steps if summary.costs else None,
         curve=tuple(
             CurvePoint(candidate=result.candidate, accuracy=result.accuracy)
             for result in decision.results

@@ -53,7 +53,7 @@ def build_leaderboard(
         samples_per_question=shape[1],
         grader=graded_by(recipe.exam(benchmark)),
         confidence=confidence,
-        last_step=max(trial.recipe.training.steps for trial in trials),
+        last_step=max(trial.recipe.training.last_step for trial in trials),
         base_test_accuracy=mean_base,
         variants=variants,
         trials=tuple(collected.results),

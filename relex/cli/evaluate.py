@@ -14,7 +14,7 @@ from relex.checkpoints import locate_base
 from relex.cli.options import progress_bar
 from relex.config import AnyRecipe, ProblemSource, RewardTerm, WindowRecipe, load_run_recipe
 from relex.errors import InputError
-from relex.evaluation import EvaluationSession, Score
+from relex.evaluation import Asked, EvaluationSession, Score
 from relex.evaluation.weight_source import CandidateWeights, WeightSource
 from relex.extrapolation import KIND as FACTORS_KIND
 from relex.problems import Problem, load_problems
@@ -76,6 +76,7 @@ def evaluate(
                 partial(typer.echo, err=True),
             ) as session,
         ):
+            session.expect([Asked(each, benchmark) for each in candidates])
             scores = [session.measure(each, benchmark) for each in candidates]
     open_terminal().print(terminal_table([_row(score) for score in scores]))
 

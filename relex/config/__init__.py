@@ -14,6 +14,8 @@ from relex.config.load import (
 from relex.config.lora import LoraConfig
 from relex.config.problems import ProblemSource, PromptConfig
 from relex.config.recipe import (
+    GREEDY,
+    VALIDATION,
     AnyRecipe,
     BaseConfig,
     Recipe,

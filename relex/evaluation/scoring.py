@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from relex.candidates import Candidate
 from relex.evaluation.draws import Draw
+from relex.evaluation.dtype import Dtype
 from relex.evaluation.engine import Completion
-from relex.evaluation.engine_pool import Generated
 from relex.evaluation.results import Answer, Score
+from relex.evaluation.work import Work
 from relex.rewards import Reward, is_correct
 
 
@@ -31,27 +31,28 @@ def grade(
             num_tokens=completion.num_tokens,
             value=value,
             correct=is_correct(value, correct_from),
+            reason=getattr(value, "reason", ""),
         )
         for draw, completion, value in zip(draws, completions, values, strict=True)
     ]
 
 
 def summarise(
-    candidate: Candidate, benchmark: str, grader: str, answers: Sequence[Answer], how: Generated
+    work: Work, dtype: Dtype, benchmark: str, grader: str, answers: Sequence[Answer]
 ) -> Score:
-    """The score of a candidate on a benchmark."""
+    """The score of what was done for a benchmark, whose graded answers are given."""
     num_questions = len({answer.question_id for answer in answers})
     return Score(
-        candidate=candidate,
+        candidate=work.candidate,
         benchmark=benchmark,
         grader=grader,
-        engine=how.engine,
-        dtype=how.dtype,
+        engine=work.engine,
+        dtype=dtype,
         num_questions=num_questions,
         samples_per_question=len(answers) // num_questions,
         accuracy=fmean(answer.correct for answer in answers),
         truncated_fraction=fmean(answer.finish_reason == "length" for answer in answers),
         mean_completion_tokens=fmean(answer.num_tokens for answer in answers),
-        generation_seconds=how.generation_seconds,
-        swap_seconds=how.swap_seconds,
+        generation_seconds=work.generation_seconds,
+        swap_seconds=work.swap_seconds,
     )

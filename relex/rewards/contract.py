@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
 from numbers import Real
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from relex.errors import RelexError, RewardError
 from relex.problems import Extra
@@ -28,6 +28,17 @@ which one on (`evaluation.correct_from`)."""
 SHORT_CHARACTERS = 200
 LARGEST_VALUE = 1e12
 """Training squares rewards and adds them up in float32, which ends at 3e38."""
+
+
+class Verdict(float):
+    """A value with the reason for it, which stands beside the answer."""
+
+    reason: str
+
+    def __new__(cls, value: float, reason: str) -> Self:
+        verdict = super().__new__(cls, value)
+        verdict.reason = reason
+        return verdict
 
 
 Batch = Mapping[str, Sequence[Any]]
@@ -162,6 +173,8 @@ def as_number(value: Any) -> float | None:
     try:
         if getattr(value, "mask", False):
             return None
+        if isinstance(value, Verdict):
+            return value
         if hasattr(value, "item") and hasattr(value, "ndim"):
             value = value.item()
         return float(value) if isinstance(value, Real | Decimal) else None

@@ -10,6 +10,7 @@ from relex.config.exam import Exam
 from relex.digests import sha256_json
 from relex.doors import REWARD
 from relex.errors import RewardError
+from relex.rewards.code_tests import PassesTests
 from relex.rewards.contract import CORRECT, CheckedReward
 from relex.rewards.process import RewardProcess
 from relex.safe_name import safe_name
@@ -60,9 +61,10 @@ def imported_function(term: RewardTerm) -> Callable[..., Any]:
 
 
 def end_rewards(rewards: Sequence[CheckedReward]) -> None:
-    """End the processes of the user's rewards; what they left behind is said and ended too."""
+    """End the processes of the user's rewards, where what they left behind is said and ended too,
+    and those of the sandbox."""
     for reward in rewards:
-        if isinstance(reward.function, RewardProcess):
+        if isinstance(reward.function, RewardProcess | PassesTests):
             reward.function.close()
 
 

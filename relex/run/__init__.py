@@ -23,7 +23,8 @@ from relex.run.conclude import (
     summarise,
     tidy,
 )
-from relex.run.measure import measure_finalists, open_evaluation
+from relex.run.finalists import measure_finalists
+from relex.run.measure import open_evaluation
 from relex.run.places import Run, open_run
 from relex.run.preflight import validate
 from relex.run.stage import Listener
@@ -56,7 +57,7 @@ def run_stages(run: Run) -> RunSummary:
         compared = measure_candidates(run, evaluation)
         decision = choose(run, evaluation, compared.measured)
         tested = measure_finalists(run, evaluation, decision)
-        publish(run, evaluation, decision, tested)
+        publish(run, evaluation, decision, tested.tests)
     summary = summarise(run, decision, tested, compared.search)
     report(run, factors, summary)
     finish(run, summary)

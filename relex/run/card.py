@@ -101,7 +101,7 @@ def _making(
         training = recipe.training
         adapters = f", adapters of rank {training.lora.rank}" if training.lora else ""
         lines.append(
-            f"training: GRPO, {training.steps} steps at a learning rate of "
+            f"training: GRPO, {decision.last_observed.step} steps at a learning rate of "
             f"{training.learning_rate:g}{adapters}, reward {plain(terms)}"
         )
     else:

@@ -1,7 +1,8 @@
 """From candidates to a published model: the search, the choice, the model and its report."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,9 +10,9 @@ from pathlib import Path
 from relex.candidates import Candidate, denoised
 from relex.card import MODEL_KIND, write_card
 from relex.checkpoints import write_checkpoint
-from relex.config import WindowRecipe
+from relex.config import VALIDATION, Recipe, WindowRecipe
 from relex.digests import sha256_json
-from relex.evaluation import SCORE_FILE, Answer, Score, correct_matrix, join_scores
+from relex.evaluation import SCORE_FILE, Answer, Asked, Score, correct_matrix, join_scores
 from relex.evaluation.weight_source import CandidateWeights
 from relex.extrapolation import Diagnosis, diagnose, open_factors
 from relex.report import (
@@ -24,8 +25,9 @@ from relex.report import (
 )
 from relex.rewards import graded_by
 from relex.run.card import card_body, datasets_of, origin_of
+from relex.run.finalists import Finals
 from relex.run.measure import Evaluation, measure_guards, measure_listed
-from relex.run.places import VALIDATION, Run
+from relex.run.places import Run
 from relex.run.retention import apply_retention
 from relex.run.stage import LOGS, CandidateMeasured, Decided, stage
 from relex.run.window import read_curve
@@ -43,7 +45,6 @@ from relex.versions import installed_versions
 LEAST_SKILL = 0.1
 LEAST_COSINE = 0.5
 MOST_PARTS_PER_TARGET = 2
-MeasurePart = Callable[[Candidate, range], tuple[Score, list[Answer]]]
 REPORT_KIND = "report"
 DECISION_FILE = "decision.json"
 
@@ -68,7 +69,7 @@ def search_candidates(run: Run, evaluation: Evaluation) -> Compared:
     recipe, num_questions = run.recipe, len(run.problems[VALIDATION])
     *earlier, last_step = run.observed_steps
     config = recipe.extrapolation.search
-    book = PartBook(lambda candidate, part: evaluation.measure(candidate, VALIDATION, part))
+    book = PartBook(evaluation)
     factors = open_factors(evaluation.factors).table
     num_parts = MOST_PARTS_PER_TARGET * len(full_grid(last_step, config))
     with (
@@ -82,10 +83,11 @@ def search_candidates(run: Run, evaluation: Evaluation) -> Compared:
             config,
             others=[
                 *(Candidate(step=step) for step in earlier),
-                *(denoised(step) for step in recipe.evaluation.denoised_steps),
+                *(denoised(step) for step in run.denoised_steps),
             ],
             cautious=forecasts_badly(diagnose(factors).overall),
             tensors=[name for name, fit in factors.tensors.items() if fit.directions],
+            expect=book.expect,
         )
     for candidate in sorted(found.graded, key=lambda candidate: candidate.step):
         run.emit(CandidateMeasured(book.score(candidate), book.answers(candidate)))
@@ -105,23 +107,29 @@ def search_candidates(run: Run, evaluation: Evaluation) -> Compared:
 class PartBook:
     """The answers of candidates to the first questions, measured part by part."""
 
-    def __init__(self, measure_part: MeasurePart) -> None:
-        self._measure_part = measure_part
-        self._answers: dict[Candidate, list[Answer]] = {}
-        self._scores: dict[Candidate, list[Score]] = {}
+    def __init__(self, evaluation: Evaluation) -> None:
+        self._evaluation = evaluation
+        self._answers: defaultdict[Candidate, list[Answer]] = defaultdict(list)
+        self._scores: defaultdict[Candidate, list[Score]] = defaultdict(list)
+
+    def expect(self, trials: Sequence[tuple[Candidate, int]]) -> None:
+        """Say which candidates will probably answer so many first questions next."""
+        parts = [(candidate, self._missing(candidate, number)) for candidate, number in trials]
+        self._evaluation.expect([Asked(each, VALIDATION, part) for each, part in parts if part])
 
     def measure(self, candidate: Candidate, num_questions: int) -> Graded:
         """Answers to the first questions in the order of their ids; only new ones are asked."""
-        answers = self._answers.setdefault(candidate, [])
-        scores = self._scores.setdefault(candidate, [])
-        num_known = sum(score.num_questions for score in scores)
-        if num_known < num_questions:
-            part = range(num_known, num_questions)
-            score, new = self._measure_part(candidate, part)
-            scores.append(score)
+        answers = self._answers[candidate]
+        if missing := self._missing(candidate, num_questions):
+            score, new = self._evaluation.measure(candidate, VALIDATION, missing)
+            self._scores[candidate].append(score)
             answers.extend(new)
         correct_QK = correct_matrix(answers)[:num_questions]
         return Graded(correct_QK, sum(answer.num_tokens for answer in answers))
+
+    def _missing(self, candidate: Candidate, num_questions: int) -> range:
+        num_known = sum(score.num_questions for score in self._scores[candidate])
+        return range(num_known, num_questions)
 
     def answers(self, candidate: Candidate) -> list[Answer]:
         """To all questions that it was asked."""
@@ -205,7 +213,7 @@ def finished_summary(run: Run) -> RunSummary | None:
 def summarise(
     run: Run,
     decision: Decision,
-    benchmarks: Sequence[BenchmarkResult],
+    finals: Finals,
     search: SearchPath | None,
     champion: str = "",
     links: Sequence[Link] = (),
@@ -215,9 +223,13 @@ def summarise(
         run_id=run.recipe.run_id,
         recipe_digest=run.recipe.digest,
         window_steps=run.window_steps,
+        most_steps=run.recipe.training.most_steps if isinstance(run.recipe, Recipe) else None,
         decision=decision,
         search=search,
-        benchmarks=tuple(benchmarks),
+        benchmarks=tuple(finals.tests),
+        greedy=tuple(finals.greedy),
+        shown=finals.shown,
+        costs=finals.costs,
         training=read_curve(run),
         champion=champion,
         seconds_by_stage=run.seconds,

@@ -47,7 +47,7 @@ def build_arguments(job: TrainingJob) -> GRPOConfig:
         output_dir=str(job.checkpoints),
         seed=recipe.seed,
         data_seed=recipe.seed,
-        max_steps=config.steps,
+        max_steps=config.last_step,
         # The other one copies a moment whole at every step.
         optim="adamw_torch_fused" if on_gpu else "adamw_torch",
         learning_rate=config.learning_rate,
@@ -222,7 +222,7 @@ def _adds_special(recipe: Recipe) -> bool:
 
 def _training_rows(recipe: Recipe, problems: Sequence[Problem], tokenizer: Any) -> Dataset:
     config = recipe.training
-    num_rows = config.steps * config.prompts_per_step
+    num_rows = config.last_step * config.prompts_per_step
     order = question_order(len(problems), num_rows, recipe.seed)
     prompt = recipe.problems.prompt
     texts = [render_prompt(problems[index].question, prompt, tokenizer) for index in order]

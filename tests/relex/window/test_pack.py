@@ -16,6 +16,7 @@ from relex.storage import open_store
 from relex.window import check_window, open_source, open_window, pack, unpack
 from relex.window.sources import FolderSource
 from tests.hub import hub_of
+from tests.snapshots import READS_IN_PLACE, folder_source
 
 STEPS = (1, 2, 10)
 RELEX = "from relex.cli.app import main; main()"
@@ -76,7 +77,7 @@ def test_pickled_checkpoints_on_s3_are_refused(s3, tmp_path):
 
 
 def test_a_packed_step_is_unpacked_to_the_bytes_that_the_trainer_saved(folder, base, tmp_path):
-    pack(FolderSource(folder), base, open_store(str(tmp_path / "window")))
+    pack(folder_source(folder), base, open_store(str(tmp_path / "window")))
     unpack(open_window(str(tmp_path / "window"), base=base), 10, base, tmp_path / "out")
     found = (tmp_path / "out/model.safetensors").read_bytes()
     assert found == (folder / "global_step_10/model.safetensors").read_bytes()
@@ -91,17 +92,17 @@ def test_packing_goes_on_where_it_was_interrupted(folder, base, tmp_path):
 
     store = open_store(str(tmp_path / "window"))
     with pytest.raises(UploadError):
-        pack(Interrupted(folder), base, store)
+        pack(Interrupted(folder, READS_IN_PLACE), base, store)
     assert open_window(store.uri, base=base).steps == (1, 2)
     seen = []
-    pack(FolderSource(folder), base, store, on_progress=lambda *done: seen.append(done))
+    pack(folder_source(folder), base, store, on_progress=lambda *done: seen.append(done))
     assert seen == [(2, 3), (3, 3)]
     assert_holds_the_steps(store.uri, None, base)
 
 
 def test_quantised_checkpoints_are_refused(base, checkpoints, tmp_path):
     quantised = {name: tensor.to(torch.int8) for name, tensor in toy_at(1).items()}
-    source = FolderSource(checkpoints({"step_1": quantised}))
+    source = folder_source(checkpoints({"step_1": quantised}))
     with pytest.raises(WindowError, match=r"step 1: .*the weights are quantised"):
         pack(source, base, open_store(str(tmp_path / "window")))
 
