@@ -131,7 +131,7 @@ def run_stages(run: Run, record: Record, fill_window: Callable[[Run], None]) -> 
         compared = measure_candidates(run, evaluation)
         decision = choose(run, evaluation, compared.measured)
         tested = measure_finalists(run, evaluation, decision)
-        model = publish(run, evaluation, decision)
+        model = publish(run, evaluation, decision, tested.tests)
     champion = register(run, record, decision, model)
     summary = summarise(run, decision, tested, compared.search, champion, [record.link])
     report(run, factors, summary)
