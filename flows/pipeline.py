@@ -14,6 +14,7 @@ from relex.run import conclude, measure, preflight, window
 from relex.run.conclude import finish, finished_summary, summarise
 from relex.run.measure import open_evaluation
 from relex.run.places import Run, open_run
+from relex.run.rounds import rounds_of
 from tasks.champion import register
 from tasks.flow_run import heed_operator, refused, run_name, stated_recipe
 from tasks.form import asks, asks_overrides, asks_preset, asks_recipe
@@ -108,16 +109,17 @@ def run_to_end(fill_window: Callable[[Run], None]) -> RunSummary:
     """All that follows from the recipe of this flow run; a recipe that is wrong is refused."""
     try:
         heed_operator()
-        with open_run(stated_recipe(), listeners(), served=True) as run:
-            record = Record(run)
-            validate(run)
-            summary = finished_summary(run)
-            if summary is None:
-                with record.kept():
-                    summary = run_stages(run, record, fill_window)
-            else:
-                record.end_well()
-            tidy(run)
+        for recipe, goes_on in rounds_of(stated_recipe()):
+            with open_run(recipe, listeners(), served=True, goes_on=goes_on) as run:
+                record = Record(run)
+                validate(run)
+                summary = finished_summary(run)
+                if summary is None:
+                    with record.kept():
+                        summary = run_stages(run, record, fill_window)
+                else:
+                    record.end_well()
+                tidy(run)
     except InputError as error:
         return refused(error, RunSummary)
     return summary

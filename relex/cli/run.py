@@ -9,7 +9,7 @@ from rich.console import Console
 from relex.cli.screen import shown
 from relex.config import load_run_recipe
 from relex.home import make_home
-from relex.report import RunSummary, candidate_rows, outcome_lines, terminal_table
+from relex.report import RunSummary, candidate_rows, outcome_lines, round_rows, terminal_table
 from relex.run import run as run_recipe
 from relex.terminal import open_terminal
 from relex.visible import visible
@@ -30,6 +30,8 @@ def print_result(summary: RunSummary, console: Console) -> None:
     """The table of the candidates, the choice, and where to look."""
     console.print()
     console.print(terminal_table(candidate_rows(summary)))
+    if summary.earlier:
+        console.print(terminal_table(round_rows(summary)))
     for text in (summary.decision.reason, *outcome_lines(summary), summary.champion):
         if text:
             console.print(visible(text))

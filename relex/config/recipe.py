@@ -265,6 +265,15 @@ class Recipe(RunRecipe):
     training: TrainingConfig
     """The short run."""
 
+    rounds: int = Field(default=1, ge=1, le=MOST_ENTRIES)
+    """Rounds of training, extrapolation and choice. Each is a run of its own, with all that a run
+    has, whose base is the model that the round before chose."""
+
+    @property
+    def before(self) -> Self | None:
+        """The recipe of the round before this one; None of the first."""
+        return self.model_copy(update={"rounds": self.rounds - 1}) if self.rounds > 1 else None
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         self.check_steps(self.training.kept_steps)

@@ -14,11 +14,12 @@ from relex.report.page import CHOSEN_MARK, code, markdown_table, plain, terminal
 from relex.report.summary import (
     BenchmarkResult,
     Link,
+    Round,
     RunSummary,
     TrainingStep,
     benchmark_results,
 )
-from relex.report.tables import FLAG_MARK, candidate_rows
+from relex.report.tables import FLAG_MARK, candidate_rows, round_rows
 from relex.report.trajectory import (
     concerns,
     overall_rows,

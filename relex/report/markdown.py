@@ -14,6 +14,7 @@ from relex.report.tables import (
     candidate_rows,
     flag_lines,
     group_rows,
+    round_rows,
     search_rows,
     way_rows,
 )
@@ -49,6 +50,7 @@ def report_markdown(summary: RunSummary, diagnostics: Diagnostics) -> str:
         "\n".join(f"- **{plain(line)}**" for line in outcome_lines(summary)),
         plain(summary.champion),
         markdown_table(candidate_rows(summary)),
+        *(["## The rounds", markdown_table(round_rows(summary))] if summary.earlier else []),
         f"![Accuracy over the optimizer step]({ACCURACY_PICTURE})",
         "## How it was decided",
         _how(summary),

@@ -1,5 +1,6 @@
 """What the choice came to: whether the test questions confirm it, and what it leaves open."""
 
+from relex.candidates import BASE
 from relex.extrapolation import Diagnostics
 from relex.report.summary import BenchmarkResult, RunSummary
 from relex.selection.wording import show_accuracy, show_difference
@@ -9,7 +10,7 @@ def outcome_lines(summary: RunSummary) -> list[str]:
     """What belongs under the reason of a choice: one sentence each, none when the last observed
     step is kept."""
     lines = [_test_line(summary, name) for name in summary.benchmark_names]
-    return [line for line in (*lines, _farther_line(summary)) if line]
+    return [line for line in (*lines, _farther_line(summary), _round_line(summary)) if line]
 
 
 def is_confirmed(result: BenchmarkResult) -> bool:
@@ -47,6 +48,21 @@ def _test_line(summary: RunSummary, benchmark: str) -> str:
     if test.interval.high < 0:
         return f"{opening}there it is worse, so validation misled the choice."
     return f"{opening}the interval includes zero, so they do not confirm that it is better."
+
+
+def _round_line(summary: RunSummary) -> str:
+    """That a later round would better not have been."""
+    if not summary.earlier:
+        return ""
+    *_, before, this = summary.rounds
+    began, ended = this.accuracy(BASE)[0], this.accuracy(this.chosen)[0]
+    if ended >= began:
+        return ""
+    return (
+        f"Round {len(summary.rounds)} ends lower on the test questions, at {ended:.3f}, than it "
+        f"began, at {began:.3f}: the model of the round before, {before.run_id}, may be the better "
+        "one, and is kept."
+    )
 
 
 def _farther_line(summary: RunSummary) -> str:

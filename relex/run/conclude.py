@@ -24,8 +24,9 @@ from relex.report import (
 from relex.report.page import plain
 from relex.rewards import grader_version
 from relex.run.measure import Evaluation, measure_guards, measure_listed
-from relex.run.places import VALIDATION, Run
+from relex.run.places import DECISION_FILE, MODEL_KIND, VALIDATION, Run
 from relex.run.retention import apply_retention
+from relex.run.rounds import earlier_rounds, remove_moments
 from relex.run.stage import LOGS, CandidateMeasured, Decided, stage
 from relex.run.window import read_curve
 from relex.search import Graded, SearchPath, full_grid, search
@@ -43,8 +44,8 @@ LEAST_SKILL = 0.1
 LEAST_COSINE = 0.5
 MOST_PARTS_PER_TARGET = 2
 MeasurePart = Callable[[Candidate, range], tuple[Score, list[Answer]]]
-MODEL_KIND, REPORT_KIND = "model", "report"
-DECISION_FILE, MODEL_CARD = "decision.json", "README.md"
+REPORT_KIND = "report"
+MODEL_CARD = "README.md"
 
 
 @dataclass(frozen=True)
@@ -210,6 +211,7 @@ def summarise(
         run_id=run.recipe.run_id,
         recipe_digest=run.recipe.digest,
         window_steps=run.window_steps,
+        earlier=earlier_rounds(run),
         most_steps=run.recipe.training.most_steps if isinstance(run.recipe, Recipe) else None,
         decision=decision,
         search=search,
@@ -239,6 +241,7 @@ def finish(run: Run, summary: RunSummary) -> None:
 def tidy(run: Run) -> None:
     """Remove the scratch folder, and of the run what its recipe does not keep."""
     shutil.rmtree(run.work, ignore_errors=True)
+    remove_moments(run)
     removed = apply_retention(run.store, run.recipe.storage.keep)
     if removed:
         run.say(f"removed {len(removed)} objects: the recipe keeps {run.recipe.storage.keep}")
@@ -264,11 +267,17 @@ def _links(run: Run) -> tuple[Link, ...]:
     return tuple(links)
 
 
+def _round(recipe: RunRecipe) -> str:
+    if not isinstance(recipe, Recipe) or recipe.before is None:
+        return ""
+    return f", in round {recipe.rounds}, which began from the choice of {recipe.before.run_id}"
+
+
 def model_card(recipe: RunRecipe, decision: Decision, test: Score) -> str:
     """README.md of the model; `test` is its score on the first test benchmark."""
     return f"""# {plain(recipe.run_id)}: {decision.chosen.key}
 
-Made by relex from the base {plain(recipe.base.path)}. {plain(decision.reason)}
+Made by relex from the base {plain(recipe.base.path)}{_round(recipe)}. {plain(decision.reason)}
 
 Its accuracy on {test.num_questions} test questions ({test.benchmark}, {test.samples_per_question}
 answers each) is {test.accuracy:.3f}, measured with {test.engine} in {test.dtype}. In another dtype

@@ -221,7 +221,10 @@ def _adds_special(recipe: Recipe) -> bool:
 def _training_rows(recipe: Recipe, problems: Sequence[Problem], tokenizer: Any) -> Dataset:
     config = recipe.training
     num_rows = config.last_step * config.prompts_per_step
-    rows = [problems[index] for index in question_order(len(problems), num_rows, recipe.seed)]
+    # A later round asks what the earlier ones did not.
+    num_before = (recipe.rounds - 1) * num_rows
+    order = question_order(len(problems), num_before + num_rows, recipe.seed)[num_before:]
+    rows = [problems[index] for index in order]
     prompt = recipe.problems.prompt
     return Dataset.from_dict(
         {
