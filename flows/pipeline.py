@@ -7,16 +7,16 @@ from typing import Annotated, Any, Literal, ParamSpec, TypeVar
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from relex.config import Recipe, RewardTerm, WindowRecipe
+from relex.config import AnyRecipe, Recipe, RewardTerm, WindowRecipe
 from relex.errors import InputError
 from relex.report import MARKDOWN_FILE, RunSummary
-from relex.run import conclude, measure, preflight, window
+from relex.run import conclude, finalists, preflight, window
 from relex.run.conclude import finish, finished_summary, summarise
 from relex.run.measure import open_evaluation
 from relex.run.places import Run, open_run
 from relex.run.rounds import rounds_of
 from tasks.champion import register
-from tasks.flow_run import heed_operator, refused, run_name, stated_recipe
+from tasks.flow_run import concluded, heed_operator, refused, run_name, stated_recipe
 from tasks.form import asks, asks_overrides, asks_preset, asks_recipe
 from tasks.page import listeners, show_report
 from tasks.record import Record
@@ -37,7 +37,7 @@ take_window = as_task("take window", window.take_window)
 fit = as_task("fit", window.fit)
 measure_candidates = as_task("measure candidates", conclude.measure_candidates)
 choose = as_task("choose", conclude.choose)
-measure_finalists = as_task("measure finalists", measure.measure_finalists)
+measure_finalists = as_task("measure finalists", finalists.measure_finalists)
 publish = as_task("publish", conclude.publish)
 report = as_task("report", conclude.report)
 tidy = as_task("tidy", conclude.tidy)
@@ -110,18 +110,24 @@ def run_to_end(fill_window: Callable[[Run], None]) -> RunSummary:
     try:
         heed_operator()
         for recipe, goes_on in rounds_of(stated_recipe()):
-            with open_run(recipe, listeners(), served=True, goes_on=goes_on) as run:
-                record = Record(run)
-                validate(run)
-                summary = finished_summary(run)
-                if summary is None:
-                    with record.kept():
-                        summary = run_stages(run, record, fill_window)
-                else:
-                    record.end_well()
-                tidy(run)
+            summary = run_round(recipe, goes_on, fill_window)
     except InputError as error:
         return refused(error, RunSummary)
+    return concluded(summary)
+
+
+def run_round(recipe: AnyRecipe, goes_on: bool, fill_window: Callable[[Run], None]) -> RunSummary:
+    """One round of them, or the only one."""
+    with open_run(recipe, listeners(), served=True, goes_on=goes_on) as run:
+        record = Record(run)
+        validate(run)
+        summary = finished_summary(run)
+        if summary is None:
+            with record.kept():
+                summary = run_stages(run, record, fill_window)
+        else:
+            record.end_well()
+        tidy(run)
     return summary
 
 

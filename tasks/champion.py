@@ -45,6 +45,7 @@ from tasks.tracking_registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, Ve
 
 DECISION_TAG = "relex.champion_decision"
 QUESTIONS_TAG = "relex.questions_digest"
+NOT_REGISTERED = "No version is registered: nothing that was trained is better than the base."
 
 
 @dataclass(frozen=True)
@@ -115,11 +116,14 @@ def _compare(contest: Contest, champion: Version, answers: list[Answer]) -> Outc
     mine_QK, theirs_QK = correct_matrix(contest.answers), correct_matrix(answers)
     test = paired_test(mine_QK, theirs_QK, config, contest.run.recipe.seed)
     is_won = test.p_value <= 1 - config.confidence
+    chance = f"p = {test.p_value:.2g}; the limit is {1 - config.confidence:.2g}"
+    found = f"{'' if is_won else 'not '}more than {least(config)} ({chance})"
+    if test.interval.high < 0:
+        found = "clearly worse"
     result = (
         f"on the same {test.num_questions} questions of {benchmark} {contest.challenger.name} is "
         f"right in {mine_QK.mean():.3f}, {champion.name} in {theirs_QK.mean():.3f}: a difference "
-        f"of {show_difference(test)}, which is {'' if is_won else 'not '}more than "
-        f"{least(config)} (p = {test.p_value:.2g}; the limit is {1 - config.confidence:.2g})"
+        f"of {show_difference(test)}, which is {found}"
     )
     if is_won:
         return Outcome(True, f"{_opened(contest.challenger)} became champion: {result}.")
@@ -171,8 +175,12 @@ def _opened(version: Version) -> str:
 def register(run: Run, record: Record, decision: Decision, model: Manifest) -> str:
     """Register the model that the run has published, and let it challenge the champion.
 
-    Returns what became of that, in a sentence.
+    Returns what became of that, in a sentence. Nothing is registered where training made the model
+    worse: what is published then is the base.
     """
+    if decision.is_harmful:
+        run.say(NOT_REGISTERED)
+        return NOT_REGISTERED
     answers, tags = _headline(run, decision.chosen)
     registry = record.tracker.registry
     version = registry.register(

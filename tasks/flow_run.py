@@ -1,18 +1,19 @@
 """The flow run that we are in: its recipe, its name, and its end when it cannot be run."""
 
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from prefect.runtime import deployment, flow_run
-from prefect.states import Failed
+from prefect.states import Completed, Failed, State
 
 from relex.config import Recipe, WindowRecipe
 from relex.config.addresses import check_environment
 from relex.doors.plugins import restrict_plugins
 from relex.errors import InputError, RecipeError
+from relex.report import RunSummary
 from tasks.form import recipe_of
 
 Result = TypeVar("Result")
-REFUSED = "refused"
+REFUSED, HARMFUL = "refused", "Harmful"
 
 
 def stated_recipe() -> Recipe | WindowRecipe:
@@ -37,6 +38,19 @@ def run_name() -> str:
         return stated_recipe().run_id
     except RecipeError:
         return REFUSED
+
+
+def concluded(summary: RunSummary) -> RunSummary:
+    """What a flow returns at its end: a run that made the model worse is Completed, for everything
+    that waits for it, but its state is named Harmful and says why, for everyone who looks."""
+    if not summary.decision.is_harmful:
+        return summary
+    return cast(RunSummary, harmful(summary.decision.reason, summary))
+
+
+def harmful(reason: str, result: object) -> State[Any]:
+    """The state of a flow run whose training made the model worse."""
+    return Completed(name=HARMFUL, message=reason, data=result)
 
 
 def refused(error: InputError, _: type[Result]) -> Result:

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
-from relex.candidates import BASE, Candidate
-from relex.config import Recipe, dump_recipe
+from relex.candidates import Candidate
+from relex.config import VALIDATION, Recipe, dump_recipe
 from relex.errors import TrackingError
 from relex.evaluation import Answer, Score
 from relex.problems import problems_digest
 from relex.report import Link, RunSummary, code, outcome_lines, plain
-from relex.run.places import RECIPE_FILE, TRAIN, VALIDATION, Run
+from relex.run.places import RECIPE_FILE, TRAIN, Run
 from relex.run.stage import (
     CandidateMeasured,
     Decided,
@@ -99,7 +99,9 @@ class Record:
         """The report, and the scalars that the run table should show, whatever was logged last."""
         self.tracker.log_folder(self._run.report_folder, "report")
         self.tracker.log(chosen_metrics(summary))
-        self.tracker.mark({NOTE_TAG: _note(summary), "relex.chosen": summary.decision.chosen.key})
+        decision = summary.decision
+        found = {"relex.chosen": decision.chosen.key, "relex.verdict": decision.verdict}
+        self.tracker.mark({NOTE_TAG: _note(summary), **found})
 
     def _begin(self) -> None:
         run, recipe = self._run, self._run.recipe
@@ -176,8 +178,7 @@ class Record:
     ) -> None:
         """Base, last trained step and chosen candidate side by side on the first test benchmark."""
         questions = self._run.problems[self._run.recipe.problems.test[0].name]
-        columns = {"base": BASE, "last_step": decision.last_observed, "chosen": decision.chosen}
-        shown = {name: answers_of[candidate] for name, candidate in columns.items()}
+        shown = {name: answers_of[candidate] for name, candidate in decision.finalists.items()}
         rows = side_by_side(questions, shown)
         self.tracker.log_table(rows, FINALIST_TABLE, self.tracker.parent)
 

@@ -76,6 +76,7 @@ def chosen_metrics(summary: RunSummary) -> dict[str, float]:
         "chosen/accuracy": chosen.accuracy,
         "chosen/step": float(decision.chosen.step),
         "chosen/gain_over_last_step": chosen.accuracy - last.accuracy,
+        "chosen/gain_over_base": chosen.to_base.difference if chosen.to_base else 0.0,
     }
     for name in summary.benchmark_names:
         result = summary.benchmark_result(name, decision.chosen)
@@ -83,7 +84,21 @@ def chosen_metrics(summary: RunSummary) -> dict[str, float]:
             scalars[f"test/{name}"] = result.accuracy
             if result.to_last_observed is not None:
                 scalars[f"test_gain/{name}"] = result.to_last_observed.difference
-    return scalars
+    greedy = {f"greedy/{name}": value for name, value in summary.greedy_accuracies.items()}
+    return scalars | greedy | _cost_metrics(summary)
+
+
+def _cost_metrics(summary: RunSummary) -> dict[str, float]:
+    costs = summary.costs
+    if costs is None:
+        return {}
+    parts = {"training": costs.training, "choice": costs.choice, "report": costs.report}
+    metrics = {"cost/in_steps": float(costs.as_steps)} if costs.as_steps is not None else {}
+    for name, cost in parts.items():
+        if cost is not None:
+            metrics |= {f"cost/{name}_tokens": float(cost.tokens)}
+            metrics |= {f"cost/{name}_seconds": cost.seconds}
+    return metrics
 
 
 def answer_rows(questions: Sequence[Problem], answers: Sequence[Answer]) -> list[Row]:
@@ -95,6 +110,7 @@ def answer_rows(questions: Sequence[Problem], answers: Sequence[Answer]) -> list
             **_question(problems[answer.question_id]),
             "answer": answer.text,
             "correct": _verdict(answer),
+            "reason": answer.reason,
             "tokens": answer.num_tokens,
             "ended": "by itself" if answer.finish_reason == "stop" else "at the token limit",
             "sample": answer.sample,

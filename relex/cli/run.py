@@ -9,7 +9,15 @@ from rich.console import Console
 from relex.cli.screen import shown
 from relex.config import load_run_recipe
 from relex.home import make_home
-from relex.report import RunSummary, candidate_rows, outcome_lines, round_rows, terminal_table
+from relex.report import (
+    ALARM,
+    RunSummary,
+    candidate_rows,
+    cost_words,
+    outcome_lines,
+    round_rows,
+    terminal_table,
+)
 from relex.run import run as run_recipe
 from relex.terminal import open_terminal
 from relex.visible import visible
@@ -32,9 +40,9 @@ def print_result(summary: RunSummary, console: Console) -> None:
     console.print(terminal_table(candidate_rows(summary)))
     if summary.earlier:
         console.print(terminal_table(round_rows(summary)))
-    for text in (summary.decision.reason, *outcome_lines(summary), summary.champion):
-        if text:
-            console.print(visible(text))
+    texts = (cost_words(summary), *outcome_lines(summary), summary.champion)
+    for text in (summary.decision.reason, *filter(None, texts)):
+        console.print(visible(text), style="bold red" if text.startswith(ALARM) else None)
     console.print()
     for link in summary.links:
         console.print(f"{link.name:13} {visible(link.address)}", soft_wrap=True)

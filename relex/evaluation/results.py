@@ -42,7 +42,10 @@ class Answer(Strict):
     """What the grader gave."""
 
     correct: bool
-    """Whether the value is 1.0."""
+    """Whether the value counts as correct."""
+
+    reason: str = ""
+    """Why it is wrong, where the grader says so."""
 
 
 class Score(Strict):
@@ -83,6 +86,12 @@ class Score(Strict):
 
     swap_seconds: float
     """Wall time of the change of weights; 0 when they were in place."""
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of all answers."""
+        num_answers = self.num_questions * self.samples_per_question
+        return round(self.mean_completion_tokens * num_answers)
 
 
 def part_name(questions: range) -> str:

@@ -1,5 +1,6 @@
 """What a person reads at the end of a run."""
 
+from relex.report.costs import Cost, Costs, training_cost
 from relex.report.leaderboard import (
     LEADERBOARD_HTML,
     LEADERBOARD_MARKDOWN,
@@ -9,8 +10,9 @@ from relex.report.leaderboard import (
     write_leaderboard,
 )
 from relex.report.markdown import HTML_FILE, MARKDOWN_FILE, SUMMARY_FILE, write_report
-from relex.report.outcome import outcome_lines
-from relex.report.page import CHOSEN_MARK, code, markdown_table, plain, terminal_table
+from relex.report.outcome import cost_words, outcome_lines
+from relex.report.page import ALARM, CHOSEN_MARK, code, markdown_table, plain, terminal_table
+from relex.report.shown_answers import ShownQuestion, shown_answer, shown_questions
 from relex.report.summary import (
     BenchmarkResult,
     Link,

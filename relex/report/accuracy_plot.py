@@ -1,19 +1,21 @@
 """The picture of the choice: accuracy over optimizer step."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import ScalarFormatter
 from matplotlib.transforms import offset_copy
 
-from relex.candidates import DENOISED, Candidate
+from relex.candidates import BASE, DENOISED, Candidate
 from relex.report import style
+from relex.report.image import Image, point_at
 from relex.report.outcome import is_confirmed
 from relex.report.summary import BenchmarkResult, RunSummary
 from relex.selection.decision import CandidateResult, Decision
 from relex.selection.wording import show_accuracy
 
-HEIGHT_INCHES = 5.2
+HEIGHT_INCHES, NARROW_INCHES = 5.2, 4.5
 HEADROOM_FRACTION = 0.25
 TEST_OFFSET_POINTS = 7
 FAR_LENGTHS = 12
@@ -23,10 +25,14 @@ EDGE = 0.22
 """Share of the width beside the left and right border, where words stand at the border."""
 
 
-def accuracy_picture(summary: RunSummary) -> bytes:
-    """PNG of every candidate's validation accuracy and the finalists' test accuracy."""
-    decision = summary.decision
-    figure = style.new_figure(HEIGHT_INCHES, picture_title(summary))
+def accuracy_picture(summary: RunSummary) -> Image:
+    """Every candidate's validation accuracy, and the finalists' test accuracy."""
+    return replace(_drawn(summary, style.WIDTH_INCHES), narrow=_drawn(summary, NARROW_INCHES))
+
+
+def _drawn(summary: RunSummary, width_inches: float) -> Image:
+    decision, is_narrow = summary.decision, width_inches == NARROW_INCHES
+    figure = style.new_figure(HEIGHT_INCHES, picture_title(summary), width_inches)
     axes = figure.add_subplot()
     style.plain_axes(axes, "optimizer step", "accuracy (share of correct answers)")
     _set_limits(axes, summary)
@@ -37,17 +43,37 @@ def accuracy_picture(summary: RunSummary) -> bytes:
     _draw_tests(axes, summary)
     _mark_flagged(axes, decision)
     _mark_chosen(axes, decision)
-    style.legend_below(figure, axes, 4)
-    return style.png_bytes(figure)
+    style.legend_below(figure, axes, 2 if is_narrow else 4)
+    drawn = style.png_bytes(figure)
+    points = [
+        point_at(axes, result.candidate.step, result.accuracy, _point_words(result))
+        for result in decision.results
+    ]
+    return Image(drawn, points)
+
+
+def _point_words(result: CandidateResult) -> str:
+    accuracy = show_accuracy(result.accuracy, result.interval)
+    return f"{result.candidate.words}: {accuracy} on {result.num_questions} questions"
 
 
 def picture_title(summary: RunSummary) -> str:
-    """What the choice came to, and no more than the test questions confirm."""
+    """What the choice came to, and no more than the test questions confirm; below it the accuracies
+    of base, last trained step and chosen candidate."""
     decision = summary.decision
-    chosen = decision.result(decision.chosen)
+    named = {"base": BASE, "last step": decision.last_observed, "chosen": decision.chosen}
+    accuracies = {result.candidate: result.accuracy for result in decision.results}
+    told = [f"{name} {accuracies[of]:.3f}" for name, of in named.items() if of in accuracies]
+    return f"{_finding(summary)}\non validation: {', '.join(told)}"
+
+
+def _finding(summary: RunSummary) -> str:
+    decision = summary.decision
+    if decision.is_harmful:
+        return f"Training made the model worse: {decision.last_observed.key} is below the base"
     if decision.chosen == decision.last_observed:
         return f"{decision.chosen.key} is kept: {_why_kept(decision)}"
-    test = chosen.to_last_observed
+    test = decision.result(decision.chosen).to_last_observed
     assert test is not None
     return f"{_how(summary)}: {test.difference:+.3f} on validation{_on_test(summary)}"
 
@@ -73,7 +99,7 @@ def _how(summary: RunSummary) -> str:
 
 
 def _why_kept(decision: Decision) -> str:
-    if any(result.flags and result.passes(decision.confidence) for result in decision.results):
+    if any(result.flags for result in decision.better):
         return "what is more accurate raises red flags"
     better = "nothing is clearly better than" if decision.num_rivals else "it is the last of"
     return f"{better} what was trained"
@@ -184,7 +210,7 @@ def _mark_chosen(axes: Axes, decision: Decision) -> None:
     chosen = decision.result(decision.chosen)
     step, accuracy = chosen.candidate.step, chosen.accuracy
     axes.plot(
-        step, accuracy, "*", ms=20, color=style.YELLOW, mec=style.BLACK, zorder=4, label="chosen"
+        step, accuracy, "*", ms=20, color=style.ORANGE, mec=style.BLACK, zorder=4, label="chosen"
     )
     across, _ = axes.transAxes.inverted().transform(axes.transData.transform((step, accuracy)))
     moved = [chosen.candidate.moved] if chosen.candidate.part else []

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from relex.report.image import Image
 from relex.report.leaderboard_plot import sweep_picture
 from relex.report.page import (
+    CHOSEN,
     CHOSEN_MARK,
     NOT_MEASURED,
     Row,
@@ -20,11 +22,13 @@ LEADERBOARD = "leaderboard"
 LEADERBOARD_MARKDOWN, LEADERBOARD_HTML = f"{LEADERBOARD}.md", f"{LEADERBOARD}.html"
 SWEEP_PICTURE = "curves.png"
 WINNER, BEHIND, RANK = "winner", "behind the winner", "rank"
+HARMFUL, IN_STEPS = "harmful", "cost in steps"
 
 
 def write_leaderboard(leaderboard: Leaderboard, out: Path) -> None:
     """`leaderboard.html`, `.md` with its picture, and `.json`, in the new folder."""
-    pictures = {SWEEP_PICTURE: sweep_picture(leaderboard)} if leaderboard.winner else {}
+    has_picture = any(variant.num_finished for variant in leaderboard.variants)
+    pictures = {SWEEP_PICTURE: Image(sweep_picture(leaderboard))} if has_picture else {}
     with new_folder(out) as partial:
         write_page(partial, LEADERBOARD, leaderboard_markdown(leaderboard), pictures)
         stored = leaderboard.model_dump_json(indent=1)
@@ -55,7 +59,7 @@ def leaderboard_markdown(leaderboard: Leaderboard) -> str:
         f"# {leaderboard.sweep_id}",
         verdict_markdown(leaderboard),
         markdown_table(variant_rows(leaderboard)),
-        *([picture] if leaderboard.winner else []),
+        *([picture] if any(each.num_finished for each in leaderboard.variants) else []),
         "## Trials",
         markdown_table(trial_rows(leaderboard)),
         "## How it was judged",
@@ -76,7 +80,7 @@ def _variant_row(leaderboard: Leaderboard, rank: int, variant: VariantResult) ->
     row = {
         # First, because a phone keeps the first column in view.
         "reward": variant.variant,
-        RANK: str(rank) if variant.num_finished else NOT_MEASURED,
+        RANK: _rank_cell(rank, variant),
         "trials": f"{variant.num_finished} of {variant.num_trials}",
         "validation": _with_spread(variant.validation_accuracy, variant.validation_spread),
         f"test ({leaderboard.benchmark})": NOT_MEASURED,
@@ -97,6 +101,12 @@ def _variant_row(leaderboard: Leaderboard, rank: int, variant: VariantResult) ->
     return row | others
 
 
+def _rank_cell(rank: int, variant: VariantResult) -> str:
+    if not variant.num_finished:
+        return NOT_MEASURED
+    return HARMFUL if variant.num_harmful else str(rank)
+
+
 def _with_spread(mean: float | None, spread: float | None) -> str:
     """`0.905 ± 0.012`; the second is the standard deviation between seeds."""
     if mean is None:
@@ -106,19 +116,23 @@ def _with_spread(mean: float | None, spread: float | None) -> str:
 
 def _trial_row(leaderboard: Leaderboard, trial: TrialResult) -> Row:
     measures = trial.measures
-    cells = [NOT_MEASURED] * 4
+    test = f"test ({leaderboard.benchmark})"
+    titles = (CHOSEN, "validation", "last step", "it, greedy", "base, greedy", test, IN_STEPS)
+    cells = [NOT_MEASURED] * len(titles)
     if measures is not None:
         cells = [
             measures.chosen.key,
             f"{measures.validation_accuracy:.3f}",
             f"{measures.last_observed_accuracy:.3f}",
+            _with_spread(measures.greedy.get("last_step"), None),
+            _with_spread(measures.greedy.get("base"), None),
             f"{measures.test_accuracies[leaderboard.benchmark]:.3f}",
+            NOT_MEASURED if measures.cost_in_steps is None else str(measures.cost_in_steps),
         ]
-    titles = ("chosen", "validation", "last step", f"test ({leaderboard.benchmark})")
     return {
         "trial": trial.label,
         "run": trial.run_id,
-        "ended": trial.status,
+        "ended": HARMFUL if measures and measures.is_harmful else trial.status,
         **dict(zip(titles, cells, strict=True)),
     }
 
@@ -129,12 +143,16 @@ def _how(leaderboard: Leaderboard) -> str:
         f"{code(leaderboard.grader)}, whatever it was paid for in training. Variants are ranked by "
         "validation accuracy, the mean over their seeds of the candidate that each run chose "
         "(± is the standard deviation between seeds); a variant with unfinished trials stands "
-        "behind those without. The test questions played no part in that: on the "
+        "behind those without, and last one that is `harmful`: in some trial training made the "
+        "model clearly worse than the base, which that trial then chose. The test questions "
+        "played no part in that: on the "
         f"{leaderboard.num_questions} of {leaderboard.benchmark}, with "
         f"{leaderboard.samples_per_question} answers each, the winner is compared with every "
         "other variant, question by question, over the seeds that both have. `behind the winner` "
         "is that difference with its interval, `p` the chance of so large a one between equals "
         f"(sign flips over the questions); at {leaderboard.confidence:.0%} both hold for all "
         "comparisons together. It is about these checkpoints; what another seed would give, "
-        "only the spread between seeds can tell."
+        "only the spread between seeds can tell. Greedy accuracies are those of the validation "
+        "questions at temperature 0, one answer each; the cost is that of training and choice, in "
+        "steps of training with as many generated tokens."
     )

@@ -41,7 +41,8 @@ def sweep_picture(leaderboard: Leaderboard) -> bytes:
 
 def _title(leaderboard: Leaderboard) -> str:
     winner = leaderboard.winner
-    assert winner is not None and winner.validation_accuracy is not None
+    if winner is None:
+        return "Every reward made the model worse than the base"
     accuracy = f"{winner.test_accuracies[leaderboard.benchmark]:.3f}"
     base = leaderboard.base_test_accuracy
     before = "" if base is None else f", {base:.3f} untrained"
@@ -60,7 +61,8 @@ def _draw_variant(
             _draw_curve(axes, seed.curve, color, THIN, front - 0.5)
         _mark_chosen(axes, seed, color, front + 10)
     accuracy = variant.test_accuracies[leaderboard.benchmark]
-    words = f"{rank + 1}. {variant.variant}: test {accuracy:.3f}"
+    place = "harmful" if variant.num_harmful else f"{rank + 1}."
+    words = f"{place} {variant.variant}: test {accuracy:.3f}"
     if variant.num_finished < variant.num_trials:
         words += f", {variant.num_finished} of {variant.num_trials} trials"
     _draw_curve(axes, _mean_curve(measures), color, THICK, front, words)

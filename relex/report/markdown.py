@@ -5,7 +5,8 @@ from pathlib import Path
 from relex.extrapolation import Diagnostics, Factors, diagnose
 from relex.report.accuracy_plot import accuracy_picture
 from relex.report.coefficient_plot import COEFFICIENT_PICTURE, coefficient_picture
-from relex.report.outcome import outcome_lines, reconciled
+from relex.report.image import Image
+from relex.report.outcome import cost_words, outcome_lines, reconciled
 from relex.report.page import code, markdown_table, plain, write_page
 from relex.report.summary import RunSummary
 from relex.report.tables import (
@@ -14,10 +15,12 @@ from relex.report.tables import (
     candidate_rows,
     flag_lines,
     group_rows,
+    question_rows,
     round_rows,
     search_rows,
     way_rows,
 )
+from relex.report.training_plot import training_picture
 from relex.report.trajectory import concerns, overall_rows, settled, verdict
 from relex.search import SearchPath
 from relex.selection.decision import Decision
@@ -26,6 +29,12 @@ from relex.storage.atomic import new_folder
 ACCURACY_PICTURE = "accuracy.png"
 FEWER_WORDS = (
     "; those with a smaller number answered the first of them only and could not be chosen"
+)
+NAMES = (
+    "A candidate is named by how it was reached, and the optimizer step that it stands for: "
+    "`observed-30` was trained, `line-120` is where the paper's line is at step 120, "
+    "`secant-480@2-3.mlp` where the newest motion leads by step 480 when only the MLPs of layers 2 "
+    "to 3 go on."
 )
 CURVE_ROWS = 10
 CURVE_COLUMNS = {
@@ -37,6 +46,8 @@ CURVE_COLUMNS = {
     "mean_completion_tokens": "tokens per answer",
     "grad_norm": "gradient norm",
 }
+TRAINING_PICTURE = "training.png"
+TRAINING_IMAGE = f"![Reward and accuracy of the training by step]({TRAINING_PICTURE})"
 REPORT = "report"
 MARKDOWN_FILE, HTML_FILE = f"{REPORT}.md", f"{REPORT}.html"
 SUMMARY_FILE = "summary.json"
@@ -47,6 +58,7 @@ def report_markdown(summary: RunSummary, diagnostics: Diagnostics) -> str:
     parts = [
         f"# {summary.run_id}",
         f"**{plain(summary.decision.reason)}**",
+        plain(cost_words(summary)),
         "\n".join(f"- **{plain(line)}**" for line in outcome_lines(summary)),
         plain(summary.champion),
         markdown_table(candidate_rows(summary)),
@@ -55,12 +67,13 @@ def report_markdown(summary: RunSummary, diagnostics: Diagnostics) -> str:
         "## How it was decided",
         _how(summary),
         *(["## How the candidates were found", _search(summary.search)] if summary.search else []),
+        *(["## Answers side by side", answers_markdown(summary)] if summary.shown else []),
         "## What the answers tell",
         _answers(summary),
         "## The trajectory",
         _trajectory(summary, diagnostics),
         f"![Coefficients over the optimizer step]({COEFFICIENT_PICTURE})",
-        *(["## Training", _curve(summary)] if summary.training else []),
+        *(["## Training", TRAINING_IMAGE, _curve(summary)] if summary.training else []),
         "## Where it is, and with what it was made",
         _facts(summary),
     ]
@@ -78,10 +91,13 @@ def _how(summary: RunSummary) -> str:
         "questions. Another candidate replaces the last observed step only if "
         f"{_test_words(decision)} says that it is better{gain}, and only if it "
         "raises no red flag. The interval of a difference is that of the same test, so that a "
-        f"candidate passes when its interval lies above {decision.require_gain:g}; at "
+        f"candidate passes when its interval lies above {decision.require_gain:g}. The base is "
+        "tested with them: where it is clearly better than the last observed step, training did "
+        "harm, and what replaces the base must be better than the base. At "
         f"{decision.confidence:.0%} confidence all true differences lie above their lower ends. "
         "The chosen candidate, the last observed step and the base were then measured once on the "
-        "test questions, which played no part in the choice."
+        "test questions, which played no part in the choice, and, in rows that say so, on the "
+        f"validation questions at temperature 0.\n\n{NAMES}"
     )
 
 
@@ -106,6 +122,14 @@ def _search(path: SearchPath) -> str:
         f"{markdown_table(way_rows(path))}\n\n"
         "All that was tried, in this order:\n\n"
         f"{markdown_table(search_rows(path))}"
+    )
+
+
+def answers_markdown(summary: RunSummary) -> str:
+    """A few questions with the finalists' answers."""
+    return (
+        f"First answers to questions of {plain(summary.benchmark_names[0])}, those that changed "
+        f"first: ✓ is right, ✗ wrong.\n\n{markdown_table(question_rows(summary))}"
     )
 
 
@@ -169,12 +193,15 @@ def _facts(summary: RunSummary) -> str:
 
 
 def write_report(summary: RunSummary, factors: Factors, out: Path) -> None:
-    """`report.html`, `report.md` with its two pictures, and `summary.json`, in the new folder."""
+    """`report.html`, `report.md` with its pictures, and `summary.json`, in the new folder."""
     diagnostics = diagnose(factors.table)
     pictures = {
         ACCURACY_PICTURE: accuracy_picture(summary),
-        COEFFICIENT_PICTURE: coefficient_picture(factors, diagnostics),
+        COEFFICIENT_PICTURE: Image(coefficient_picture(factors, diagnostics)),
     }
+    if summary.training:
+        pictures[TRAINING_PICTURE] = Image(training_picture(summary.training))
+    text = report_markdown(summary, diagnostics)
     with new_folder(out) as partial:
-        write_page(partial, REPORT, report_markdown(summary, diagnostics), pictures)
+        write_page(partial, REPORT, text, pictures)
         (partial / SUMMARY_FILE).write_text(summary.model_dump_json(indent=1), encoding="utf-8")

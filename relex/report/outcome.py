@@ -2,15 +2,24 @@
 
 from relex.candidates import BASE
 from relex.extrapolation import Diagnostics
+from relex.report.costs import cost_line
+from relex.report.page import ALARM
 from relex.report.summary import BenchmarkResult, RunSummary
 from relex.selection.wording import show_accuracy, show_difference
 
 
 def outcome_lines(summary: RunSummary) -> list[str]:
     """What belongs under the reason of a choice: one sentence each, none when the last observed
-    step is kept."""
+    step is kept and no worse than the base."""
     lines = [_test_line(summary, name) for name in summary.benchmark_names]
+    lines += [_harm_line(summary, name) for name in summary.benchmark_names]
+    lines += [sharpness_line(summary)]
     return [line for line in (*lines, _farther_line(summary), _round_line(summary)) if line]
+
+
+def cost_words(summary: RunSummary) -> str:
+    """What was used and saved; empty where it is not known."""
+    return cost_line(summary.costs, summary.search) if summary.costs else ""
 
 
 def is_confirmed(result: BenchmarkResult) -> bool:
@@ -65,6 +74,40 @@ def _round_line(summary: RunSummary) -> str:
     )
 
 
+def sharpness_line(summary: RunSummary) -> str:
+    """That greedy answers of the base, or of the last step, are as good as the sampled ones of what
+    was chosen; empty where they are not."""
+    decision = summary.decision
+    chosen, itself = decision.result(decision.chosen), summary.greedy_result(decision.chosen)
+    for candidate in (BASE, decision.last_observed):
+        greedy = summary.greedy_result(candidate)
+        if candidate == decision.chosen or greedy is None or itself is None:
+            continue
+        sampled = decision.result(candidate).accuracy
+        if sampled < chosen.accuracy and greedy.accuracy >= chosen.interval.low:
+            what = "training and the choice add" if candidate.is_base else "the choice adds"
+            return (
+                f"{ALARM}{candidate.key} already reaches {greedy.accuracy:.3f} on validation when "
+                f"it answers greedily: what {what} in sampled answers ({sampled:.3f} to "
+                f"{chosen.accuracy:.3f}) is sharpness, which temperature 0 gives for nothing. "
+                f"{decision.chosen.key} reaches {itself.accuracy:.3f} so."
+            )
+    return ""
+
+
+def _harm_line(summary: RunSummary, benchmark: str) -> str:
+    """That what is kept is worse than the base where validation did not see it."""
+    base = summary.benchmark_result(benchmark, BASE)
+    if base is None or not is_confirmed(base) or summary.decision.verdict != "kept":
+        return ""
+    assert base.to_last_observed is not None
+    return (
+        f"On the test questions of {benchmark} base, the untouched model, reaches "
+        f"{show_accuracy(base.accuracy, base.interval)}, {show_difference(base.to_last_observed)} "
+        f"against {summary.decision.last_observed.key}: there training made the model worse."
+    )
+
+
 def _farther_line(summary: RunSummary) -> str:
     """That the search or the list ended too early, as far as one can see."""
     decision, chosen = summary.decision, summary.decision.chosen
@@ -79,9 +122,7 @@ def _farther_line(summary: RunSummary) -> str:
     nearer = [gains[each] for each in on_its_way if each != chosen]
     if gains[chosen] <= (nearer[-1] if nearer else 0.0):
         return ""
-    of_search = "search.farthest_of_parts" if chosen.part else "search.farthest"
-    field = of_search if summary.search else "targets"
     return (
         f"{chosen.key} is the farthest target that was tried, and accuracy still rises there: "
-        f"farther targets were not tried; `extrapolation.{field}` may go further."
+        "farther targets were not tried, which the recipe may allow."
     )

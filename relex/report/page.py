@@ -1,7 +1,6 @@
 """Pages and tables: words that may be a model's or a program's are shown as they are, in Markdown,
 in HTML and in a terminal."""
 
-import base64
 import html
 import re
 from collections.abc import Mapping, Sequence
@@ -11,10 +10,12 @@ import markdown
 from rich import box
 from rich.table import Column, Table
 
+from relex.report.image import Image
 from relex.visible import one_line
 
 CHOSEN_MARK = "★"
 NOT_MEASURED = "-"
+CHOSEN = "chosen"
 AGAINST = ("against", "behind")
 """How titles of differences begin, for which a terminal has no room."""
 
@@ -27,17 +28,32 @@ OPENINGS = re.compile(r"\A(\d*)([-+](?= )|-(?=--)|[#>]|\[(?=[^\]]*\]:)|(?<=\d)[.
 
 ENTITIES = {"&": "&amp;", "<": "&lt;", "~~": "&#126;&#126;"}
 CHOSEN_ROW = re.compile(rf"<tr>(?=(?:(?!</tr>).)*<td>{CHOSEN_MARK}</td>)", re.DOTALL)
+ALARM = "⚑ "
+"""Begins a line that is shown in red."""
+
+ALARM_LINE = re.compile(rf"<li>(?=(?:<p>)?(?:<strong>)?{ALARM})")
+QUESTION = "question"
+"""Title of the first column of a table of answers, whose cells have more than one line."""
+
+ANSWER_TABLE = re.compile(rf"<table>(?=\s*<thead>\s*<tr>\s*<th>{QUESTION}</th>)")
 STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #222; --quiet: #6e6e6e; --line: #e3e3e3;
-        --chosen: #fbf9dd; --code: #f4f4f4; }
+        --chosen: #fbf9dd; --code: #f4f4f4; --alarm: #b3261e; }
 body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper);
        max-width: 1120px; margin: 2rem auto; padding: 0 1rem; }
 p, ul { max-width: 860px; }
 ul { padding-left: 1.3rem; }
 h1 { font-size: 1.4rem; color: var(--quiet); font-weight: 500; overflow-wrap: anywhere; }
 h2 { font-size: 1.15rem; margin-top: 2rem; }
-p:has(> img) { max-width: none; overflow-x: auto; }
+p:has(img) { max-width: none; }
 img { width: 900px; max-width: 100%; height: auto; }
+.picture { position: relative; display: inline-block; }
+.picture.narrow { display: none; }
+.picture svg { position: absolute; inset: 0; width: 100%; height: 100%; }
+circle { fill: transparent; }
+circle:hover { stroke: #8888; stroke-width: 3; }
+li.alarm { color: var(--alarm); }
+table.answers td { white-space: normal; vertical-align: top; min-width: 8rem; }
 table { border-collapse: collapse; display: block; overflow-x: auto; font-size: 0.88rem;
         margin-bottom: 1.2rem; }
 th, td { padding: 0.3rem 0.6rem; border-bottom: 1px solid var(--line); text-align: left;
@@ -47,13 +63,13 @@ th:first-child, td:first-child { position: sticky; left: 0; background: var(--pa
 tr.chosen td { font-weight: 600; background: var(--chosen); }
 code { background: var(--code); padding: 0.1rem 0.3rem; border-radius: 3px;
        overflow-wrap: anywhere; }
-/* Words in a picture can be read on a phone; it is pushed aside like a table. */
 @media (max-width: 600px) { body { font-size: 15px; margin: 1rem auto; }
-  table { font-size: 0.8rem; } th, td { padding: 0.3rem 0.4rem; } img { min-width: 600px; } }
+  table { font-size: 0.8rem; } th, td { padding: 0.3rem 0.4rem; }
+  .picture.wide { display: none; } .picture.narrow { display: inline-block; } }
 /* The pictures are drawn on white: turned over, their paper is that of the page. */
 @media (prefers-color-scheme: dark) {
   :root { --paper: #171717; --ink: #dcdcdc; --quiet: #9a9a9a; --line: #3a3a3a;
-          --chosen: #3a3717; --code: #2a2a2a; }
+          --chosen: #3a3717; --code: #2a2a2a; --alarm: #ff8a80; }
   img { filter: invert(0.91) hue-rotate(180deg); } }
 """
 # What stands in the text is shown; nothing of it is run, and nothing loaded from elsewhere.
@@ -94,10 +110,16 @@ def markdown_table(rows: Sequence[Row]) -> str:
     return "\n".join([title, "|" + " --- |" * len(rows[0]), *lines])
 
 
+def is_against(title: str) -> bool:
+    """Whether a column holds differences."""
+    return title.startswith(AGAINST)
+
+
 def terminal_table(rows: Sequence[Row]) -> Table:
     """A table that fits a terminal of 80 columns: no differences, the chosen row in bold."""
-    titles = [title for title in rows[0] if not title.startswith(AGAINST)]
-    columns = [Column(title, no_wrap=True) for title in titles]
+    titles = [title for title in rows[0] if not is_against(title)]
+    # The star says itself what it is.
+    columns = [Column("" if title == CHOSEN else title, no_wrap=True) for title in titles]
     table = Table(*columns, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for row in rows:
         style = "bold green" if CHOSEN_MARK in row.values() else None
@@ -105,19 +127,22 @@ def terminal_table(rows: Sequence[Row]) -> Table:
     return table
 
 
-def report_html(title: str, text: str, pictures: Mapping[str, bytes]) -> str:
-    """A self-contained page from Markdown `text`; `pictures` are PNGs by the names used there."""
+def report_html(title: str, text: str, pictures: Mapping[str, Image]) -> str:
+    """A self-contained page from Markdown `text`; `pictures` are by the names used there."""
     body = CHOSEN_ROW.sub('<tr class="chosen">', markdown.markdown(text, extensions=["tables"]))
-    for name, data in pictures.items():
-        embedded = base64.b64encode(data).decode()
-        body = re.sub(rf'src="{re.escape(name)}"', f'src="data:image/png;base64,{embedded}"', body)
+    body = ALARM_LINE.sub('<li class="alarm">', body)
+    body = ANSWER_TABLE.sub('<table class="answers">', body)
+    for name, image in pictures.items():
+        for found in re.findall(rf'<img alt="[^"]*" src="{re.escape(name)}" />', body):
+            alt = found.split('"')[1]
+            body = body.replace(found, image.html(alt))
     return PAGE.format(title=html.escape(title), policy=POLICY, style=STYLE, body=body)
 
 
-def write_page(out: Path, name: str, text: str, pictures: Mapping[str, bytes]) -> None:
+def write_page(out: Path, name: str, text: str, pictures: Mapping[str, Image]) -> None:
     """`NAME.md` with its pictures beside it, and `NAME.html`, whose title is the first heading."""
     title = text.partition("\n")[0].removeprefix("# ")
-    for file, data in pictures.items():
-        (out / file).write_bytes(data)
+    for file, image in pictures.items():
+        (out / file).write_bytes(image.png)
     (out / f"{name}.md").write_text(text, encoding="utf-8")
     (out / f"{name}.html").write_text(report_html(title, text, pictures), encoding="utf-8")

@@ -4,6 +4,7 @@ import io
 import re
 import warnings
 from functools import partial
+from textwrap import fill
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,7 +18,6 @@ GREY = "#6e6e6e"
 BLUE = "#0072B2"
 VERMILLION = "#D55E00"
 GREEN = "#009E73"
-YELLOW = "#F0E442"
 ORANGE = "#E69F00"
 SKY = "#56B4E9"
 PURPLE = "#CC79A7"
@@ -26,14 +26,16 @@ COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 
 WIDTH_INCHES = 9.0
 DOTS_PER_INCH = 200
-TITLE_POINTS = 13
+TITLE_POINTS, TITLE_CHARACTERS_PER_INCH = 13, 9.5
 TEXT_POINTS = 10
 LAYER = re.compile(r"\.(\d+)\.")
 
 
-def new_figure(height_inches: float, title: str) -> Figure:
-    """An empty figure whose title states the finding."""
-    figure = Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained")
+def new_figure(height_inches: float, title: str, width_inches: float = WIDTH_INCHES) -> Figure:
+    """An empty figure whose title, on as many lines as it needs, states the finding."""
+    figure = Figure(figsize=(width_inches, height_inches), layout="constrained")
+    most_characters = round(TITLE_CHARACTERS_PER_INCH * width_inches)
+    title = "\n".join(fill(line, most_characters) for line in title.splitlines())
     figure.suptitle(
         title, x=0.012, ha="left", fontsize=TITLE_POINTS, fontweight="bold", color=BLACK
     )

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from relex.candidates import Candidate
 from relex.config import SelectionConfig
+from relex.report.costs import Costs
+from relex.report.shown_answers import ShownQuestion
 from relex.search.trials import SearchPath
 from relex.selection.decision import Decision
 from relex.selection.intervals import Interval, bootstrap_interval
@@ -137,6 +139,16 @@ class RunSummary(Strict):
     earlier: tuple[Round, ...] = ()
     """The rounds before this one, the first of them first."""
 
+    greedy: tuple[BenchmarkResult, ...] = ()
+    """The finalists on the validation questions, one answer each at temperature 0; empty where all
+    answers are greedy anyway."""
+
+    shown: tuple[ShownQuestion, ...] = ()
+    """A few test questions with the finalists' answers."""
+
+    costs: Costs | None = None
+    """What training, choice and report took."""
+
     training: tuple[TrainingStep, ...]
     """The training curve, ascending; empty where the window was there already."""
 
@@ -173,6 +185,16 @@ class RunSummary(Strict):
     def benchmark_names(self) -> tuple[str, ...]:
         """Benchmarks in their first order, each once."""
         return tuple(dict.fromkeys(result.benchmark for result in self.benchmarks))
+
+    def greedy_result(self, candidate: Candidate) -> BenchmarkResult | None:
+        """How a finalist answers the validation questions at temperature 0."""
+        return next((each for each in self.greedy if each.candidate == candidate), None)
+
+    @property
+    def greedy_accuracies(self) -> dict[str, float]:
+        """By `base`, `last_step` and `chosen`."""
+        found = {name: self.greedy_result(of) for name, of in self.decision.finalists.items()}
+        return {name: result.accuracy for name, result in found.items() if result}
 
     def benchmark_result(self, benchmark: str, candidate: Candidate) -> BenchmarkResult | None:
         """The result of a candidate on a benchmark, or None when it was not measured there."""

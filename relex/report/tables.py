@@ -3,36 +3,65 @@
 from collections.abc import Sequence
 
 from relex.candidates import BASE
-from relex.report.page import AGAINST, CHOSEN_MARK, NOT_MEASURED, Row
-from relex.report.summary import RunSummary
+from relex.report.page import (
+    AGAINST,
+    ALARM,
+    CHOSEN,
+    CHOSEN_MARK,
+    NOT_MEASURED,
+    QUESTION,
+    Row,
+    is_against,
+)
+from relex.report.shown_answers import ShownAnswer
+from relex.report.summary import BenchmarkResult, RunSummary
 from relex.search import SearchPath, Trial
 from relex.selection.decision import CandidateResult, Decision
 from relex.selection.facts import Habits, PassAt
 from relex.selection.paired import PairedTest
 from relex.selection.wording import show_accuracy, show_changes, show_difference
 
-FLAG_MARK = "⚑"
+FLAG_MARK = ALARM.strip()
+GREEDY_ROW = "↳ greedy"
 SHOWN_K = 4
 """Pass at this many stands beside pass at all samples."""
 
 
 def candidate_rows(summary: RunSummary) -> list[Row]:
-    """One row per candidate, its cells by column title."""
+    """One row per candidate, its cells by column title; below a finalist how it answers at
+    temperature 0."""
+    rows = []
+    for result in summary.decision.results:
+        rows.append(_candidate_row(summary, result))
+        greedy = summary.greedy_result(result.candidate)
+        if greedy:
+            rows.append(_greedy_row(rows[-1], greedy))
+    return rows
+
+
+def _candidate_row(summary: RunSummary, result: CandidateResult) -> Row:
     last = summary.decision.last_observed
-    return [
-        {
-            "candidate": result.candidate.key,
-            "steps": str(min(result.candidate.step, summary.last_step)),
-            "validation": _validation_cell(summary.decision, result),
-            f"{AGAINST[0]} {last.key}": _difference(result.to_last_observed),
-            **{
-                f"test ({name})": _benchmark_cell(summary, name, result)
-                for name in summary.benchmark_names
-            },
-            "chosen": chosen_cell(summary.decision, result),
-        }
-        for result in summary.decision.results
-    ]
+    return {
+        "candidate": result.candidate.key,
+        "steps": str(min(result.candidate.step, summary.last_step)),
+        "validation": _validation_cell(summary.decision, result),
+        f"{AGAINST[0]} {last.key}": _difference(result.to_last_observed),
+        **{
+            f"test ({name})": _benchmark_cell(summary, name, result)
+            for name in summary.benchmark_names
+        },
+        CHOSEN: chosen_cell(summary.decision, result),
+    }
+
+
+def _greedy_row(row: Row, greedy: BenchmarkResult) -> Row:
+    """Its comparison is with the last observed step's greedy answers."""
+    blank = {title: NOT_MEASURED if title.startswith("test") else "" for title in row}
+    differences = {
+        title: _difference(greedy.to_last_observed) for title in row if is_against(title)
+    }
+    accuracy = show_accuracy(greedy.accuracy, greedy.interval)
+    return blank | {"candidate": GREEDY_ROW, "validation": accuracy} | differences
 
 
 def round_rows(summary: RunSummary) -> list[Row]:
@@ -98,7 +127,7 @@ def answer_rows(summary: RunSummary) -> list[Row]:
             "against base": _changes(result.to_base),
             **(_habit_cells(result.habits, has_format) if has_habits else {}),
             **{f"guard ({name})": _guard_cell(result, name) for name in guards},
-            "chosen": chosen_cell(summary.decision, result),
+            CHOSEN: chosen_cell(summary.decision, result),
         }
         for result in results
     ]
@@ -130,6 +159,24 @@ def flag_lines(summary: RunSummary) -> list[str]:
         for result in summary.decision.results
         for flag in result.flags
     ]
+
+
+def question_rows(summary: RunSummary) -> list[Row]:
+    """One row per shown question, with the answers of the finalists side by side."""
+    titles = list(dict.fromkeys(each.key for each in summary.decision.finalists.values()))
+    return [
+        {
+            QUESTION: each.question,
+            "right answer": each.gold,
+            **dict(zip(titles, map(_answer_cell, each.answers), strict=True)),
+            "": each.change,
+        }
+        for each in summary.shown
+    ]
+
+
+def _answer_cell(answer: ShownAnswer) -> str:
+    return f"{'✓' if answer.correct else '✗'} {answer.text}"
 
 
 def _pass_cells(pass_at: Sequence[PassAt]) -> Row:

@@ -115,7 +115,11 @@ def _skill_rows(diagnostics: Diagnostics) -> list[Row]:
         ("forecast skill", show(skill.over_staying), f"against staying at step {last}"),
         ("", show(skill.over_secant), f"against the line through steps {before} and {last}"),
         ("", show(skill.over_ray), f"against the line from the base through step {last}"),
-        ("", show(skill.newest_over_staying), "of --method anchored, against staying"),
+        (
+            "",
+            show(skill.newest_over_staying),
+            "of the line from the newest step, against staying",
+        ),
     ]
 
 

@@ -23,7 +23,8 @@ from relex.run.conclude import (
     summarise,
     tidy,
 )
-from relex.run.measure import measure_finalists, open_evaluation
+from relex.run.finalists import measure_finalists
+from relex.run.measure import open_evaluation
 from relex.run.places import Run, open_run
 from relex.run.preflight import validate
 from relex.run.rounds import rounds_of

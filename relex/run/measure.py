@@ -1,32 +1,34 @@
-"""Candidates are measured: on validation to choose, on test to report."""
+"""Candidates are measured on the validation and guard questions, to choose."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 
 from relex.candidates import BASE, Candidate, denoised, split_text
+from relex.config import VALIDATION
 from relex.digests import sha256_json
 from relex.doors import ENGINE, METHOD
 from relex.evaluation import (
     ANSWERS_FILE,
     SCORE_FILE,
     Answer,
+    Asked,
     EvaluationSession,
     Score,
-    correct_matrix,
     measured_from,
     part_name,
     read_answers,
 )
 from relex.extrapolation import KIND as FACTORS_KIND
-from relex.problems import Problem, groups_of, problems_digest
-from relex.report import BenchmarkResult, benchmark_results
-from relex.rewards import grader_version
+from relex.problems import groups_of, problems_digest
+from relex.report import Cost
+from relex.rewards import graded_by
 from relex.run.nodes import engines_of
-from relex.run.places import VALIDATION, Run
-from relex.run.stage import CandidateMeasured, Progress, Tested, stage
-from relex.selection import Decision, Measured, finalists
+from relex.run.places import Run
+from relex.run.stage import CandidateMeasured, Progress, stage
+from relex.selection import Measured
+from relex.storage import Store
 from relex.storage.manifest import (
     Manifest,
     fetch_folder,
@@ -47,6 +49,12 @@ class Evaluation:
         self._folder = run.work / "scores"
         self._session: EvaluationSession | None = None
         self._progress: Progress | None = None
+        self._ahead: list[Asked] = []
+        self._scores: dict[Asked, Score] = {}
+
+    def expect(self, asked: Sequence[Asked]) -> None:
+        """As `EvaluationSession.expect`; what is stored is not generated again."""
+        self._ahead = [each for each in asked if not self._is_stored(each)]
 
     def measure(
         self, candidate: Candidate, benchmark: str, questions: range | None = None
@@ -55,12 +63,22 @@ class Evaluation:
 
         With `questions` only to those of the benchmark, counted in the order of their ids.
         """
-        score, answers = self._answers(candidate, benchmark, questions)
+        asked = Asked(candidate, benchmark, questions)
+        score, answers = self._answers(asked)
+        self._scores[asked] = score
         part = f"questions {questions.start + 1} to {questions.stop} of " if questions else ""
         self._run.say(f"measured {candidate.key} on {part}{benchmark}: {score.accuracy:.3f}")
         if self._progress is not None:
             self._progress.advance()
         return score, answers
+
+    def cost(self, benchmarks: Collection[str]) -> Cost:
+        """Of all answers to these, each counted once, whichever attempt generated them."""
+        scores = [score for asked, score in self._scores.items() if asked.benchmark in benchmarks]
+        return Cost(
+            tokens=sum(score.num_tokens for score in scores),
+            seconds=sum(score.generation_seconds + score.swap_seconds for score in scores),
+        )
 
     def check_cold(self, candidate: Candidate, folder: Path) -> None:
         """Raise EngineError unless the checkpoint `folder` answers in a new engine as the candidate
@@ -82,32 +100,39 @@ class Evaluation:
         finally:
             self._progress = None
 
-    def _answers(
-        self, candidate: Candidate, benchmark: str, questions: range | None
-    ) -> tuple[Score, list[Answer]]:
-        folder = self._folder / benchmark / candidate.key
-        store = self._run.store.child(f"scores/{benchmark}/{candidate.key}")
-        problems = self._run.problems[benchmark]
-        if questions is not None:
-            folder, store = folder / part_name(questions), store.child(part_name(questions))
-            in_order = sorted(problems, key=lambda problem: problem.id)
-            problems = in_order[questions.start : questions.stop]
-        inputs = self._inputs(candidate, benchmark, problems)
-        if finished_manifest(store, KIND, inputs) is None:
+    def _answers(self, asked: Asked) -> tuple[Score, list[Answer]]:
+        path, store = self._places(asked)
+        folder = self._folder / path
+        if self._is_stored(asked):
+            fetch_folder(store, folder, KIND)
+        else:
             if self._session is None:
                 self._run.say("starting the engine ...")
-            self._open_session().measure(candidate, benchmark, questions)
-            publish_folder(store, folder, KIND, inputs)
-        else:
-            fetch_folder(store, folder, KIND)
+            session = self._open_session()
+            session.expect(self._ahead)
+            session.measure(*asked)
+            publish_folder(store, folder, KIND, self._inputs(asked))
+        self._ahead = [each for each in self._ahead if each != asked]
         score = Score.model_validate_json((folder / SCORE_FILE).read_bytes())
         return score, read_answers(folder / ANSWERS_FILE)
 
-    def _inputs(
-        self, candidate: Candidate, benchmark: str, problems: Sequence[Problem]
-    ) -> dict[str, str]:
+    def _is_stored(self, asked: Asked) -> bool:
+        return finished_manifest(self._places(asked)[1], KIND, self._inputs(asked)) is not None
+
+    def _places(self, asked: Asked) -> tuple[str, Store]:
+        """Path below the scores, and its store."""
+        path = f"{asked.benchmark}/{asked.candidate.key}"
+        if asked.questions is not None:
+            path += f"/{part_name(asked.questions)}"
+        return path, self._run.store.child(f"scores/{path}")
+
+    def _inputs(self, asked: Asked) -> dict[str, str]:
         """Digests of everything that the score depends on: weights, questions, and sampling."""
-        recipe = self._run.recipe
+        recipe, (candidate, benchmark, questions) = self._run.recipe, asked
+        problems = self._run.measured_problems[benchmark]
+        if questions is not None:
+            in_order = sorted(problems, key=lambda problem: problem.id)
+            problems = in_order[questions.start : questions.stop]
         exam, how = recipe.exam(benchmark), recipe.evaluation
         sampling = {
             "exam": exam.model_dump(mode="json"),
@@ -120,7 +145,7 @@ class Evaluation:
             **self._weight_inputs(candidate),
             "problems": problems_digest(problems),
             "sampling": sha256_json(sampling),
-            "grader": grader_version(exam.grader),
+            "grader": graded_by(exam),
         }
 
     def _weight_inputs(self, candidate: Candidate) -> dict[str, str]:
@@ -151,7 +176,7 @@ class Evaluation:
                 EvaluationSession(
                     run.recipe,
                     run.weights(self.factors),
-                    {name: run.problems[name] for name in run.benchmark_names},
+                    run.measured_problems,
                     self._folder,
                     self._on_progress,
                     run.detail,
@@ -193,6 +218,7 @@ def measure_listed(run: Run, evaluation: Evaluation) -> list[Measured]:
     candidates = candidates_of(run)
     title = f"Measuring {len(candidates)} candidates"
     measured = []
+    evaluation.expect([Asked(candidate, VALIDATION) for candidate in candidates])
     with (
         stage(run, "validation", title, len(candidates)) as progress,
         evaluation.told_in(progress),
@@ -211,9 +237,10 @@ def measure_guards(
     names = [benchmark.name for benchmark in run.recipe.problems.guard]
     if not names:
         return {}
-    num_pairs = len(names) * len(candidates)
+    pairs = [Asked(candidate, name) for name in names for candidate in candidates]
+    evaluation.expect(pairs)
     with (
-        stage(run, "guard", "Guarding the choice", num_pairs) as progress,
+        stage(run, "guard", "Guarding the choice", len(pairs)) as progress,
         evaluation.told_in(progress),
     ):
         return {
@@ -223,31 +250,3 @@ def measure_guards(
             ]
             for name in names
         }
-
-
-def measure_finalists(
-    run: Run, evaluation: Evaluation, decision: Decision
-) -> list[BenchmarkResult]:
-    """The chosen candidate, the last observed step and the base, once on each test benchmark."""
-    benchmarks = [benchmark.name for benchmark in run.recipe.problems.test]
-    pairs = [(candidate, name) for name in benchmarks for candidate in finalists(decision)]
-    answers: dict[str, dict[Candidate, list[Answer]]] = {name: {} for name in benchmarks}
-    with (
-        stage(run, "test", "Testing the choice", len(pairs)) as progress,
-        evaluation.told_in(progress),
-    ):
-        for candidate, name in pairs:
-            _, answers[name][candidate] = evaluation.measure(candidate, name)
-    run.emit(Tested(decision, answers[benchmarks[0]]))
-    config, seed = run.recipe.selection, run.recipe.seed
-    return [
-        result
-        for name, of in answers.items()
-        for result in benchmark_results(
-            name,
-            {candidate: correct_matrix(given) for candidate, given in of.items()},
-            decision.last_observed,
-            config,
-            seed,
-        )
-    ]

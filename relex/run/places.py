@@ -9,7 +9,7 @@ from pathlib import Path
 from relex.checkpoints import Checkpoint, locate_base
 from relex.claim import claimed_here, claimed_in, this_place
 from relex.cluster import Cluster, cluster_address, open_cluster
-from relex.config import AnyRecipe, Recipe, WindowRecipe, dump_recipe
+from relex.config import GREEDY, VALIDATION, AnyRecipe, Recipe, WindowRecipe, dump_recipe
 from relex.device import Device, resolve_device
 from relex.evaluation import Dtype, choose_dtype, parse_dtype
 from relex.evaluation.here import MODEL_KIND
@@ -25,7 +25,7 @@ from relex.storage.manifest import fetch_folder, read_manifest
 from relex.window import Source, open_window, read_window_manifest, source_to_pack
 
 EMBEDDED_BUCKET = "relex"
-TRAIN, VALIDATION = "train", "validation"
+TRAIN = "train"
 SECONDS_FILE, RECIPE_FILE = "seconds.json", "recipe.yaml"
 DTYPE_FILE, DECISION_FILE = "dtype", "decision.json"
 
@@ -102,7 +102,14 @@ class Run:
         for a training, and where they can be fitted as they are."""
         if isinstance(self.recipe, Recipe):
             return None
-        return source_to_pack(self.recipe.window.uri, self.connection, self.work / "hub")
+        window = self.recipe.window
+        return source_to_pack(
+            window.uri,
+            self.connection,
+            self.work / "source",
+            step_pattern=window.step_pattern,
+            allow_pickle=window.allow_pickle,
+        )
 
     @cached_property
     def window_uri(self) -> str:
@@ -150,11 +157,19 @@ class Run:
         """What candidates are measured on: validation first, then test, then guard."""
         return [VALIDATION, *(benchmark.name for benchmark in self.recipe.problems.benchmarks)]
 
+    @property
+    def measured_problems(self) -> dict[str, list[Problem]]:
+        """What candidates are measured on by name; greedily too, unless all answers are greedy."""
+        found = {name: self.problems[name] for name in self.benchmark_names}
+        is_sampled = self.recipe.exam(VALIDATION).sampling.temperature > 0
+        return found | ({GREEDY: found[VALIDATION]} if is_sampled else {})
+
     @cached_property
     def problems(self) -> dict[str, list[Problem]]:
         """All problems by use: train, validation, and each benchmark by name."""
         return {
-            name: load_problems(source) for name, source in self.recipe.problems.sources.items()
+            name: load_problems(source, self.say)
+            for name, source in self.recipe.problems.sources.items()
         }
 
     @cached_property

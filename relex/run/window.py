@@ -150,7 +150,14 @@ def take_window(run: Run) -> None:
     work.mkdir(parents=True, exist_ok=True)
     num_steps = len(source.steps)
     with stage(run, "pack", f"Packing {num_steps} snapshots", num_steps) as progress:
-        pack(source, run.base, store, work=work, on_progress=lambda done, _: progress.update(done))
+        pack(
+            source,
+            run.base,
+            store,
+            work=work,
+            on_progress=lambda done, _: progress.update(done),
+            on_note=run.say,
+        )
     shutil.rmtree(work)
     run.say(f"window of {num_steps} snapshots at {store.uri}")
 
@@ -200,7 +207,8 @@ def _tell(run: Run, diagnostics: Diagnostics) -> None:
     run.emit(Diagnosed(diagnostics))
     overall = diagnostics.overall
     if overall.explained_fraction is None or overall.r2 is None:
-        run.say("no weight moved in the window; every target equals the base")
+        for warning in concerns(diagnostics):
+            run.warn(warning)
         return
     explained = f"{overall.explained_fraction:.3f} of the displacement"
     run.say(f"rank {diagnostics.rank} explains {explained}; R2 of the lines {overall.r2:.3f}")

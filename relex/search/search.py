@@ -9,13 +9,14 @@ questions, the best of these all (successive halving, Jamieson and Talwalkar 201
 questions and seeds). Candidates are compared question by question.
 
 With few samples per question a few questions tell nothing, so more are asked of fewer targets. It
-depends on nothing but the measurements: whoever keeps them can replay it.
+depends on nothing but the measurements: whoever keeps them can replay it, and what it will probably
+ask next it says ahead, so that several engines have something to do.
 
 Q questions, K samples per question.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from itertools import zip_longest
 
 from relex.candidates import BASE, DENOISED, LINE, Candidate, denoised
 from relex.config import SearchConfig
@@ -32,7 +33,7 @@ from relex.search.grid import (
     upper_half,
     way_of,
 )
-from relex.search.trials import NUM_ERRORS, Graded, Measure, SearchPath, Trials
+from relex.search.trials import NUM_ERRORS, Expect, Found, Measure, SearchPath, Trials
 
 NUM_WORSE = 2
 NUM_SURVIVORS = 6
@@ -53,14 +54,6 @@ SEARCHED = (LINE, SECANT, DENOISED)
 """All methods that a search may try; the fit has to keep what they need."""
 
 
-@dataclass(frozen=True)
-class Found:
-    """All candidates that were measured, with the answers to the first questions, and the path."""
-
-    graded: dict[Candidate, Graded]
-    path: SearchPath
-
-
 def search(
     measure: Measure,
     last_step: int,
@@ -69,22 +62,24 @@ def search(
     others: Sequence[Candidate] = (),
     cautious: bool = False,
     tensors: Collection[str] = (),
+    expect: Expect = lambda trials: None,
 ) -> Found:
     """Search beyond the last observed step, with all tensors and with parts of `tensors`.
 
     `others` (earlier observed or denoised steps) take part from the first questions on. With
     `cautious`, for windows that forecast badly, the nearest targets are tried first; nothing is
     left out for it. `tensors` are the names of those that moved in the window. The last observed
-    step answers all questions.
+    step answers all questions. `expect` is told ahead what will probably be measured.
     """
-    return _Search(measure, last_step, num_questions, config).run(others, cautious, tensors)
+    trials = Trials(measure, expect)
+    return _Search(trials, last_step, num_questions, config).run(others, cautious, tensors)
 
 
 class _Search:
     def __init__(
-        self, measure: Measure, last_step: int, num_questions: int, config: SearchConfig
+        self, trials: Trials, last_step: int, num_questions: int, config: SearchConfig
     ) -> None:
-        self._trials = Trials(measure)
+        self._trials = trials
         self._last_step, self._config = last_step, config
         self._last = Candidate(step=last_step)
         self._num_questions = num_questions
@@ -94,8 +89,8 @@ class _Search:
 
     def run(self, others: Sequence[Candidate], cautious: bool, tensors: Collection[str]) -> Found:
         self._trials.measure(self._last, self._num_questions, "what has to be beaten")
-        self._trials.measure(BASE, self._num_of_base(), "where it began")
-        self._trials.end(BASE, "not a rival")
+        num_of_base = max(MIN_QUESTIONS, round(QUESTION_FRACTIONS[-1] * self._num_questions))
+        self._trials.measure(BASE, num_of_base, "where it began")
         num_targets = len(full_grid(self._last_step, self._config))
         num_all = num_targets + 2 + len(others)
         self._grid_tokens = round(num_all * self._cost(self._num_questions))
@@ -109,6 +104,7 @@ class _Search:
         self._follow_the_secant()
         self._refine()
         self._try_all([denoised(self._last_step), *others], "trained")
+        self._follow_the_base()
         stopped = self._halve()
         path = SearchPath(
             trials=self._trials.records(),
@@ -119,11 +115,21 @@ class _Search:
         )
         return Found(self._trials.graded, path)
 
+    def _follow_the_base(self) -> None:
+        """It answers all questions unless it is clearly below the last observed step: where it is
+        above, training made the model worse, and the choice has to know."""
+        for num_questions in self._rungs[1:]:
+            if self._trials.compare(BASE, self._last).is_clearly_below(0.0):
+                self._trials.end(BASE, f"clearly below {self._last.key}")
+                return
+            if num_questions > self._trials.num_answered(BASE):
+                self._trials.measure(BASE, num_questions)
+
     def _search_parts(self, tensors: Collection[str]) -> None:
         """The ways outwards with parts, and with halves of the better one."""
         ways = [self._way(SECANT, part.text) for part in upper_half(tensors)]
-        for way in ways:
-            self._go_outwards(way)
+        for number in range(len(ways)):
+            self._go_outwards(*ways[number:])
         best = self._best_on(*ways)
         if best is not None and not self._is_below(best):
             self._halve_part(self._walk(best), tensors)
@@ -149,8 +155,11 @@ class _Search:
     def _way(self, method: str, part: str) -> Way:
         return way_of(method, part, self._last_step, self._config)
 
-    def _go_outwards(self, way: Way) -> None:
-        """Try farther and farther targets until accuracy has clearly fallen."""
+    def _go_outwards(self, way: Way, *later: Way) -> None:
+        """Try farther and farther targets until accuracy has clearly fallen; later it goes along
+        other ways."""
+        turns = zip_longest(way.outwards(), *(other.outwards() for other in later))
+        self._trials.expect([each for turn in turns for each in turn if each], self._rungs[0])
         num_worse = 0
         for candidate in way.outwards():
             best = self._best_on(way) or self._last
@@ -189,6 +198,7 @@ class _Search:
                 return f"nothing that was tried can still be better than {self._last.key}"
             reserve = self._reserve(num_questions)
             best, *rest = _by_need(self._rivals)
+            self._trials.expect([best, *rest], num_questions)
             self._trials.measure(best, num_questions)
             self._rivals = [best]
             for candidate in rest:
@@ -208,11 +218,11 @@ class _Search:
         paper's method gives on this window.
         """
         kept: list[Candidate] = []
-        for candidate in self._ranked(self._rivals):
+        for candidate in self._trials.ranked(self._rivals):
             to_last = self._trials.compare(candidate, self._last)
             if to_last.is_clearly_below(0.0):
                 why = f"clearly below {self._last.key}"
-            elif _is_first_on_the_line(candidate, kept):
+            elif candidate.is_on_the_line and not any(each.is_on_the_line for each in kept):
                 for displaced in kept[max(width - 1, 1) :]:
                     self._trials.end(displaced, f"not among the best {width}")
                 kept = [*kept[: max(width - 1, 1)], candidate]
@@ -238,6 +248,7 @@ class _Search:
         return f"not among the best {width}" if len(kept) >= width else ""
 
     def _try_all(self, candidates: Sequence[Candidate], why: str) -> None:
+        self._trials.expect(candidates, self._rungs[0])
         for candidate in candidates:
             self._try(candidate, why)
 
@@ -265,22 +276,11 @@ class _Search:
     def _budget(self) -> float:
         return self._config.budget_fraction * self._grid_tokens
 
-    def _num_of_base(self) -> int:
-        """Enough to tell how answers spread: the base is no rival of anything."""
-        return max(MIN_QUESTIONS, round(QUESTION_FRACTIONS[-1] * self._num_questions))
-
     def _cost(self, num_questions: int) -> float:
         return num_questions * self._trials.graded[self._last].tokens_per_question
 
-    def _ranked(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """The most accurate on common questions first; of equals, the one of the earlier step."""
-        fewest = min((self._trials.num_answered(each) for each in candidates), default=0)
-        return sorted(
-            candidates, key=lambda each: (-self._trials.accuracy(each, fewest), each.step)
-        )
-
     def _best_of(self, candidates: Sequence[Candidate]) -> Candidate:
-        return self._ranked([each for each in candidates if each in self._trials])[0]
+        return self._trials.ranked([each for each in candidates if each in self._trials])[0]
 
     def _best_on(self, *ways: Way) -> Candidate | None:
         on_them = [rival for rival in self._rivals if any(way.holds(rival) for way in ways)]
@@ -294,7 +294,3 @@ def _by_need(rivals: Sequence[Candidate]) -> list[Candidate]:
     """In the order in which they get tokens: the best, the best on the line, the others."""
     on_the_line = [rival for rival in rivals if rival.is_on_the_line]
     return list(dict.fromkeys([rivals[0], *on_the_line[:1], *rivals]))
-
-
-def _is_first_on_the_line(candidate: Candidate, kept: Sequence[Candidate]) -> bool:
-    return candidate.is_on_the_line and not any(other.is_on_the_line for other in kept)

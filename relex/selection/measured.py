@@ -47,11 +47,6 @@ def last_observed(ordered: Sequence[Measured]) -> Measured:
     return observed[-1]
 
 
-def is_rival(candidate: Candidate, last: Candidate) -> bool:
-    """Whether a candidate may replace the last observed step: all others but the base may."""
-    return candidate != last and not candidate.is_base
-
-
 def check_answers(ordered: Sequence[Measured], last: Measured) -> None:
     """Raises InputError unless the answers are bool matrices that `last` can be compared with, and
     every question has its group where there are groups."""

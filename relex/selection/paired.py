@@ -69,9 +69,15 @@ def paired_test(
 
 
 def paired_tests(
-    pairs: Sequence[Pair], config: SelectionConfig, seed: int, dropped: Sequence[Pair] = ()
+    pairs: Sequence[Pair],
+    config: SelectionConfig,
+    seed: int,
+    dropped: Sequence[Pair] = (),
+    gains: Sequence[float] = (),
 ) -> list[PairedTest]:
     """Compare several candidates with one reference, together.
+
+    `gains` are what each has to gain at least; by default `config.require_gain`.
 
     All answered the same questions, but those that were `dropped` after the first ones. These are
     not tested, but they were tries that chance had: each could have been followed in the place of
@@ -79,7 +85,8 @@ def paired_tests(
     them, with those of each that was followed, which is less than a whole candidate more.
     """
     pairs = [_common(pair) for pair in pairs]
-    excess_QC = np.stack([_excess(pair, config) for pair in pairs], axis=1)
+    required = gains or [config.require_gain] * len(pairs)
+    excess_QC = np.stack([_excess(*each) for each in zip(pairs, required, strict=True)], axis=1)
     chance = _chance(pairs, excess_QC, config, seed, [_common(pair) for pair in dropped])
     return [
         _result(pair, statistic, chance, config)
@@ -104,8 +111,8 @@ def _difference(pair: Pair) -> npt.NDArray[np.float64]:
     return difference_Q
 
 
-def _excess(pair: Pair, config: SelectionConfig) -> npt.NDArray[np.float64]:
-    excess_Q: npt.NDArray[np.float64] = _difference(pair) - config.require_gain * pair[0].shape[1]
+def _excess(pair: Pair, gain: float) -> npt.NDArray[np.float64]:
+    excess_Q: npt.NDArray[np.float64] = _difference(pair) - gain * pair[0].shape[1]
     return excess_Q
 
 
@@ -119,7 +126,8 @@ def _chance(
     if is_exact(len(pairs) + len(dropped), pairs[0][0].shape[1], config):
         return McNemar(num_discordant=int(np.abs(excess_QC).sum()))
     columns = list(excess_QC.T)
-    shorter = sorted((_excess(pair, config) for pair in dropped), key=len, reverse=True)
+    required = config.require_gain
+    shorter = sorted((_excess(pair, required) for pair in dropped), key=len, reverse=True)
     for num_questions, group in groupby(shorter, key=len):
         own = list(group)
         columns += [np.append(q, longer[num_questions:]) for q in own for longer in columns]

@@ -1,6 +1,7 @@
 """Numbers and choices in words, the same in the terminal, the report and every table."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from relex.config import SelectionConfig
 from relex.selection.decision import CandidateResult
@@ -36,83 +37,95 @@ def show_changes(test: PairedTest) -> str:
     return f"+{test.repairs} / -{test.regressions}"
 
 
-def explain_no_rival(last: CandidateResult, num_rivals: int) -> str:
-    """Why the last observed step is kept when nothing can take its place."""
-    why = "no other candidate answered all questions" if num_rivals else "nothing else was measured"
-    return f"{_kept(last)} with {_accuracy(last)}: {why}."
+@dataclass(frozen=True)
+class Words:
+    """Explains a choice."""
 
+    bar: CandidateResult
+    """What had to be beaten."""
 
-def explain_chosen(
-    last: CandidateResult,
-    ranked: Sequence[CandidateResult],
-    chosen: CandidateResult,
-    num_rivals: int,
-    config: SelectionConfig,
-) -> str:
-    """Why a rival is chosen, and why not those that are more accurate and stand before it."""
-    assert chosen.to_last_observed is not None
-    gain = show_accuracy(chosen.to_last_observed.difference, chosen.to_last_observed.interval)
-    before = ranked[: ranked.index(chosen)]
-    rank = f", {show_rank(num_rivals)}," if not before else ""
-    sentence = (
-        f"{chosen.candidate.words}{rank} is chosen: its {_accuracy(chosen)} is {gain} above the "
-        f"{show_accuracy(last.accuracy, last.interval)} of {last.candidate.key}, the last step "
-        f"trained, which is more than {least(config)} ({_chance(chosen, num_rivals, config)})."
-    )
-    return " ".join([sentence, *(_passed_over(result) for result in before)])
+    ranked: Sequence[CandidateResult]
+    """The rivals that were tested against it, the most accurate first."""
 
+    num_rivals: int
+    """All that were tried."""
 
-def explain_kept(
-    last: CandidateResult,
-    ranked: Sequence[CandidateResult],
-    num_rivals: int,
-    config: SelectionConfig,
-) -> str:
-    """Why the last observed step is kept although rivals were measured."""
-    best, others = ranked[0], ranked[1:]
-    reached = show_accuracy(best.accuracy, best.interval)
-    opening = (
-        f"{_kept(last)} with {_accuracy(last)}: {show_rank(num_rivals)}, {best.candidate.key},"
-    )
-    stopped = [_passed_over(result) for result in others if result.passes(config.confidence)]
-    return " ".join([f"{opening} {_shortfall(best, reached, num_rivals, config)}", *stopped])
+    config: SelectionConfig
 
+    def harm(self, last: CandidateResult) -> str:
+        """That the base, which is the bar, is clearly better than the last step trained."""
+        test = self.bar.to_last_observed
+        assert test is not None
+        gain = show_accuracy(test.difference, test.interval)
+        return (
+            f"Training made the model worse: the {_accuracy(last)} of {_named(last)}, is {gain} "
+            f"below the {show_accuracy(self.bar.accuracy, self.bar.interval)} of "
+            f"{_named(self.bar)}, which is more than chance explains "
+            f"({self._chance(test)}). Look at the reward. "
+        )
 
-def _shortfall(
-    best: CandidateResult, reached: str, num_rivals: int, config: SelectionConfig
-) -> str:
-    """What the best candidate lacks."""
-    test = best.to_last_observed
-    assert test is not None
-    if best.passes(config.confidence):
-        return f"reaches {reached}, but {show_flags(best)}."
-    if test.difference < 0:
-        return f"reaches only {reached}."
-    if test.difference == 0:
-        return "reaches the same and no more."
-    return (
-        f"reaches {reached}, but a difference of {show_difference(test)} is not more than "
-        f"{least(config)} ({_chance(best, num_rivals, config)})."
-    )
+    def chosen(self, chosen: CandidateResult) -> str:
+        """Why a rival is chosen, and why not those that are more accurate and stand before it."""
+        test = self._test(chosen)
+        gain = show_accuracy(test.difference, test.interval)
+        before = self.ranked[: self.ranked.index(chosen)]
+        rank = f", {self._rank()}," if not before else ""
+        sentence = (
+            f"{chosen.candidate.words}{rank} is chosen: its {_accuracy(chosen)} is {gain} above "
+            f"the {show_accuracy(self.bar.accuracy, self.bar.interval)} of {_named(self.bar)}, "
+            f"which is more than {least(self.config)} ({self._chance(test)})."
+        )
+        return " ".join([sentence, *(_passed_over(result) for result in before)])
+
+    def kept(self) -> str:
+        """Why the bar is kept."""
+        opening = f"{_named(self.bar)}, is kept with {_accuracy(self.bar)}:"
+        if not self.num_rivals:
+            return f"{opening} nothing else was measured."
+        if not self.ranked:
+            return f"{opening} no other candidate answered all questions."
+        best, *others = self.ranked
+        stopped = [_passed_over(result) for result in others if self._passes(result)]
+        found = f"{self._rank()}, {best.candidate.key}, {self._shortfall(best)}"
+        return " ".join([opening, found, *stopped])
+
+    def _shortfall(self, best: CandidateResult) -> str:
+        """What the best rival lacks."""
+        test, reached = self._test(best), show_accuracy(best.accuracy, best.interval)
+        if self._passes(best):
+            return f"reaches {reached}, but {show_flags(best)}."
+        if test.difference < 0:
+            return f"reaches only {reached}."
+        if test.difference == 0:
+            return "reaches the same and no more."
+        return (
+            f"reaches {reached}, but a difference of {show_difference(test)} is not more than "
+            f"{least(self.config)} ({self._chance(test)})."
+        )
+
+    def _passes(self, result: CandidateResult) -> bool:
+        return result.passes(self.config.confidence, self.bar.candidate)
+
+    def _test(self, result: CandidateResult) -> PairedTest:
+        test = result.to(self.bar.candidate)
+        assert test is not None
+        return test
+
+    def _rank(self) -> str:
+        """What makes the best candidate the best."""
+        number = self.num_rivals
+        return "the only other candidate" if number == 1 else f"the best of {number} candidates"
+
+    def _chance(self, test: PairedTest) -> str:
+        """The p-value beside the limit that it has to reach."""
+        together = f" for all {self.num_rivals} together" if self.num_rivals > 1 else ""
+        return f"p = {test.p_value:.2g}{together}; the limit is {1 - self.config.confidence:.2g}"
 
 
 def show_flags(result: CandidateResult) -> str:
     """`raises a red flag: 12% of its answers end in a loop, before 1%`."""
     flags = "a red flag" if len(result.flags) == 1 else "red flags"
     return f"raises {flags}: {'; '.join(flag.words for flag in result.flags)}"
-
-
-def show_rank(num_rivals: int) -> str:
-    """What makes the best candidate the best."""
-    return "the only other candidate" if num_rivals == 1 else f"the best of {num_rivals} candidates"
-
-
-def _chance(result: CandidateResult, num_rivals: int, config: SelectionConfig) -> str:
-    """The p-value beside the limit that it has to reach."""
-    assert result.to_last_observed is not None
-    together = f" for all {num_rivals} together" if num_rivals > 1 else ""
-    limit = 1 - config.confidence
-    return f"p = {result.to_last_observed.p_value:.2g}{together}; the limit is {limit:.2g}"
 
 
 def least(config: SelectionConfig) -> str:
@@ -128,8 +141,9 @@ def _passed_over(result: CandidateResult) -> str:
     return f"{result.candidate.key} reaches {reached}, {why}."
 
 
-def _kept(last: CandidateResult) -> str:
-    return f"{last.candidate.key}, the last step trained, is kept"
+def _named(bar: CandidateResult) -> str:
+    what = "the untouched model" if bar.candidate.is_base else "the last step trained"
+    return f"{bar.candidate.key}, {what}"
 
 
 def _accuracy(result: CandidateResult) -> str:

@@ -25,7 +25,8 @@ class TrialMeasures(Strict):
     """The numbers of a trial that finished."""
 
     chosen: Candidate
-    """The candidate that the run chose on validation."""
+    """The candidate that the run chose on validation; the base where training made the model
+    worse."""
 
     validation_accuracy: float = Field(ge=0, le=1)
     """Of the chosen candidate."""
@@ -39,8 +40,20 @@ class TrialMeasures(Strict):
     base_test_accuracy: float = Field(ge=0, le=1)
     """Of the untouched model on the headline benchmark."""
 
+    greedy: dict[str, float] = Field(default_factory=dict)
+    """Accuracy on validation at temperature 0 of `base`, `last_step` and `chosen`; empty where all
+    answers are greedy anyway."""
+
+    cost_in_steps: int | None = None
+    """What training and choice took, in steps with as many tokens; None where it is not known."""
+
     curve: tuple[CurvePoint, ...]
     """Base, observed steps and extrapolated targets, each ascending."""
+
+    @property
+    def is_harmful(self) -> bool:
+        """Whether training made the model worse than the base."""
+        return self.chosen.is_base
 
 
 class TrialResult(Strict):
@@ -98,6 +111,9 @@ class VariantResult(Strict):
     num_finished: int
     """Trials that have numbers."""
 
+    num_harmful: int
+    """Of these, trials whose training made the model worse than the base, which they then chose."""
+
     validation_accuracy: float | None
     """Mean over the seeds, of the candidate that each run chose; this decides the rank."""
 
@@ -152,9 +168,14 @@ class Leaderboard(Strict):
 
     @property
     def winner(self) -> VariantResult | None:
-        """The first of the ranking; None when no trial finished."""
+        """The first of the ranking; None when no trial finished, or every variant is harmful."""
         first = self.variants[0]
-        return first if first.num_finished else None
+        return first if first.num_finished and not first.num_harmful else None
+
+    @property
+    def is_harmful(self) -> bool:
+        """Whether trials finished, and every variant made the model worse in some of them."""
+        return self.winner is None and any(each.num_finished for each in self.variants)
 
     @property
     def other_benchmarks(self) -> tuple[str, ...]:

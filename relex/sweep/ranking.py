@@ -4,7 +4,8 @@ Variants are ranked by validation accuracy: the mean over their seeds, of the ca
 run chose. The test questions, which neither a run's choice nor this ranking has seen, then tell by
 how much the winner is ahead and how certain that is. Ranking by the test questions would use up
 what makes them worth quoting. A variant whose trials did not all finish stands behind those whose
-did: what is left of a variant that often breaks is no fair sample of it.
+did: what is left of a variant that often breaks is no fair sample of it. Behind these stands one
+with a trial that made the model worse than the base: that trial's accuracy is the base's.
 
 Two questions are kept apart. Are these checkpoints better? The paired test over the questions, all
 seeds and samples of a question taken together, and all variants together, so that p-values and
@@ -76,12 +77,13 @@ def seed_interval(differences: Sequence[float], confidence: float) -> Interval |
     return Interval(low=mean - reach, high=mean + reach)
 
 
-def _rank_key(trials: Sequence[TrialResult]) -> tuple[bool, bool, float]:
+def _rank_key(trials: Sequence[TrialResult]) -> tuple[bool, bool, bool, float]:
     finished = _finished(trials)
     if not finished:
-        return (True, True, 0.0)
+        return (True, True, True, 0.0)
     accuracy = fmean(measures.validation_accuracy for measures in finished.values())
-    return (False, len(finished) < len(trials), -accuracy)
+    is_harmful = any(measures.is_harmful for measures in finished.values())
+    return (False, is_harmful, len(finished) < len(trials), -accuracy)
 
 
 def _finished(trials: Sequence[TrialResult]) -> dict[int, TrialMeasures]:
@@ -131,6 +133,7 @@ def _result(
         variant=trials[0].variant,
         num_trials=len(trials),
         num_finished=len(measures),
+        num_harmful=sum(each.is_harmful for each in measures),
         validation_accuracy=fmean(validation) if validation else None,
         validation_spread=stdev(validation) if len(validation) > 1 else None,
         test_accuracies={name: fmean(values) for name, values in tests.items()},

@@ -19,9 +19,14 @@ def verdict(
     winner, *others = variants
     if not winner.num_finished:
         return f"No trial finished.\n{_unfinished(trials)}"
+    if winner.num_harmful:
+        opening = "Every variant made the model worse than the untouched base; nothing wins."
+        parts = [opening, *_harmful(variants), _unfinished(trials)]
+        return "\n".join(part for part in parts if part)
     parts = [
         _opening(winner, benchmark, base_test_accuracy),
         *_comparisons(winner, others, benchmark, confidence),
+        *_harmful(variants),
         _unfinished(trials),
     ]
     return "\n".join(part for part in parts if part)
@@ -91,6 +96,15 @@ def _seeds(to_nearest: ToWinner, confidence: float) -> str:
         f"would be ahead too ({confidence:.0%} interval {interval.low:+.3f} to "
         f"{interval.high:+.3f})."
     )
+
+
+def _harmful(variants: Sequence[VariantResult]) -> list[str]:
+    return [
+        f"{variant.variant}: in {variant.num_harmful} of {_count(variant.num_finished, 'trial')} "
+        "training made the model clearly worse than the base; look at the reward."
+        for variant in variants
+        if variant.num_harmful
+    ]
 
 
 def _unfinished(trials: Sequence[TrialResult]) -> str:

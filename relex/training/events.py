@@ -74,6 +74,7 @@ class StepTrained(Strict):
         accuracy = "" if self.accuracy is None else f"accuracy {self.accuracy:.3f}, "
         return (
             f"step {self.step}/{self.num_steps}: reward {self.reward_mean:.3f}, {accuracy}"
+            f"loss {self.loss:.3g}, "
             f"groups without spread {100 * self.zero_spread_fraction:.0f} %, "
             f"clipped {100 * self.clipped_fraction:.0f} %, "
             f"{self.mean_completion_tokens:.1f} tokens, {self.step_seconds:.1f} s"

@@ -5,6 +5,7 @@
 """
 
 import shutil
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,7 @@ class CarryMoments(TrainerCallback):  # type: ignore[misc]
             return
         folder = Path(self._job.work) / MOMENTS
         if args.process_index > 0:
-            for _ in moments_of(model, optimizer):
-                pass
+            deque(moments_of(model, optimizer), maxlen=0)
             return
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)

@@ -3,8 +3,9 @@
     python tests/bench/bench_choice.py [--null 1000] [--better 300] [--shape 60x2]
 
 Runs are those of `bench_search`, with a top that lies a given number of points above the last
-observed step, or with nothing better than it (0 points). Their candidates are lists of 3 and 10
-targets and what the search measures with its own settings. The rules:
+observed step, or with nothing better than it (0 points), where the base is as good as it too. Their
+candidates are the base with lists of 3 and 10 targets, and what the search measures with its own
+settings. The rules:
 
 - `holm`: all that were measured, each on its own questions, corrected by Holm;
 - `whole`: the max statistic over all that were measured, each on its own questions;
@@ -47,6 +48,8 @@ class Known(Simulated):
         self._last = self._base + rng.uniform(0.05, 0.25)
         self._log_top = rng.uniform(np.log(1.4), np.log(8))
         self._rise, self._is_flat = gain, gain == 0
+        if self._is_flat:
+            self._base = self._last
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -101,9 +104,9 @@ def answers_of(
     """The rivals with their answers, by a list or by the search."""
     if way == "auto":
         found = search(run.measure, LAST_STEP, shape[0], SEARCH, EARLIER, tensors=TENSORS).graded
-        return {c: g.correct_QK for c, g in found.items() if c not in (BASE, LAST)}
+        return {c: g.correct_QK for c, g in found.items() if c != LAST}
     grid = full_grid(LAST_STEP, SEARCH)
-    return {grid[place]: run.answers(grid[place]) for place in LISTS[way]}
+    return {each: run.answers(each) for each in (BASE, *(grid[place] for place in LISTS[way]))}
 
 
 def replaced_by(

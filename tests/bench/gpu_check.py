@@ -37,6 +37,14 @@ HALF_BILLION = {
 }
 TINY = HALF_BILLION | {"hidden_size": 56, "intermediate_size": 64, "num_hidden_layers": 2}
 SHAPE = HALF_BILLION if DEVICE == "cuda" else TINY | {"vocab_size": 64}
+# The shape of Qwen2.5-1.5B, for a card that holds its training.
+BILLION_AND_HALF = HALF_BILLION | {
+    "hidden_size": 1536,
+    "intermediate_size": 8960,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 12,
+}
+BYTES_FOR_LARGE = 70e9
 Row = tuple[str, str]
 
 
@@ -148,33 +156,42 @@ def check_toy(work: Path) -> Iterator[Row]:
 
 
 def check_training(work: Path) -> Iterator[Row]:
-    """GRPO steps of a model of half a billion parameters, with its memory against the sum."""
+    """GRPO steps of half a billion parameters, whole and by adapters, and of three times that where
+    the card has room, each with its memory against the plan."""
+    yield from _train(work, "half", "training, half", SHAPE)
+    yield from _train(work, "adapters", "training, adapters", SHAPE, lora={"rank": 32})
+    if DEVICE == "cuda" and torch.cuda.get_device_properties(0).total_memory > BYTES_FOR_LARGE:
+        yield from _train(work, "large", "training, large", BILLION_AND_HALF)
+
+
+def _train(work: Path, name: str, title: str, shape: dict[str, int], **options: object):
+    from relex.checkpoints import Checkpoint
     from relex.config import check_recipe
     from relex.memory import plan_memory, read_model, this_machine
     from relex.training import StepTrained, TrainingJob, run_training
     from relex.window import open_window
 
-    num_parameters = build_base(work / "half", **SHAPE)
-    recipe = check_recipe(recipe_of(work / "half", device=DEVICE), "gpu check")
+    base, out = work / name, work / f"{name}-window"
+    num_parameters = build_base(base, **shape)
+    values = recipe_of(base, device=DEVICE)
+    values["training"] |= options
+    recipe = check_recipe(values, "gpu check")
     job = TrainingJob(
-        recipe=recipe,
-        base=str(work / "half"),
-        window=str(work / "window"),
-        work=str(work / "training"),
+        recipe=recipe, base=str(base), window=str(out), work=str(work / f"{name}-training")
     )
     steps: list[StepTrained] = []
     with peak_of_card() as peak:
         run_training(job, lambda e: steps.append(e) if isinstance(e, StepTrained) else None, str)
-    plan = plan_memory(recipe, read_model(str(work / "half")), this_machine(DEVICE))
-    yield "training, parameters", f"{num_parameters / 1e6:,.1f} million"
-    yield "training, seconds a step", ", ".join(f"{step.step_seconds:.1f}" for step in steps)
-    yield "training, peak of the card", f"{peak[0] / GB:.1f} GB"
+    plan = plan_memory(recipe, read_model(str(base)), this_machine(DEVICE))
+    yield f"{title}, parameters", f"{num_parameters / 1e6:,.1f} million"
+    yield f"{title}, seconds a step", ", ".join(f"{step.step_seconds:.1f}" for step in steps)
+    yield f"{title}, peak of the card", f"{peak[0] / GB:.1f} GB"
     for line in list(plan.lines())[1:]:
-        yield "training, memory plan", line
-    window = open_window(str(work / "window"))
-    stored = sum(path.stat().st_size for path in (work / "window").rglob("*") if path.is_file())
+        yield f"{title}, memory plan", line
+    window = open_window(str(out), base=Checkpoint(base))
+    stored = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     share = stored / (2 * num_parameters * len(window.steps))
-    yield "training, window", f"{len(window.steps)} steps, {share:.2%} of their bytes"
+    yield f"{title}, window", f"{len(window.steps)} steps, {share:.2%} of their bytes"
 
 
 def check_fit(work: Path) -> Iterator[Row]:
@@ -190,7 +207,7 @@ def check_fit(work: Path) -> Iterator[Row]:
 
     folder = work / "reference"
     size = (
-        {"num_layers": 4, "num_steps": 16}
+        {"num_layers": 12, "num_steps": 24}
         if DEVICE == "cuda"
         else {"num_layers": 1, "num_steps": 3}
     )
@@ -211,7 +228,8 @@ def check_fit(work: Path) -> Iterator[Row]:
         memory = torch.cuda.max_memory_allocated() / GB if device == "cuda" else 0.0
         yield (
             f"fit, {device}",
-            f"{taken:.1f} s for {num_elements / 1e6:.0f} M elements x {len(window.steps)} steps"
+            f"{taken:.1f} s for {num_elements / 1e6:.0f} M elements x {len(window.steps)} steps, "
+            f"{2 * num_elements * len(window.steps) / taken / GB:.2f} GB of snapshots a second"
             + (f", {memory:.2f} GB of the card" if device == "cuda" else ""),
         )
     largest = 0.0
@@ -236,10 +254,12 @@ def check_swaps(work: Path) -> Iterator[Row]:
     from relex.window import open_window
 
     base = Checkpoint(work / "half")
-    window = open_window(str(work / "window"), base=base)
+    window = open_window(str(work / "half-window"), base=base)
     fit_factors(window, base, work / "half-factors", device=DEVICE, methods=("line",))
     source = WeightSource(
-        base=str(work / "half"), window=str(work / "window"), factors=str(work / "half-factors")
+        base=str(work / "half"),
+        window=str(work / "half-window"),
+        factors=str(work / "half-factors"),
     )
     config = EngineConfig(
         source=source,

@@ -71,6 +71,8 @@ def test_a_run_that_is_killed_at_every_stage_ends_as_if_it_never_was(
         run_to_end(program)
     assert summary_of(tmp_path).decision == summary_of(whole_run).decision
     assert summary_of(tmp_path).benchmarks == summary_of(whole_run).benchmarks
+    assert summary_of(tmp_path).greedy == summary_of(whole_run).greedy != ()
+    assert summary_of(tmp_path).shown == summary_of(whole_run).shown != ()
     assert model_of(tmp_path) == model_of(whole_run)
     assert list(tmp_path.glob("s3/relex/runs/*/window/*")) == []
     assert list(tmp_path.glob("s3/relex/runs/*/factors/*")) != []

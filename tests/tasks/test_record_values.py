@@ -30,7 +30,7 @@ def test_a_target_has_all_facts_and_what_is_not_known_has_none():
     assert metrics["repairs"] == result.to_last_observed.repairs
     assert metrics["p_value"] == result.to_last_observed.p_value
     assert metrics["gain_low"] == result.to_last_observed.interval.low
-    assert "p_value" not in metrics_of(decision.result(BASE))
+    assert "p_value" not in metrics_of(decision.result(LAST))
     assert metrics["regressions_of_base"] == result.to_base.regressions
     assert (metrics["repeating_fraction"], metrics["correct_tokens"]) == (0.2, 30)
     assert "format_value" not in metrics

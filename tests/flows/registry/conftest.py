@@ -69,14 +69,24 @@ class Publisher:
     tracking: str
     """Address of the MLflow server; empty is the database of the home."""
 
-    def publish(self, model: str, accuracy: float, seed: int = 0, samples: int = 4) -> str:
-        """A run of its own for every seed and number of samples; returns what became of it."""
+    def publish(
+        self,
+        model: str,
+        accuracy: float,
+        seed: int = 0,
+        samples: int = 4,
+        chosen: Candidate = STEP,
+    ) -> str:
+        """A run of its own for every seed and number of samples; returns what became of it.
+
+        The weights are those of the base, which needs no window: here it matters how, not what.
+        """
         recipe = recipe_of(model, self.tracking, seed, samples)
         with open_run(recipe, served=True) as run, disable_run_logger():
             record, factors = Record(run), run.work / "factors"
             self._store(run, accuracy, factors)
-            published = publish(run, MadeUp(factors), _decision())
-            return register.fn(run, record, _decision(), published)
+            published = publish(run, MadeUp(factors), _decision(BASE))
+            return register.fn(run, record, _decision(chosen), published)
 
     def run_folder(self, model: str, seed: int = 0) -> Path:
         return self.home.s3 / "relex" / "runs" / recipe_of(model, self.tracking, seed).run_id
@@ -104,7 +114,9 @@ class Publisher:
         write_answers(folder / ANSWERS_FILE, answers)
         (folder / SCORE_FILE).write_text(score.model_dump_json())
         inputs = {"problems": problems_digest(run.problems["toy"])}
-        publish_folder(run.store.child("scores/toy/base"), folder, "score", inputs)
+        for candidate in (BASE, STEP):
+            store = run.store.child(f"scores/toy/{candidate.key}")
+            publish_folder(store, folder, "score", inputs)
 
 
 def _answers(run: Run, accuracy: float) -> list[Answer]:
@@ -127,12 +139,11 @@ def _answers(run: Run, accuracy: float) -> list[Answer]:
     ]
 
 
-def _decision() -> Decision:
-    """The base is published, which needs no window: here it matters how, not what."""
+def _decision(chosen: Candidate) -> Decision:
     graded = np.zeros((10, 2), dtype=bool)
     recipe = recipe_of("any", "")
     decision = decide([Measured(BASE, graded), Measured(STEP, graded)], recipe.selection, 0)
-    return decision.model_copy(update={"chosen": BASE})
+    return decision.model_copy(update={"chosen": chosen})
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import tasks.champion
 from flows.program import main
+from relex.candidates import BASE
 from relex.config import TrackingConfig
 from relex.storage.embedded import free_port
 from relex.storage.folder import FolderStore
@@ -66,7 +67,7 @@ def test_the_first_version_becomes_champion_and_says_what_it_is_made_of(publishe
     assert version.description.startswith(reason)
     assert version.tags["relex.champion_decision"] == reason
     assert version.tags["relex.run_id"] == run.name
-    assert version.tags["relex.candidate"] == "base"
+    assert version.tags["relex.candidate"] == "observed-4"
     assert version.tags["relex.window_digest"] == "digest"
     digests = ("recipe", "base", "factors", "manifest", "scores", "questions")
     assert all(len(version.tags[f"relex.{name}_digest"]) == 64 for name in digests)
@@ -89,6 +90,23 @@ def test_a_challenger_that_is_better_by_chance_only_does_not(publisher, aliases)
     assert reason.startswith("Version 1 of equal stays champion: on the same 30 questions of toy")
     assert "which is not more than chance explains" in reason
     assert aliases("equal") == {CHAMPION: "1", CHALLENGER: "2"}
+
+
+def test_a_challenger_that_is_clearly_worse_is_called_so(publisher, aliases):
+    publisher.publish("worse", accuracy=0.9)
+    reason = publisher.publish("worse", accuracy=0.2, seed=1)
+    assert reason.startswith("Version 1 of worse stays champion: on the same 30 questions of toy")
+    assert reason.endswith("], which is clearly worse.")
+    assert aliases("worse") == {CHAMPION: "1", CHALLENGER: "2"}
+
+
+def test_a_run_that_made_the_model_worse_registers_nothing(publisher, aliases):
+    publisher.publish("harmed", accuracy=0.5)
+    reason = publisher.publish("harmed", accuracy=0.99, seed=1, chosen=BASE)
+    assert reason == ("No version is registered: nothing that was trained is better than the base.")
+    assert aliases("harmed") == {CHAMPION: "1"}
+    versions = MlflowClient(publisher.tracking).search_model_versions("name = 'harmed'")
+    assert len(versions) == 1
 
 
 def test_publishing_again_changes_nothing(publisher, aliases):

@@ -10,6 +10,7 @@ from relex.checkpoints import Checkpoint
 from relex.config import SelectionConfig
 from relex.extrapolation import Diagnostics, diagnose, fit_factors
 from relex.report import Link, candidate_rows, markdown_table
+from relex.report.image import Image
 from relex.report.leaderboard import leaderboard_markdown
 from relex.report.markdown import report_markdown
 from relex.report.page import POLICY, code, plain, report_html
@@ -62,8 +63,9 @@ HOSTILE = (
     "[/INST] [bold] :smile:",
     "x" * 3000,
 )
+PICTURES = ("accuracy.png", "coefficients.png", "training.png")
 TAGS = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "strong", "table"}
-TAGS |= {"thead", "tbody", "tr", "th", "td", "img", "ul", "li", "code", "em"}
+TAGS |= {"thead", "tbody", "tr", "th", "td", "img", "span", "ul", "li", "code", "em"}
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +147,7 @@ def test_a_paragraph_a_list_a_line_of_code_and_a_cell_show_it_as_it_is(words: st
 
 def check_page(text: str, words: str) -> None:
     """No tag that the report has not by itself, and nothing on it that runs or loads."""
-    page = Page(report_html("title", text, {"accuracy.png": b"", "coefficients.png": b""}))
+    page = Page(report_html("title", text, dict.fromkeys(PICTURES, Image(b""))))
     assert {tag for tag, _ in page.tags} <= TAGS
     allowed = {"src", "alt", "class", "lang", "charset", "name", "content", "http-equiv"}
     for tag, attributes in page.tags:

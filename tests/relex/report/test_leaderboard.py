@@ -107,6 +107,21 @@ def test_variants_stand_in_the_order_of_their_rank(leaderboard):
     assert rows[1]["behind the winner"].startswith("+0.")
 
 
+def test_a_variant_that_made_the_model_worse_stands_last_however_good_its_base_is():
+    bad = trial_of("bad", 0, 0.95)
+    measures = bad.measures.model_copy(update={"chosen": BASE})
+    trials = [bad.model_copy(update={"measures": measures}), trial_of("good", 0, 0.6), failed(0)]
+    leaderboard = leaderboard_of(trials)
+    rows = variant_rows(leaderboard)
+    assert column(rows, "reward") == ["good", "bad", "broken"]
+    assert column(rows, "rank") == ["1", "harmful", "-"]
+    assert column(trial_rows(leaderboard), "ended") == ["finished", "harmful", "failed"]
+    alone = leaderboard_of(trials[:1])
+    assert (alone.winner, alone.is_harmful) == (None, True)
+    assert column(variant_rows(alone), "winner") == [""]
+    assert sweep_picture(alone).startswith(b"\x89PNG")
+
+
 def test_every_row_has_the_same_columns(leaderboard):
     for rows in (variant_rows(leaderboard), trial_rows(leaderboard)):
         assert {tuple(row) for row in rows} == {tuple(rows[0])}

@@ -11,6 +11,7 @@ from relex.config import SelectionConfig
 from relex.report import benchmark_results, outcome_lines
 from relex.report.accuracy_plot import picture_title
 from relex.report.outcome import reconciled
+from relex.selection import Measured
 
 LAST, FAR = Candidate(step=30), Candidate(step=120, method="line")
 SHAPE = (100, 4)
@@ -39,7 +40,7 @@ def test_a_gain_that_the_test_questions_do_not_confirm_is_said_and_not_claimed(s
     line = outcome_lines(doubtful)[0]
     assert "+0.010 [-0.0" in line
     assert line.endswith("the interval includes zero, so they do not confirm that it is better.")
-    assert picture_title(doubtful).endswith("+0.010 on test (may be chance)")
+    assert picture_title(doubtful).splitlines()[0].endswith("+0.010 on test (may be chance)")
 
 
 def test_a_loss_on_the_test_questions_is_said(summary):
@@ -49,8 +50,35 @@ def test_a_loss_on_the_test_questions_is_said(summary):
 
 def test_the_picture_claims_what_the_test_questions_confirm(summary):
     assert picture_title(with_test(summary, 0.7)) == (
-        "Step 30 extrapolated to line-120: +0.150 on validation, +0.200 on test"
+        "Step 30 extrapolated to line-120: +0.150 on validation, +0.200 on test\n"
+        "on validation: base 0.510, last step 0.590, chosen 0.740"
     )
+
+
+def test_a_model_that_training_made_worse_is_not_celebrated(summarise, measured_for):
+    measured = [m for m in measured_for({60: 0.3}) if not m.candidate.is_base]
+    base = Measured(BASE, np.random.default_rng(1).permutation(400).reshape(SHAPE) < 320)
+    summary = summarise([base, *measured])
+    assert summary.decision.verdict == "harmful"
+    assert picture_title(summary) == (
+        "Training made the model worse: observed-30 is below the base\n"
+        "on validation: base 0.800, last step 0.590, chosen 0.800"
+    )
+    (line,) = outcome_lines(summary)
+    assert line.startswith("On the test questions of held_out base reaches 0.800 [")
+    assert line.endswith("they confirm that it is better.")
+
+
+def test_a_kept_step_that_is_worse_than_the_base_on_the_test_questions_is_said(build_summary):
+    kept = build_summary({60: 0.4})
+    graded = {
+        candidate: np.random.default_rng(0).permutation(400).reshape(SHAPE) < 400 * x
+        for candidate, x in {LAST: 0.5, BASE: 0.7}.items()
+    }
+    results = benchmark_results("held_out", graded, LAST, SelectionConfig(num_resamples=1000), 0)
+    (line,) = outcome_lines(kept.model_copy(update={"benchmarks": tuple(results)}))
+    assert line.startswith("On the test questions of held_out base, the untouched model, reaches ")
+    assert line.endswith("against observed-30: there training made the model worse.")
 
 
 def test_a_kept_step_needs_no_further_words(build_summary):
@@ -73,7 +101,7 @@ def farther(summary):
 def test_a_winner_at_the_end_of_a_rising_list_says_that_targets_may_go_further(build_summary):
     assert farther(build_summary({60: 0.68, 120: 0.74})) == [
         "line-120 is the farthest target that was tried, and accuracy still rises there: farther "
-        "targets were not tried; `extrapolation.targets` may go further."
+        "targets were not tried, which the recipe may allow."
     ]
 
 

@@ -66,14 +66,28 @@ def test_nothing_sticks_out_and_every_picture_loads(open_page, page_file, width,
     assert page.title() == "toy-12345678"
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     widths = page.evaluate("[...document.images].map(i => [i.naturalWidth, i.clientWidth])")
-    assert len(widths) == 2
-    # 600 pixels are the least at which its words can be read; a phone scrolls to the rest.
-    assert all(natural > 0 and 600 <= shown <= max(width, 600) for natural, shown in widths)
+    assert all(natural > 0 for natural, _ in widths)
+    shown = [clients for _, clients in widths if clients]
+    # The accuracies are drawn for a phone too, and only one of the two is shown.
+    assert (len(widths), len(shown)) == (4, 3)
+    assert all(clients <= width for clients in shown)
     tables = page.evaluate(
         "[...document.querySelectorAll('table')].map(t => t.scrollWidth - t.clientWidth)"
     )
     assert len(tables) == 7
     assert width < DESKTOP[0] or set(tables) == {0}  # a phone scrolls inside a table
+
+
+def test_a_pointer_on_a_candidate_is_told_its_name_and_accuracy(open_page, page_file):
+    page = open_page(viewport={"width": DESKTOP[0], "height": DESKTOP[1]})
+    page.goto(page_file.as_uri())
+    title = page.locator(".picture.wide circle title", has_text="observed-30: 0.")
+    (words,) = title.all_text_contents()
+    assert words.endswith("on 100 questions")
+    circle = title.locator("..").bounding_box()
+    image = page.locator(".picture.wide img").first.bounding_box()
+    assert image["x"] < circle["x"] < image["x"] + image["width"]
+    assert image["y"] < circle["y"] < image["y"] + image["height"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -28,6 +28,18 @@ def test_the_last_step_is_always_observed(tmp_path):
     assert run.window_uri == f"{run.uri}/window"
 
 
+@pytest.mark.parametrize(("temperature", "greedy"), [(1.0, ["validation-greedy"]), (0.0, [])])
+def test_candidates_answer_greedily_too_unless_all_answers_are_greedy(
+    tmp_path, temperature, greedy
+):
+    recipe = load_recipe(RECIPES / "toy-small.yaml")
+    evaluation = recipe.evaluation.model_copy(update={"temperature": temperature})
+    run = run_of(recipe.model_copy(update={"evaluation": evaluation}), tmp_path)
+    assert list(run.measured_problems) == ["validation", "toy", *greedy]
+    for name in greedy:
+        assert run.measured_problems[name] == run.problems["validation"]
+
+
 def test_a_window_that_ends_early_has_the_steps_that_were_trained(tmp_path):
     recipe = load_recipe(RECIPES / "toy.yaml")
     auto = {"steps": "auto", "most_steps": 40}

@@ -147,9 +147,15 @@ def test_a_second_peak_is_found_behind_a_dip() -> None:
 
 
 def test_the_last_observed_step_answers_all_questions_and_the_base_a_quarter() -> None:
-    found = World(FLAT, 100, 1).search()
+    found = World(FLAT, 100, 16).search()
     assert len(found.graded[LAST].correct_QK) == 100
     assert len(found.graded[BASE].correct_QK) == 25
+
+
+@pytest.mark.parametrize("shape", [(100, 1), (200, 16)])
+def test_a_base_that_training_made_worse_answers_all_questions(shape: tuple[int, int]) -> None:
+    found = World(curve({1: 0.7, 30: 0.5, 60: 0.3, 120: 0.02}), *shape).search()
+    assert len(found.graded[BASE].correct_QK) == shape[0]
 
 
 def test_a_secant_that_is_better_is_followed_to_its_own_top() -> None:

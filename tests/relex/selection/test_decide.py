@@ -6,7 +6,7 @@ import pytest
 from relex.candidates import BASE, Candidate, denoised
 from relex.config import SelectionConfig
 from relex.errors import InputError
-from relex.selection import Decision, Measured, decide, finalists
+from relex.selection import Decision, Habits, Measured, decide, finalists
 
 CONFIG = SelectionConfig(num_resamples=2000)
 SHAPE = (400, 4)
@@ -39,9 +39,9 @@ def test_a_target_that_is_clearly_better_is_chosen():
     decision = decide(measured, CONFIG, seed=0)
     assert decision.chosen == extrapolated(120)
     assert decision.reason == (
-        "line-120, the best of 3 candidates, is chosen: its validation accuracy 0.738 "
-        "[0.717, 0.759] is 0.147 [0.112, 0.182] above the 0.591 [0.566, 0.616] of observed-30, the "
-        "last step trained, which is more than chance explains (p = 0.0005 for all 3 together; "
+        "line-120, the best of 4 candidates, is chosen: its validation accuracy 0.738 "
+        "[0.717, 0.759] is 0.147 [0.111, 0.183] above the 0.591 [0.566, 0.616] of observed-30, the "
+        "last step trained, which is more than chance explains (p = 0.0005 for all 4 together; "
         "the limit is 0.05)."
     )
 
@@ -81,7 +81,7 @@ def test_identical_answers_keep_the_last_observed_step():
 
 
 def test_without_rivals_the_last_observed_step_is_kept():
-    decision = decide([answered(BASE, 0.5), answered(observed(30), 0.6)], CONFIG, seed=0)
+    decision = decide([answered(observed(30), 0.6)], CONFIG, seed=0)
     assert decision.chosen == observed(30)
     assert decision.reason.endswith("0.600 [0.576, 0.625]: nothing else was measured.")
 
@@ -110,12 +110,58 @@ def test_a_candidate_of_any_kind_can_be_chosen(better):
     measured = [answered(BASE, 0.5), answered(observed(30), 0.6)]
     measured += [answered(rival, 0.9 if rival == better else 0.55) for rival in RIVALS]
     decision = decide(measured, CONFIG, seed=0)
-    assert (decision.chosen, decision.num_rivals) == (better, len(RIVALS))
+    assert (decision.chosen, decision.num_rivals) == (better, len(RIVALS) + 1)
 
 
-def test_the_base_is_no_rival_however_good_it_is():
-    decision = decide([answered(BASE, 0.9), answered(observed(30), 0.5)], CONFIG, seed=0)
-    assert (decision.chosen, decision.num_rivals) == (observed(30), 0)
+def test_where_training_made_the_model_worse_the_base_is_chosen_and_harm_is_said_first():
+    measured = [answered(BASE, 0.529), answered(observed(4), 0.43), answered(observed(8), 0.307)]
+    decision = decide(measured, CONFIG, seed=0)
+    assert (decision.chosen, decision.bar, decision.is_harmful) == (BASE, BASE, True)
+    assert decision.reason == (
+        "Training made the model worse: the validation accuracy 0.307 [0.284, 0.329] of "
+        "observed-8, the last step trained, is 0.222 [0.191, 0.253] below the 0.529 [0.505, 0.552] "
+        "of base, the untouched model, which is more than chance explains (p = 0.0005 for all 2 "
+        "together; the limit is 0.05). Look at the reward. base, the untouched model, is kept with "
+        "validation accuracy 0.529 [0.505, 0.552]: the best of 2 candidates, observed-4, reaches "
+        "only 0.430 [0.407, 0.453]."
+    )
+
+
+def test_what_is_better_than_a_harmful_last_step_must_be_better_than_the_base_too():
+    measured = [answered(BASE, 0.5), answered(observed(30), 0.3)]
+    chosen = {
+        accuracy: decide([*measured, answered(observed(10), accuracy)], CONFIG, seed=0)
+        for accuracy in (0.45, 0.51, 0.6)
+    }
+    assert [d.chosen for d in chosen.values()] == [BASE, BASE, observed(10)]
+    assert {d.bar for d in chosen.values()} == {BASE}
+    assert not chosen[0.6].is_harmful
+    reason = chosen[0.6].reason
+    assert reason.startswith("Training made the model worse: the validation accuracy 0.300 ")
+    assert "of base, the untouched model, which is more than chance explains" in reason
+
+
+def test_a_base_that_is_better_by_chance_alone_changes_nothing():
+    decision = decide([answered(BASE, 0.61), answered(observed(30), 0.6)], CONFIG, seed=0)
+    assert (decision.chosen, decision.bar) == (observed(30), observed(30))
+    assert "the only other candidate, base, reaches 0.610" in decision.reason
+
+
+def test_harm_is_found_whatever_gain_and_flags_the_settings_ask_for():
+    usual = Habits(
+        truncated_fraction=0, repeating_fraction=0, correct_tokens=None, format_value=None
+    )
+    cut = usual.model_copy(update={"truncated_fraction": 0.9})
+    base = replace(answered(BASE, 0.5), habits=cut)
+    last = replace(answered(observed(30), 0.4), habits=usual)
+    config = SelectionConfig(num_resamples=2000, require_gain=0.5)
+    assert decide([base, last], config, seed=0).is_harmful
+
+
+def test_a_base_that_a_search_dropped_is_a_try_and_no_harm():
+    base = first(answered(BASE, 0.9), 100)
+    decision = decide([base, answered(observed(30), 0.5)], CONFIG, seed=0)
+    assert (decision.chosen, decision.bar) == (observed(30), observed(30))
 
 
 def test_a_gain_below_the_required_one_is_no_reason_to_change():

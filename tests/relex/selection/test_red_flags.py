@@ -54,7 +54,7 @@ def test_a_flagged_best_gives_its_place_to_the_best_without_a_flag(rule):
 def test_when_all_that_pass_are_flagged_the_last_observed_step_stays(rule):
     decision = choice(answered(NEAR, 0.51), answered(FAR, 0.9, **BROKEN[rule]))
     assert decision.chosen == LAST
-    assert "the best of 2 candidates, line-120, reaches 0.900" in decision.reason
+    assert "the best of 3 candidates, line-120, reaches 0.900" in decision.reason
     assert f"raises a red flag: {decision.result(FAR).flags[0].words}." in decision.reason
 
 

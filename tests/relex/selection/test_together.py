@@ -57,9 +57,9 @@ def test_a_candidate_passes_exactly_when_its_interval_lies_above_what_is_require
     tested = [result for result in decision.results if result.is_tested]
     for result in tested:
         is_above = result.to_last_observed.interval.low > required
-        assert result.passes(confidence) == is_above
+        assert result.passes(confidence, LAST) == is_above
     chosen = decision.result(decision.chosen)
-    assert (decision.chosen != LAST) == any(r.passes(confidence) for r in tested)
+    assert (decision.chosen != LAST) == (decision.better != ())
     assert chosen.candidate == LAST or chosen.to_last_observed.interval.low > required
 
 
@@ -152,10 +152,11 @@ def test_the_same_evidence_is_chosen_from_a_list_and_after_a_search(seed):
 
 
 class Equals:
-    """Every candidate answers as well as the last observed step; answers resemble each other."""
+    """Every candidate answers as well as the others, the last observed step worse by `harm`;
+    answers resemble each other."""
 
-    def __init__(self, seed, shape):
-        self._seed, self.shape = seed, shape
+    def __init__(self, seed, shape, harm=0.0):
+        self._seed, self.shape, self._harm = seed, shape, harm
         rng = np.random.default_rng(seed)
         self._share_Q1, self._common_QK = rng.beta(1, 2, (shape[0], 1)), rng.random(shape)
 
@@ -163,7 +164,8 @@ class Equals:
         own = int(sha256_bytes(candidate.key.encode())[:8], 16)
         rng = np.random.default_rng([self._seed, own])
         is_common, own_QK = rng.random(self.shape) < 0.5, rng.random(self.shape)
-        return np.where(is_common, self._common_QK, own_QK) < self._share_Q1
+        harm = self._harm if candidate == LAST else 0.0
+        return np.where(is_common, self._common_QK, own_QK) < self._share_Q1 - harm
 
     def measure(self, candidate, num_questions):
         correct_QK = self.correct_QK(candidate)[:num_questions]
@@ -185,6 +187,17 @@ def test_where_nothing_is_better_the_last_step_is_replaced_in_at_most_5_percent_
     config, num_runs = SelectionConfig(num_resamples=1000), 100
     runs = (Equals(seed, (60, 2)) for seed in range(num_runs))
     num_wrong = sum(decide(found_by_search(run), config, 0).chosen != LAST for run in runs)
+    assert num_wrong <= stats.binom.ppf(0.99, num_runs, 0.05)
+
+
+@pytest.mark.parametrize("measure", [found_by_search, listed])
+def test_where_training_did_harm_what_is_no_better_than_the_base_is_taken_in_at_most_5_percent(
+    measure, num_runs=60
+):
+    config = SelectionConfig(num_resamples=1000)
+    runs = (Equals(seed, (200, 4), harm=0.15) for seed in range(num_runs))
+    chosen = [decide(measure(run), config, 0).chosen for run in runs]
+    num_wrong = sum(each not in (BASE, LAST) for each in chosen)
     assert num_wrong <= stats.binom.ppf(0.99, num_runs, 0.05)
 
 

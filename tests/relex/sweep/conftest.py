@@ -36,12 +36,13 @@ def build_trial() -> Build:
         reason: str = "",
         status: str = "failed",
         answers: Answers | None = None,
+        chosen: Candidate = CHOSEN,
     ) -> tuple[TrialResult, Answers]:
         run_seed = 1000 * seed + sum(map(ord, variant))
         answers = answers_of(accuracy, run_seed) if answers is None else answers
         curve = {BASE: 0.5, LAST: 0.5 + 0.6 * (accuracy - 0.5), CHOSEN: accuracy}
         measures = TrialMeasures(
-            chosen=CHOSEN,
+            chosen=chosen,
             validation_accuracy=accuracy,
             last_observed_accuracy=curve[LAST],
             test_accuracies={"held_out": float(answers.mean()), "other": 0.25},

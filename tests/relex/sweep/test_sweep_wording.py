@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from relex.candidates import BASE
 from relex.config import SelectionConfig
 from relex.sweep import rank, verdict
 
@@ -70,6 +71,20 @@ def test_trials_without_numbers_are_told_with_their_reason(build_trial):
     assert "No other variant finished with the same seeds" in words
     assert "broken: 2 of 2 trials failed (reward x: raised)." in words
     assert words.endswith("flat: 1 of 1 trial stopped (step 9: stopped).")
+
+
+def test_a_variant_that_made_the_model_worse_is_named_and_told_to_look_at_its_reward(build_trial):
+    bad = [build_trial("bad", seed, 0.99, chosen=BASE) for seed in (0, 1)]
+    words = said(*both(build_trial, "good", 0.7), *bad)
+    assert words.startswith("good is best on validation, 0.700 on average over 2 seeds")
+    assert (
+        "bad: in 2 of 2 trials training made the model clearly worse than the base; look at the "
+        "reward." in words
+    )
+    assert said(*bad).splitlines() == [
+        "Every variant made the model worse than the untouched base; nothing wins.",
+        words.splitlines()[-1],
+    ]
 
 
 def test_a_sweep_of_which_nothing_is_left_says_why(build_trial):

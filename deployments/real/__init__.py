@@ -1,0 +1,1 @@
+"""A real language model, small enough for two CPU cores: `make real`."""

@@ -1,0 +1,36 @@
+"""The picture of the training: the reward, and the accuracy of its completions, by step."""
+
+from collections.abc import Sequence
+
+from relex.report import style
+from relex.report.summary import TrainingStep
+
+HEIGHT_INCHES = 3.4
+PANELS = {
+    "reward_mean": ("mean reward", style.VERMILLION),
+    "accuracy": ("accuracy of the completions", style.BLUE),
+}
+
+
+def training_picture(training: Sequence[TrainingStep]) -> bytes:
+    """PNG of what was taken of `PANELS`, side by side."""
+    shown = [name for name in PANELS if any(name in step.metrics for step in training)]
+    first, last = training[0], training[-1]
+    told = ", ".join(
+        f"{PANELS[name][0]} {first.metrics[name]:.3f} to {last.metrics[name]:.3f}"
+        for name in shown
+        if name in first.metrics and name in last.metrics
+    )
+    figure = style.new_figure(HEIGHT_INCHES, f"Training: {told}")
+    panels = figure.subplots(1, len(shown), squeeze=False)
+    for axes, name in zip(panels.flat, shown, strict=True):
+        words, color = PANELS[name]
+        taken = [step for step in training if name in step.metrics]
+        style.plain_axes(axes, "optimizer step", words)
+        axes.plot(
+            [step.step for step in taken],
+            [step.metrics[name] for step in taken],
+            color=color,
+            linewidth=1.6,
+        )
+    return style.png_bytes(figure)
