@@ -47,7 +47,7 @@ def check_one_round(recipe: AnyRecipe) -> None:
         )
 
 
-def moments_of(run: Run) -> dict[str, Any]:
+def carried_moments(run: Run) -> dict[str, Any]:
     """What the training job of a round is told about Adam's moments."""
     recipe = run.recipe
     assert isinstance(recipe, Recipe)

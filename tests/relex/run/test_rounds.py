@@ -14,7 +14,7 @@ from relex.errors import InputError, ResourceError, StorageError
 from relex.home import Home
 from relex.report import RunSummary, round_rows
 from relex.run.places import Run
-from relex.run.rounds import check_one_round, moments_of, rounds_of
+from relex.run.rounds import carried_moments, check_one_round, rounds_of
 from relex.run.stage import StageStarted
 from relex.selection import Measured, decide
 from relex.storage import S3Connection
@@ -104,7 +104,7 @@ def test_moments_go_on_as_the_recipe_says(
 ) -> None:
     run = second(tmp_path, chosen, moments)
     assert run.before is not None
-    assert moments_of(run) == {"moments": f"{run.before.uri}/moments", "reset": reset}
+    assert carried_moments(run) == {"moments": f"{run.before.uri}/moments", "reset": reset}
 
 
 @pytest.mark.parametrize(
@@ -112,24 +112,24 @@ def test_moments_go_on_as_the_recipe_says(
     [("line-60", "reset"), ("line-60", "reset_moved"), ("secant-960@2-3.mlp", "reset")],
 )
 def test_moments_begin_anew_as_the_recipe_says(chosen: str, moments: str, tmp_path: Path) -> None:
-    assert moments_of(second(tmp_path, chosen, moments)) == {}
+    assert carried_moments(second(tmp_path, chosen, moments)) == {}
 
 
 def test_moments_that_were_not_kept_are_missed_in_words(tmp_path: Path) -> None:
     run, told = second(tmp_path, "observed-30", "kept", is_kept=False), []
     run.listeners.append(told.append)
-    assert moments_of(run) == {}
+    assert carried_moments(run) == {}
     assert "Adam's moments begin at zero: round 1 was trained before another" in told[0].text
 
 
 def test_moments_are_kept_where_another_round_follows(tmp_path: Path) -> None:
-    assert moments_of(run_of(checked(1), tmp_path)) == {}
+    assert carried_moments(run_of(checked(1), tmp_path)) == {}
     run = run_of(checked(1), tmp_path, goes_on=True)
-    assert moments_of(run) == {"keep_moments": f"{run.uri}/moments"}
+    assert carried_moments(run) == {"keep_moments": f"{run.uri}/moments"}
     adapters = run_of(
         checked(2, lora={"rank": 4}, snapshot_dtype="float32"), tmp_path, goes_on=True
     )
-    assert moments_of(adapters) == {}
+    assert carried_moments(adapters) == {}
 
 
 def content_of(home: Path, run_id: str) -> dict[str, bytes]:
