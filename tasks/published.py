@@ -22,9 +22,8 @@ from relex.config import RunRecipe, StorageConfig
 from relex.digests import sha256_json
 from relex.errors import StorageError
 from relex.evaluation import ANSWERS_FILE, Answer, Score, read_answers
-from relex.run.conclude import MODEL_KIND
 from relex.run.measure import KIND as SCORE_KIND
-from relex.run.places import Run
+from relex.run.places import MODEL_KIND, Run
 from relex.storage import Store, open_store
 from relex.storage.atomic import new_folder
 from relex.storage.folder import FolderStore

@@ -27,8 +27,9 @@ from relex.rewards import WITHOUT_SANDBOX, graded_by
 from relex.run.card import card_body, datasets_of, origin_of
 from relex.run.finalists import Finals
 from relex.run.measure import Evaluation, measure_guards, measure_listed
-from relex.run.places import Run
+from relex.run.places import DECISION_FILE, MODEL_KIND, Run
 from relex.run.retention import apply_retention
+from relex.run.rounds import earlier_rounds, remove_moments
 from relex.run.stage import LOGS, CandidateMeasured, Decided, stage
 from relex.run.window import read_curve
 from relex.search import Graded, SearchPath, full_grid, search
@@ -46,7 +47,6 @@ LEAST_SKILL = 0.1
 LEAST_COSINE = 0.5
 MOST_PARTS_PER_TARGET = 2
 REPORT_KIND = "report"
-DECISION_FILE = "decision.json"
 
 
 @dataclass(frozen=True)
@@ -223,6 +223,7 @@ def summarise(
         run_id=run.recipe.run_id,
         recipe_digest=run.recipe.digest,
         window_steps=run.window_steps,
+        earlier=earlier_rounds(run),
         most_steps=run.recipe.training.most_steps if isinstance(run.recipe, Recipe) else None,
         decision=decision,
         search=search,
@@ -255,6 +256,7 @@ def finish(run: Run, summary: RunSummary) -> None:
 def tidy(run: Run) -> None:
     """Remove the scratch folder, and of the run what its recipe does not keep."""
     shutil.rmtree(run.work, ignore_errors=True)
+    remove_moments(run)
     removed = apply_retention(run.store, run.recipe.storage.keep)
     if removed:
         run.say(f"removed {len(removed)} objects: the recipe keeps {run.recipe.storage.keep}")
