@@ -70,6 +70,7 @@ def _costs(run: Run, evaluation: Evaluation, reported: Sequence[str]) -> Costs:
     return Costs(
         device=run.device,
         training=training,
+        rollout_seconds=sum(step.metrics.get("rollout_seconds", 0.0) for step in curve),
         num_steps=len(curve),
         choice=evaluation.cost([VALIDATION, *guards]),
         report=evaluation.cost(reported),
