@@ -56,7 +56,7 @@ def relex_pipeline(
     name: Annotated[str | None, asks("name")] = None,
     rewards: Annotated[tuple[RewardTerm, ...] | None, asks("rewards")] = None,
     learning_rate: Annotated[float | None, asks("learning_rate")] = None,
-    steps: Annotated[int | None, asks("steps")] = None,
+    steps: Annotated[Literal["auto"] | int | None, asks("steps")] = None,
     targets: Annotated[Literal["auto"] | tuple[int, ...] | None, asks("targets")] = None,
     base: Annotated[str | None, asks("base")] = None,
     grader: Annotated[str | None, asks("grader")] = None,

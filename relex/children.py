@@ -229,7 +229,7 @@ def start_here(
 
 
 @cache
-def _starter(pid: int) -> ThreadPoolExecutor:
+def lasting_thread(pid: int) -> ThreadPoolExecutor:
     """The kernel ends a child with the thread that started it, so that must be one that lasts."""
     return ThreadPoolExecutor(1)
 
@@ -238,7 +238,7 @@ def _started(
     command: Sequence[str], environment: Mapping[str, str], events_end: int
 ) -> subprocess.Popen[bytes]:
     """The process, the leader of a group of its own, by which all that it starts is found."""
-    start = _starter(os.getpid()).submit(
+    start = lasting_thread(os.getpid()).submit(
         subprocess.Popen,
         command,
         stdin=subprocess.PIPE,

@@ -16,6 +16,7 @@ RelexError
     ├── TrainingError     the training process failed
     │   └── NoLearningError   training learned nothing, or what is wrong, and was ended
     ├── UploadError       bytes could not be made safe
+    ├── LimitError        a stage took longer than its recipe allows
     ├── LostError         a process on another node is gone, with its node or without
     └── EngineError       the generation engine failed or gave answers that cannot be trusted
 
@@ -86,6 +87,10 @@ class NoLearningError(TrainingError):
 
 
 class UploadError(StageError):
+    pass
+
+
+class LimitError(StageError):
     pass
 
 

@@ -106,6 +106,12 @@ def make_home() -> Home:
     return home
 
 
+def free_bytes(place: Path) -> int:
+    """Of the disk on which a folder is, or will be."""
+    existing = next(path for path in (place, *place.parents) if path.exists())
+    return shutil.disk_usage(existing).free
+
+
 def own_folder(place: Path) -> Path:
     """A new folder of this process, below a place that processes of other machines may share.
 

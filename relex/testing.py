@@ -21,45 +21,47 @@ from relex.evaluation.choose import build_engine
 from relex.evaluation.weight_source import WeightSource
 from relex.extrapolation import find_method, random_walk_gram
 from relex.problems import Problem, load_problems
-from relex.rewards import CORRECT, CheckedReward, build_reward, end_rewards
+from relex.rewards import CheckedReward, build_reward, end_rewards, is_correct
 from relex.rewards.checks import NONSENSE, hard_batch
 from relex.storage import open_store
 from relex.training import TrainingJob
 from relex.window import read_window_manifest
 
-GOLDS = ("4", r"\frac{1}{2}", "0, 1", "A")
+PROBLEMS = tuple(Problem(f"{gold}?", gold) for gold in ("4", r"\frac{1}{2}", "0, 1", "A"))
 RIGHT = ("{answer}", r"\boxed{{answer}}")
 WINDOWS = ((1, 2, 3, 4, 5, 6, 7, 8), (2, 3, 10, 11, 40))
 NUM_TOKENS = 8
 NUM_REQUESTS = 8
 
 
-def check_reward(name: str, **params: Any) -> None:
+def check_reward(name: str, problems: Sequence[Problem] = PROBLEMS, /, **params: Any) -> None:
     """A reward gives one finite number for every completion, whatever text it is, and the same ones
-    again."""
+    again. Give the problems where it needs more of them than the answer."""
     reward = build_reward(RewardTerm(reward=name, params=params))
     try:
-        _check_repeats(name, reward, hard_batch([Problem(f"{gold}?", gold) for gold in GOLDS]))
+        _check_repeats(name, reward, hard_batch(problems))
     finally:
         end_rewards([reward])
 
 
-def check_grader(name: str, golds: Sequence[str] = GOLDS, right: Sequence[str] = RIGHT) -> None:
+def check_grader(
+    name: str, problems: Sequence[Problem] = PROBLEMS, right: Sequence[str] = RIGHT
+) -> None:
     """A grader is a reward that gives exactly 1.0 to right answers and to no others, whatever else
     is in the batch.
 
-    `golds` are answers of the kind that it grades; `right` are forms of a completion with such an
+    `problems` are of the kind that it grades; `right` are forms of a completion with such an
     answer, of which it must take one at least.
     """
     grader = build_reward(RewardTerm(reward=name))
     try:
-        batch = hard_batch([Problem(f"{gold}?", gold) for gold in golds])
+        batch = hard_batch(problems)
         values = _check_repeats(name, grader, batch)
         backwards = {column: texts[::-1] for column, texts in batch.items()}
         if grader(**backwards)[::-1] != values:
             raise REWARD.refused(name, "grades an answer by what else is in the batch")
-        for gold in golds:
-            _check_verdicts(name, grader, gold, right)
+        for problem in problems:
+            _check_verdicts(name, grader, problem, right)
     finally:
         end_rewards([grader])
 
@@ -129,19 +131,27 @@ def check_trainer(name: str) -> None:
             )
 
 
-def _check_repeats(name: str, reward: CheckedReward, batch: dict[str, list[str]]) -> list[float]:
+def _check_repeats(name: str, reward: CheckedReward, batch: dict[str, list[Any]]) -> list[float]:
     values = reward(**batch)
     if reward(**batch) != values:
         raise REWARD.refused(name, "gives other values when it is asked again")
     return values
 
 
-def _check_verdicts(name: str, grader: CheckedReward, gold: str, right: Sequence[str]) -> None:
+def _check_verdicts(
+    name: str, grader: CheckedReward, problem: Problem, right: Sequence[str]
+) -> None:
+    gold = problem.answer
     texts = [form.replace("{answer}", gold) for form in right]
     completions = [*texts, *NONSENSE]
     num = len(completions)
-    values = grader(prompts=[f"{gold}?"] * num, completions=completions, answers=[gold] * num)
-    verdicts = [value == CORRECT for value in values]
+    values = grader(
+        prompts=[problem.question] * num,
+        completions=completions,
+        answers=[gold] * num,
+        extras=[problem.extra] * num,
+    )
+    verdicts = [is_correct(value) for value in values]
     if not any(verdicts[: len(texts)]):
         raise REWARD.refused(
             name,

@@ -112,6 +112,7 @@ def answer_rows(questions: Sequence[Problem], answers: Sequence[Answer]) -> list
             **_question(problems[answer.question_id]),
             "answer": answer.text,
             "correct": _verdict(answer),
+            "reason": answer.reason,
             "tokens": answer.num_tokens,
             "ended": "by itself" if answer.finish_reason == "stop" else "at the token limit",
             "sample": answer.sample,

@@ -17,7 +17,7 @@ from relex.errors import RecipeError
 from relex.evaluation import SCORE_FILE, Score, correct_matrix
 from relex.home import make_home
 from relex.report import SUMMARY_FILE, RunSummary
-from relex.rewards import grader_version
+from relex.rewards import graded_by
 from relex.run.conclude import REPORT_KIND
 from relex.run.places import EMBEDDED_BUCKET, Run
 from relex.storage.embedded import embedded_s3
@@ -170,7 +170,7 @@ def _measured(
     grader = Score.model_validate_json(stored).grader
     given = read_scored(run.store, headline, key)
     ids = sorted({answer.question_id for answer in given})
-    expected = grader_version(run.recipe.exam(headline).grader)
+    expected = graded_by(run.recipe.exam(headline))
     if grader != expected:
         why = f"was graded by {grader}, not by {expected}; remove {run.uri} and sweep again"
         return None, Ending("failed", why)

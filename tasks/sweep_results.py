@@ -16,7 +16,7 @@ from relex.report import (
     verdict_markdown,
     write_leaderboard,
 )
-from relex.rewards import grader_version, reward_name
+from relex.rewards import graded_by, reward_name
 from relex.storage import open_store
 from relex.storage.manifest import publish_folder
 from relex.sweep import (
@@ -51,9 +51,9 @@ def build_leaderboard(
         benchmark=benchmark,
         num_questions=shape[0],
         samples_per_question=shape[1],
-        grader=grader_version(recipe.exam(benchmark).grader),
+        grader=graded_by(recipe.exam(benchmark)),
         confidence=confidence,
-        last_step=max(trial.recipe.training.steps for trial in trials),
+        last_step=max(trial.recipe.training.last_step for trial in trials),
         base_test_accuracy=mean_base,
         variants=variants,
         trials=tuple(collected.results),

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from relex.storage.embedded import free_port
+from tests.processes import command_line
 
 ROOT = Path(__file__).parents[1]
 CHILDREN = ROOT / "tests" / "relex" / "cluster"
@@ -55,9 +56,13 @@ class RayNodes:
         """The number of a node that runs it and is not the head; waits for one."""
         while True:
             for number, node in enumerate(self._running[1:], start=1):
-                if node.poll() is None and any(module in one for one in _commands(node.pid)):
+                if node.poll() is None and _running(module, node.pid):
                     return number
             time.sleep(0.05)
+
+    def processes(self, word: str) -> list[psutil.Process]:
+        """Those on all nodes whose command line holds it."""
+        return [each for node in self._running for each in _running(word, node.pid)]
 
     def stop(self) -> None:
         _kill_all(self._running)
@@ -99,13 +104,10 @@ class RayNodes:
         return self.folder / f"{len(self._running)}.log"
 
 
-def _commands(pid: int) -> list[str]:
-    """The command lines of what a process has started."""
-    found = []
-    for process in psutil.Process(pid).children(recursive=True):
-        with suppress(psutil.Error):
-            found.append(" ".join(process.cmdline()))
-    return found
+def _running(word: str, pid: int) -> list[psutil.Process]:
+    """What a process has started and has the word in its command line."""
+    children = psutil.Process(pid).children(recursive=True)
+    return [child for child in children if word in command_line(child)]
 
 
 def _kill_all(nodes: list[subprocess.Popen[bytes]]) -> None:

@@ -1,6 +1,7 @@
-"""Snapshots that only tests read: of tensors in memory, and one link of a chain of deltas."""
+"""Snapshots that only tests read: of tensors in memory, a link of a chain of deltas, folders."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 
@@ -8,6 +9,10 @@ from relex.checkpoints import TensorInfo, check_same_tensors
 from relex.errors import WindowError
 from relex.window.codec import DeltaFile, Snapshot
 from relex.window.codec.snapshot import BEFORE
+from relex.window.sources import FolderSource
+from relex.window.trainers import KNOWN_NAMES, CheckpointOpener
+
+READS_IN_PLACE = CheckpointOpener(KNOWN_NAMES, Path("no-folder-is-needed"))
 
 
 class TensorsAtHand:
@@ -69,3 +74,8 @@ class DeltaSnapshot:
         if self._previous is None:
             raise WindowError(f"{self._delta.where}: {name}: needs the snapshot before it")
         return self._previous.read(name, start, stop)
+
+
+def folder_source(folder: Path) -> FolderSource:
+    """The checkpoints in a folder, to be packed."""
+    return FolderSource(folder, READS_IN_PLACE)

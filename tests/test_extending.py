@@ -11,6 +11,7 @@ import pytest
 import relex
 from relex import testing
 from relex.cli.select import select
+from relex.problems import Problem
 from relex.report import RunSummary
 from relex.selection import Decision
 
@@ -39,7 +40,11 @@ def on_the_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("check", "name", "options"),
     [
         (testing.check_reward, "my_rewards:concise", {"longest": 300}),
-        (testing.check_grader, "my_graders:last_number", {"golds": ["4", "-12"]}),
+        (
+            testing.check_grader,
+            "my_graders:last_number",
+            {"problems": [Problem("2+2=", "4"), Problem("-3*4=", "-12")]},
+        ),
         (testing.check_source, "my_questions:sums", {"path": "3", "skip": 4}),
         (testing.check_method, "my_methods:average-number5", {}),
         (testing.check_engine, "my_engines:OneByOne", {}),

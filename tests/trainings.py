@@ -16,6 +16,7 @@ def training_of(model: Model, num_rows: int, length: int, **changes: Any) -> Tra
         frozen_bytes=0,
         master_bytes=4,
         num_processes=1,
+        num_on_host=1,
         is_sharded=False,
         has_reference=False,
         batch_size=num_rows,

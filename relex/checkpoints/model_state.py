@@ -93,6 +93,11 @@ class BaseNames:
         return [name for name in self._base.tensors if name not in self._key_of]
 
     @property
+    def needed(self) -> set[str]:
+        """The names in the state of what the base's tensors are made of."""
+        return set(self._key_of.values())
+
+    @property
     def renamed(self) -> list[str]:
         """The base's tensors that the model has under another name, or as a part of another."""
         return [name for name, key in self._key_of.items() if name != key]

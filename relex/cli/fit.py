@@ -16,6 +16,7 @@ from relex.cli.options import (
     WindowArgument,
     parse_pair,
     progress_bar,
+    say_note,
     warn_of_anomalies,
 )
 from relex.device import resolve_device
@@ -113,6 +114,8 @@ def _fit(
 ) -> Factors:
     """`options` are those of `fit_factors`."""
     keep_freed_memory()
+    for note in window.notes:
+        say_note(f"{window.where}: {note}")
     with progress_bar("fit") as on_progress:
         factors = fit_factors(
             window,

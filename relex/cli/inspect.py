@@ -12,6 +12,7 @@ from relex.extrapolation import Diagnostics, diagnose, open_factors
 from relex.report import (
     concerns,
     overall_rows,
+    settled,
     tensor_table,
     verdict,
     write_trajectory_pictures,
@@ -61,6 +62,8 @@ def _print_overall(console: Console, diagnostics: Diagnostics) -> None:
         f"{len(diagnostics.tensors)} tensors, {diagnostics.num_still} of them never moved"
     )
     console.print(verdict(diagnostics), style="bold")
+    if told := settled(diagnostics):
+        console.print(told)
     for warning in concerns(diagnostics):
         console.print(f"! {warning}", style="bold yellow")
     grid = Table.grid(padding=(0, 2, 0, 0))

@@ -26,8 +26,8 @@ BaseOption = Annotated[
 WindowArgument = Annotated[
     str,
     typer.Argument(
-        help="A window (folder or s3://bucket/prefix), or a folder of Hugging Face checkpoints "
-        "named checkpoint-N, global_step_N or step_N."
+        help="A window (folder or s3://bucket/prefix), or a folder of checkpoints named "
+        "checkpoint-N, global_step_N, step_N or as other trainers do."
     ),
 ]
 StepsOption = Annotated[
@@ -75,3 +75,8 @@ def warn_of_anomalies(table: FactorsTable) -> None:
     if table.part is None:
         for anomaly in anomalies_of(table):
             typer.echo(f"relex: warning: {anomaly.message}", err=True)
+
+
+def say_note(text: str) -> None:
+    """A line for the person, beside what the command prints."""
+    typer.echo(f"relex: {text}", err=True)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from relex.checkpoints import open_base
-from relex.cli.options import BaseOption, progress_bar
+from relex.cli.options import BaseOption, progress_bar, say_note
 from relex.extrapolation.checks import check_window_of_base
 from relex.storage import open_store
 from relex.window import (
@@ -44,8 +44,8 @@ def pack_window(
         str,
         typer.Argument(
             metavar="CHECKPOINTS",
-            help="A folder or s3://bucket/prefix of Hugging Face checkpoints named checkpoint-N, "
-            "global_step_N or step_N, or a repository on the Hub with such branches.",
+            help="A folder or s3://bucket/prefix of checkpoints named checkpoint-N, global_step_N, "
+            "step_N or as other trainers do, or a repository on the Hub with such branches.",
         ),
     ],
     base: BaseOption,
@@ -60,9 +60,24 @@ def pack_window(
             exists=True,
             file_okay=False,
             writable=True,
-            help="Existing folder with room for two steps from the Hub.",
+            help="Existing folder with room for two steps from the Hub or of pickled weights.",
         ),
     ] = None,
+    step_pattern: Annotated[
+        str,
+        typer.Option(
+            help=r"Other names of steps, as a regular expression with one group: run_(\d+); with "
+            r"run_(?P<index>\d+) the first step has the number 0."
+        ),
+    ] = "",
+    allow_pickle: Annotated[
+        bool,
+        typer.Option(
+            "--allow-pickle",
+            help="Read pickled weights of a trainer that you trust (FSDP shards, torch.distributed "
+            "checkpoints): tensors only, in a process of their own.",
+        ),
+    ] = False,
 ) -> None:
     """Make a window of checkpoints; run it again to go on where it stopped."""
     checkpoint = open_base(base)
@@ -71,12 +86,19 @@ def pack_window(
         progress_bar("pack") as on_progress,
     ):
         steps = pack(
-            open_source(checkpoints, None, Path(scratch)),
+            open_source(
+                checkpoints,
+                None,
+                Path(scratch),
+                step_pattern=step_pattern,
+                allow_pickle=allow_pickle,
+            ),
             checkpoint,
             open_store(out),
             precision=precision,
             work=Path(scratch),
             on_progress=on_progress,
+            on_note=say_note,
         )
     typer.echo(f"{out}: {len(steps)} steps from {steps[0]} to {steps[-1]}")
 
@@ -139,8 +161,8 @@ def unpack_step(
         str,
         typer.Argument(
             metavar="WINDOW",
-            help="A window, or a folder of Hugging Face checkpoints named checkpoint-N, "
-            "global_step_N or step_N.",
+            help="A window, or a folder of checkpoints named checkpoint-N, global_step_N, step_N "
+            "or as other trainers do.",
         ),
     ],
     step: Annotated[int, typer.Option(help="Step to write.")],

@@ -3,4 +3,4 @@
 from relex.cluster.address import VARIABLE, cluster_address
 from relex.cluster.check import check_cluster
 from relex.cluster.cluster import Cluster, Node, Slot, open_cluster
-from relex.cluster.look import Wanted
+from relex.cluster.look import Found, Wanted

@@ -1,36 +1,53 @@
 """Whether the nodes of a cluster can do the work of a run, with the results of one machine."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from uuid import uuid4
 
 from relex.child_output import LogLine
+from relex.children import AnyChild, start_here
 from relex.cluster.cluster import Cluster, Node, Slot
-from relex.cluster.look import Found, Wanted, look
+from relex.cluster.look import Found, Wanted
 from relex.errors import ResourceError
 from relex.storage import open_store
 
 PROBE = "relex.cluster.probe"
+DIGEST_CHARACTERS = 12
 
 
-def check_cluster(cluster: Cluster, wanted: Wanted, on_log: LogLine) -> dict[str, str]:
-    """The versions of this machine, which every node has.
+def check_cluster(
+    cluster: Cluster,
+    wanted: Wanted,
+    on_log: LogLine,
+    trains: Callable[[Node], bool] = lambda node: False,
+) -> dict[Node, Found]:
+    """What each node has; the versions are those of this machine. `trains`: which may have to.
 
-    Raises ResourceError, naming the first node and what differs, unless each has the code, the
-    packages and the base of this machine, and reaches the storage.
+    Raises ResourceError, naming the first node and what differs, unless each has the code and the
+    packages of this machine, reaches the storage, and finds what the run reads there, as it is
+    here.
     """
     nodes = tuple(cluster.nodes)
-    with _marked(wanted) as marked:
-        here = look(marked)
-        found = _ask(cluster, nodes, marked, on_log)
-    for node, there in zip(nodes, found, strict=True):
-        compare(f"node {node.address}", there, here)
-        if there.niceness > here.niceness:
+    with _marked(wanted) as marked, ExitStack() as stack:
+        probes: list[AnyChild] = [stack.enter_context(start_here(PROBE, [], on_log))]
+        probes[0].send(**marked.model_dump(mode="json"))
+        for node in nodes:
+            # A busy node answers too: none of its slots is taken.
+            slot = Slot(cpus=0, gpus=0, node=node.id)
+            probe = cluster.start(slot, PROBE, [], on_log, _all_cards(node))
+            probes.append(stack.enter_context(probe))
+            asked = marked.model_copy(update={"trains": trains(node)})
+            probe.send(**asked.model_dump(mode="json"))
+        here, *there = [Found.model_validate(probe.receive()["found"]) for probe in probes]
+    compare("this machine", here, here)
+    for node, found in zip(nodes, there, strict=True):
+        compare(f"node {node.address}", found, here)
+        if found.niceness > here.niceness:
             on_log(
                 f"node {node.address}: its processes wait for all others there (niceness "
-                f"{there.niceness}); start Ray with RAY_worker_niceness=0"
+                f"{found.niceness}); start Ray with RAY_worker_niceness=0"
             )
-    return here.versions
+    return dict(zip(nodes, there, strict=True))
 
 
 @contextmanager
@@ -47,15 +64,9 @@ def _marked(wanted: Wanted) -> Iterator[Wanted]:
         store.delete(marker)
 
 
-def _ask(cluster: Cluster, nodes: Sequence[Node], wanted: Wanted, on_log: LogLine) -> list[Found]:
-    """What all nodes have, busy ones too: it takes none of their slots."""
-    with ExitStack() as stack:
-        children = []
-        for node in nodes:
-            slot = Slot(cpus=0, gpus=0, node=node.id)
-            children.append(stack.enter_context(cluster.start(slot, PROBE, [], on_log)))
-            children[-1].send(**wanted.model_dump(mode="json"))
-        return [Found.model_validate(child.receive()["found"]) for child in children]
+def _all_cards(node: Node) -> dict[str, str]:
+    """Ray hides the GPUs from what takes none of them."""
+    return {"CUDA_VISIBLE_DEVICES": ",".join(map(str, range(node.gpus)))}
 
 
 def compare(where: str, there: Found, here: Found) -> None:
@@ -72,12 +83,11 @@ def compare(where: str, there: Found, here: Found) -> None:
             "on every node"
         )
     if there.fault:
-        raise ResourceError(
-            f"{where}: {there.fault}; a run on a cluster is kept where every node reaches it: set "
-            "storage.uri to such a bucket, and give the nodes its keys in their own environment"
-        )
-    if there.base_digest != here.base_digest:
-        raise ResourceError(
-            f"{where}: has another base under that name: digest {there.base_digest[:12]}, here "
-            f"{here.base_digest[:12]}; put the same one on every node, or name a commit of the Hub"
-        )
+        raise ResourceError(f"{where}: {there.fault}")
+    for what, digest in there.digests.items():
+        if digest != here.digests.get(what, digest):
+            raise ResourceError(
+                f"{where}: has another {what}: digest {digest[-DIGEST_CHARACTERS:]}, here "
+                f"{here.digests[what][-DIGEST_CHARACTERS:]}; give the same to every node, or name "
+                "a commit of the Hub"
+            )

@@ -34,8 +34,10 @@ class Node:
     address: str
     cpus: int
     gpus: int
-    cards: list[str]
-    """Kinds of its GPUs, as Ray calls them."""
+
+    def can_give(self, gpus: int) -> bool:
+        """Whether it may have a slot with so many GPUs; a head may take no work at all."""
+        return self.cpus > 0 and self.gpus >= gpus
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Cluster:
 
         Raises ResourceError where there is none.
         """
-        having = [node for node in self.nodes if node.cpus and node.gpus >= gpus]
+        having = [node for node in self.nodes if node.can_give(gpus)]
         if not having:
             raise ResourceError(
                 f"the cluster at {self.address} has no node with {gpus} GPUs; its "

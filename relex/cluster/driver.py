@@ -25,9 +25,6 @@ from relex.visible import one_line
 LOOK_SECONDS = 5.0
 """Time between two looks at which nodes live."""
 
-CARD = "accelerator_type:"
-"""How Ray names a kind of GPU among what a node has."""
-
 
 class Driver:
     """All children of one parent."""
@@ -92,9 +89,6 @@ def nodes() -> list[Mapping[str, Any]]:
             "address": node["NodeManagerAddress"],
             "cpus": int(node["Resources"].get("CPU", 0)),
             "gpus": int(node["Resources"].get("GPU", 0)),
-            "cards": [
-                name.removeprefix(CARD) for name in node["Resources"] if name.startswith(CARD)
-            ],
         }
         for node in ray.nodes()
         if node["Alive"]

@@ -35,4 +35,7 @@ class Exam(Section):
     """How each is drawn."""
 
     grader: str
-    """The reward whose value 1.0 means correct."""
+    """The reward that says what is correct."""
+
+    correct_from: float = Field(gt=0, le=1)
+    """An answer is correct whose value is between this and 1."""

@@ -6,26 +6,23 @@ from pydantic import (
     Field,
     ValidationError,
     ValidatorFunctionWrapHandler,
-    WithJsonSchema,
     field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from relex.config.search import SearchConfig
-from relex.config.strict import MOST_ENTRIES, Section, Step
+from relex.config.strict import AUTO, MOST_ENTRIES, Section, Step
 
 MOST_TARGETS = 1000
 """Each is a checkpoint that answers all questions."""
-
-_AUTO = WithJsonSchema({"type": "string", "title": "auto", "enum": ["auto"]})
 
 
 class ExtrapolationConfig(Section):
     """The steps to extrapolate to, and the methods that go there."""
 
     targets: (
-        Annotated[Literal["auto"], _AUTO]
+        Annotated[Literal["auto"], AUTO]
         | Annotated[
             tuple[Step, ...], Field(min_length=1, max_length=MOST_TARGETS, title="these steps")
         ]

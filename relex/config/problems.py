@@ -49,12 +49,20 @@ class ProblemSource(Section):
 
     kind: SourceName
     """`toy`: additions made from a seed; `jsonl`, `parquet`: a local file; `hub`: a Hugging Face
-    dataset; or a function of your own as `module:function`, which gives rows, and is code that the
-    worker runs, where its RELEX_PLUGINS allows it."""
+    dataset; `reasoning_gym`: a task of that package; or a function of your own as
+    `module:function`, which gives rows, and is code that the worker runs, where its RELEX_PLUGINS
+    allows it."""
 
     path: str = ""
-    """The file, or the dataset's repository on the Hub. Empty for `toy`; for a function of your own
-    what it makes of it."""
+    """The file, or the dataset's repository on the Hub. Empty for `toy` and `reasoning_gym`; for a
+    function of your own what it makes of it."""
+
+    task: str = ""
+    """Task of `reasoning_gym`, such as `knights_knaves`."""
+
+    options: dict[str, Setting | tuple[Setting, ...]] = Field(default={}, max_length=MOST_ENTRIES)
+    """How a task makes its questions: `size` (500), `seed` (0), and fields of its configuration,
+    such as `n_people: 3`; for a function of your own what it makes of it."""
 
     config: str = ""
     """Name of the configuration of a Hub dataset that has several."""
@@ -66,10 +74,11 @@ class ProblemSource(Section):
     """Branch, tag or commit of a Hub dataset."""
 
     question_column: str = "question"
-    """Column that holds the question."""
+    """Column that holds the question, as text or as messages. Dots lead into what a column holds,
+    and to places of lists, in all fields that name a column: `prompt.0.content`."""
 
     answer_column: str = "answer"
-    """Column that holds the gold answer."""
+    """Column that holds the gold answer, as text, a number, or the assistant's message."""
 
     answer_part: Literal["all", "boxed", "after_hashes"] = "all"
     """What of that column is the answer: `all`; `boxed`, the last box of a worked solution;
@@ -77,6 +86,10 @@ class ProblemSource(Section):
 
     group_column: str = ""
     """Column with a difficulty or a subject, by which accuracy is told; empty has none."""
+
+    extra_columns: tuple[str, ...] = Field(default=(), max_length=MOST_ENTRIES)
+    """Columns that the grader needs beside the answer, such as tests. Rewards and graders get them
+    by these names, a mapping for each completion, in `extras`."""
 
     without: tuple[str, ...] = Field(default=(), max_length=MOST_ENTRIES)
     """Named benchmarks whose questions are left out, before the shuffle."""
@@ -87,8 +100,18 @@ class ProblemSource(Section):
     limit: int = Field(default=0, ge=0, le=MOST_PROBLEMS)
     """Problems to keep after `skip`; 0 keeps all."""
 
+    drop_conflicts: bool = False
+    """Leave out questions that stand in several rows with different answers; otherwise they are
+    refused, with these rows. Rows that repeat question and answer are always read once."""
+
     shuffle_seed: Seed = 0
     """Seed of the shuffle before `skip` and `limit`, and of the toy's split."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All that are named, a group only where there is one."""
+        grouped = (self.group_column,) if self.group_column else ()
+        return (self.question_column, self.answer_column, *grouped, *self.extra_columns)
 
     @model_validator(mode="before")
     @classmethod
@@ -107,12 +130,18 @@ class ProblemSource(Section):
             if self.path or self.without:
                 field = "path" if self.path else "without"
                 raise ValueError(f"{field}: a toy source is made from a seed; remove {field}")
-            if self.group_column:
-                raise ValueError("group_column: a toy source has no columns; remove it")
+            if self.group_column or self.extra_columns:
+                field = "group_column" if self.group_column else "extra_columns"
+                raise ValueError(f"{field}: a toy source has no columns; remove it")
             if self.split not in ("train", "validation", "test"):
                 raise ValueError(f"split: toy has train, validation and test, not {self.split!r}")
+        elif self.kind == "reasoning_gym":
+            if not self.task or self.path:
+                raise ValueError("task: needed for kind reasoning_gym, which has no path")
         elif not self.path and self.kind in SOURCE.built_in:
             raise ValueError(f"path: needed for kind {self.kind}")
+        if self.kind in SOURCE.built_in.keys() - {"reasoning_gym"} and (self.task or self.options):
+            raise ValueError(f"task, options: of kind reasoning_gym, not {self.kind}; remove them")
         return self
 
 
@@ -143,6 +172,9 @@ class Benchmark(Section):
 
     grader: str | None = None
     """The reward whose value 1.0 means correct."""
+
+    correct_from: float | None = Field(default=None, gt=0, le=1)
+    """Least value of the grader that counts as correct."""
 
     @model_validator(mode="before")
     @classmethod

@@ -62,6 +62,10 @@ class EvaluationConfig(Sampling):
     """The reward whose value 1.0 means correct: a built-in, or your own as `module:function`, which
     is code that the worker runs, where its RELEX_PLUGINS allows it."""
 
+    correct_from: float = Field(default=1.0, gt=0, le=1)
+    """Least value of the grader that counts as correct, where it gives partial ones; above 1
+    nothing is. A reward in training keeps its partial values."""
+
     samples_per_question: int = Field(default=4, ge=1, le=MOST_SAMPLES)
     """Answers drawn for every question and candidate."""
 
@@ -150,10 +154,18 @@ class WindowConfig(Section):
     """Snapshots that are there already."""
 
     uri: str = Field(min_length=1, json_schema_extra={"pattern": NO_CREDENTIALS})
-    """A window that relex wrote (a folder or `s3://bucket/prefix`), or Hugging Face checkpoints
-    named `checkpoint-N`, `global_step_N` or `step_N`: in a folder, below `s3://bucket/prefix`, or
-    as branches of a repository on the Hub; or a folder of LoRA adapters of these names. What is on
-    S3 is read with the recipe's `storage`."""
+    """A window that relex wrote (a folder or `s3://bucket/prefix`), or checkpoints named
+    `checkpoint-N`, `global_step_N`, `step_N` or as other trainers do: in a folder, below
+    `s3://bucket/prefix`, or as branches of a repository on the Hub; or a folder of LoRA adapters of
+    these names. What is on S3 is read with the recipe's `storage`."""
+
+    step_pattern: str = Field(default="", max_length=200)
+    r"""Other names of steps, as a regular expression with one group: `run_(\d+)`; with
+    `run_(?P<index>\d+)` the first step has the number 0."""
+
+    allow_pickle: bool = False
+    """Whether pickled weights of another trainer may be read: tensors only, in a process of their
+    own."""
 
 
 class RunRecipe(Section):
@@ -234,6 +246,7 @@ class RunRecipe(Section):
             samples_per_question=stated["samples_per_question"],
             sampling=Sampling(**{field: stated[field] for field in Sampling.model_fields}),
             grader=stated["grader"],
+            correct_from=stated["correct_from"],
         )
 
     def check_steps(self, kept: Sequence[int]) -> None:

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, get_args
 
-from pydantic import ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field, ValidationInfo, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 
 from relex.strict import Step, Strict
@@ -34,6 +34,9 @@ MOST_ENTRIES = 100
 
 LARGEST_NUMBER = 10**15
 """Of a parameter of a user's own: JSON, in which it travels, keeps whole numbers up to here."""
+
+AUTO = WithJsonSchema({"type": "string", "title": "auto", "enum": ["auto"]})
+"""How a form asks for the word in place of a value."""
 
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Steps = Annotated[tuple[Step, ...], Field(max_length=MOST_STEPS)]

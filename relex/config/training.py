@@ -3,17 +3,25 @@
 from math import ceil
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from relex.config.lora import LoraConfig
 from relex.config.names import KnownTo, one_of
 from relex.config.rollouts import MOST_DEVICES, RolloutsConfig
-from relex.config.strict import HOTTEST, MOST_STEPS, MOST_TOKENS, Section, Steps
+from relex.config.strict import AUTO, HOTTEST, MOST_STEPS, MOST_TOKENS, Section, Steps
 from relex.doors import TRAINER
 
 TrainerName = Annotated[str, KnownTo(TRAINER), one_of(TRAINER.built_in)]
 WeightDtype = Literal["float32", "bfloat16"]
 SnapshotDtype = Literal["float32", "bfloat16", "rounded"]
+NumSteps = Annotated[int, Field(ge=2, le=MOST_STEPS)]
 MOST_COMPLETIONS = 1_000_000
 """Of one optimizer step: hundreds of times what published runs take."""
 
@@ -28,8 +36,13 @@ class TrainingConfig(Section):
     """What trains: `grpo` is TRL's GRPO; your own is `module:function`, which gets this recipe and
     fills the window, and is code that the worker runs, where its RELEX_PLUGINS allows it."""
 
-    steps: int = Field(ge=2, le=MOST_STEPS)
-    """Optimizer steps to train."""
+    steps: Annotated[Literal["auto"], AUTO] | NumSteps
+    """Optimizer steps to train, or `auto`: training stops when the window is settled, which it is
+    when held-out skill, direction and the order of the layers agree over three looks, and at
+    `most_steps` at the latest."""
+
+    most_steps: NumSteps | None = None
+    """Largest number of steps with `steps: auto`; memory and disk are planned for so many."""
 
     learning_rate: float = Field(gt=0, le=1)
     """Constant learning rate of AdamW, after `warmup_steps`."""
@@ -115,9 +128,16 @@ class TrainingConfig(Section):
     more than 3 standard errors. 0 never does."""
 
     @property
+    def last_step(self) -> int:
+        """The last optimizer step; with `auto` the last one that there may be."""
+        last = self.most_steps if self.steps == "auto" else self.steps
+        assert last is not None
+        return last
+
+    @property
     def kept_steps(self) -> tuple[int, ...]:
-        """The steps that the window will hold, ascending."""
-        return tuple(sorted(self.snapshot_steps)) or tuple(range(1, self.steps + 1))
+        """The steps that the window will hold, ascending; with `auto` it may end earlier."""
+        return tuple(sorted(self.snapshot_steps)) or tuple(range(1, self.last_step + 1))
 
     @property
     def num_processes(self) -> int:
@@ -127,7 +147,7 @@ class TrainingConfig(Section):
     @property
     def rolling_steps(self) -> int:
         """Steps between two rolling checkpoints."""
-        return min(self.checkpoint_every_steps, ceil(self.steps / 3))
+        return min(self.checkpoint_every_steps, ceil(self.last_step / 3))
 
     @model_validator(mode="before")
     @classmethod
@@ -136,21 +156,49 @@ class TrainingConfig(Section):
             return {"snapshot_dtype": "float32"} | value
         return value
 
+    @field_validator("steps", mode="wrap")
+    @classmethod
+    def _check_steps(cls, value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+        """One message in place of one for `auto` and one for the number."""
+        try:
+            return read(value)
+        except ValidationError as error:
+            raise PydanticCustomError(
+                "steps", f"input should be auto, or a number from 2 to {MOST_STEPS}"
+            ) from error
+
+    # The first of all checks, because the others ask for the last step.
+    @model_validator(mode="after")
+    def _check_auto(self) -> Self:
+        if self.steps != "auto":
+            if self.most_steps is not None:
+                raise ValueError(f"most_steps: is for steps: auto, found steps {self.steps}")
+            return self
+        if self.most_steps is None:
+            raise ValueError("most_steps: missing; steps: auto needs the largest number")
+        if self.snapshot_steps:
+            raise ValueError("snapshot_steps: with steps: auto every step is kept; leave it out")
+        if self.trainer not in TRAINER.built_in:
+            raise ValueError(
+                f"steps: auto is not for a trainer of your own ({self.trainer}); give a number"
+            )
+        return self
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         kept = self.kept_steps
         if len(set(kept)) != len(kept):
             raise ValueError("snapshot_steps: a step is listed twice")
-        if kept[0] < 1 or kept[-1] > self.steps:
+        if kept[0] < 1 or kept[-1] > self.last_step:
             raise ValueError(
-                f"snapshot_steps: must lie in 1 to {self.steps} (training.steps), "
+                f"snapshot_steps: must lie in 1 to {self.last_step} (training.steps), "
                 f"found {kept[0]} to {kept[-1]}"
             )
         if len(kept) < 2:
             raise ValueError("snapshot_steps: a line needs at least two snapshots; list more steps")
-        if kept[-1] != self.steps:
+        if kept[-1] != self.last_step:
             raise ValueError(
-                f"snapshot_steps: the last step {self.steps} must be kept, "
+                f"snapshot_steps: the last step {self.last_step} must be kept, "
                 "because it is what a candidate has to beat; add it"
             )
         completions = self.prompts_per_step * self.completions_per_prompt
@@ -165,10 +213,11 @@ class TrainingConfig(Section):
     @model_validator(mode="after")
     def _check_falling(self) -> Self:
         num = self.stop_after_falling_steps
-        if num and 2 * num >= self.steps:
+        if num and 2 * num >= self.last_step:
             raise ValueError(
                 f"stop_after_falling_steps: {num} compares the first {num} steps with {num} others "
-                f"before the end, and there are {self.steps} steps; choose less than half of them"
+                f"before the end, and there are {self.last_step} steps; choose less than half "
+                "of them"
             )
         if num and num * self.prompts_per_step < LEAST_GROUPS:
             raise ValueError(

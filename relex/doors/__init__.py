@@ -22,6 +22,9 @@ from relex.errors import ProblemError, RewardError
 GRADERS = {
     "exact_match": "relex.rewards.exact_match:ExactMatch",
     "math_equality": "relex.rewards.math_equality:MathEquality",
+    "reasoning_gym": "relex.rewards.gym:ReasoningGym",
+    "code_tests": "relex.rewards.code_tests:PassesTests",
+    "code_tests_without_sandbox": "relex.rewards.code_tests:PassesTestsUnsafely",
 }
 """Rewards of which 1.0 means correct."""
 
@@ -33,6 +36,11 @@ SOURCE = Door(
         "jsonl": "relex.problems.sources:jsonl_rows",
         "parquet": "relex.problems.sources:parquet_rows",
         "hub": "relex.problems.sources:hub_rows",
+        "reasoning_gym": "relex.problems.gym:reasoning_gym_rows",
+        "human_eval": "relex.problems.code_sets:human_eval_rows",
+        "mbpp": "relex.problems.code_sets:mbpp_rows",
+        "live_code_bench": "relex.problems.code_sets:live_code_bench_rows",
+        "apps": "relex.problems.code_sets:apps_rows",
     },
     ProblemError,
 )

@@ -17,6 +17,6 @@ from relex.evaluation.results import (
     read_answers,
     write_answers,
 )
-from relex.evaluation.session import EvaluationSession
+from relex.evaluation.session import Asked, EvaluationSession
 from relex.evaluation.stored import StoredScores, read_stored_scores
 from relex.evaluation.weights import candidate_weights, widened

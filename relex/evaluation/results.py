@@ -42,7 +42,10 @@ class Answer(Strict):
     """What the grader gave."""
 
     correct: bool
-    """Whether the value is 1.0."""
+    """Whether the value counts as correct."""
+
+    reason: str = ""
+    """Why it is wrong, where the grader says so."""
 
 
 class Score(Strict):

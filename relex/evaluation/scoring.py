@@ -3,20 +3,23 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from relex.candidates import Candidate
 from relex.evaluation.draws import Draw
+from relex.evaluation.dtype import Dtype
 from relex.evaluation.engine import Completion
-from relex.evaluation.engine_pool import Generated
 from relex.evaluation.results import Answer, Score
-from relex.rewards import CORRECT, Reward
+from relex.evaluation.work import Work
+from relex.rewards import Reward, is_correct
 
 
-def grade(draws: Sequence[Draw], completions: Sequence[Completion], grader: Reward) -> list[Answer]:
-    """One answer per draw; it is correct when the grader gives exactly 1.0."""
+def grade(
+    draws: Sequence[Draw], completions: Sequence[Completion], grader: Reward, correct_from: float
+) -> list[Answer]:
+    """One answer per draw; it is correct when the grader gives it from `correct_from` to 1."""
     values = grader(
         prompts=[draw.prompt for draw in draws],
         completions=[completion.text for completion in completions],
         answers=[draw.problem.answer for draw in draws],
+        extras=[draw.problem.extra for draw in draws],
     )
     return [
         Answer(
@@ -27,28 +30,29 @@ def grade(draws: Sequence[Draw], completions: Sequence[Completion], grader: Rewa
             finish_reason=completion.finish_reason,
             num_tokens=completion.num_tokens,
             value=value,
-            correct=value == CORRECT,
+            correct=is_correct(value, correct_from),
+            reason=getattr(value, "reason", ""),
         )
         for draw, completion, value in zip(draws, completions, values, strict=True)
     ]
 
 
 def summarise(
-    candidate: Candidate, benchmark: str, grader: str, answers: Sequence[Answer], how: Generated
+    work: Work, dtype: Dtype, benchmark: str, grader: str, answers: Sequence[Answer]
 ) -> Score:
-    """The score of a candidate on a benchmark."""
+    """The score of what was done for a benchmark, whose graded answers are given."""
     num_questions = len({answer.question_id for answer in answers})
     return Score(
-        candidate=candidate,
+        candidate=work.candidate,
         benchmark=benchmark,
         grader=grader,
-        engine=how.engine,
-        dtype=how.dtype,
+        engine=work.engine,
+        dtype=dtype,
         num_questions=num_questions,
         samples_per_question=len(answers) // num_questions,
         accuracy=fmean(answer.correct for answer in answers),
         truncated_fraction=fmean(answer.finish_reason == "length" for answer in answers),
         mean_completion_tokens=fmean(answer.num_tokens for answer in answers),
-        generation_seconds=how.generation_seconds,
-        swap_seconds=how.swap_seconds,
+        generation_seconds=work.generation_seconds,
+        swap_seconds=work.swap_seconds,
     )

@@ -1,4 +1,4 @@
-"""Breaks in a trajectory: repeated snapshots, jumps, and a restart with a reset optimizer.
+"""Breaks in a trajectory: no movement, repeated snapshots, jumps, a restart with a reset optimizer.
 
 S steps of the window.
 
@@ -60,11 +60,16 @@ FALLEN_FACTOR = 0.85
 SEEN_COSINE = 0.5
 """Below it consecutive updates have too little in common for a fall to be seen."""
 
+NOTHING_TRAINED = (
+    "nothing was trained: every snapshot equals the base; after a LoRA training, the adapters were "
+    "not merged into the checkpoints, or merged with a scale of 0"
+)
+
 
 class Anomaly(Strict):
     """One finding about the trajectory."""
 
-    kind: Literal["repeated", "jump", "reset"]
+    kind: Literal["still", "repeated", "jump", "reset"]
     """What was found."""
 
     steps: tuple[int, ...]
@@ -92,6 +97,8 @@ class _Update:
 
 def find_anomalies(movements: Collection[Movement], steps: Sequence[int]) -> tuple[Anomaly, ...]:
     """What breaks the trajectory of a model with these tensors, by step."""
+    if not any(movement.gram_SS.any() for movement in movements):
+        return (Anomaly(kind="still", steps=tuple(steps), message=NOTHING_TRAINED),)
     repeated = _repeated(movements, len(steps))
     joint = joint_movement(movements, len(steps))
     different = [row for row, is_repeated in enumerate(repeated) if not is_repeated]

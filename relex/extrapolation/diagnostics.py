@@ -28,6 +28,7 @@ from relex.extrapolation.forecast import (
 )
 from relex.extrapolation.movement import Movement, joint_movement, movement_of
 from relex.extrapolation.predict import LINE
+from relex.extrapolation.settling import Look, last_looks
 from relex.extrapolation.subspace import Array, leading_subspace
 from relex.strict import Strict
 
@@ -89,6 +90,9 @@ class Diagnostics(Strict):
     anomalies: tuple[Anomaly, ...]
     """What is wrong with the trajectory, by step."""
 
+    looks: tuple[Look, ...]
+    """The last looks at the growing window: whether it is settled."""
+
     tensors: dict[str, Diagnosis]
     """By name."""
 
@@ -124,6 +128,9 @@ def diagnose(table: FactorsTable, targets: Sequence[int] = ()) -> Diagnostics:
         overall=diagnoser.diagnose(table.tensors, diagnoser.model),
         random_walk=random_walk_quality(table.steps, table.rank),
         anomalies=find_anomalies(list(diagnoser.movements.values()), table.steps),
+        looks=last_looks(
+            {name: movement.gram_SS for name, movement in diagnoser.movements.items()}, table.steps
+        ),
         tensors={
             name: diagnoser.diagnose([name], movement)
             for name, movement in diagnoser.movements.items()
@@ -133,7 +140,7 @@ def diagnose(table: FactorsTable, targets: Sequence[int] = ()) -> Diagnostics:
 
 def anomalies_of(table: FactorsTable) -> tuple[Anomaly, ...]:
     """What is wrong with the trajectory, without the other numbers."""
-    return find_anomalies([movement_of(fit) for fit in table.tensors.values()], table.steps)
+    return find_anomalies([movement_of(fit.gram_SS) for fit in table.tensors.values()], table.steps)
 
 
 def hold_out_last(table: FactorsTable, names: Collection[str]) -> HeldOut | None:
@@ -141,7 +148,7 @@ def hold_out_last(table: FactorsTable, names: Collection[str]) -> HeldOut | None
 
     None where they did not move before.
     """
-    movements = [movement_of(table.tensors[name]) for name in names]
+    movements = [movement_of(table.tensors[name].gram_SS) for name in names]
     return hold_out(joint_movement(movements, len(table.steps)), table.steps)
 
 
@@ -164,7 +171,7 @@ class _Diagnoser:
 
     def __init__(self, table: FactorsTable, targets: Sequence[int]) -> None:
         self._table, self._targets = table, targets
-        self.movements = {name: movement_of(fit) for name, fit in table.tensors.items()}
+        self.movements = {name: movement_of(fit.gram_SS) for name, fit in table.tensors.items()}
         self.model = joint_movement(self.movements.values(), len(table.steps))
         self._errors = {
             name: squared_errors(movement, table.steps, table.rank)

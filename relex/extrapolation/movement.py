@@ -20,7 +20,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from relex.extrapolation.factors import TensorFit
 from relex.extrapolation.subspace import Array
 
 GRAM_ROUNDING = 1e-6
@@ -64,9 +63,8 @@ class Movement:
         return min(max(cosine, -1.0), 1.0)
 
 
-def movement_of(fit: TensorFit) -> Movement:
-    """The movement of one tensor."""
-    gram_SS = fit.gram_SS
+def movement_of(gram_SS: Array) -> Movement:
+    """The movement of the tensor whose displacements have these inner products."""
     norm_S = np.sqrt(gram_SS.diagonal())
     return Movement(gram_SS, GRAM_ROUNDING * np.outer(norm_S, norm_S))
 

@@ -10,7 +10,7 @@ import yaml
 from relex.config import AnyRecipe, Recipe, check_run_recipe
 from relex.config.rollouts import RolloutsConfig
 from relex.errors import RecipeError
-from relex.memory.machine import Machine
+from relex.machine import Machine
 from relex.memory.plan import Plan, plan_memory
 
 MOST_KINDS = 4
@@ -55,7 +55,10 @@ def _first_that_fits(
         if changed is None:
             continue
         machine = _with_cards(changed, plan.machine)
-        if plan_memory(changed, plan.model, machine, plan.longest_prompt).fits:
+        replanned = plan_memory(
+            changed, plan.model, machine, plan.longest_prompt, trains=plan.trains
+        )
+        if replanned.fits:
             return merged
     return None
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from relex.config import AnyRecipe
 from relex.errors import ResourceError
+from relex.machine import Machine
 from relex.memory.cheaper import changes_that_fit, words_of
-from relex.memory.machine import Machine
 from relex.memory.model import Model
 from relex.memory.plan import Plan, plan_memory
 
@@ -16,10 +16,13 @@ def check_memory(
     machine: Machine,
     say: Callable[[str], None],
     longest_prompt: int | None = None,
+    *,
+    trains: bool = True,
 ) -> None:
     """Say the plan, a phase in a line; raises as `check_plan`. Without the tokens of the longest
-    training prompt every prompt is as long as the evaluation has room for."""
-    plan = plan_memory(recipe, model, machine, longest_prompt)
+    training prompt every prompt is as long as the evaluation has room for. A machine that does not
+    train only answers."""
+    plan = plan_memory(recipe, model, machine, longest_prompt, trains=trains)
     for line in plan.lines():
         say(line)
     check_plan(recipe, plan)
@@ -29,11 +32,10 @@ def check_plan(recipe: AnyRecipe, plan: Plan) -> None:
     """Raise ResourceError where a phase takes more than there is, for the tightest of them."""
     if plan.fits:
         return
-    phase, machine = plan.tightest, plan.machine
-    where = f"a {machine.card}" if machine.num_cards else "this machine"
+    phase = plan.tightest
     fitting = changes_that_fit(recipe, plan)
     raise ResourceError(
-        f"recipe {recipe.name}: {phase.name} would take {phase.words}, on {where}; "
+        f"recipe {recipe.name}: {phase.name} would take {phase.words}, on {plan.machine.place}; "
         + (
             "what fits: " + "; or ".join(map(words_of, fitting))
             if fitting

@@ -18,9 +18,17 @@ def window_bytes(recipe: Recipe, base: Checkpoint, model: Model) -> list[float]:
     return step_bytes(recipe, base, None if training.trains_all else training.num_trained)
 
 
-def disk_phase(recipe: Recipe, base: Checkpoint, model: Model, free_bytes: float) -> Phase:
-    """Spool, rolling checkpoints and the chosen model; with embedded storage the window, and the
-    model once more."""
+def disk_phase(
+    recipe: Recipe,
+    base: Checkpoint,
+    model: Model,
+    free_bytes: float,
+    *,
+    trains: bool = True,
+    publishes: bool = True,
+) -> Phase:
+    """Of a machine that trains: spool and rolling checkpoints. Of the one that publishes: the
+    chosen model; with embedded storage the window, and the model once more."""
     training, steps = training_of(recipe, model), window_bytes(recipe, base, model)
     schema = snapshot_schema(base, recipe.training.snapshot_dtype)
     snapshot = sum(info.num_bytes for info in schema.values())
@@ -31,9 +39,9 @@ def disk_phase(recipe: Recipe, base: Checkpoint, model: Model, free_bytes: float
     is_embedded = recipe.storage.uri == "embedded"
     parts = {
         # One more snapshot is kept to compare the next with, and one delta is being made, twice.
-        "spool": (MAX_PENDING + 1) * snapshot + 2 * max(steps),
-        "rolling checkpoints": float(NUM_ROLLING_CHECKPOINTS * (1 + NUM_MOMENTS) * masters),
-        "window": sum(steps) if is_embedded else 0.0,
-        "chosen model": published * (2.0 if is_embedded else 1.0),
+        "spool": trains * ((MAX_PENDING + 1) * snapshot + 2 * max(steps)),
+        "rolling checkpoints": trains * NUM_ROLLING_CHECKPOINTS * (1.0 + NUM_MOMENTS) * masters,
+        "window": publishes * is_embedded * sum(steps),
+        "chosen model": publishes * published * (2.0 if is_embedded else 1.0),
     }
     return Phase("disk", {name: size for name, size in parts.items() if size}, free_bytes)

@@ -10,7 +10,7 @@ from math import inf, prod
 from relex.config import AnyRecipe, Recipe
 from relex.config.training import TrainingConfig
 from relex.evaluation.transformers_engine import TOKENS_PER_BATCH
-from relex.memory.machine import Machine
+from relex.machine import Machine
 from relex.memory.model import Model
 from relex.memory.training import (
     BFLOAT16_BYTES,
@@ -81,6 +81,7 @@ def training_of(recipe: Recipe, model: Model, longest_prompt: int | None = None)
         frozen_bytes=frozen_bytes,
         master_bytes=FLOAT32_BYTES if config.master_dtype == "float32" else BFLOAT16_BYTES,
         num_processes=config.num_processes,
+        num_on_host=config.num_gpus,
         is_sharded=config.shard,
         has_reference=config.kl_beta > 0 and config.lora is None,
         batch_size=config.completions_per_device_batch,
@@ -161,11 +162,11 @@ def answers_phase(recipe: AnyRecipe, model: Model, machine: Machine) -> Phase:
 
 def _on_processor(training: Training) -> Parts:
     """The update where the processor trains: in float32, whose vectors take twice as much as those
-    of an autocast, and with every process on the one host."""
+    of an autocast, and with all processes of a machine on its one host."""
     parts = state_parts(training) | update_parts(training)
     parts |= {"activations": 2 * parts["activations"], "context": PROCESS_BYTES}
     parts.pop("bfloat16 copies", None)
-    num_processes = training.num_processes if training.is_sharded else 1
+    num_processes = training.num_on_host if training.is_sharded else 1
     return {name: num_processes * size for name, size in parts.items()}
 
 
@@ -176,8 +177,8 @@ def _loading(training: Training) -> Parts:
     if training.frozen_bytes:
         weights = BFLOAT16_BYTES * training.model.num_parameters
     is_read_once = training.is_sharded and not training.has_reference
-    num_readers = 1 if is_read_once else training.num_processes
+    num_readers = 1 if is_read_once else training.num_on_host
     return {
         "loaded weights": float(weights * num_readers),
-        "processes": PROCESS_BYTES * training.num_processes,
+        "processes": PROCESS_BYTES * training.num_on_host,
     }

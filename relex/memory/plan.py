@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from relex.config import AnyRecipe, Recipe
 from relex.doors import ENGINE, TRAINER
-from relex.memory.machine import Machine
+from relex.machine import Machine
 from relex.memory.model import Model
 from relex.memory.phases import Phase, answers_phase, training_phases
 
@@ -21,6 +21,9 @@ class Plan:
     longest_prompt: int | None
     """Tokens of the longest training prompt; None where it is not known."""
 
+    trains: bool = True
+    """Whether the machine does more than answer."""
+
     @property
     def fits(self) -> bool:
         return all(phase.fits for phase in self.phases)
@@ -32,20 +35,28 @@ class Plan:
 
     def lines(self) -> Iterator[str]:
         """The plan as a table: where, and a phase in a line."""
-        cards = f"{self.machine.num_cards} x {self.machine.card}" if self.machine.card else "no GPU"
-        yield f"{self.model.num_parameters / 1e6:,.1f} M parameters, {cards}"
+        machine = self.machine
+        cards = f"{machine.num_cards} x {machine.card}" if machine.card else "no GPU"
+        where = f"{machine.name}, " if machine.name else ""
+        yield f"{where}{self.model.num_parameters / 1e6:,.1f} M parameters, {cards}"
         width = max((len(phase.name) for phase in self.phases), default=0)
         for phase in self.phases:
             yield f"{phase.name:<{width}}  {phase.words}"
 
 
 def plan_memory(
-    recipe: AnyRecipe, model: Model, machine: Machine, longest_prompt: int | None = None
+    recipe: AnyRecipe,
+    model: Model,
+    machine: Machine,
+    longest_prompt: int | None = None,
+    *,
+    trains: bool = True,
 ) -> Plan:
-    """What the run takes there at its peaks; a trainer or an engine of one's own is not planned."""
+    """What the run takes there at its peaks, in training too where the machine `trains`; a trainer
+    or an engine of one's own is not planned."""
     phases: list[Phase] = []
-    if isinstance(recipe, Recipe) and recipe.training.trainer in TRAINER.built_in:
+    if trains and isinstance(recipe, Recipe) and recipe.training.trainer in TRAINER.built_in:
         phases += training_phases(recipe, model, machine, longest_prompt)
     if recipe.evaluation.engine in ENGINE.built_in:
         phases.append(answers_phase(recipe, model, machine))
-    return Plan(machine, model, tuple(phases), longest_prompt)
+    return Plan(machine, model, tuple(phases), longest_prompt, trains)

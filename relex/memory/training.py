@@ -20,8 +20,9 @@ more moment."""
 GAPS_FRACTION = 0.1
 """Of what comes and goes, the memory that torch's allocator holds and cannot use."""
 
-CONTEXT_BYTES, CONTEXT_WITH_NCCL_BYTES = 1.5e9, 3.0e9
-"""CUDA's context, kernels and workspaces, without and with other processes to talk to."""
+CONTEXT_BYTES, CONTEXT_WITH_NCCL_BYTES = 1.7e9, 3.2e9
+"""CUDA's context, kernels and workspaces, without and with other processes to talk to; on an H200
+a plan with 1.5e9 was 0.1 GB short."""
 
 TILE_TOKENS, TILE_TOKENS_OF_VOCABULARY = 4096, 32_768
 """Of the logits that TRL's output layer makes at one time (trl/kernels/chunked_logprob.py)."""
@@ -47,6 +48,8 @@ class Training:
     """Of a trained weight; its gradient and moments take as many each."""
 
     num_processes: int
+    num_on_host: int
+    """Of all processes, those of one machine."""
 
     is_sharded: bool
     """Weights, gradients and moments are split over the processes."""

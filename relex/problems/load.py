@@ -1,15 +1,16 @@
 """From a problem source to its problems, none of which may stand in two sets."""
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 from relex.config import ProblemSource, named_benchmark
 from relex.doors import SOURCE
 from relex.errors import ProblemError
+from relex.problems.columns import Row
 from relex.problems.problem import Problem
-from relex.problems.rows import Row, problems_in
+from relex.problems.rows import problems_in
 from relex.visible import one_line
 
 MESSAGE_CHARACTERS = 200
@@ -17,12 +18,18 @@ NUM_EXAMPLES = 3
 EXAMPLE_CHARACTERS = 80
 
 
-def load_problems(source: ProblemSource) -> list[Problem]:
+def load_problems(
+    source: ProblemSource, say: Callable[[str], object] = lambda _: None
+) -> list[Problem]:
     """The problems of a source after `without`, shuffle, `skip` and `limit`; always the same list.
 
+    `say` is told how many rows repeat a question or were left out, where any do.
     Raises ProblemError for whatever cannot be read or used, and when nothing is left.
     """
-    problems = _in_order(problems_in(_rows(source), source), source)
+    found = problems_in(_rows(source), source)
+    if found.note:
+        say(f"{source.path or source.kind}: {found.note}")
+    problems = _in_order(found.problems, source)
     end = source.skip + source.limit if source.limit else None
     kept = problems[source.skip : end]
     if not kept:
@@ -52,7 +59,7 @@ def _rows(source: ProblemSource) -> Iterator[Row]:
     give = SOURCE.load(source.kind)
     try:
         for number, row in enumerate(give(source)):
-            yield row if isinstance(row, Row) else _checked(f"{source.kind}, row {number}", row)
+            yield row if isinstance(row, Row) else _checked(number, source.kind, row)
     except ProblemError:
         raise
     except (Exception, SystemExit) as error:
@@ -62,13 +69,14 @@ def _rows(source: ProblemSource) -> Iterator[Row]:
         ) from error
 
 
-def _checked(where: str, columns: Any) -> Row:
+def _checked(number: int, kind: str, columns: Any) -> Row:
+    where = f"{kind}, row {number}"
     if not isinstance(columns, Mapping):
         raise ProblemError(
             f"{where}: is {type(columns).__name__}, not a mapping; give a row its columns, as in "
             '{"question": ..., "answer": ...}'
         )
-    return Row(where, columns)
+    return Row(number, where, columns)
 
 
 def check_disjoint(sets: Mapping[str, Sequence[Problem]]) -> None:

@@ -2,9 +2,10 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from relex.digests import sha256_bytes, sha256_json
 
@@ -15,13 +16,19 @@ FRACTION = re.compile(r"\\[dtc]frac(?![a-zA-Z])")
 SPACE_BESIDE_A_SIGN = re.compile(r"(?<=[^\w]) | (?=[^\w])")
 
 
+Extra = Mapping[str, Any]
+"""What a grader needs of a problem beside the answer, such as its tests: JSON values by name."""
+
+
 @dataclass(frozen=True)
 class Problem:
-    """A question as text without prompt, its gold answer as text, and its group if it has one."""
+    """A question as text without prompt, its gold answer as text, its group if it has one, and what
+    its grader needs beside these, which nobody changes."""
 
     question: str
     answer: str
     group: str = ""
+    extra: Extra = field(default_factory=dict, hash=False)
 
     @cached_property
     def id(self) -> str:
@@ -52,8 +59,8 @@ def groups_of(problems: Iterable[Problem]) -> dict[str, str]:
 
 
 def problems_digest(problems: Sequence[Problem]) -> str:
-    """sha256 of the questions and answers in their order."""
-    return sha256_json([[problem.question, problem.answer] for problem in problems])
+    """sha256 of the questions in their order, each with its answer and what its grader needs."""
+    return sha256_json([[problem.question, problem.answer, problem.extra] for problem in problems])
 
 
 def _digest(text: str) -> str:

@@ -1,52 +1,89 @@
 """Rows of a file or a dataset, and the problems in them."""
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from relex.boxed import box_of_solution
 from relex.config import ProblemSource
-from relex.config.strict import UNWRITABLE
 from relex.errors import ProblemError
+from relex.problems.columns import Row, extra_of, text_of
 from relex.problems.problem import Problem, comparable_text
+from relex.visible import one_line
 
 HASHES = "####"
 MOST_GROUPS = 500
+MOST_CONFLICTS = 100
+SHOWN_CHARACTERS = 40
 
 
 @dataclass(frozen=True)
-class Row:
-    """The columns of one row, and where it stands (`problems.jsonl:12`)."""
+class Found:
+    """The problems of a source, in the order of their first rows."""
 
-    where: str
-    columns: Mapping[str, Any]
+    problems: list[Problem]
+    num_rows: int
+    num_dropped: int
+    """Questions left out because their rows disagree."""
 
-
-def problems_in(rows: Iterable[Row], source: ProblemSource) -> list[Problem]:
-    """One problem per row; of rows with the same question and answer only the first is kept, where
-    answers that differ in their looks only (`comparable_text`) are the same.
-
-    Raises ProblemError for a missing column, a value that is no text or number, an empty question
-    or answer, a question that is there twice with different answers, and a column of so many groups
-    that it names none.
-    """
-    kept: dict[str, tuple[Row, Problem]] = {}
-    for row in rows:
-        problem = Problem(
-            question=_text(row, source.question_column, "question_column"),
-            answer=_answer(row, source),
-            group=_text(row, source.group_column, "group_column") if source.group_column else "",
+    @property
+    def note(self) -> str:
+        """What became of the rows that gave no problem, or nothing where all of them did."""
+        num_repeated = self.num_rows - len(self.problems)
+        dropped = f" and {self.num_dropped:,} with several answers are left out"
+        return (
+            f"{len(self.problems):,} questions in {self.num_rows:,} rows; the others repeat one"
+            f"{dropped if self.num_dropped else ''}"
+            if num_repeated
+            else ""
         )
-        first_row, first = kept.setdefault(problem.id, (row, problem))
-        if comparable_text(first.answer) != comparable_text(problem.answer):
-            raise ProblemError(
-                f"{row.where}: the same question as in {first_row.where} has another answer "
-                f"({problem.answer!r}, there {first.answer!r}); remove one of them"
-            )
-    problems = [problem for _, problem in kept.values()]
+
+
+def problems_in(rows: Iterable[Row], source: ProblemSource) -> Found:
+    """One problem per question: of rows with the same question and answer only the first is kept,
+    where answers that differ in their looks only (`comparable_text`) are the same.
+
+    Raises ProblemError for a missing column, a value that is no text or number (no JSON, in an
+    extra column), an empty question or answer, questions that have different answers in different
+    rows, and a column of so many groups that it names none.
+    """
+    num_rows = 0
+    read: set[tuple[str, str]] = set()
+    kept: dict[str, Problem] = {}
+    golds: dict[str, dict[str, tuple[int, str]]] = {}
+    for row in rows:
+        num_rows += 1
+        texts = text_of(row, source.question_column, "question_column"), _answer(row, source)
+        if texts in read:
+            continue
+        read.add(texts)
+        group = source.group_column and text_of(row, source.group_column, "group_column")
+        problem = Problem(*texts, group, extra_of(row, source.extra_columns))
+        kept.setdefault(problem.id, problem)
+        answers = golds.setdefault(problem.id, {})
+        answers.setdefault(comparable_text(problem.answer), (row.number, problem.answer))
+    conflicts = {key: list(found.values()) for key, found in golds.items() if len(found) > 1}
+    if conflicts and not source.drop_conflicts:
+        raise _conflict(source, [(kept[key], found) for key, found in conflicts.items()])
+    problems = [problem for key, problem in kept.items() if key not in conflicts]
     _check_groups(problems, source)
-    return problems
+    return Found(problems, num_rows, len(conflicts))
+
+
+def _conflict(
+    source: ProblemSource, conflicts: Sequence[tuple[Problem, Sequence[tuple[int, str]]]]
+) -> ProblemError:
+    """All questions with several answers, each with the first row of each answer."""
+    listed = [
+        f"{one_line(problem.question, SHOWN_CHARACTERS)!r} in rows "
+        + ", ".join(f"{number} ({one_line(gold, SHOWN_CHARACTERS)!r})" for number, gold in found)
+        for problem, found in conflicts[:MOST_CONFLICTS]
+    ]
+    more = len(conflicts) - len(listed)
+    return ProblemError(
+        f"{source.path or source.kind}: {len(conflicts)} question(s) have different answers: "
+        f"{'; '.join(listed)}{f'; and {more} more' if more else ''}; correct these rows, or leave "
+        "the questions out with drop_conflicts: true"
+    )
 
 
 def _check_groups(problems: Sequence[Problem], source: ProblemSource) -> None:
@@ -62,7 +99,7 @@ def _check_groups(problems: Sequence[Problem], source: ProblemSource) -> None:
 
 def _answer(row: Row, source: ProblemSource) -> str:
     """The part of the answer column that is the answer; raises ProblemError when it is missing."""
-    text = _text(row, source.answer_column, "answer_column")
+    text = text_of(row, source.answer_column, "answer_column", "assistant")
     if source.answer_part == "all":
         return text
     if source.answer_part == "boxed":
@@ -75,36 +112,3 @@ def _answer(row: Row, source: ProblemSource) -> str:
             "set answer_part to what the column holds, or leave the row out"
         )
     return part
-
-
-def _text(row: Row, column: str, field: str) -> str:
-    if column not in row.columns:
-        existing = ", ".join(row.columns) or "none"
-        raise ProblemError(
-            f"{row.where}: has no column {column!r} (columns: {existing}); "
-            f"set {field} to one of them"
-        )
-    value = row.columns[column]
-    if isinstance(value, list) and len(value) == 1:
-        # OlympiadBench wraps its one answer in a list.
-        value = value[0]
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ProblemError(
-            f"{row.where}: column {column!r} holds {value}, not text or a number (a gap in a table "
-            "of numbers reads so); fill it in or leave the row out"
-        )
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, str | int | float) or isinstance(value, bool):
-        raise ProblemError(
-            f"{row.where}: column {column!r} holds {type(value).__name__}, not text or a number"
-        )
-    text = str(value)
-    if not text.strip():
-        raise ProblemError(f"{row.where}: column {column!r} is empty; remove the row or fill it in")
-    if not_text := UNWRITABLE.search(text):
-        raise ProblemError(
-            f"{row.where}: column {column!r} holds {not_text[0]!a}, which no file and no database "
-            "can hold as text; correct the row"
-        )
-    return text

@@ -6,24 +6,26 @@ from pathlib import Path
 
 from relex.config import ProblemSource
 from relex.errors import ProblemError
-from relex.problems.rows import Row
+from relex.problems.columns import Row, needed_columns
+
+BATCH_ROWS = 1000
 
 
 def jsonl_rows(source: ProblemSource) -> Iterator[Row]:
     """The rows of a file; raises ProblemError naming the file and the line."""
     path = Path(source.path)
     try:
-        # A byte order mark at the front is not part of the first line.
-        text = path.read_text(encoding="utf-8-sig")
+        # A byte order mark at the front is not part of the first line, and JSON text may hold line
+        # separators other than the line feed, such as U+2028, unescaped.
+        with path.open(encoding="utf-8-sig", newline="\n") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield _row(number, f"{path}:{number}", line)
     except (OSError, UnicodeDecodeError) as error:
         raise ProblemError(f"{path}: cannot be read ({error}); give a JSONL file") from error
-    # Not splitlines(): JSON text may hold other line separators, such as U+2028, unescaped.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            yield _row(f"{path}:{number}", line)
 
 
-def _row(where: str, line: str) -> Row:
+def _row(number: int, where: str, line: str) -> Row:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -32,7 +34,7 @@ def _row(where: str, line: str) -> Row:
         raise ProblemError(
             f"{where}: holds {type(value).__name__}, not an object with a question and an answer"
         )
-    return Row(where, value)
+    return Row(number, where, value)
 
 
 def parquet_rows(source: ProblemSource) -> Iterator[Row]:
@@ -43,12 +45,14 @@ def parquet_rows(source: ProblemSource) -> Iterator[Row]:
     from pyarrow import parquet
 
     try:
-        batches = parquet.ParquetFile(path).iter_batches()
-        rows = [row for batch in batches for row in batch.to_pylist()]
+        with parquet.ParquetFile(path) as file:
+            columns = needed_columns(source.columns, file.schema_arrow.names)
+            batches = file.iter_batches(BATCH_ROWS, columns=columns)
+            rows = (row for batch in batches for row in batch.to_pylist())
+            for number, values in enumerate(rows):
+                yield Row(number, f"{path}, row {number}", values)
     except (OSError, pyarrow.ArrowException) as error:
         raise ProblemError(f"{path}: cannot be read ({error}); give a Parquet file") from error
-    for index, columns in enumerate(rows):
-        yield Row(f"{path}, row {index}", columns)
 
 
 def hub_rows(source: ProblemSource) -> Iterator[Row]:
@@ -67,5 +71,9 @@ def hub_rows(source: ProblemSource) -> Iterator[Row]:
             f"{where}: cannot be loaded ({type(error).__name__}: {reason}); "
             "check path, config, split and revision, and that the Hub is reachable"
         ) from error
-    for index, columns in enumerate(dataset):
-        yield Row(f"{where}, row {index}", columns)
+    columns = needed_columns(source.columns, dataset.column_names)
+    # As Arrow has them: pictures that a column may hold are not decoded.
+    tables = dataset.select_columns(columns or dataset.column_names).with_format("arrow")
+    rows = (row for table in tables.iter(BATCH_ROWS) for row in table.to_pylist())
+    for number, values in enumerate(rows):
+        yield Row(number, f"{where}, row {number}", values)

@@ -24,6 +24,7 @@ from relex.report.tables import FLAG_MARK, candidate_rows
 from relex.report.trajectory import (
     concerns,
     overall_rows,
+    settled,
     tensor_table,
     verdict,
     write_trajectory_pictures,

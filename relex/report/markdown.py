@@ -20,7 +20,7 @@ from relex.report.tables import (
     way_rows,
 )
 from relex.report.training_plot import training_picture
-from relex.report.trajectory import concerns, overall_rows, verdict
+from relex.report.trajectory import concerns, overall_rows, settled, verdict
 from relex.search import SearchPath
 from relex.selection.decision import Decision
 from relex.storage.atomic import new_folder
@@ -155,6 +155,7 @@ def _trajectory(summary: RunSummary, diagnostics: Diagnostics) -> str:
     ]
     parts = [
         verdict(diagnostics),
+        settled(diagnostics, summary.most_steps),
         reconciled(summary, diagnostics),
         "\n".join(warned),
         markdown_table(rows),

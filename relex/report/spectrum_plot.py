@@ -21,7 +21,7 @@ def spectrum_picture(table: FactorsTable, diagnostics: Diagnostics) -> bytes:
     figure = style.new_figure(HEIGHT_INCHES, _title(diagnostics))
     axes = figure.add_subplot()
     style.plain_axes(axes, "direction, by falling singular value", "share of the squared movement")
-    movements = [movement_of(fit) for fit in table.tensors.values() if fit.directions]
+    movements = [movement_of(fit.gram_SS) for fit in table.tensors.values() if fit.directions]
     num_shown = min(len(table.steps), MOST_VALUES)
     number = np.arange(1, num_shown + 1)
     walk = _shares(random_walk_gram(table.steps))[:num_shown]

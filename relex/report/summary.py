@@ -100,6 +100,9 @@ class RunSummary(Strict):
     window_steps: tuple[int, ...] = Field(min_length=1)
     """Steps of the snapshots that the lines were fitted on, ascending."""
 
+    most_steps: int | None = None
+    """Steps that training was allowed with `steps: auto`; None where their number was fixed."""
+
     decision: Decision
     """The choice on the validation questions."""
 

@@ -1,11 +1,12 @@
 """What the diagnostics of a fit say, in words and as a table of tensors."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich import box
 from rich.table import Column, Table
 
-from relex.extrapolation import Diagnosis, Diagnostics, Factors
+from relex.extrapolation import Diagnosis, Diagnostics, Factors, are_settled
 from relex.report.coefficient_plot import COEFFICIENT_PICTURE, coefficient_picture
 from relex.report.heat_map import heat_map_picture
 from relex.report.spectrum_plot import spectrum_picture
@@ -42,6 +43,33 @@ def verdict(diagnostics: Diagnostics) -> str:
         f"The line removes {100 * skill:.0f} % of the error that staying at step {last_kept} "
         f"makes on {held}."
     )
+
+
+def settled(diagnostics: Diagnostics, most_steps: int | None = None) -> str:
+    """Whether a longer window would say more; and why training stopped, where it could go on to
+    `most_steps`. Empty for a window that is too short to tell."""
+    looks, last_step = diagnostics.looks, diagnostics.steps[-1]
+    if not looks:
+        return ""
+    agree = are_settled(looks)
+    numbers = (
+        f"at steps {', '.join(str(look.step) for look in looks)} the secant's skill was "
+        f"{_listed(look.skill for look in looks)} and the cosine of the halves "
+        f"{_listed(look.half_cosine for look in looks)}"
+    )
+    if most_steps is not None and last_step < most_steps:
+        return (
+            f"Training stopped at step {last_step} of at most {most_steps}, because the window was "
+            f"settled: {numbers}, and the parts kept their order."
+        )
+    if agree:
+        return f"The window is settled: {numbers}, and the parts kept their order."
+    went_on = "" if most_steps is None else f", so training went on to step {last_step}, the last"
+    return f"The window is not settled{went_on}: {numbers}."
+
+
+def _listed(values: Iterable[float | None]) -> str:
+    return ", ".join(map(show, values))
 
 
 def concerns(diagnostics: Diagnostics) -> list[str]:

@@ -2,6 +2,7 @@
 found out before training."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from relex.errors import ProblemError
 from relex.problems import Problem
@@ -29,7 +30,7 @@ def check_golds(name: str, problems: Sequence[Problem], grader: CheckedReward) -
 
     Raises ProblemError, with up to 10 of them, when they are more than 1 % of the set.
     """
-    verdicts = _verdicts([problem.answer for problem in problems], grader)
+    verdicts = _verdicts(problems, grader)
     wrong = [problem for problem, right in zip(problems, verdicts, strict=True) if not right]
     if len(wrong) > LARGEST_FRACTION * len(problems):
         raise ProblemError(
@@ -46,13 +47,16 @@ def listed_golds(problems: Sequence[Problem]) -> str:
     return ", ".join(repr(problem.answer[:80]) for problem in problems[:NUM_EXAMPLES]) + more
 
 
-def _verdicts(golds: Sequence[str], grader: CheckedReward) -> list[bool]:
+def _verdicts(problems: Sequence[Problem], grader: CheckedReward) -> list[bool]:
     verify = getattr(grader.function, "verify_golds", None)
-    return [True] * len(golds) if verify is None else list(verify(golds))
+    if verify is None:
+        return [True] * len(problems)
+    answers = [problem.answer for problem in problems]
+    return list(verify(answers, [problem.extra for problem in problems]))
 
 
-def hard_batch(problems: Sequence[Problem]) -> dict[str, list[str]]:
-    """Prompts, completions and answers: gold answers, bare and boxed, and text that answers
+def hard_batch(problems: Sequence[Problem]) -> dict[str, list[Any]]:
+    """What a reward is called with: gold answers, bare and boxed, and text that answers
     nothing."""
     cases = [
         (problem, completion)
@@ -63,6 +67,7 @@ def hard_batch(problems: Sequence[Problem]) -> dict[str, list[str]]:
         "prompts": [problem.question for problem, _ in cases],
         "completions": [completion for _, completion in cases],
         "answers": [problem.answer for problem, _ in cases],
+        "extras": [problem.extra for problem, _ in cases],
     }
 
 

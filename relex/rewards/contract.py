@@ -1,7 +1,8 @@
 """The contract of a reward, enforced on every call.
 
-A reward is called with the prompts, the completions and the gold answers of a batch, as keyword
-arguments and sequences of equal length, and returns one finite number per completion.
+A reward is called with the prompts, the completions, the gold answers of a batch and what their
+graders need beside these, as keyword arguments and sequences of equal length, and returns one
+finite number per completion.
 """
 
 import math
@@ -12,19 +13,36 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
 from numbers import Real
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from relex.errors import RelexError, RewardError
+from relex.problems import Extra
 from relex.visible import one_line
 
 SEARCH_SECONDS = 60.0
 """How long to look, one by one, for the completion that a reward raises on."""
 
 CORRECT = 1.0
-"""What a grader gives to a correct answer; every other value means wrong."""
+"""What a grader gives to a correct answer; every other value means wrong, unless a recipe says from
+which one on (`evaluation.correct_from`)."""
 SHORT_CHARACTERS = 200
 LARGEST_VALUE = 1e12
 """Training squares rewards and adds them up in float32, which ends at 3e38."""
+
+
+class Verdict(float):
+    """A value with the reason for it, which stands beside the answer."""
+
+    reason: str
+
+    def __new__(cls, value: float, reason: str) -> Self:
+        verdict = super().__new__(cls, value)
+        verdict.reason = reason
+        return verdict
+
+
+Batch = Mapping[str, Sequence[Any]]
+"""What a reward is called with, by name."""
 
 
 class Reward(Protocol):
@@ -34,7 +52,12 @@ class Reward(Protocol):
     def name(self) -> str: ...
 
     def __call__(
-        self, *, prompts: Sequence[str], completions: Sequence[str], answers: Sequence[str]
+        self,
+        *,
+        prompts: Sequence[str],
+        completions: Sequence[str],
+        answers: Sequence[str],
+        extras: Sequence[Extra] | None = None,
     ) -> list[float]: ...
 
 
@@ -46,20 +69,30 @@ class CheckedReward:
     """Unique among the rewards of a run, and a `safe_name`."""
 
     function: Callable[..., Any]
-    """Takes prompts, completions and answers as keyword arguments; any text may be in them. What it
-    gets is its own: whatever it changes there, nobody else sees."""
+    """Takes prompts, completions, answers and extras as keyword arguments; any text may be in them.
+    What it gets is its own: whatever it changes there, nobody else sees."""
 
     def __call__(
-        self, *, prompts: Sequence[str], completions: Sequence[str], answers: Sequence[str]
+        self,
+        *,
+        prompts: Sequence[str],
+        completions: Sequence[str],
+        answers: Sequence[str],
+        extras: Sequence[Extra] | None = None,
     ) -> list[float]:
-        """One value per completion.
+        """One value per completion; `extras` is the `extra` of each one's problem, or none has any.
 
         Raises RewardError, with the reward's name and the offending completion, when the function
         raises, returns another number of values, or a value that is not a finite number of at most
         1e12.
         """
-        batch = {"prompts": prompts, "completions": completions, "answers": answers}
         num = len(completions)
+        batch: Batch = {
+            "prompts": prompts,
+            "completions": completions,
+            "answers": answers,
+            "extras": [{}] * num if extras is None else extras,
+        }
         try:
             returned = self._call(batch)
             values = listed(returned, num + 1)  # a generator raises only here
@@ -80,10 +113,10 @@ class CheckedReward:
         pairs = enumerate(zip(values, completions, strict=True))
         return [self._number(value, f"{n + 1} of {num}", text) for n, (value, text) in pairs]
 
-    def _call(self, batch: Mapping[str, Sequence[str]]) -> Any:
+    def _call(self, batch: Batch) -> Any:
         return self.function(**{column: list(deepcopy(batch[column])) for column in batch})
 
-    def _first_that_raises(self, batch: Mapping[str, Sequence[str]]) -> str:
+    def _first_that_raises(self, batch: Batch) -> str:
         num = len(batch["completions"])
         end_seconds = time.monotonic() + SEARCH_SECONDS
         for n in range(num):
@@ -107,6 +140,11 @@ class CheckedReward:
 
     def _error(self, what: str) -> RewardError:
         return RewardError(f"reward {self.name}: {what}")
+
+
+def is_correct(value: float, correct_from: float = CORRECT) -> bool:
+    """Whether a grader's value counts as correct."""
+    return correct_from <= value <= CORRECT
 
 
 def named_completion(which: str, completion: str) -> str:
@@ -135,6 +173,8 @@ def as_number(value: Any) -> float | None:
     try:
         if getattr(value, "mask", False):
             return None
+        if isinstance(value, Verdict):
+            return value
         if hasattr(value, "item") and hasattr(value, "ndim"):
             value = value.item()
         return float(value) if isinstance(value, Real | Decimal) else None

@@ -1,6 +1,7 @@
 """1 where the completion is the gold answer, character by character."""
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class ExactMatch:
@@ -9,7 +10,7 @@ class ExactMatch:
     RULES = "1"
 
     def __call__(
-        self, *, prompts: Sequence[str], completions: Sequence[str], answers: Sequence[str]
+        self, *, completions: Sequence[str], answers: Sequence[str], **_: Any
     ) -> list[float]:
         """1.0 where they are equal, otherwise 0.0."""
         pairs = zip(completions, answers, strict=True)

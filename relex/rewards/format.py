@@ -1,6 +1,7 @@
 """1 where the completion has the form that was asked for, whatever its answer is."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import regex
 
@@ -28,9 +29,7 @@ class Format:
                 f"reward format: pattern {pattern!r} is not a regular expression ({error})"
             ) from error
 
-    def __call__(
-        self, *, prompts: Sequence[str], completions: Sequence[str], answers: Sequence[str]
-    ) -> list[float]:
+    def __call__(self, *, completions: Sequence[str], **_: Any) -> list[float]:
         """1.0 where the form is right, otherwise 0.0."""
         has_form = self._matches if self._pattern else _has_one_box
         return [float(has_form(completion)) for completion in completions]

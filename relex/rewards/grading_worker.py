@@ -1,30 +1,19 @@
-"""One grading process: reads pairs of expressions as lines of JSON, answers each with an event.
+"""One grading process of `math_equality`: pairs of expressions, 1 for those that are equal.
 
-Its first event is the verdict on a pair that is equal: a process that cannot grade is found at
-once. The kernel keeps its limits, because text written by a model can hold Python inside one long
-operation for hours: a timer ends the process when a pair takes too long, and memory is capped. The
-timer counts the processor's time, so that no verdict depends on what else the machine does.
-
-Run as a file, `python grading_worker.py SECONDS`: without the rest of the room
-it starts in half the time, and it is started anew after every pair that took too long.
+Run as a file, `python grading_worker.py SECONDS`: see `relex.grading_side`.
 """
 
-import json
-import logging
-import os
-import resource
-import signal
 import sys
 from functools import lru_cache
 from typing import Any
 
 from math_verify import parse, verify
 
-from relex.child_side import child_main, emit
+from relex.child_side import child_main
+from relex.grading_side import serve
 
-MEMORY_BYTES = 2 << 30
 NUM_CACHED_EXPRESSIONS = 1024
-TRUE_PAIR = (r"$\frac{1}{2}$", "$0.5$")
+TRUE_PAIR = {"gold": r"$\frac{1}{2}$", "answer": "$0.5$"}
 
 
 @lru_cache(maxsize=NUM_CACHED_EXPRESSIONS)
@@ -33,38 +22,15 @@ def parsed(text: str) -> Any:
     return parse(text, parsing_timeout=None)
 
 
-def equal(gold: str, answer: str) -> bool:
-    """Whether math-verify takes `answer` for `gold`; whatever it raises means no."""
+def equal(pair: dict[str, str]) -> float:
+    """Whether math-verify takes the answer for the gold one; whatever it raises means no."""
     try:
         # The order matters: verify is not symmetric.
-        return bool(verify(parsed(gold), parsed(answer), timeout_seconds=None))
+        gold, answer = parsed(pair["gold"]), parsed(pair["answer"])
+        return float(verify(gold, answer, timeout_seconds=None))
     except Exception:
-        return False
-
-
-def limit_resources() -> None:
-    # Both are inherited and may have been changed in the parent.
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF})
-    if sys.platform == "linux":
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-
-
-def main(timeout_seconds: float) -> None:
-    logging.disable(logging.CRITICAL)
-    limit_resources()
-    emit("verdict", equal=equal(*TRUE_PAIR))
-    # From here on, what would be printed could be a model's text; it belongs in no log.
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        os.dup2(nowhere, stream.fileno())
-    for line in sys.stdin:
-        pair = json.loads(line)
-        signal.setitimer(signal.ITIMER_PROF, timeout_seconds)
-        verdict = equal(pair["gold"], pair["answer"])
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        emit("verdict", equal=verdict)
+        return 0.0
 
 
 if __name__ == "__main__":
-    child_main(lambda: main(float(sys.argv[1])), "grading")
+    child_main(lambda: serve(equal, TRUE_PAIR, float(sys.argv[1])), "grading")

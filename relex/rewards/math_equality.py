@@ -14,12 +14,16 @@ the same text: `verify_golds` finds those.
 import re
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
 from relex.boxed import last_boxed
 from relex.errors import RewardError
+from relex.problems import Extra
 from relex.rewards.grading_pool import GradingPool
 from relex.rewards.notation import equal_numbers, in_latex, plain_number
 
+WORKER_FILE = Path(__file__).with_name("grading_worker.py")
 TIMEOUT_SECONDS = 5.0
 LONGEST_ANSWER_CHARACTERS = 10_000
 MATH_DELIMITER = re.compile(r"(?<!\\)\$|\\\(|\\\[")
@@ -41,10 +45,10 @@ class MathEquality:
             raise RewardError(
                 f"reward math_equality: timeout_seconds must be above 0, found {timeout_seconds!r}"
             )
-        self._pool = GradingPool(timeout_seconds)
+        self._pool = GradingPool("math_equality", WORKER_FILE, timeout_seconds)
 
     def __call__(
-        self, *, prompts: Sequence[str], completions: Sequence[str], answers: Sequence[str]
+        self, *, completions: Sequence[str], answers: Sequence[str], **_: Any
     ) -> list[float]:
         """1.0 where completion and answer are equal, otherwise 0.0."""
         pairs = [
@@ -53,17 +57,23 @@ class MathEquality:
         ]
         verdicts = {pair: equal_at_sight(*pair) for pair in pairs}
         unclear = [pair for pair, verdict in verdicts.items() if verdict is None]
-        in_math_mode = [(math_mode(gold), math_mode(answer)) for gold, answer in unclear]
-        verdicts.update(zip(unclear, self._pool.equal(in_math_mode), strict=True))
+        verdicts.update(zip(unclear, self._equal(unclear), strict=True))
         return [float(verdicts[pair] or False) for pair in pairs]
 
-    def verify_golds(self, answers: Sequence[str]) -> list[bool]:
+    def verify_golds(self, answers: Sequence[str], extras: Sequence[Extra]) -> list[bool]:
         """Whether each gold answer equals itself mathematically, not only as text."""
         golds = [gold_text(answer) for answer in answers]
         different = list(dict.fromkeys(golds))
-        in_math_mode = [(math_mode(gold), math_mode(gold)) for gold in different]
-        verdicts = dict(zip(different, self._pool.equal(in_math_mode), strict=True))
+        pairs = [(gold, gold) for gold in different]
+        verdicts = dict(zip(different, self._equal(pairs), strict=True))
         return [verdicts[gold] or GOLD_LETTER.fullmatch(gold) is not None for gold in golds]
+
+    def _equal(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
+        """What math-verify says of each pair of gold and answer."""
+        questions = [
+            {"gold": math_mode(gold), "answer": math_mode(answer)} for gold, answer in pairs
+        ]
+        return [value == 1 for value in self._pool.values(questions)]
 
 
 def gold_text(answer: str) -> str:

@@ -8,6 +8,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Sequence
+from typing import Any
 
 from relex.child_output import Event
 from relex.children import Child
@@ -42,15 +43,16 @@ class RewardProcess:
     def pid(self) -> int:
         return self._child.pid
 
-    def __call__(
-        self, *, prompts: Sequence[str], completions: Sequence[str], answers: Sequence[str]
-    ) -> list[float]:
+    def __call__(self, *, completions: Sequence[str], **others: Sequence[Any]) -> list[float]:
         """Its values, checked already. Raises RewardError also when the process ends or takes
         longer than its limit."""
-        batch = {"prompts": prompts, "completions": completions, "answers": answers}
         num_limits = -(-len(completions) // COMPLETIONS_PER_LIMIT) or 1
         with self._lock:
-            event = self._ask(batch, num_limits, f"on {named_batch(completions)}")
+            event = self._ask(
+                {"completions": completions, **others},
+                num_limits,
+                f"on {named_batch(completions)}",
+            )
         return list(event["values"])
 
     def _ask(self, message: Event, num_limits: int, what: str) -> Event:

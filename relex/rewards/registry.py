@@ -6,16 +6,18 @@ from functools import partial
 from typing import Any
 
 from relex.config import RewardTerm
+from relex.config.exam import Exam
 from relex.digests import sha256_json
 from relex.doors import REWARD
 from relex.errors import RewardError
-from relex.rewards.contract import CheckedReward
+from relex.rewards.code_tests import PassesTests
+from relex.rewards.contract import CORRECT, CheckedReward
 from relex.rewards.process import RewardProcess
 from relex.safe_name import safe_name
 
 REWARD_SECONDS = 300.0
 """A recipe says its own."""
-BATCH = ("prompts", "completions", "answers")
+BATCH = ("prompts", "completions", "answers", "extras")
 DIGEST_CHARACTERS = 6
 
 
@@ -59,9 +61,10 @@ def imported_function(term: RewardTerm) -> Callable[..., Any]:
 
 
 def end_rewards(rewards: Sequence[CheckedReward]) -> None:
-    """End the processes of the user's rewards; what they left behind is said and ended too."""
+    """End the processes of the user's rewards, where what they left behind is said and ended too,
+    and those of the sandbox."""
     for reward in rewards:
-        if isinstance(reward.function, RewardProcess):
+        if isinstance(reward.function, RewardProcess | PassesTests):
             reward.function.close()
 
 
@@ -91,8 +94,15 @@ def _check_params(term: RewardTerm, function: Callable[..., Any], batch: Sequenc
         raise RewardError(f"reward {term.reward}: has no parameter named {', '.join(unknown)}")
 
 
+def graded_by(exam: Exam) -> str:
+    """What belongs to every score: `grader_version`, and from which value on an answer is correct
+    where that is not 1. Scores are compared only where it is the same."""
+    threshold = f" from {exam.correct_from:g}" if exam.correct_from != CORRECT else ""
+    return grader_version(exam.grader) + threshold
+
+
 def grader_version(name: str) -> str:
-    """What belongs to every score: the grader, and what decides its verdicts.
+    """The grader, and what decides its verdicts.
 
     For a built-in that is its `RULES`; for a function of the user's the digest of its source file.
     Raises RewardError when it does not exist.

@@ -1,16 +1,17 @@
 """From candidates to a published model: the search, the choice, the model and its report."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from relex.candidates import Candidate, denoised
 from relex.checkpoints import write_checkpoint
-from relex.config import VALIDATION, RunRecipe, WindowRecipe
+from relex.config import VALIDATION, Recipe, RunRecipe, WindowRecipe
 from relex.digests import sha256_json
-from relex.evaluation import SCORE_FILE, Answer, Score, correct_matrix, join_scores
+from relex.evaluation import SCORE_FILE, Answer, Asked, Score, correct_matrix, join_scores
 from relex.evaluation.weight_source import CandidateWeights
 from relex.extrapolation import Diagnosis, diagnose, open_factors
 from relex.report import (
@@ -21,7 +22,7 @@ from relex.report import (
     write_report,
 )
 from relex.report.page import plain
-from relex.rewards import grader_version
+from relex.rewards import graded_by
 from relex.run.finalists import Finals
 from relex.run.measure import Evaluation, measure_guards, measure_listed
 from relex.run.places import Run
@@ -42,7 +43,6 @@ from relex.versions import installed_versions
 LEAST_SKILL = 0.1
 LEAST_COSINE = 0.5
 MOST_PARTS_PER_TARGET = 2
-MeasurePart = Callable[[Candidate, range], tuple[Score, list[Answer]]]
 MODEL_KIND, REPORT_KIND = "model", "report"
 DECISION_FILE, MODEL_CARD = "decision.json", "README.md"
 
@@ -67,7 +67,7 @@ def search_candidates(run: Run, evaluation: Evaluation) -> Compared:
     recipe, num_questions = run.recipe, len(run.problems[VALIDATION])
     *earlier, last_step = run.observed_steps
     config = recipe.extrapolation.search
-    book = PartBook(lambda candidate, part: evaluation.measure(candidate, VALIDATION, part))
+    book = PartBook(evaluation)
     factors = open_factors(evaluation.factors).table
     num_parts = MOST_PARTS_PER_TARGET * len(full_grid(last_step, config))
     with (
@@ -81,10 +81,11 @@ def search_candidates(run: Run, evaluation: Evaluation) -> Compared:
             config,
             others=[
                 *(Candidate(step=step) for step in earlier),
-                *(denoised(step) for step in recipe.evaluation.denoised_steps),
+                *(denoised(step) for step in run.denoised_steps),
             ],
             cautious=forecasts_badly(diagnose(factors).overall),
             tensors=[name for name, fit in factors.tensors.items() if fit.directions],
+            expect=book.expect,
         )
     for candidate in sorted(found.graded, key=lambda candidate: candidate.step):
         run.emit(CandidateMeasured(book.score(candidate), book.answers(candidate)))
@@ -104,23 +105,29 @@ def search_candidates(run: Run, evaluation: Evaluation) -> Compared:
 class PartBook:
     """The answers of candidates to the first questions, measured part by part."""
 
-    def __init__(self, measure_part: MeasurePart) -> None:
-        self._measure_part = measure_part
-        self._answers: dict[Candidate, list[Answer]] = {}
-        self._scores: dict[Candidate, list[Score]] = {}
+    def __init__(self, evaluation: Evaluation) -> None:
+        self._evaluation = evaluation
+        self._answers: defaultdict[Candidate, list[Answer]] = defaultdict(list)
+        self._scores: defaultdict[Candidate, list[Score]] = defaultdict(list)
+
+    def expect(self, trials: Sequence[tuple[Candidate, int]]) -> None:
+        """Say which candidates will probably answer so many first questions next."""
+        parts = [(candidate, self._missing(candidate, number)) for candidate, number in trials]
+        self._evaluation.expect([Asked(each, VALIDATION, part) for each, part in parts if part])
 
     def measure(self, candidate: Candidate, num_questions: int) -> Graded:
         """Answers to the first questions in the order of their ids; only new ones are asked."""
-        answers = self._answers.setdefault(candidate, [])
-        scores = self._scores.setdefault(candidate, [])
-        num_known = sum(score.num_questions for score in scores)
-        if num_known < num_questions:
-            part = range(num_known, num_questions)
-            score, new = self._measure_part(candidate, part)
-            scores.append(score)
+        answers = self._answers[candidate]
+        if missing := self._missing(candidate, num_questions):
+            score, new = self._evaluation.measure(candidate, VALIDATION, missing)
+            self._scores[candidate].append(score)
             answers.extend(new)
         correct_QK = correct_matrix(answers)[:num_questions]
         return Graded(correct_QK, sum(answer.num_tokens for answer in answers))
+
+    def _missing(self, candidate: Candidate, num_questions: int) -> range:
+        num_known = sum(score.num_questions for score in self._scores[candidate])
+        return range(num_known, num_questions)
 
     def answers(self, candidate: Candidate) -> list[Answer]:
         """To all questions that it was asked."""
@@ -145,7 +152,7 @@ def choose(run: Run, evaluation: Evaluation, measured: Sequence[Measured]) -> De
     recipe = run.recipe
     measure = partial(measure_guards, run, evaluation)
     decided = decide_guarded(measured, recipe.selection, recipe.seed, measure)
-    grader = grader_version(recipe.exam(VALIDATION).grader)
+    grader = graded_by(recipe.exam(VALIDATION))
     decision = decided.model_copy(update={"grader": grader})
     run.store.put(DECISION_FILE, decision.model_dump_json(indent=1).encode())
     run.emit(Decided(decision))
@@ -210,6 +217,7 @@ def summarise(
         run_id=run.recipe.run_id,
         recipe_digest=run.recipe.digest,
         window_steps=run.window_steps,
+        most_steps=run.recipe.training.most_steps if isinstance(run.recipe, Recipe) else None,
         decision=decision,
         search=search,
         benchmarks=tuple(finals.tests),
@@ -248,7 +256,7 @@ def tidy(run: Run) -> None:
 
 def _graders(run: Run) -> dict[str, str]:
     """The grader of the choice, and those of the test benchmarks that have another."""
-    graders = {name: grader_version(run.recipe.exam(name).grader) for name in run.benchmark_names}
+    graders = {name: graded_by(run.recipe.exam(name)) for name in run.benchmark_names}
     of_choice = graders.pop(VALIDATION)
     others = {f"grader of {name}": its for name, its in graders.items() if its != of_choice}
     return {"grader": of_choice, **others}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from relex.candidates import Candidate
 from relex.config import GREEDY, VALIDATION, Recipe
-from relex.evaluation import Answer, correct_matrix
+from relex.evaluation import Answer, Asked, correct_matrix
 from relex.problems import Problem
 from relex.report import (
     BenchmarkResult,
@@ -44,12 +44,13 @@ def measure_finalists(run: Run, evaluation: Evaluation, decision: Decision) -> F
     tests = [benchmark.name for benchmark in run.recipe.problems.test]
     names = [*tests, *({GREEDY} & run.measured_problems.keys())]
     answers: dict[str, dict[Candidate, list[Answer]]] = {name: {} for name in names}
-    pairs = [(candidate, name) for name in names for candidate in finalists(decision)]
+    pairs = [Asked(candidate, name) for name in names for candidate in finalists(decision)]
+    evaluation.expect(pairs)
     with (
         stage(run, "test", "Testing the choice", len(pairs)) as progress,
         evaluation.told_in(progress),
     ):
-        for candidate, name in pairs:
+        for candidate, name, _ in pairs:
             _, answers[name][candidate] = evaluation.measure(candidate, name)
     run.emit(Tested(decision, answers[tests[0]]))
     results = {name: _results(run, decision, name, given) for name, given in answers.items()}

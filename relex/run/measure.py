@@ -13,6 +13,7 @@ from relex.evaluation import (
     ANSWERS_FILE,
     SCORE_FILE,
     Answer,
+    Asked,
     EvaluationSession,
     Score,
     measured_from,
@@ -20,13 +21,14 @@ from relex.evaluation import (
     read_answers,
 )
 from relex.extrapolation import KIND as FACTORS_KIND
-from relex.problems import Problem, groups_of, problems_digest
+from relex.problems import groups_of, problems_digest
 from relex.report import Cost
-from relex.rewards import grader_version
+from relex.rewards import graded_by
 from relex.run.nodes import engines_of
 from relex.run.places import Run
 from relex.run.stage import CandidateMeasured, Progress, stage
 from relex.selection import Measured
+from relex.storage import Store
 from relex.storage.manifest import (
     Manifest,
     fetch_folder,
@@ -47,7 +49,12 @@ class Evaluation:
         self._folder = run.work / "scores"
         self._session: EvaluationSession | None = None
         self._progress: Progress | None = None
-        self._scores: dict[tuple[str, Candidate, range | None], Score] = {}
+        self._ahead: list[Asked] = []
+        self._scores: dict[Asked, Score] = {}
+
+    def expect(self, asked: Sequence[Asked]) -> None:
+        """As `EvaluationSession.expect`; what is stored is not generated again."""
+        self._ahead = [each for each in asked if not self._is_stored(each)]
 
     def measure(
         self, candidate: Candidate, benchmark: str, questions: range | None = None
@@ -56,8 +63,9 @@ class Evaluation:
 
         With `questions` only to those of the benchmark, counted in the order of their ids.
         """
-        score, answers = self._answers(candidate, benchmark, questions)
-        self._scores[benchmark, candidate, questions] = score
+        asked = Asked(candidate, benchmark, questions)
+        score, answers = self._answers(asked)
+        self._scores[asked] = score
         part = f"questions {questions.start + 1} to {questions.stop} of " if questions else ""
         self._run.say(f"measured {candidate.key} on {part}{benchmark}: {score.accuracy:.3f}")
         if self._progress is not None:
@@ -66,7 +74,7 @@ class Evaluation:
 
     def cost(self, benchmarks: Collection[str]) -> Cost:
         """Of all answers to these, each counted once, whichever attempt generated them."""
-        scores = [score for (name, *_), score in self._scores.items() if name in benchmarks]
+        scores = [score for asked, score in self._scores.items() if asked.benchmark in benchmarks]
         return Cost(
             tokens=sum(score.num_tokens for score in scores),
             seconds=sum(score.generation_seconds + score.swap_seconds for score in scores),
@@ -92,32 +100,39 @@ class Evaluation:
         finally:
             self._progress = None
 
-    def _answers(
-        self, candidate: Candidate, benchmark: str, questions: range | None
-    ) -> tuple[Score, list[Answer]]:
-        folder = self._folder / benchmark / candidate.key
-        store = self._run.store.child(f"scores/{benchmark}/{candidate.key}")
-        problems = self._run.measured_problems[benchmark]
-        if questions is not None:
-            folder, store = folder / part_name(questions), store.child(part_name(questions))
-            in_order = sorted(problems, key=lambda problem: problem.id)
-            problems = in_order[questions.start : questions.stop]
-        inputs = self._inputs(candidate, benchmark, problems)
-        if finished_manifest(store, KIND, inputs) is None:
+    def _answers(self, asked: Asked) -> tuple[Score, list[Answer]]:
+        path, store = self._places(asked)
+        folder = self._folder / path
+        if self._is_stored(asked):
+            fetch_folder(store, folder, KIND)
+        else:
             if self._session is None:
                 self._run.say("starting the engine ...")
-            self._open_session().measure(candidate, benchmark, questions)
-            publish_folder(store, folder, KIND, inputs)
-        else:
-            fetch_folder(store, folder, KIND)
+            session = self._open_session()
+            session.expect(self._ahead)
+            session.measure(*asked)
+            publish_folder(store, folder, KIND, self._inputs(asked))
+        self._ahead = [each for each in self._ahead if each != asked]
         score = Score.model_validate_json((folder / SCORE_FILE).read_bytes())
         return score, read_answers(folder / ANSWERS_FILE)
 
-    def _inputs(
-        self, candidate: Candidate, benchmark: str, problems: Sequence[Problem]
-    ) -> dict[str, str]:
+    def _is_stored(self, asked: Asked) -> bool:
+        return finished_manifest(self._places(asked)[1], KIND, self._inputs(asked)) is not None
+
+    def _places(self, asked: Asked) -> tuple[str, Store]:
+        """Path below the scores, and its store."""
+        path = f"{asked.benchmark}/{asked.candidate.key}"
+        if asked.questions is not None:
+            path += f"/{part_name(asked.questions)}"
+        return path, self._run.store.child(f"scores/{path}")
+
+    def _inputs(self, asked: Asked) -> dict[str, str]:
         """Digests of everything that the score depends on: weights, questions, and sampling."""
-        recipe = self._run.recipe
+        recipe, (candidate, benchmark, questions) = self._run.recipe, asked
+        problems = self._run.measured_problems[benchmark]
+        if questions is not None:
+            in_order = sorted(problems, key=lambda problem: problem.id)
+            problems = in_order[questions.start : questions.stop]
         exam, how = recipe.exam(benchmark), recipe.evaluation
         sampling = {
             "exam": exam.model_dump(mode="json"),
@@ -130,7 +145,7 @@ class Evaluation:
             **self._weight_inputs(candidate),
             "problems": problems_digest(problems),
             "sampling": sha256_json(sampling),
-            "grader": grader_version(exam.grader),
+            "grader": graded_by(exam),
         }
 
     def _weight_inputs(self, candidate: Candidate) -> dict[str, str]:
@@ -189,7 +204,7 @@ def candidates_of(run: Run) -> list[Candidate]:
     return [
         BASE,
         *(Candidate(step=step) for step in run.observed_steps),
-        *(denoised(step) for step in sorted(set(recipe.evaluation.denoised_steps))),
+        *(denoised(step) for step in run.denoised_steps),
         *(
             Candidate(step=step, method=method)
             for method in recipe.extrapolation.methods
@@ -203,6 +218,7 @@ def measure_listed(run: Run, evaluation: Evaluation) -> list[Measured]:
     candidates = candidates_of(run)
     title = f"Measuring {len(candidates)} candidates"
     measured = []
+    evaluation.expect([Asked(candidate, VALIDATION) for candidate in candidates])
     with (
         stage(run, "validation", title, len(candidates)) as progress,
         evaluation.told_in(progress),
@@ -221,9 +237,10 @@ def measure_guards(
     names = [benchmark.name for benchmark in run.recipe.problems.guard]
     if not names:
         return {}
-    num_pairs = len(names) * len(candidates)
+    pairs = [Asked(candidate, name) for name in names for candidate in candidates]
+    evaluation.expect(pairs)
     with (
-        stage(run, "guard", "Guarding the choice", num_pairs) as progress,
+        stage(run, "guard", "Guarding the choice", len(pairs)) as progress,
         evaluation.told_in(progress),
     ):
         return {

@@ -5,14 +5,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from relex.checkpoints import Checkpoint
 from relex.child_output import LogLine
 from relex.children import AnyChild
-from relex.cluster import Cluster, Slot, Wanted, check_cluster
-from relex.config import Recipe
-from relex.errors import LostError, ResourceError, StageError
+from relex.cluster import Cluster, Found, Node, Slot, Wanted, check_cluster
+from relex.config import Recipe, WindowRecipe
+from relex.errors import LimitError, LostError, ResourceError, StageError
 from relex.evaluation.here import MODEL_KIND
 from relex.evaluation.weight_source import WeightSource
 from relex.evaluation.workplace import Here, Workplace
@@ -36,13 +37,12 @@ PART_WORKER, TRAINING = "relex.extrapolation.part_worker", "relex.training.node"
 
 def wanted_by(run: Run) -> Wanted:
     """What the run asks of every node."""
-    base = run.recipe.base
+    is_elsewhere = isinstance(run.recipe, WindowRecipe) and run.source is None
     return Wanted(
         storage=run.root_uri,
         connection=run.connection,
-        base=base.path,
-        revision=base.revision,
-        trust_remote_code=base.trust_remote_code,
+        recipe=run.recipe,
+        window=run.window_uri if is_elsewhere else "",
     )
 
 
@@ -138,6 +138,11 @@ def fit_on_nodes(
     folders = [run.work / "parts" / str(number) for number, _ in parts]
     shutil.rmtree(run.work / "parts", ignore_errors=True)
     for part, folder in zip(parts, folders, strict=True):
+        if finished_manifest(stores[part], FACTORS_KIND, inputs[part]) is None:
+            raise StageError(
+                f"part {part[0]} of {part[1]} of the fit: a node fitted another window than there "
+                f"is here under {run.window_uri}; put the same on every node, or on S3"
+            )
         fetch_folder(stores[part], folder, FACTORS_KIND)
     return merge_factors(folders, run.work / "factors")
 
@@ -174,6 +179,8 @@ def _do_all(
                     del running[part]
                 except TimeoutError:
                     continue
+                except LimitError:
+                    raise
                 except StageError as error:
                     del running[part]
                     num_lost[part] += 1
@@ -219,7 +226,7 @@ def training_slot(recipe: Recipe, cluster: Cluster, *, on_gpu: bool) -> Slot:
     """What training takes of the cluster. Raises ResourceError where it has fewer nodes."""
     config = recipe.training
     slot, _ = cluster.slots(config.num_gpus if on_gpu else 0)
-    having = [node for node in cluster.nodes if node.gpus >= slot.gpus and node.cpus]
+    having = [node for node in cluster.nodes if node.can_give(slot.gpus)]
     if len(having) < config.num_nodes:
         raise ResourceError(
             f"training.num_nodes: {config.num_nodes}, but the cluster at {cluster.address} has "
@@ -228,10 +235,26 @@ def training_slot(recipe: Recipe, cluster: Cluster, *, on_gpu: bool) -> Slot:
     return replace(slot, num_nodes=config.num_nodes)
 
 
-def check_nodes(run: Run, cluster: Cluster) -> None:
-    """Raise ResourceError unless the cluster has what the run needs, and the same of it on every
-    node as on this machine."""
+def may_train(run: Run, node: Node) -> bool:
+    """Whether training may be on that node."""
+    recipe, on_gpu = run.recipe, run.device == "cuda"
+    return isinstance(recipe, Recipe) and node.can_give(recipe.training.num_gpus if on_gpu else 0)
+
+
+def may_answer(run: Run, node: Node) -> bool:
+    """Whether an engine may be on that node."""
+    on_gpu = run.device == "cuda"
+    return node.can_give(run.recipe.evaluation.tensor_parallel_size if on_gpu else 0)
+
+
+def check_nodes(run: Run, cluster: Cluster) -> dict[Node, Found]:
+    """What each node has.
+
+    Raises ResourceError unless the cluster has what the run needs, and the same of it on every node
+    as on this machine.
+    """
     if isinstance(run.recipe, Recipe):
         training_slot(run.recipe, cluster, on_gpu=run.device == "cuda")
-    check_cluster(cluster, wanted_by(run), run.detail)
-    run.say(f"cluster    {len(cluster.nodes)} nodes at {cluster.address}")
+    nodes = check_cluster(cluster, wanted_by(run), run.detail, partial(may_train, run))
+    run.say(f"cluster    {len(nodes)} nodes at {cluster.address}")
+    return nodes

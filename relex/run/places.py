@@ -9,7 +9,7 @@ from pathlib import Path
 from relex.checkpoints import Checkpoint, locate_base
 from relex.claim import claimed_here, claimed_in, this_place
 from relex.cluster import Cluster, cluster_address, open_cluster
-from relex.config import GREEDY, VALIDATION, AnyRecipe, Recipe, dump_recipe
+from relex.config import GREEDY, VALIDATION, AnyRecipe, Recipe, WindowRecipe, dump_recipe
 from relex.device import Device, resolve_device
 from relex.evaluation import Dtype, choose_dtype, parse_dtype
 from relex.evaluation.weight_source import WeightSource
@@ -19,7 +19,7 @@ from relex.problems import Problem, load_problems
 from relex.run.stage import Event, Line, Listener
 from relex.storage import S3Connection, Store, check_writable, open_store
 from relex.storage.embedded import embedded_s3
-from relex.window import Source, open_window, source_to_pack
+from relex.window import Source, open_window, read_window_manifest, source_to_pack
 
 EMBEDDED_BUCKET = "relex"
 TRAIN = "train"
@@ -93,7 +93,14 @@ class Run:
         for a training, and where they can be fitted as they are."""
         if isinstance(self.recipe, Recipe):
             return None
-        return source_to_pack(self.recipe.window.uri, self.connection, self.work / "hub")
+        window = self.recipe.window
+        return source_to_pack(
+            window.uri,
+            self.connection,
+            self.work / "source",
+            step_pattern=window.step_pattern,
+            allow_pickle=window.allow_pickle,
+        )
 
     @cached_property
     def window_uri(self) -> str:
@@ -102,19 +109,39 @@ class Run:
             return f"{self.uri}/window"
         return self.recipe.window.uri
 
-    @cached_property
+    @property
     def window_steps(self) -> tuple[int, ...]:
-        """The steps that the window has or will have, ascending."""
-        if isinstance(self.recipe, Recipe):
-            return self.recipe.training.kept_steps
+        """The steps that the window has or will have, ascending; before a training with
+        `steps: auto` is over, all that it may have."""
+        if not isinstance(self.recipe, Recipe):
+            return self._given_steps
+        if self.recipe.training.steps == "auto":
+            manifest = read_window_manifest(self.store.child("window"))
+            if manifest is not None and manifest.facts.complete:
+                return manifest.steps
+        return self.recipe.training.kept_steps
+
+    @cached_property
+    def _given_steps(self) -> tuple[int, ...]:
+        """Of a window that is there already."""
+        assert isinstance(self.recipe, WindowRecipe)
         if self.source is not None:
             return self.source.steps
         return open_window(self.window_uri, self.connection, self.base).steps
 
     @property
     def observed_steps(self) -> tuple[int, ...]:
-        """Observed candidates, ascending; the last step of the window is always among them."""
-        return tuple(sorted({*self.recipe.evaluation.observed_steps, self.window_steps[-1]}))
+        """Observed candidates, ascending: those of the recipe that the window has, and always its
+        last step."""
+        last = self.window_steps[-1]
+        earlier = {step for step in self.recipe.evaluation.observed_steps if step < last}
+        return (*sorted(earlier), last)
+
+    @property
+    def denoised_steps(self) -> tuple[int, ...]:
+        """Denoised candidates that the window has, ascending."""
+        last = self.window_steps[-1]
+        return tuple(sorted(step for step in self.recipe.evaluation.denoised_steps if step <= last))
 
     @property
     def benchmark_names(self) -> list[str]:
@@ -132,7 +159,8 @@ class Run:
     def problems(self) -> dict[str, list[Problem]]:
         """All problems by use: train, validation, and each benchmark by name."""
         return {
-            name: load_problems(source) for name, source in self.recipe.problems.sources.items()
+            name: load_problems(source, self.say)
+            for name, source in self.recipe.problems.sources.items()
         }
 
     @cached_property

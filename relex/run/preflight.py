@@ -1,22 +1,12 @@
 """Everything that can be known to be wrong before an hour of training is known here."""
 
-import shutil
-from pathlib import Path
-
 from relex.config import Recipe, RewardTerm, WindowRecipe
 from relex.device import multiplies_in
 from relex.doors import ENGINE, TRAINER
-from relex.errors import RecipeError, ResourceError
+from relex.errors import RecipeError
 from relex.evaluation import draw_all, own_dtype
 from relex.extrapolation import find_methods, random_walk_gram
 from relex.extrapolation.checks import check_window_of_base
-from relex.memory import (
-    check_memory,
-    disk_phase,
-    longest_prompt,
-    this_machine,
-    window_bytes,
-)
 from relex.own_code import check_own_code
 from relex.problems import check_disjoint
 from relex.rewards import (
@@ -29,11 +19,10 @@ from relex.rewards import (
 )
 from relex.run.nodes import check_nodes, engines_of
 from relex.run.places import TRAIN, Run
+from relex.run.room import Nodes, check_run_disk, check_run_memory
 from relex.storage import check_writable
 from relex.training import check_base, check_one_machine, check_training, hidden_in_rounding
 from relex.window import open_window
-
-GIGABYTE = 1e9
 
 
 def validate(run: Run) -> None:
@@ -41,8 +30,9 @@ def validate(run: Run) -> None:
 
     Raises the InputError of the first fault.
     """
+    nodes: Nodes = {}
     if run.cluster is not None:
-        check_nodes(run, run.cluster)
+        nodes = check_nodes(run, run.cluster)
     elif isinstance(run.recipe, Recipe):
         check_one_machine(run.recipe)
         check_training(run.recipe)
@@ -56,11 +46,12 @@ def validate(run: Run) -> None:
             run.say(f"           {len(untrained)} tensors stay as in the base: {untrained[0]}, ...")
     if isinstance(run.recipe, WindowRecipe):
         _check_window(run, run.recipe)
-    _check_memory(run)
+    check_run_memory(run, nodes)
     _check_methods(run)
     _check_own_code(run)
     _check_problems(run)
-    _check_storage(run)
+    check_writable(run.root_uri, run.connection)
+    check_run_disk(run, nodes)
     num_engines = len(engines_of(run).places())
     run.say(f"dtype      {_dtype_words(run)}")
     run.say(f"engines    {num_engines} on {run.device}, which share the questions")
@@ -80,17 +71,6 @@ def _dtype_words(run: Run) -> str:
             "instructions for it and takes several times as long"
         )
     return f"answers are computed in {dtype}, the base's own"
-
-
-def _check_memory(run: Run) -> None:
-    if run.cluster is not None:
-        run.say("memory     not planned for the nodes of a cluster; see relex recipe check --gpu")
-        return
-    recipe, longest = run.recipe, None
-    if isinstance(recipe, Recipe):
-        longest = longest_prompt(recipe, run.base_folder, run.problems[TRAIN])
-    machine = this_machine(run.device)
-    check_memory(recipe, run.model, machine, lambda line: run.say(f"memory     {line}"), longest)
 
 
 def _check_methods(run: Run) -> None:
@@ -115,9 +95,8 @@ def _check_problems(run: Run) -> None:
     names = {run.recipe.exam(name).grader for name in run.benchmark_names}
     graders = {name: build_reward(RewardTerm(reward=name), seconds) for name in sorted(names)}
     check_reward_contract([*rewards, *graders.values()], next(iter(run.problems.values())))
-    for term, reward in zip(run.recipe.rewards, rewards, strict=True):
-        if term.reward == "math_equality" and TRAIN in run.problems:
-            _check_golds(run, TRAIN, reward)
+    for reward in rewards if TRAIN in run.problems else ():
+        _check_golds(run, TRAIN, reward)
     for name in run.benchmark_names:
         _check_golds(run, name, graders[run.recipe.exam(name).grader])
     draw_all(
@@ -144,6 +123,8 @@ def _check_window(run: Run, recipe: WindowRecipe) -> None:
     if run.source is None:
         window = open_window(run.window_uri, run.connection, run.base)
         check_window_of_base(window, run.base)
+        for note in window.notes:
+            run.say(f"           {note}")
         kept = {window.tensors[name].dtype for name in run.base.tensors}
         if any(hidden_in_rounding(run.base, dtype) for dtype in kept if dtype.is_floating_point):
             run.warn(
@@ -157,27 +138,3 @@ def _check_window(run: Run, recipe: WindowRecipe) -> None:
     except ValueError as error:
         raise RecipeError(f"recipe {recipe.name}: {error}") from error
     run.say(f"window     {recipe.window.uri}: {len(steps)} steps from {steps[0]} to {steps[-1]}")
-
-
-def _check_storage(run: Run) -> None:
-    check_writable(run.root_uri, run.connection)
-    if isinstance(run.recipe, Recipe):
-        _check_space(run, run.recipe)
-
-
-def _check_space(run: Run, recipe: Recipe) -> None:
-    free_bytes = shutil.disk_usage(_existing(run.work)).free
-    stored_bytes = sum(window_bytes(recipe, run.base, run.model))
-    disk = disk_phase(recipe, run.base, run.model, free_bytes)
-    run.say(f"storage    {run.uri}: {stored_bytes / GIGABYTE:.2f} GB for the window")
-    run.say(f"disk       {disk.words}")
-    if not disk.fits:
-        raise ResourceError(
-            f"{run.work}: the run takes {disk.words} are free; free some, set RELEX_HOME to "
-            "another disk, or keep fewer steps (training.snapshot_steps)"
-        )
-
-
-def _existing(path: Path) -> Path:
-    """The nearest folder that exists, which is on the same disk."""
-    return path if path.exists() else _existing(path.parent)

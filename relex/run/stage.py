@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 
 from relex.candidates import Candidate
 from relex.config import Stage
-from relex.errors import RelexError, StageError
+from relex.errors import LimitError, RelexError
 from relex.evaluation import Answer, Score
 from relex.extrapolation import Diagnostics
 from relex.selection import Decision
@@ -137,7 +137,7 @@ class Progress:
 def stage(run: "Run", name: Stage, title: str, total: int = 0) -> Iterator[Progress]:
     """Do a stage in the block, which must run in the main thread when the stage has a limit.
 
-    Raises StageError when it takes longer than the recipe's limit.
+    Raises LimitError when it takes longer than the recipe's limit.
     """
     started = time.monotonic()
     run.emit(StageStarted(name, title, total))
@@ -190,7 +190,7 @@ def kept_log(run: "Run", name: Stage) -> Iterator[None]:
 
 @contextmanager
 def limited(run: "Run", name: Stage) -> Iterator[None]:
-    """Raise StageError in the block when it takes longer than the recipe allows.
+    """Raise LimitError in the block when it takes longer than the recipe allows.
 
     A timer signal interrupts whatever the block waits for, as a cancellation does; the children's
     own contexts then end them.
@@ -201,7 +201,7 @@ def limited(run: "Run", name: Stage) -> Iterator[None]:
         return
 
     def on_alarm(signum: int, frame: FrameType | None) -> NoReturn:
-        raise StageError(
+        raise LimitError(
             f"{name}: took longer than limits_minutes.{name}, {minutes:g}; what is done is kept: "
             f"start it again with a higher limit, or see {run.uri}/{LOGS}/{name}.log for what it "
             "waits for"

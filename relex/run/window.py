@@ -24,6 +24,7 @@ from relex.training import (
     TrainingJob,
     TrainingResumed,
     TrainingWarning,
+    WindowLooked,
     run_training,
 )
 from relex.window import open_window, pack, read_window_manifest
@@ -52,7 +53,9 @@ def train(run: Run) -> None:
             "the flow relex-extrapolate"
         )
     training = recipe.training
-    with stage(run, "train", f"Training {training.steps} steps", training.steps) as progress:
+    at_most = "at most " if training.steps == "auto" else ""
+    title = f"Training {at_most}{training.last_step} steps"
+    with stage(run, "train", title, training.last_step) as progress:
         estimated = window_bytes(recipe, run.base, run.model)
         curve = _Curve(run, progress, WindowForecast(training.kept_steps, estimated))
         if run.cluster is not None:
@@ -60,7 +63,7 @@ def train(run: Run) -> None:
         else:
             run_training(_job(run, recipe), curve.on_event, run.detail)
     run.store.put_file(CURVE_FILE, curve.path)
-    run.say(f"window of {len(training.kept_steps)} snapshots at {store.uri}")
+    run.say(f"window of {len(run.window_steps)} snapshots at {store.uri}")
 
 
 def _job(run: Run, recipe: Recipe) -> TrainingJob:
@@ -98,6 +101,8 @@ class _Curve:
                 self._run.say(event.words)
             case TrainingResumed():
                 self._run.say(f"resumed after step {event.step}")
+            case WindowLooked(is_settled=is_settled):
+                (self._run.say if is_settled else self._run.detail)(event.words)
             case SnapshotStored():
                 self._run.detail(f"snapshot of step {event.step} is stored")
                 self._correct_forecast(event)
@@ -143,7 +148,14 @@ def take_window(run: Run) -> None:
     work.mkdir(parents=True, exist_ok=True)
     num_steps = len(source.steps)
     with stage(run, "pack", f"Packing {num_steps} snapshots", num_steps) as progress:
-        pack(source, run.base, store, work=work, on_progress=lambda done, _: progress.update(done))
+        pack(
+            source,
+            run.base,
+            store,
+            work=work,
+            on_progress=lambda done, _: progress.update(done),
+            on_note=run.say,
+        )
     shutil.rmtree(work)
     run.say(f"window of {num_steps} snapshots at {store.uri}")
 
@@ -193,7 +205,8 @@ def _tell(run: Run, diagnostics: Diagnostics) -> None:
     run.emit(Diagnosed(diagnostics))
     overall = diagnostics.overall
     if overall.explained_fraction is None or overall.r2 is None:
-        run.say("no weight moved in the window; every target equals the base")
+        for warning in concerns(diagnostics):
+            run.warn(warning)
         return
     explained = f"{overall.explained_fraction:.3f} of the displacement"
     run.say(f"rank {diagnostics.rank} explains {explained}; R2 of the lines {overall.r2:.3f}")

@@ -9,12 +9,14 @@ questions, the best of these all (successive halving, Jamieson and Talwalkar 201
 questions and seeds). Candidates are compared question by question.
 
 With few samples per question a few questions tell nothing, so more are asked of fewer targets. It
-depends on nothing but the measurements: whoever keeps them can replay it.
+depends on nothing but the measurements: whoever keeps them can replay it, and what it will probably
+ask next it says ahead, so that several engines have something to do.
 
 Q questions, K samples per question.
 """
 
 from collections.abc import Collection, Sequence
+from itertools import zip_longest
 
 from relex.candidates import BASE, DENOISED, LINE, Candidate, denoised
 from relex.config import SearchConfig
@@ -31,7 +33,7 @@ from relex.search.grid import (
     upper_half,
     way_of,
 )
-from relex.search.trials import NUM_ERRORS, Found, Measure, SearchPath, Trials
+from relex.search.trials import NUM_ERRORS, Expect, Found, Measure, SearchPath, Trials
 
 NUM_WORSE = 2
 NUM_SURVIVORS = 6
@@ -60,22 +62,24 @@ def search(
     others: Sequence[Candidate] = (),
     cautious: bool = False,
     tensors: Collection[str] = (),
+    expect: Expect = lambda trials: None,
 ) -> Found:
     """Search beyond the last observed step, with all tensors and with parts of `tensors`.
 
     `others` (earlier observed or denoised steps) take part from the first questions on. With
     `cautious`, for windows that forecast badly, the nearest targets are tried first; nothing is
     left out for it. `tensors` are the names of those that moved in the window. The last observed
-    step answers all questions.
+    step answers all questions. `expect` is told ahead what will probably be measured.
     """
-    return _Search(measure, last_step, num_questions, config).run(others, cautious, tensors)
+    trials = Trials(measure, expect)
+    return _Search(trials, last_step, num_questions, config).run(others, cautious, tensors)
 
 
 class _Search:
     def __init__(
-        self, measure: Measure, last_step: int, num_questions: int, config: SearchConfig
+        self, trials: Trials, last_step: int, num_questions: int, config: SearchConfig
     ) -> None:
-        self._trials = Trials(measure)
+        self._trials = trials
         self._last_step, self._config = last_step, config
         self._last = Candidate(step=last_step)
         self._num_questions = num_questions
@@ -124,8 +128,8 @@ class _Search:
     def _search_parts(self, tensors: Collection[str]) -> None:
         """The ways outwards with parts, and with halves of the better one."""
         ways = [self._way(SECANT, part.text) for part in upper_half(tensors)]
-        for way in ways:
-            self._go_outwards(way)
+        for number in range(len(ways)):
+            self._go_outwards(*ways[number:])
         best = self._best_on(*ways)
         if best is not None and not self._is_below(best):
             self._halve_part(self._walk(best), tensors)
@@ -151,8 +155,11 @@ class _Search:
     def _way(self, method: str, part: str) -> Way:
         return way_of(method, part, self._last_step, self._config)
 
-    def _go_outwards(self, way: Way) -> None:
-        """Try farther and farther targets until accuracy has clearly fallen."""
+    def _go_outwards(self, way: Way, *later: Way) -> None:
+        """Try farther and farther targets until accuracy has clearly fallen; later it goes along
+        other ways."""
+        turns = zip_longest(way.outwards(), *(other.outwards() for other in later))
+        self._trials.expect([each for turn in turns for each in turn if each], self._rungs[0])
         num_worse = 0
         for candidate in way.outwards():
             best = self._best_on(way) or self._last
@@ -191,6 +198,7 @@ class _Search:
                 return f"nothing that was tried can still be better than {self._last.key}"
             reserve = self._reserve(num_questions)
             best, *rest = _by_need(self._rivals)
+            self._trials.expect([best, *rest], num_questions)
             self._trials.measure(best, num_questions)
             self._rivals = [best]
             for candidate in rest:
@@ -210,11 +218,11 @@ class _Search:
         paper's method gives on this window.
         """
         kept: list[Candidate] = []
-        for candidate in self._ranked(self._rivals):
+        for candidate in self._trials.ranked(self._rivals):
             to_last = self._trials.compare(candidate, self._last)
             if to_last.is_clearly_below(0.0):
                 why = f"clearly below {self._last.key}"
-            elif _is_first_on_the_line(candidate, kept):
+            elif candidate.is_on_the_line and not any(each.is_on_the_line for each in kept):
                 for displaced in kept[max(width - 1, 1) :]:
                     self._trials.end(displaced, f"not among the best {width}")
                 kept = [*kept[: max(width - 1, 1)], candidate]
@@ -240,6 +248,7 @@ class _Search:
         return f"not among the best {width}" if len(kept) >= width else ""
 
     def _try_all(self, candidates: Sequence[Candidate], why: str) -> None:
+        self._trials.expect(candidates, self._rungs[0])
         for candidate in candidates:
             self._try(candidate, why)
 
@@ -270,15 +279,8 @@ class _Search:
     def _cost(self, num_questions: int) -> float:
         return num_questions * self._trials.graded[self._last].tokens_per_question
 
-    def _ranked(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """The most accurate on common questions first; of equals, the one of the earlier step."""
-        fewest = min((self._trials.num_answered(each) for each in candidates), default=0)
-        return sorted(
-            candidates, key=lambda each: (-self._trials.accuracy(each, fewest), each.step)
-        )
-
     def _best_of(self, candidates: Sequence[Candidate]) -> Candidate:
-        return self._ranked([each for each in candidates if each in self._trials])[0]
+        return self._trials.ranked([each for each in candidates if each in self._trials])[0]
 
     def _best_on(self, *ways: Way) -> Candidate | None:
         on_them = [rival for rival in self._rivals if any(way.holds(rival) for way in ways)]
@@ -292,7 +294,3 @@ def _by_need(rivals: Sequence[Candidate]) -> list[Candidate]:
     """In the order in which they get tokens: the best, the best on the line, the others."""
     on_the_line = [rival for rival in rivals if rival.is_on_the_line]
     return list(dict.fromkeys([rivals[0], *on_the_line[:1], *rivals]))
-
-
-def _is_first_on_the_line(candidate: Candidate, kept: Sequence[Candidate]) -> bool:
-    return candidate.is_on_the_line and not any(other.is_on_the_line for other in kept)

@@ -9,7 +9,7 @@ Q questions, K samples per question.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +37,10 @@ class Graded:
 Measure = Callable[[Candidate, int], Graded]
 """Graded answers of a candidate to the first `n` questions, in one order for all candidates and
 with the same seeds."""
+
+Expect = Callable[[Sequence[tuple[Candidate, int]]], None]
+"""Takes in what will probably be measured next, in place of what was expected before. It must not
+change what is measured."""
 
 
 class Trial(Strict):
@@ -125,11 +129,16 @@ def compare(one_QK: npt.NDArray[np.bool_], other_QK: npt.NDArray[np.bool_]) -> C
 class Trials:
     """Every candidate with its answers so far."""
 
-    def __init__(self, measure: Measure) -> None:
-        self._measure = measure
+    def __init__(self, measure: Measure, expect: Expect) -> None:
+        self._measure, self._expect = measure, expect
         self._graded: dict[Candidate, Graded] = {}
         self._why: dict[Candidate, str] = {}
         self._end: dict[Candidate, str] = {}
+
+    def expect(self, candidates: Sequence[Candidate], num_questions: int) -> None:
+        """Say that these will probably be measured next, where they are not yet."""
+        missing = [each for each in candidates if self.num_answered(each) < num_questions]
+        self._expect([(candidate, num_questions) for candidate in missing])
 
     def measure(self, candidate: Candidate, num_questions: int, why: str = "") -> None:
         """Let the candidate answer the first questions; `why` is kept of the first time."""
@@ -158,6 +167,11 @@ class Trials:
 
     def accuracy(self, candidate: Candidate, num_questions: int) -> float:
         return float(self._graded[candidate].correct_QK[:num_questions].mean())
+
+    def ranked(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """The most accurate on common questions first; of equals, the one of the earlier step."""
+        fewest = min(map(self.num_answered, candidates), default=0)
+        return sorted(candidates, key=lambda each: (-self.accuracy(each, fewest), each.step))
 
     def compare(self, one: Candidate, other: Candidate) -> Comparison:
         return compare(self._graded[one].correct_QK, self._graded[other].correct_QK)

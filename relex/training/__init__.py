@@ -8,6 +8,7 @@ from relex.training.events import (
     TrainingEvent,
     TrainingResumed,
     TrainingWarning,
+    WindowLooked,
 )
 from relex.training.filling import filling
 from relex.training.job import TrainingJob

@@ -88,7 +88,7 @@ class ReportSteps(TrainerCallback):  # type: ignore[misc]
         is_judged = self._why_not_judged is None
         return StepTrained(
             step=step,
-            num_steps=self._config.steps,
+            num_steps=self._config.last_step,
             reward_mean=logs["reward"],
             reward_spread=logs["reward_std"],
             reward_means={name: logs[f"rewards/{name}/mean"] for name in self._reward_names},
@@ -136,19 +136,19 @@ class KeepSnapshots(TrainerCallback):  # type: ignore[misc]
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        self._end(args)
+        self.end(args)
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        self._end(args)
+        self.end(args)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        self._end(args)
+        self.end(args)
 
-    def _end(self, args: TrainingArguments) -> None:
+    def end(self, args: TrainingArguments) -> None:
         """Every process has written its part when this returns."""
         if self._writer is None or self._begun is None:
             return
@@ -168,14 +168,16 @@ class RollCheckpoint(TrainerCallback):  # type: ignore[misc]
         self, config: TrainingConfig, spool: SnapshotSpool | None, shared: SharedPlace | None
     ) -> None:
         """`shared`: where other nodes read it too."""
-        self._every_steps, self._last_step = config.rolling_steps, config.steps
+        self._every_steps, self._last_step = config.rolling_steps, config.last_step
         self._spool, self._shared = spool, shared
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         due = state.global_step % self._every_steps == 0
-        control.should_save = due and state.global_step < self._last_step
+        # From the checkpoint of its last step a run would go on.
+        is_last = state.global_step == self._last_step or control.should_training_stop
+        control.should_save = due and not is_last
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any

@@ -118,6 +118,34 @@ class SnapshotStored(Strict):
     size_bytes: int
 
 
+class WindowLooked(Strict):
+    """What the window shows so far, by which training with `steps: auto` stops or goes on."""
+
+    event: Literal["looked"] = "looked"
+    step: int
+
+    skill: float | None
+    """Of the secant, on the steps that the look held out."""
+
+    half_cosine: float | None
+    """Between the directions of the window's halves."""
+
+    same_order: float | None
+    """Correlation of the order of the parts with that of two looks ago; None before that."""
+
+    is_settled: bool
+    """Whether training stops."""
+
+    @property
+    def words(self) -> str:
+        """The look in a line."""
+        found = {"skill": self.skill, "cosine": self.half_cosine, "same order": self.same_order}
+        told = ", ".join(f"{name} {x:.2f}" for name, x in found.items() if x is not None)
+        if self.is_settled:
+            return f"training stops at step {self.step}: the window is settled ({told})"
+        return f"step {self.step}: the window is not settled ({told})"
+
+
 class TrainingResumed(Strict):
     """Training goes on from the rolling checkpoint of `step`."""
 
@@ -132,7 +160,9 @@ class TrainingWarning(Strict):
     message: str
 
 
-TrainingEvent = RolloutsChosen | StepTrained | SnapshotStored | TrainingResumed | TrainingWarning
+TrainingEvent = (
+    RolloutsChosen | StepTrained | SnapshotStored | WindowLooked | TrainingResumed | TrainingWarning
+)
 
 _EVENTS: TypeAdapter[TrainingEvent] = TypeAdapter(
     Annotated[TrainingEvent, Field(discriminator="event")]

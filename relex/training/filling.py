@@ -36,6 +36,7 @@ def filling(
 
     `keep(step, state)` takes each of the recipe's `training.kept_steps` once, in their order, with
     the weights by the base's names; where the recipe has `training.lora`, those of the `adapter`.
+    With `training.steps: auto` it may end before the last of them.
     Without a `writer` the window is emptied first: training starts at its first step. Only one
     process may do so, and only one at a time.
 
@@ -56,5 +57,5 @@ def filling(
         spool = SnapshotSpool(job.spool, adapter.schema, writer, adapter.config)
     yield spool
     spool.wait()
-    writer.finish()
+    writer.finish(early=config.steps == "auto")
     shutil.rmtree(job.spool)

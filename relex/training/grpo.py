@@ -14,7 +14,8 @@ from trl import GRPOConfig, GRPOTrainer
 from relex.config.recipe import Recipe
 from relex.device import resolve_device
 from relex.problems import Problem, render_prompt
-from relex.rewards import CORRECT, CheckedReward
+from relex.rewards import CheckedReward
+from relex.rewards.contract import CORRECT
 from relex.training.callbacks import IMPORTANCE_BEYOND, ROLLOUT_SECONDS
 from relex.training.events import RolloutsChosen, TrainingWarning, send
 from relex.training.job import TrainingJob
@@ -47,7 +48,7 @@ def build_arguments(job: TrainingJob) -> GRPOConfig:
         output_dir=str(job.checkpoints),
         seed=recipe.seed,
         data_seed=recipe.seed,
-        max_steps=config.steps,
+        max_steps=config.last_step,
         # The other one copies a moment whole at every step.
         optim="adamw_torch_fused" if on_gpu else "adamw_torch",
         learning_rate=config.learning_rate,
@@ -126,7 +127,7 @@ def build_trainer(
             args=arguments,
             processing_class=tokenizer,
             train_dataset=rows,
-            reward_funcs=[_reward_function(reward) for reward in rewards],
+            reward_funcs=[_reward_function(reward, problems) for reward in rewards],
             peft_config=None if lora is None else peft_config(lora, model),
         )
     if lora is not None:
@@ -207,7 +208,8 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]
         total = rewards @ self.reward_weights.to(rewards.device)
         spread = total.view(-1, self.num_generations).std(dim=1)
         self._log_metric("zero_spread_fraction", (spread == 0).float().mean().item())
-        correct = (rewards[:, self._grader_column] == CORRECT).view(-1, self.num_generations)
+        values, least = rewards[:, self._grader_column], self._recipe.evaluation.correct_from
+        correct = ((least <= values) & (values <= CORRECT)).view(-1, self.num_generations)
         accuracies = correct.float().mean(dim=1)
         self._log_metric("accuracy", accuracies.mean().item())
         self._log_metric("accuracy_spread", accuracies.std(correction=0).item())
@@ -223,24 +225,27 @@ def _adds_special(recipe: Recipe) -> bool:
 
 def _training_rows(recipe: Recipe, problems: Sequence[Problem], tokenizer: Any) -> Dataset:
     config = recipe.training
-    num_rows = config.steps * config.prompts_per_step
-    rows = [problems[index] for index in question_order(len(problems), num_rows, recipe.seed)]
+    num_rows = config.last_step * config.prompts_per_step
+    order = question_order(len(problems), num_rows, recipe.seed)
     prompt = recipe.problems.prompt
-    return Dataset.from_dict(
-        {
-            "prompt": [render_prompt(row.question, prompt, tokenizer) for row in rows],
-            "answer": [row.answer for row in rows],
-        }
-    )
+    texts = [render_prompt(problems[index].question, prompt, tokenizer) for index in order]
+    return Dataset.from_dict({"prompt": texts, "problem": order})
 
 
-def _reward_function(reward: CheckedReward) -> RewardFunction:
-    """A reward with TRL's signature; TRL keys its metrics by `__name__`."""
+def _reward_function(reward: CheckedReward, problems: Sequence[Problem]) -> RewardFunction:
+    """A reward with TRL's signature, which is given the problems' numbers; TRL keys its metrics by
+    `__name__`."""
 
     def function(
-        *, prompts: list[str], completions: list[str], answer: list[str], **_: Any
+        *, prompts: list[str], completions: list[str], problem: list[int], **_: Any
     ) -> list[float]:
-        return reward(prompts=prompts, completions=completions, answers=answer)
+        asked = [problems[index] for index in problem]
+        return reward(
+            prompts=prompts,
+            completions=completions,
+            answers=[one.answer for one in asked],
+            extras=[one.extra for one in asked],
+        )
 
     function.__name__ = reward.name
     return function

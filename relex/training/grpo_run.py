@@ -18,6 +18,7 @@ from relex.training.judge import computed_terms, why_not_judged
 from relex.training.lora import adapter_of
 from relex.training.part import PartWriter, State
 from relex.training.rolling import checkpoint_step, newest_checkpoint, remove_checkpoints
+from relex.training.settled import StopWhenSettled
 from relex.training.shared import shared_place
 from relex.training.snapshots import HF_METADATA, check_model_state, snapshot_schema
 from relex.window import WindowWriter
@@ -77,7 +78,10 @@ def train(job: TrainingJob) -> None:
         own_state = trainer.own_state
         if config.lora is None and not config.shard:
             own_state = partial(_by_base_names, trainer, by_base)
-        trainer.add_callback(KeepSnapshots(config, own_state, writer, spool))
+        keeping = KeepSnapshots(config, own_state, writer, spool)
+        trainer.add_callback(keeping)
+        if config.steps == "auto":
+            trainer.add_callback(StopWhenSettled(job, keeping, spool))
         trainer.add_callback(RollCheckpoint(config, spool, shared))
         trainer.resume(checkpoint)
     if is_first_of_node:

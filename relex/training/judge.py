@@ -28,13 +28,16 @@ def why_not_judged(problems: Sequence[Problem]) -> str | None:
     """Why the accuracy on the training problems would mean nothing, or None where it does not.
 
     An empty gold answer is refused when problems are loaded. One and the same for several problems,
-    and for all of them, stands in the place of none.
+    and for all of them, stands in the place of none, unless what their grader needs beside it
+    differs.
     """
-    golds = {problem.answer for problem in problems}
-    if len(problems) == 1 or len(golds) > 1:
+    first = problems[0]
+    if len(problems) == 1 or any(
+        (problem.answer, problem.extra) != (first.answer, first.extra) for problem in problems
+    ):
         return None
     return (
-        f"all {len(problems)} training problems have the gold answer {golds.pop()!r}; "
+        f"all {len(problems)} training problems have the gold answer {first.answer!r}; "
         "give each its own"
     )
 

@@ -72,8 +72,8 @@ def run_training(
     if not _is_complete(job):
         raise TrainingError(
             f"{job.window}: the training process ended with status 0 after step {last_step} of "
-            f"{job.recipe.training.steps}, and the window is not complete; something in it called "
-            "exit: find out what, and start the same recipe again, it goes on from there"
+            f"{job.recipe.training.last_step}, and the window is not complete; something in it "
+            "called exit: find out what, and start the same recipe again, it goes on from there"
         )
     if job.work:
         job.file.unlink()

@@ -75,6 +75,11 @@ def parse_adapter_config(text: str, path: str) -> AdapterConfig:
     `path` names it in messages."""
     try:
         found: dict[str, Any] = json.loads(text)
+        if found.get("lora_alpha") == 0:
+            raise ValueError(
+                "lora_alpha is 0, which verl's merger writes for want of the right one; set it to "
+                "that of the training"
+            )
         config = AdapterConfig(**{n: found[n] for n in AdapterConfig.model_fields if found.get(n)})
     except (ValueError, AttributeError) as error:
         reason = " ".join(str(error).split())

@@ -13,25 +13,27 @@ from relex.window.adapter_config import CONFIG_FILE
 from relex.window.adapter_window import AdapterFile, AdapterWindow
 from relex.window.checkpoint_folder import step_folders
 from relex.window.layout import StepFile, WindowManifest
+from relex.window.trainers import KNOWN_NAMES, Place, StepNames, names_in, weight_place
 
 ADAPTER_FILE = "adapter_model.safetensors"
 CONFIG_METADATA = "adapter_config"
 """Where a step's file in a window has the content of its CONFIG_FILE."""
 
 
-def is_adapter_folder(folder: Path) -> bool:
-    """Whether the checkpoints in a folder are adapters; raises WindowError as `step_folders`."""
-    return any((path / CONFIG_FILE).is_file() for path in step_folders(folder).values())
+def is_adapter_folder(folder: Path, names: StepNames = KNOWN_NAMES) -> bool:
+    """Whether the checkpoints in a folder are adapters; raises WindowError as `step_folders`, and
+    as `weight_place`."""
+    return any(_place(path).form == "adapter" for path in step_folders(folder, names).values())
 
 
 def open_adapter_folder(folder: Path, base: Checkpoint) -> AdapterWindow:
-    """Sub-folders named `checkpoint-N`, `global_step_N` or `step_N`, as PEFT saves them.
+    """Sub-folders named for steps, with adapters as PEFT saves them.
 
     Raises WindowError when a step has no adapter, and as AdapterWindow; CheckpointError when a file
     is damaged.
     """
-    folders = sorted(step_folders(folder).items())
-    return AdapterWindow(str(folder), {step: _open(path) for step, path in folders}, base)
+    folders = {step: path / _place(path).folder for step, path in step_folders(folder).items()}
+    return AdapterWindow(str(folder), {step: _open(path) for step, path in folders.items()}, base)
 
 
 def open_stored_adapters(store: Store, manifest: WindowManifest, base: Checkpoint) -> AdapterWindow:
@@ -44,6 +46,10 @@ def open_stored_adapters(store: Store, manifest: WindowManifest, base: Checkpoin
 
     files = {step.step: opened(step) for step in manifest.facts.steps}
     return AdapterWindow(store.uri, files, base, manifest.base_digest)
+
+
+def _place(step: Path) -> Place:
+    return weight_place(str(step), names_in(step))
 
 
 def _open(folder: Path) -> AdapterFile:

@@ -35,6 +35,8 @@ class AdapterFile:
 class AdapterWindow:
     """A Window of the merged weights in float32, and the products themselves."""
 
+    notes: tuple[str, ...] = ()
+
     def __init__(
         self,
         where: str,

@@ -33,22 +33,31 @@ def open_window(
     if manifest is not None:
         return open_stored_adapters(store, manifest, _base_of_adapters(uri, base))
     if not is_adapter_folder(Path(uri)):
-        return CheckpointFolder(Path(uri))
+        return CheckpointFolder(Path(uri), base)
     return open_adapter_folder(Path(uri), _base_of_adapters(uri, base))
 
 
-def source_to_pack(uri: str, connection: S3Connection | None, work: Path) -> Source | None:
+def source_to_pack(
+    uri: str,
+    connection: S3Connection | None,
+    work: Path,
+    *,
+    step_pattern: str = "",
+    allow_pickle: bool = False,
+) -> Source | None:
     """Snapshots that must become a window before they can be fitted, or None where `open_window`
     opens what is there.
 
-    Checkpoints on S3 or on the Hub are such; `work` is where steps from the Hub lie while they are
-    read. Raises as `open_source`.
+    Checkpoints on S3 or on the Hub are such, and those in a folder that have names of their own or
+    may be pickled. The arguments are those of `open_source`, and it raises as that.
     """
-    if Path(uri).is_dir():
+    is_folder, is_own = Path(uri).is_dir(), bool(step_pattern or allow_pickle)
+    if is_folder and not is_own:
         return None
-    if uri.startswith("s3://") and read_window_manifest(open_store(uri, connection)) is not None:
+    is_place = is_folder or uri.startswith("s3://")
+    if is_place and read_window_manifest(open_store(uri, connection)) is not None:
         return None
-    return open_source(uri, connection, work)
+    return open_source(uri, connection, work, step_pattern=step_pattern, allow_pickle=allow_pickle)
 
 
 def open_manifest(uri: str, connection: S3Connection | None = None) -> tuple[Store, WindowManifest]:

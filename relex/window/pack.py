@@ -6,13 +6,16 @@ from pathlib import Path
 from relex.checkpoints import Checkpoint
 from relex.errors import WindowError
 from relex.storage import Store
+from relex.window.codec import Snapshot
 from relex.window.fingerprints import FingerprintedSnapshot
 from relex.window.layout import Precision, WindowManifest
+from relex.window.matching import Matcher
 from relex.window.same_tensors import same_tensors
 from relex.window.sources import Source
 from relex.window.writer import DEFAULT_ANCHOR_EVERY_STEPS, open_writer
 
 OnProgress = Callable[[int, int], None]
+OnNote = Callable[[str], None]
 
 
 def pack(
@@ -24,18 +27,21 @@ def pack(
     anchor_every_steps: int = DEFAULT_ANCHOR_EVERY_STEPS,
     work: Path | None = None,
     on_progress: OnProgress = lambda num_done, num_total: None,
+    on_note: OnNote = lambda text: None,
 ) -> tuple[int, ...]:
     """Write the window of all steps of `source` to `store`; returns the steps.
 
     A window that was begun is continued, after all of its steps were compared with those of
     `source`; where one is another, it is left as it is. At most two checkpoints are open, and none
     is held in memory: blocks of it are. A step's file is made in the folder `work`. `on_progress`
-    receives the steps done and the steps in all.
+    receives the steps done and the steps in all, `on_note` what of a snapshot was taken for
+    what of the base.
 
     Raises WindowError or CheckpointError when the checkpoints do not go together or with `base`, or
     a window of something else is there; StorageError when the place cannot be read or written,
     UploadError when a step cannot be stored.
     """
+    matched = _Matched(source, base, on_note)
     writer = open_writer(
         store,
         base,
@@ -43,14 +49,12 @@ def pack(
         source.steps,
         anchor_every_steps,
         work,
-        check_found=lambda found: _check_made_of(store, found, source),
+        check_found=lambda found: _check_made_of(store, found, matched),
     )
     previous_step = None
     for step in writer.missing_steps:
         on_progress(len(writer.steps), len(source.steps))
-        snapshot = source.open(step)
-        same_tensors(source.where, {step: snapshot.tensors})
-        writer.append(step, snapshot)
+        writer.append(step, matched.open(step))
         if previous_step is not None:
             source.release(previous_step)
         previous_step = step
@@ -62,7 +66,27 @@ def pack(
     return writer.steps
 
 
-def _check_made_of(store: Store, found: WindowManifest, source: Source) -> None:
+class _Matched:
+    """Snapshots of a source in the base's names."""
+
+    def __init__(self, source: Source, base: Checkpoint, on_note: OnNote) -> None:
+        self.where, self._source, self._on_note = source.where, source, on_note
+        self._matcher = Matcher(base)
+
+    def open(self, step: int) -> Snapshot:
+        num_known = len(self._matcher.notes)
+        where = f"{self.where}: step {step}"
+        snapshot = self._matcher.match(where, self._source.open(step))
+        same_tensors(self.where, {step: snapshot.tensors})
+        for note in self._matcher.notes[num_known:]:
+            self._on_note(f"{where}: {note}")
+        return snapshot
+
+    def release(self, step: int) -> None:
+        self._source.release(step)
+
+
+def _check_made_of(store: Store, found: WindowManifest, source: _Matched) -> None:
     for file in found.facts.steps:
         digest = FingerprintedSnapshot(source.open(file.step), file.step).digest()
         source.release(file.step)

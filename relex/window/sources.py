@@ -1,6 +1,5 @@
 """Where the snapshots of other people's runs come from: a folder, S3, or the Hub."""
 
-import shutil
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -8,21 +7,18 @@ from typing import Protocol, TypeVar
 
 import torch
 
-from relex.checkpoints import Checkpoint, TensorInfo
+from relex.checkpoints import TensorInfo
 from relex.checkpoints.weight_files import SUFFIX, no_weights, open_weight_files
 from relex.errors import WindowError
 from relex.storage import S3Connection, Store, open_store
 from relex.storage.block_cache import BlockCache
 from relex.window.adapter_folder import is_adapter_folder
-from relex.window.checkpoint_folder import (
-    STEP_NAME,
-    checkpoint_folder,
-    checkpoint_place,
-    step_folders,
-)
+from relex.window.checkpoint_folder import step_folders
 from relex.window.codec import Snapshot
+from relex.window.trainers import CheckpointOpener, Place, StepNames, weight_place
 
 HUB_FILES = ["*.safetensors", "*.safetensors.index.json"]
+PICKLED_FILES = ["*.pt", "*.distcp", "*.metadata"]
 Result = TypeVar("Result")
 
 
@@ -42,63 +38,78 @@ class Source(Protocol):
         """Give back what `open` took; the step will not be read again."""
 
 
-def open_source(where: str, connection: S3Connection | None, work: Path) -> Source:
+def open_source(
+    where: str,
+    connection: S3Connection | None,
+    work: Path,
+    *,
+    step_pattern: str = "",
+    allow_pickle: bool = False,
+) -> Source:
     """The source at a local folder, an `s3://` prefix, or a repository on the Hub.
 
-    `work` is where steps from the Hub lie while they are read. Raises WindowError when there are no
-    steps, StorageError when S3 cannot be read.
+    `work` is where steps lie that cannot be read where they are; `step_pattern` as in StepNames;
+    `allow_pickle` as in CheckpointOpener. Raises WindowError when there are no steps, StorageError
+    when S3 cannot be read.
     """
+    opener = CheckpointOpener(StepNames(step_pattern), work, allow_pickle)
     if where.startswith("s3://"):
-        return StoreSource(open_store(where, connection))
+        return StoreSource(open_store(where, connection), opener)
     if Path(where).is_dir():
-        return FolderSource(Path(where))
-    return HubSource(where, work)
+        return FolderSource(Path(where), opener)
+    return HubSource(where, opener)
 
 
 class FolderSource:
-    """Sub-folders named `checkpoint-N`, `global_step_N` or `step_N`."""
+    """Sub-folders named for steps."""
 
-    def __init__(self, folder: Path) -> None:
-        self.where = str(folder)
-        self._folders = dict(sorted(step_folders(folder).items()))
-        if is_adapter_folder(folder):
+    def __init__(self, folder: Path, opener: CheckpointOpener) -> None:
+        self.where, self._opener = str(folder), opener
+        self._folders = step_folders(folder, opener.names)
+        if is_adapter_folder(folder, opener.names):
             raise WindowError(
                 f"{folder}: holds LoRA adapters, which are small as they are; fit the folder itself"
             )
         self.steps = tuple(self._folders)
 
     def open(self, step: int) -> Snapshot:
-        return Checkpoint(self._folders[step])
+        return self._opener.open(self._folders[step], step)
 
     def release(self, step: int) -> None:
-        pass
+        self._opener.release(step)
 
 
 class StoreSource:
-    """The same names below a prefix of a store; weights are read where they are, in parts."""
+    """The same names below a prefix of a store; weights are read where they are, in parts, but for
+    pickled ones, which are copied."""
 
-    def __init__(self, store: Store) -> None:
-        self.where = store.uri
-        self._checkpoint_of = dict(sorted(_checkpoints_by_step(store).items()))
+    def __init__(self, store: Store, opener: CheckpointOpener) -> None:
+        self.where, self._opener = store.uri, opener
+        self._checkpoint_of = _checkpoints_by_step(store, opener)
         self.steps = tuple(self._checkpoint_of)
 
     def open(self, step: int) -> Snapshot:
-        return _StoredCheckpoint(*self._checkpoint_of[step])
+        store, place, names = self._checkpoint_of[step]
+        if not place.is_pickled:
+            return _StoredCheckpoint(store.child(place.folder) if place.folder else store, names)
+        copied = self._opener.folder(step) / "copied"
+        for name in filter(place.is_needed, names):
+            store.get_file(name, copied / name)
+        return self._opener.open(copied, step)
 
     def release(self, step: int) -> None:
-        pass
+        self._opener.release(step)
 
 
 class HubSource:
-    """A repository whose branches are named `step_N` or the like."""
+    """A repository whose branches are named for steps."""
 
-    def __init__(self, repository: str, work: Path) -> None:
+    def __init__(self, repository: str, opener: CheckpointOpener) -> None:
         from huggingface_hub import HfApi  # takes long, and only the Hub needs it
 
-        self.where, self._work = repository, work
+        self.where, self._opener = repository, opener
         refs = _on_hub(repository, partial(HfApi().list_repo_refs, repository))
-        names = [branch.name for branch in refs.branches]
-        self._branch_of = dict(sorted(_by_step(repository, names).items()))
+        self._branch_of = opener.names.steps(repository, [branch.name for branch in refs.branches])
         self.steps = tuple(self._branch_of)
 
     def open(self, step: int) -> Snapshot:
@@ -109,16 +120,13 @@ class HubSource:
             snapshot_download,
             self.where,
             revision=branch,
-            allow_patterns=HUB_FILES,
-            local_dir=self._folder(step),
+            allow_patterns=[*HUB_FILES, *(PICKLED_FILES if self._opener.allow_pickle else [])],
+            local_dir=self._opener.folder(step),
         )
-        return Checkpoint(checkpoint_folder(Path(_on_hub(f"{self.where} at {branch}", download))))
+        return self._opener.open(Path(_on_hub(f"{self.where} at {branch}", download)), step)
 
     def release(self, step: int) -> None:
-        shutil.rmtree(self._folder(step), ignore_errors=True)
-
-    def _folder(self, step: int) -> Path:
-        return self._work / f"step_{step}"
+        self._opener.release(step)
 
 
 class _StoredCheckpoint:
@@ -137,34 +145,26 @@ class _StoredCheckpoint:
         return self._file_of[name].read(name, start, stop)
 
 
-def _checkpoints_by_step(store: Store) -> dict[int, tuple[Store, list[str]]]:
-    """Where the checkpoint of every step is, and its files."""
+def _checkpoints_by_step(
+    store: Store, opener: CheckpointOpener
+) -> dict[int, tuple[Store, Place, list[str]]]:
+    """Of every step its folder, where the weights are in it, and the files: their names where they
+    are for weights that are read there, else in the folder."""
     keys = [PurePosixPath(key) for key in store.list()]
-    folder_of = _by_step(store.uri, sorted({key.parts[0] for key in keys if len(key.parts) > 1}))
+    names = sorted({key.parts[0] for key in keys if len(key.parts) > 1})
     found = {}
-    for step, name in folder_of.items():
+    for step, name in opener.names.steps(store.uri, names).items():
+        step_store = store.child(name)
         inside = [key.relative_to(name) for key in keys if key.parts[0] == name]
-        place = checkpoint_place(f"{store.uri}/{name}", [str(key) for key in inside])
-        files = [key.name for key in inside if key.parent == PurePosixPath(place)]
-        checkpoint = store.child(f"{name}/{place}".rstrip("/"))
-        if not any(file.endswith(SUFFIX) for file in files):
-            raise WindowError(f"{checkpoint.uri}: {no_weights(files)}")
-        found[step] = checkpoint, files
-    return found
-
-
-def _by_step(where: str, names: list[str]) -> dict[int, str]:
-    found: dict[int, str] = {}
-    for name in names:
-        match = STEP_NAME.fullmatch(name)
-        if match is None or int(match[1]) == 0:  # step 0 is the base
-            continue
-        step = int(match[1])
-        if step in found:
-            raise WindowError(f"{where}: holds step {step} twice: {found[step]}, {name}")
-        found[step] = name
-    if not found:
-        raise WindowError(f"{where}: nothing there is named checkpoint-N, global_step_N or step_N")
+        place = weight_place(step_store.uri, [str(key) for key in inside])
+        opener.check(step_store.uri, place)
+        files = [str(key) for key in inside]
+        if not place.is_pickled:
+            files = [key.name for key in inside if key.parent == PurePosixPath(place.folder)]
+            if not any(file.endswith(SUFFIX) for file in files):
+                where = f"{step_store.uri}/{place.folder}".rstrip("/")
+                raise WindowError(f"{where}: {no_weights(files)}")
+        found[step] = step_store, place, files
     return found
 
 

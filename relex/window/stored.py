@@ -23,6 +23,8 @@ from relex.window.same_tensors import same_tensors
 class StoredWindow:
     """The safe steps of a window; a run that is still writing adds none to an open one."""
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, store: Store, manifest: WindowManifest, base: Checkpoint | None) -> None:
         """Check the size and read the header of every step's file.
 

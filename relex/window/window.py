@@ -27,6 +27,9 @@ class Window(Protocol):
     base_digest: str | None
     """Digest of the base that the run started from, where it was recorded."""
 
+    notes: tuple[str, ...]
+    """What of the snapshots was taken for what of the base, a line each."""
+
     def read(self, step: int, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
         """Elements [start, stop) of the flattened tensor `name` at `step`, on the CPU.
 

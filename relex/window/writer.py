@@ -109,8 +109,12 @@ class WindowWriter:
             for key in sorted(dropped):
                 self._store.delete(key)
 
-    def finish(self) -> None:
-        """Mark the window as complete; raises WindowError when planned steps are missing."""
+    def finish(self, *, early: bool = False) -> None:
+        """Mark the window as complete; raises WindowError when planned steps are missing, unless
+        it may end `early`, and then those that are there are its plan."""
+        if early and self.steps:
+            facts = self._manifest.facts.model_copy(update={"planned_steps": self.steps})
+            self._manifest = replace(self._manifest, facts=facts)
         if self.missing_steps:
             raise WindowError(
                 f"{self._store.uri}: cannot be complete without step {self.missing_steps[0]}; "

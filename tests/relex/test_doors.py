@@ -108,7 +108,12 @@ def test_dotted_paths_reach_nothing_of_relex_but_the_rewards_of_the_toy(
     [
         (EvaluationConfig, "engine", "vlm", "auto, vllm, transformers"),
         (TrainingConfig, "trainer", "ppo", "grpo"),
-        (ProblemSource, "kind", "json", "toy, jsonl, parquet, hub"),
+        (
+            ProblemSource,
+            "kind",
+            "json",
+            "toy, jsonl, parquet, hub, human_eval, mbpp, live_code_bench, apps",
+        ),
     ],
 )
 def test_a_misspelt_name_is_refused_with_the_recipe(model, field, value, names) -> None:
@@ -133,8 +138,9 @@ def test_the_recipe_says_where_the_wrong_name_is() -> None:
     with pytest.raises(RecipeError) as caught:
         check_recipe(value, "small.yaml")
     assert str(caught.value) == (
-        "small.yaml: problems.validation.kind: input should be toy, jsonl, parquet, hub, or your "
-        "own as module:name, found 'my questions:sums'"
+        "small.yaml: problems.validation.kind: input should be toy, jsonl, parquet, hub, "
+        "human_eval, mbpp, live_code_bench, apps, or your own as module:name, "
+        "found 'my questions:sums'"
     )
 
 

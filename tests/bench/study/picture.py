@@ -1,38 +1,41 @@
-"""The study as one picture: what training reaches, what the line reaches, and what was chosen."""
+"""The study as one picture: what training reaches, what line and secant reach, what was chosen."""
 
 from collections.abc import Mapping, Sequence
 
-from choice import LAST, Choice, grid
+from choice import Choice, Run
 from matplotlib.axes import Axes
-from train import TASKS
-from trajectory import CONTINUED_STEPS, WINDOW_STEPS, Trajectory, show_rate
+from points import BEST_PART, GRID, LAST, OCTAVES
+from setting import LONG_LAST_STEPS, TASKS, WINDOW_STEPS, show_rate
+from summary import trained_steps
 
-from relex.candidates import Candidate
+from relex.candidates import LINE, Candidate, parse_candidate
 from relex.report import style
+from relex.search.grid import SECANT
 
-HEIGHT_INCHES = 5.6
-EVERY = 5
-TITLE = "Extrapolation is taken where it helps; where it harms, step 30 is kept"
+HEIGHT_INCHES = 8.6
+TITLE = "A part of the tensors goes farther than all of them, and training is slower than both"
 TICKS = (10, 30, 100, 300, 1000)
 
 
-def study_picture(runs: Sequence[Trajectory], choices: Mapping[str, Choice]) -> bytes:
+def study_picture(runs: Sequence[Run], chosen: Mapping[str, Choice]) -> bytes:
     """PNG; rows are tasks, columns learning rates, thin lines seeds."""
     figure = style.new_figure(HEIGHT_INCHES, TITLE)
-    tasks = [task for task in TASKS if any(run.setting.task == task for run in runs)]
+    tasks = [task for task in TASKS if any(run.task == task for run in runs)]
     panels = figure.subplots(
-        len(tasks), len(CONTINUED_STEPS), sharex=True, sharey=True, squeeze=False
+        len(tasks), len(LONG_LAST_STEPS), sharex=True, sharey=True, squeeze=False
     )
     for row, task in zip(panels, tasks, strict=True):
-        for axes, rate in zip(row, CONTINUED_STEPS, strict=True):
+        for axes, rate in zip(row, LONG_LAST_STEPS, strict=True):
             _frame(axes, task, rate, is_first=axes is row[0], is_last=row is panels[-1])
             for run in runs:
-                if (run.setting.task, run.setting.learning_rate) == (task, rate):
-                    _draw(axes, run, choices[run.setting.name])
+                if (run.task, run.learning_rate) == (task, rate):
+                    _draw(axes, run, chosen[run.record.name])
+    handles = dict(zip(*reversed(panels[0][0].get_legend_handles_labels()), strict=True))
     figure.legend(
-        *_unique(panels[0][0]),
+        list(handles.values()),
+        list(handles),
         loc="outside lower center",
-        ncols=4,
+        ncols=3,
         frameon=False,
         fontsize=style.TEXT_POINTS,
     )
@@ -54,40 +57,39 @@ def _frame(axes: Axes, task: str, rate: float, *, is_first: bool, is_last: bool)
     axes.axvspan(5, WINDOW_STEPS, color=style.WINDOW_SHADE, zorder=0)
 
 
-def _draw(axes: Axes, run: Trajectory, choice: Choice) -> None:
-    trained = [step for step in (10, 20, WINDOW_STEPS, *run.continued_steps) if step % EVERY == 0]
-    observed = [Candidate(step=step) for step in trained]
-    _line(axes, run, observed, color=style.BLACK, label="really trained")
-    _line(axes, run, [LAST, *grid()], color=style.BLUE, label="the line")
-    secants = [Candidate(step=target.step, method="secant") for target in grid()]
-    _line(axes, run, [LAST, *secants], color=style.GREEN, label="secants of all tensors")
+def _draw(axes: Axes, run: Run, choice: Choice) -> None:
+    steps = [*range(5, WINDOW_STEPS, 5), *trained_steps(run)]
+    trained = [Candidate(step=step) for step in steps]
+    _line(axes, run, trained, style.BLACK, "really trained")
+    _line(axes, run, [LAST, *_way(LINE, GRID)], style.BLUE, "the line")
+    _line(axes, run, [LAST, *_way(SECANT, GRID)], style.GREEN, "the secant, all tensors")
+    part = [LAST, *_way(SECANT, OCTAVES, BEST_PART)]
+    _line(axes, run, part, style.VERMILLION, "the secant, MLPs of the upper half")
     axes.plot(
-        [choice.chosen.step],
-        [choice.accuracy],
+        [parse_candidate(choice.chosen).step],
+        [choice.accuracies[0]],
         marker="*",
-        markersize=11,
+        markersize=10,
         color=style.ORANGE,
         markeredgecolor=style.BLACK,
         markeredgewidth=0.6,
         linestyle="none",
-        label="chosen by targets: auto",
+        label="chosen by answers",
         zorder=5,
     )
 
 
-def _line(
-    axes: Axes, run: Trajectory, candidates: Sequence[Candidate], color: str, label: str
-) -> None:
+def _way(method: str, lengths: Sequence[float], part: str = "") -> list[Candidate]:
+    steps = sorted({round(length * WINDOW_STEPS) for length in lengths})
+    return [Candidate(step=step, method=method, part=part) for step in steps]
+
+
+def _line(axes: Axes, run: Run, points: Sequence[Candidate], color: str, label: str) -> None:
     axes.plot(
-        [each.step for each in candidates],
-        [run.exact(each, "test").mean() for each in candidates],
+        [each.step for each in points],
+        [run.record.accuracy(each.key) for each in points],
         color=color,
         linewidth=1.1,
         alpha=0.75,
         label=label,
     )
-
-
-def _unique(axes: Axes) -> tuple[list, list[str]]:
-    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    return list(handles.values()), list(handles)

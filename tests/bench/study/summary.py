@@ -1,166 +1,163 @@
-"""What the study says: by run, by mode of the choice, and of the signals of a fit."""
+"""What the study says: of each run, of each rule, and of what was tried beside them."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from choice import EARLIER, LAST, Choice, everything, grid
-from scipy import stats
-from trajectory import WINDOW_STEPS, Trajectory
+from choice import COMPLETIONS_PER_STEP, Choice, Run
+from points import LAST
+from setting import WINDOW_STEPS
 
-from relex.candidates import BASE, Candidate
+from relex.candidates import BASE, LINE, Candidate, parse_candidate
+from relex.extrapolation.forecast import skill, squared_errors
+from relex.extrapolation.movement import GRAM_ROUNDING, Movement
+from relex.search.grid import SECANT
 
-LARGE_GAIN = 0.03
-CAPTURE = 0.8
-SIGNALS = ("explained_fraction", "r2", "forecast_skill", "half_cosine", "persistence")
+GAINABLE = 0.01
+"""A run has something to gain where the best of all points is this much above the last step."""
+
+Where = Callable[[Candidate], bool]
 
 
 @dataclass(frozen=True)
-class RunResult:
-    """One run; accuracies are exact, on the test questions unless said otherwise."""
+class Best:
+    """The best point of a kind, read off the test questions: what no choice can know."""
 
-    task: str
-    learning_rate: float
-    seed: int
-    base: float
-    last_observed: float
-    grid_oracle: float
-    """Best of the targets of the full grid and the observed steps."""
-
-    oracle: float
-    """Best of all kinds of candidates at these targets."""
-
-    oracle_candidate: str
-    continued: float
-    """At the last step that was really trained."""
-
-    continued_steps: int
-    explained_fraction: float
-    r2: float
-    forecast_skill: float
-    half_cosine: float
-    persistence: float
-
-    @property
-    def gain(self) -> float:
-        """What rank-1 targets could add to the last observed step."""
-        return self.grid_oracle - self.last_observed
+    key: str
+    accuracy: float
 
 
-def result_of(run: Trajectory) -> RunResult:
-    accuracy = {each: float(run.exact(each, "test").mean()) for each in everything()}
-    best = max(accuracy, key=lambda each: accuracy[each])
-    diagnosis = run.diagnosis
-    last_step = run.continued_steps[-1]
-    end = Candidate(step=last_step)
-    return RunResult(
-        task=run.setting.task,
-        learning_rate=run.setting.learning_rate,
-        seed=run.setting.seed,
-        base=float(run.exact(BASE, "test").mean()),
-        last_observed=accuracy[LAST],
-        grid_oracle=max(accuracy[each] for each in [*EARLIER, LAST, *grid()]),
-        oracle=accuracy[best],
-        oracle_candidate=best.key,
-        continued=float(run.exact(end, "test").mean()),
-        continued_steps=last_step,
-        explained_fraction=float(diagnosis.explained_fraction or 0),
-        r2=float(diagnosis.r2 or 0),
-        forecast_skill=float(diagnosis.forecast_skill.over_staying or 0),
-        half_cosine=float(diagnosis.half_cosine or 0),
-        persistence=float(diagnosis.persistence or 0),
-    )
+def best(run: Run, where: Where = lambda _: True) -> Best:
+    """Among the base, the trained steps of the window and what lies beyond it, where `where`."""
+    keys = [each.key for each in _points(run) if where(each)]
+    key = max(keys, key=run.record.accuracy)
+    return Best(key, run.record.accuracy(key))
 
 
-def steps_to_reach(run: Trajectory, accuracy: float) -> float:
-    """Step at which the real run first has `accuracy` on the test questions; inf if it does not."""
-    for step in [WINDOW_STEPS, *run.continued_steps]:
-        if run.exact(Candidate(step=step), "test").mean() >= accuracy:
+def on_line(point: Candidate) -> bool:
+    return point.method == LINE and not point.part
+
+
+def on_secant(point: Candidate) -> bool:
+    return point.method == SECANT and not point.part
+
+
+def _points(run: Run) -> list[Candidate]:
+    keys = [key for key in run.record.chances if "/" not in key and not key.startswith("logits")]
+    points = [parse_candidate(key) for key in keys]
+    return [each for each in points if not each.is_observed or each.step <= WINDOW_STEPS]
+
+
+def last(run: Run, temperature: int = 0) -> float:
+    return run.record.accuracy(LAST.key, temperature)
+
+
+def base(run: Run, temperature: int = 0) -> float:
+    return run.record.accuracy(BASE.key, temperature)
+
+
+def trained_steps(run: Run) -> list[int]:
+    """Measured steps of real training from the end of the window on."""
+    points = (parse_candidate(key) for key in run.record.chances if key.startswith("observed-"))
+    return sorted(point.step for point in points if point.step >= WINDOW_STEPS)
+
+
+def steps_to_reach(run: Run, accuracy: float) -> float:
+    """The first measured step of real training that has `accuracy`; inf when none has."""
+    for step in trained_steps(run):
+        if run.record.accuracy(Candidate(step=step).key) >= accuracy:
             return step
     return float("inf")
 
 
+def search_steps(num_answers: float) -> float:
+    """What answers cost in steps of training, by generated tokens: an answer is as long as a
+    completion."""
+    return num_answers / COMPLETIONS_PER_STEP
+
+
 @dataclass(frozen=True)
-class ModeResult:
-    """All draws of one mode over some runs; regrets and losses are in points of accuracy."""
+class Worth:
+    """What a choice was worth against training on."""
 
-    mode: str
-    num_samples: int
+    real_steps: float
+    """To its accuracy; where training ended before, its last step."""
+
+    is_bound: bool
+    """Whether training ended before it had that accuracy."""
+
+    spent_steps: float
+    """Trained steps and the search, in steps of training."""
+
+    @property
+    def factor(self) -> float:
+        return self.real_steps / self.spent_steps
+
+
+def worth(run: Run, choice: Choice) -> Worth:
+    reached = steps_to_reach(run, choice.accuracies[0])
+    end = trained_steps(run)[-1]
+    spent = WINDOW_STEPS + search_steps(choice.num_answers)
+    return Worth(min(reached, end), not np.isfinite(reached), spent)
+
+
+@dataclass(frozen=True)
+class RuleResult:
+    """All choices of one rule; gains and regrets in points of accuracy."""
+
     num_choices: int
-    mean_regret: float
-    """Below the best target of the grid (negative: above it)."""
+    gain: float
+    """Over the last step, in the runs where anything can be gained."""
 
-    mean_full_regret: float
-    """Below the best of all kinds of candidates."""
+    gain_of_line: float
+    """What the best target of the paper's line gains there."""
+
+    regret: float
+    """Below the best of all points, in all runs."""
 
     worst_regret: float
-    clearly_worse_fraction: float
-    captured_fraction: float
-    """Of the choices where the grid could gain more than 3 points: those that got 80 % of it."""
-
-    num_large: int
-    answer_fraction: float
-    """Answers over those of the full grid."""
+    num_clearly_worse: int
+    num_answers: float
+    steps: float
+    """Its answers in steps of training."""
 
 
-def summarise(pairs: Sequence[tuple[RunResult, Choice]], grid_answers: int) -> ModeResult:
-    regrets = np.array([result.grid_oracle - choice.accuracy for result, choice in pairs])
-    full = np.array([result.oracle - choice.accuracy for result, choice in pairs])
-    large = [(result, choice) for result, choice in pairs if result.gain > LARGE_GAIN]
-    captured = [
-        choice.accuracy - result.last_observed >= CAPTURE * result.gain for result, choice in large
-    ]
-    return ModeResult(
-        mode=pairs[0][1].mode,
-        num_samples=pairs[0][1].num_samples,
+def summarise(pairs: Sequence[tuple[Run, Choice]]) -> RuleResult:
+    gainable = [(run, choice) for run, choice in pairs if can_gain(run)]
+    regrets = [best(run).accuracy - choice.accuracies[0] for run, choice in pairs]
+    return RuleResult(
         num_choices=len(pairs),
-        mean_regret=100 * float(regrets.mean()),
-        mean_full_regret=100 * float(full.mean()),
-        worst_regret=100 * float(regrets.max()),
-        clearly_worse_fraction=float(np.mean([choice.is_clearly_worse for _, choice in pairs])),
-        captured_fraction=float(np.mean(captured)) if captured else float("nan"),
-        num_large=len(large),
-        answer_fraction=float(np.mean([choice.num_answers for _, choice in pairs])) / grid_answers,
+        gain=100 * _mean(choice.accuracies[0] - last(run) for run, choice in gainable),
+        gain_of_line=100
+        * _mean(max(best(run, on_line).accuracy - last(run), 0) for run, _ in gainable),
+        regret=100 * _mean(regrets),
+        worst_regret=100 * max(regrets),
+        num_clearly_worse=sum(choice.is_clearly_worse for _, choice in pairs),
+        num_answers=_mean(choice.num_answers for _, choice in pairs),
+        steps=search_steps(_mean(choice.num_answers for _, choice in pairs)),
     )
 
 
-def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Mean and its 95 % interval by Student's t; the values are of different seeds."""
-    array = np.array(values)
-    half = stats.t.ppf(0.975, len(array) - 1) * stats.sem(array) if len(array) > 1 else np.nan
-    return float(array.mean()), float(array.mean() - half), float(array.mean() + half)
+def can_gain(run: Run) -> bool:
+    return best(run).accuracy - last(run) > GAINABLE
 
 
-@dataclass(frozen=True)
-class Correlation:
-    """Spearman's rank correlation of a signal with the gain, and its 95 % bootstrap interval."""
-
-    signal: str
-    task: str
-    value: float
-    low: float
-    high: float
-    num_runs: int
+def best_constant(runs: Sequence[Run], where: Where) -> str:
+    """The point, the same in all runs, that is best on average on their test questions."""
+    common = set.intersection(*({each.key for each in _points(run) if where(each)} for run in runs))
+    return max(sorted(common), key=lambda key: _mean(run.record.accuracy(key) for run in runs))
 
 
-def correlations(results: Sequence[RunResult]) -> list[Correlation]:
-    tasks = sorted({result.task for result in results})
-    groups = {task: [r for r in results if r.task == task] for task in tasks} | {"both": results}
-    return [
-        _correlation(signal, task, group)
-        for signal in SIGNALS
-        for task, group in groups.items()
-        if len(group) > 3
-    ]
+def forecast_skill(run: Run) -> float:
+    """Of the whole model over staying put."""
+    steps = range(1, WINDOW_STEPS + 1)
+    errors = []
+    for gram_SS in run.record.gram.values():
+        norm_S = np.sqrt(gram_SS.diagonal())
+        movement = Movement(gram_SS, GRAM_ROUNDING * np.outer(norm_S, norm_S))
+        errors.append(squared_errors(movement, steps, 1))
+    return skill([each for each in errors if each is not None]).over_staying or 0.0
 
 
-def _correlation(signal: str, task: str, results: Sequence[RunResult]) -> Correlation:
-    pairs = np.array([(asdict(result)[signal], result.gain) for result in results])
-    rng = np.random.default_rng(0)
-    drawn = [
-        stats.spearmanr(*pairs[rng.integers(len(pairs), size=len(pairs))].T).statistic
-        for _ in range(1000)
-    ]
-    low, high = np.nanpercentile(drawn, [2.5, 97.5])
-    value = stats.spearmanr(*pairs.T).statistic
-    return Correlation(signal, task, float(value), float(low), float(high), len(pairs))
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
+from relex import machine
 from relex.cli.app import main
 from relex.config import Recipe, load_recipe
-from relex.memory import machine
 
 
 @pytest.fixture

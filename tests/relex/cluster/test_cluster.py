@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -12,10 +13,18 @@ import pytest
 from relex.cluster import Cluster, Slot, Wanted, check_cluster, open_cluster
 from relex.cluster.cluster import RemoteChild
 from relex.cluster.look import look
+from relex.config import Recipe, check_recipe, load_recipe
 from relex.errors import LostError, ResourceError, RewardError, StageError
+from tests.ray_nodes import ROOT
 
 Start = Callable[..., RemoteChild]
 SLOT = Slot(cpus=1, gpus=0)
+
+
+def toy_with(change: dict[str, Any]) -> Recipe:
+    """The toy's recipe with other sections."""
+    toy = load_recipe(ROOT / "deployments" / "recipes" / "toy.yaml")
+    return check_recipe(toy.model_dump(mode="json", exclude_unset=True) | change, "toy")
 
 
 @pytest.fixture
@@ -87,9 +96,21 @@ def test_a_child_of_several_nodes_has_a_rank_on_each(start: Start) -> None:
 
 
 def test_nodes_like_this_machine_pass_and_leave_no_marker(cluster, tmp_path: Path) -> None:
-    wanted = Wanted(storage=str(tmp_path), base="toy")
-    assert check_cluster(cluster, wanted, print) == look(Wanted()).versions
+    wanted = Wanted(storage=str(tmp_path), recipe=toy_with({}))
+    found = check_cluster(cluster, wanted, print)
+    assert [node.address for node in found] == [node.address for node in cluster.nodes]
+    here = look(Wanted())
+    for its in found.values():
+        assert its.versions == here.versions and its.machine == here.machine
     assert list(tmp_path.iterdir()) == []
+
+
+def test_code_that_only_this_machine_has_is_refused(cluster, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "only_here.py").write_text("def pay(completions, **_): return [1.0]\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    recipe = toy_with({"rewards": [{"reward": "only_here:pay"}]})
+    with pytest.raises(ResourceError, match=r"^node 127.*: reward only_here:pay: .*; nodes read"):
+        check_cluster(cluster, Wanted(recipe=recipe), print)
 
 
 def test_the_command_shows_the_nodes(ray_nodes) -> None:

@@ -18,7 +18,7 @@ from relex.candidates import BASE
 from relex.checkpoints import TOY_BASE, Checkpoint
 from relex.cluster import Slot, open_cluster
 from relex.config import load_recipe
-from relex.evaluation import choose_dtype, engine_pool
+from relex.evaluation import choose_dtype, work
 from relex.evaluation.draws import build_draws
 from relex.evaluation.engine import Completion, EngineConfig
 from relex.evaluation.engine_pool import EnginePool
@@ -254,13 +254,15 @@ def test_two_vllm_engines_on_two_nodes_answer_as_one_does(
     sampling = recipe.exam("validation").sampling
 
     def answers(pool: EnginePool) -> list[Completion]:
+        asked = work.Work(BASE, requests, sampling)
         try:
-            return pool.generate(BASE, requests, sampling, lambda _: None).completions
+            pool.generate(asked)
+            return asked.completions
         finally:
             pool.close()
 
     with pytest.MonkeyPatch.context() as patch, open_cluster(nodes.address, print) as cluster:
-        patch.setattr(engine_pool, "BLOCK_REQUESTS", len(requests) // 2)
+        patch.setattr(work, "BLOCK_REQUESTS", len(requests) // 2)
 
         def start(module, arguments, on_log, env={}, folder=None):  # noqa: B006
             return cluster.start(Slot(1, 0), module, arguments, on_log, env, folder)

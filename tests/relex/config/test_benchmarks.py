@@ -45,8 +45,8 @@ def test_a_row_is_a_valid_source_and_a_valid_entry(row: NamedBenchmark) -> None:
 
 
 @pytest.mark.parametrize("row", BENCHMARKS, ids=lambda row: row.name)
-def test_a_row_without_a_pinned_commit_says_so(row: NamedBenchmark) -> None:
-    assert COMMIT.fullmatch(row.source["revision"]) or "not pinned" in row.note
+def test_a_row_is_pinned_to_a_commit(row: NamedBenchmark) -> None:
+    assert COMMIT.fullmatch(str(row.source["revision"]))
 
 
 def test_names_are_there_once() -> None:

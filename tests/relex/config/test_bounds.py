@@ -178,17 +178,20 @@ def test_whatever_stands_at_a_field_is_taken_or_refused_in_one_line(name, path) 
     ("path", "value", "line"),
     [
         (
-            "training.steps",
+            "training.warmup_steps",
             10**11,
             "input should be less than or equal to 100000, found 1000000000",
         ),
         ("seed", 2**33, "input should be less than or equal to 2147483647, found 8589934592"),
-        ("training.steps", True, "input should not be true or false (put a word in quotes)"),
+        ("training.warmup_steps", True, "input should not be true or false (put a word in quotes)"),
         ("base.path", "a\x00b", r"no file and no database can hold this text, found 'a\x00b'"),
         ("base.path", False, "input should not be true or false (put a word in quotes)"),
         ("evaluation.observed_steps", [True], "input should not be true or false"),
         pytest.param(
-            "training.steps", 16**5000, "found a number of 20001 bits", id="a number of many digits"
+            "training.warmup_steps",
+            16**5000,
+            "found a number of 20001 bits",
+            id="a number of many digits",
         ),
         ("base.path", "x" * 100_000, "string should have at most 20000 characters, found 'xxx"),
         ("evaluation.observed_steps", list(range(200_000)), "at most 100000 items"),
@@ -215,8 +218,10 @@ def test_a_value_that_is_deep_is_shown_short() -> None:
     deep: Any = 1
     for _ in range(5000):
         deep = [deep]
-    with pytest.raises(RecipeError, match=r"training\.steps: input should be a valid") as error:
-        check_recipe(changed(TOY, ("training", "steps"), deep), "my.yaml")
+    with pytest.raises(
+        RecipeError, match=r"training\.warmup_steps: input should be a valid"
+    ) as error:
+        check_recipe(changed(TOY, ("training", "warmup_steps"), deep), "my.yaml")
     assert len(str(error.value)) < 500
 
 

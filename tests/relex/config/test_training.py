@@ -16,7 +16,7 @@ VALUE: dict[str, Any] = {
         "test": [{"name": "toy", "source": {"kind": "toy", "split": "test"}}],
     },
     "rewards": [{"reward": "exact_match"}],
-    "extrapolation": {"targets": [20]},
+    "extrapolation": {"targets": [40]},
 }
 
 
@@ -64,6 +64,14 @@ def training(**fields: Any) -> TrainingConfig:
             {"num_gpus": 2, "rollouts": {"engine": "transformers", "tensor_parallel_size": 2}},
             "training.rollouts.tensor_parallel_size: is not for the engine transformers",
         ),
+        (
+            {"steps": "auto", "most_steps": 20, "snapshot_steps": [10, 20]},
+            "training.snapshot_steps: with steps: auto every step is kept",
+        ),
+        (
+            {"steps": "auto", "most_steps": 20, "trainer": "mine:train"},
+            r"training.steps: auto is not for a trainer of your own \(mine:train\)",
+        ),
         ({"rollouts": "vllm"}, "training.rollouts: input should be a valid dictionary"),
     ],
 )
@@ -75,3 +83,16 @@ def test_what_does_not_go_together_is_refused(fields: dict[str, Any], message: s
 def test_adapters_are_kept_in_float32_unless_it_is_said_otherwise() -> None:
     assert training().snapshot_dtype == "bfloat16"
     assert training(lora={}).snapshot_dtype == "float32"
+
+
+def test_what_is_planned_for_the_run_is_planned_for_the_most_steps() -> None:
+    config = training(steps="auto", most_steps=20)
+    assert config.kept_steps == tuple(range(1, 21))
+    assert config.rolling_steps == training(steps=20).rolling_steps
+    with pytest.raises(RecipeError, match="10 is not beyond the window, which ends at step 20"):
+        check_recipe(
+            VALUE
+            | {"training": {"steps": "auto", "most_steps": 20, "learning_rate": 1e-6}}
+            | {"extrapolation": {"targets": [10]}},
+            "recipe",
+        )

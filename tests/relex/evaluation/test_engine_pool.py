@@ -12,12 +12,13 @@ from relex.candidates import BASE, Candidate
 from relex.checkpoints import TOY_BASE
 from relex.config import Recipe
 from relex.errors import EngineError, StageError
-from relex.evaluation import engine_pool, engine_process
+from relex.evaluation import engine_process, work
 from relex.evaluation.draws import build_draws
 from relex.evaluation.engine import Completion, EngineConfig, Request
 from relex.evaluation.engine_pool import EnginePool
 from relex.evaluation.engine_process import WORKER
 from relex.evaluation.weight_source import WeightSource
+from relex.evaluation.work import Work
 from relex.problems import Problem
 from tests.processes import command_line
 
@@ -46,7 +47,7 @@ def make_pool(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> MakePool:
-    monkeypatch.setattr(engine_pool, "BLOCK_REQUESTS", BLOCK)
+    monkeypatch.setattr(work, "BLOCK_REQUESTS", BLOCK)
     config = EngineConfig(
         source=source, evaluation=recipe.evaluation, dtype="bfloat16", device="cpu"
     )
@@ -66,8 +67,9 @@ def make_pool(
 def answers(
     pool: EnginePool, recipe: Recipe, candidate: Candidate, requests: list[Request]
 ) -> list[Completion]:
-    sampling = recipe.exam("validation").sampling
-    return pool.generate(candidate, requests, sampling, lambda _: None).completions
+    asked = Work(candidate, requests, recipe.exam("validation").sampling)
+    pool.generate(asked)
+    return asked.completions
 
 
 def engine_processes() -> list[psutil.Process]:
@@ -85,7 +87,7 @@ def test_answers_do_not_depend_on_the_number_of_engines(
     with make_pool(2) as two:
         found = [answers(two, recipe, candidate, requests) for candidate in candidates]
         assert len(engine_processes()) == 2
-        two.generate(BASE, requests, recipe.exam("validation").sampling, seen.append)
+        two.generate(Work(BASE, requests, recipe.exam("validation").sampling, seen.append))
     assert found == expected
     assert seen == sorted(seen) and seen[-1] == len(requests)
     assert engine_processes() == []
@@ -122,7 +124,7 @@ def test_requests_that_end_three_engines_are_named(
 
     named = rf"base: its requests 1 to {BLOCK} have ended 3 engines; the last: .*status -9"
     with make_pool(1) as pool, pytest.raises(EngineError, match=named):
-        pool.generate(BASE, requests[:BLOCK], sampling, kill)
+        pool.generate(Work(BASE, requests[:BLOCK], sampling, kill))
 
 
 def test_an_engine_that_cannot_start_is_not_tried_again_and_again(
@@ -151,5 +153,6 @@ def test_unproven_answers_of_an_engine_that_dies_are_drawn_again(
             killed[0].kill()
 
     with make_pool(2) as two:
-        found = two.generate(noisy_candidate, requests, sampling, kill_once).completions
-    assert found == expected and killed
+        asked = Work(noisy_candidate, requests, sampling, kill_once)
+        two.generate(asked)
+    assert asked.completions == expected and killed

@@ -16,6 +16,7 @@ from relex.config import Recipe, Sampling
 from relex.evaluation.engine import Completion, EngineConfig, Request
 from relex.evaluation.engine_pool import EnginePool
 from relex.evaluation.weight_source import WeightSource
+from relex.evaluation.work import Work
 
 pytestmark = pytest.mark.slow
 
@@ -71,7 +72,13 @@ def ask(
     )
     folder = tmp_path_factory.mktemp("exchange") / "exchange"
     pool = EnginePool(config, requests[-8:], folder, lambda: [{}], print)
-    yield lambda asked: pool.generate(BASE, asked, SAMPLING, lambda _: None).completions
+
+    def ask(asked: list[Request]) -> list[Completion]:
+        work = Work(BASE, asked, SAMPLING)
+        pool.generate(work)
+        return work.completions
+
+    yield ask
     pool.close()
 
 

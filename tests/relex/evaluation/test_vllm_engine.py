@@ -22,6 +22,7 @@ from relex.evaluation.engine import Completion, EngineConfig
 from relex.evaluation.engine_places import NUMBER, engine_places
 from relex.evaluation.engine_pool import EnginePool
 from relex.evaluation.weight_source import WeightSource
+from relex.evaluation.work import Work
 from relex.problems import Problem
 from tests.tiny_models import save_with_snapshot
 
@@ -70,18 +71,14 @@ def answer(
         places = engine_places("cpu", recipe.evaluation)
         pool = EnginePool(config, requests[:16], Path(folder) / "exchange", lambda: places, print)
         try:
-            return [
-                pool.generate(
-                    each, requests, recipe.exam("validation").sampling, _ignore
-                ).completions
-                for each in candidates
+            asked = [
+                Work(each, requests, recipe.exam("validation").sampling) for each in candidates
             ]
+            for work in asked:
+                pool.generate(work)
+            return [work.completions for work in asked]
         finally:
             pool.close()
-
-
-def _ignore(num_done: int) -> None:
-    pass
 
 
 def plain_vllm(model: Path, draws: list[Draw], folder: Path) -> list[str]:

@@ -255,7 +255,7 @@ def test_a_fitted_gram_matrix_is_off_by_no_more_than_is_said(num_elements, lab) 
     walk_SN = torch.from_numpy(1e-5 * random_walk(7, 40, num_elements, drift=0.5)).float()
     snapshots = {step + 1: {"w": base_N + walk_SN[step]} for step in range(40)}
     seen_SN = torch.stack([s["w"] - base_N for s in snapshots.values()]).double().numpy()
-    movement = movement_of(lab.fit(snapshots, lab.base({"w": base_N})).table.tensors["w"])
+    movement = movement_of(lab.fit(snapshots, lab.base({"w": base_N})).table.tensors["w"].gram_SS)
     assert (np.abs(movement.gram_SS - seen_SN @ seen_SN.T) <= movement.rounding_SS).all()
 
 

@@ -24,8 +24,8 @@ from relex.extrapolation.method import Method, find_method
 from relex.storage import open_store
 from relex.window import Window, open_window, pack
 from relex.window.codec.delta_writer import BLOCK_ELEMENTS as CODEC_BLOCK_ELEMENTS
-from relex.window.sources import FolderSource
 from tests.displacements import predict_displacement
+from tests.snapshots import folder_source
 
 STEPS, TARGET = (1, 2, 4), 20
 Tensors = dict[str, torch.Tensor]
@@ -86,7 +86,7 @@ def laid_out(request, tmp_path_factory) -> tuple[Window, Checkpoint]:
     base, where = Checkpoint(folder / "base"), folder / "run"
     if precision is not None:
         where = folder / "window"
-        pack(FolderSource(folder / "run"), base, open_store(str(where)), precision=precision)
+        pack(folder_source(folder / "run"), base, open_store(str(where)), precision=precision)
     return open_window(str(where), base=base), base
 
 

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from relex import machine
 from relex.checkpoints import TOY_BASE
 from relex.config import Recipe, check_recipe, check_run_recipe
 from relex.errors import ResourceError
-from relex.memory import Model, check_plan, machine, plan_memory, planned_machine, read_model
+from relex.machine import Machine
+from relex.memory import Model, check_plan, plan_memory, planned_machine, read_model
 from relex.memory.cheaper import changes_that_fit, words_of
-from relex.memory.machine import Machine
 from relex.memory.phases import Phase
 
 H100 = planned_machine(80, 1)

@@ -119,17 +119,6 @@ def test_a_question_whose_answers_differ_in_looks_only_is_kept_once(tmp_path: Pa
     assert load_problems(jsonl(path)) == [Problem("q", r"\dfrac{1}{2}")]
 
 
-def test_a_question_with_two_answers_is_refused_with_both_lines(tmp_path: Path) -> None:
-    rows = [{"question": "1+1", "answer": "2"}, {"question": "1+1", "answer": "3"}]
-    path = write_rows(tmp_path / "p.jsonl", rows)
-    with pytest.raises(ProblemError) as caught:
-        load_problems(jsonl(path))
-    assert str(caught.value) == (
-        f"{path}:2: the same question as in {path}:1 has another answer ('3', there '2'); "
-        "remove one of them"
-    )
-
-
 @pytest.mark.parametrize(
     ("line", "message"),
     [

@@ -15,10 +15,10 @@ from matplotlib.image import imread
 from rich.console import Console
 
 from relex.errors import InputError
-from relex.extrapolation import Factors, FactorsTable, diagnose
+from relex.extrapolation import Factors, FactorsTable, Look, diagnose
 from relex.extrapolation.fit_table import describe_tensor
 from relex.extrapolation.subspace import leading_subspace
-from relex.report import concerns, tensor_table, verdict, write_trajectory_pictures
+from relex.report import concerns, settled, tensor_table, verdict, write_trajectory_pictures
 from relex.report.heat_map import heat_map_picture, layer_grid
 from relex.report.style import layer_of, module_of, new_figure, png_bytes, shorten
 from relex.terminal import open_terminal
@@ -145,6 +145,20 @@ def test_the_verdict_says_what_the_skill_means() -> None:
 )
 def test_the_verdict_says_what_cannot_be_known(name, words) -> None:
     assert words in verdict(diagnose(factors_of(SHAPES[name]).table))
+
+
+def test_it_is_said_whether_a_longer_window_would_say_more() -> None:
+    short, long = (diagnose(factors_of(SHAPES[name]).table) for name in ("two steps", "long"))
+    look = Look(step=75, skill=0.5, half_cosine=0.9, parts={"0.mlp": 0.9})
+    turned = look.model_copy(update={"skill": -0.5})
+    straight = long.model_copy(update={"looks": (look,) * 3})
+    wanders = long.model_copy(update={"looks": (look, look, turned)})
+    assert settled(short) == ""
+    assert settled(wanders).startswith("The window is not settled: at steps 75, 75, 75 the secant")
+    assert settled(straight).startswith("The window is settled: at steps 75, 75, 75 the secant's ")
+    assert settled(straight, 75).startswith("The window is settled: ")
+    assert "step 75 of at most 100, because the window was settled: at" in settled(straight, 100)
+    assert "not settled, so training went on to step 75, the last: at" in settled(wanders, 75)
 
 
 def test_a_wandering_trajectory_is_warned_of() -> None:

@@ -82,7 +82,10 @@ CHANGES: dict[str, Callable[[list[Any]], object]] = {
 }
 
 
-@pytest.mark.parametrize("column", ["prompts", "completions", "answers"])
+BATCH = ("prompts", "completions", "answers", "extras")
+
+
+@pytest.mark.parametrize("column", BATCH)
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_what_a_reward_changes_nobody_else_sees(
     column: str, change: Callable[[list[Any]], object]
@@ -97,9 +100,9 @@ def test_what_a_reward_changes_nobody_else_sees(
 
     reward, before = checked(changes), deepcopy(given)
     for _ in range(2):
-        reward(prompts=given, completions=given, answers=given)
+        reward(**dict.fromkeys(BATCH, given))
     assert given == before
-    assert seen == [dict.fromkeys(("prompts", "completions", "answers"), before)] * 2
+    assert seen == [dict.fromkeys(BATCH, before)] * 2
 
 
 def test_a_reward_that_changes_its_batch_and_raises_is_asked_again_with_the_first_one() -> None:

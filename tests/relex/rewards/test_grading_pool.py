@@ -11,22 +11,24 @@ import psutil
 import pytest
 
 from relex.errors import RewardError
-from relex.rewards import grading_pool
+from relex.grading_side import MEMORY_BYTES
 from relex.rewards.grading_pool import GradingPool, GradingWorker
-from relex.rewards.grading_worker import MEMORY_BYTES
+from relex.rewards.math_equality import WORKER_FILE
 from tests.processes import command_line
 from tests.waiting import wait_until_gone
 
-EQUAL, HANGS = ("$1/2$", "$0.5$"), ("$8$", "$9^{9^{9^{9}}}$")
+EQUAL = {"gold": "$1/2$", "answer": "$0.5$"}
+HANGS = {"gold": "$8$", "answer": "$9^{9^{9^{9}}}$"}
 PROGRAM = """
 import sys
 from relex.rewards.grading_pool import GradingPool
-pool = GradingPool(timeout_seconds=float(sys.argv[2]))
-assert pool.equal([("$1/2$", "$0.5$")]) == [True]
+from relex.rewards.math_equality import WORKER_FILE
+pool = GradingPool("math_equality", WORKER_FILE, float(sys.argv[2]))
+assert pool.values([{"gold": "$1/2$", "answer": "$0.5$"}]) == [1.0]
 print("graded", flush=True)
 sys.stdin.readline()
 print("grading", flush=True)
-pool.equal([("$8$", sys.argv[1])])
+pool.values([{"gold": "$8$", "answer": sys.argv[1]}])
 """
 
 
@@ -34,9 +36,9 @@ def grading_processes(parent: psutil.Process) -> list[psutil.Process]:
     return [child for child in parent.children() if "grading_worker" in command_line(child)]
 
 
-def run_in_thread(pool: GradingPool) -> list[bool]:
-    verdicts: list[bool] = []
-    thread = threading.Thread(target=lambda: verdicts.extend(pool.equal([EQUAL])))
+def run_in_thread(pool: GradingPool) -> list[float]:
+    verdicts: list[float] = []
+    thread = threading.Thread(target=lambda: verdicts.extend(pool.values([EQUAL])))
     thread.start()
     thread.join()
     return verdicts
@@ -63,7 +65,7 @@ def start_program(answer: str) -> tuple[subprocess.Popen[str], list[psutil.Proce
 
 
 def test_workers_outlive_the_thread_that_started_them() -> None:
-    pool = GradingPool(timeout_seconds=2.0)
+    pool = GradingPool("math_equality", WORKER_FILE, 2.0)
     assert run_in_thread(pool) == [True]
     before = grading_processes(psutil.Process())
     assert run_in_thread(pool) == [True]
@@ -71,10 +73,12 @@ def test_workers_outlive_the_thread_that_started_them() -> None:
 
 
 def test_threads_may_share_a_pool() -> None:
-    pool = GradingPool(timeout_seconds=2.0)
-    results: list[list[bool]] = []
-    pairs = [(f"${index}$", f"${index % 7}.0$") for index in range(50)]
-    threads = [threading.Thread(target=lambda: results.append(pool.equal(pairs))) for _ in range(4)]
+    pool = GradingPool("math_equality", WORKER_FILE, 2.0)
+    results: list[list[float]] = []
+    pairs = [{"gold": f"${index}$", "answer": f"${index % 7}.0$"} for index in range(50)]
+    threads = [
+        threading.Thread(target=lambda: results.append(pool.values(pairs))) for _ in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -83,36 +87,36 @@ def test_threads_may_share_a_pool() -> None:
 
 
 def test_a_small_batch_starts_one_process_only() -> None:
-    pool = GradingPool(timeout_seconds=2.0)
+    pool = GradingPool("math_equality", WORKER_FILE, 2.0)
     before = len(grading_processes(psutil.Process()))
     for _ in range(3):
-        pool.equal([EQUAL])
+        pool.values([EQUAL])
     assert len(grading_processes(psutil.Process())) == before + 1
 
 
 def test_a_worker_that_was_killed_from_outside_does_not_cost_a_verdict() -> None:
-    pool = GradingPool(timeout_seconds=2.0)
+    pool = GradingPool("math_equality", WORKER_FILE, 2.0)
     before = set(grading_processes(psutil.Process()))
-    pool.equal([EQUAL])
+    pool.values([EQUAL])
     (worker,) = set(grading_processes(psutil.Process())) - before
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()
-    assert pool.equal([EQUAL]) == [True]
+    assert pool.values([EQUAL]) == [True]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not keep this limit")
 def test_the_memory_of_a_worker_is_limited() -> None:
-    pool = GradingPool(timeout_seconds=2.0)
+    pool = GradingPool("math_equality", WORKER_FILE, 2.0)
     before = set(grading_processes(psutil.Process()))
-    pool.equal([EQUAL])
+    pool.values([EQUAL])
     (worker,) = set(grading_processes(psutil.Process())) - before
     assert worker.rlimit(psutil.RLIMIT_AS) == (MEMORY_BYTES, MEMORY_BYTES)
 
 
 def test_a_dropped_pool_leaves_no_process() -> None:
     before = grading_processes(psutil.Process())
-    pool = GradingPool(timeout_seconds=2.0)
-    pool.equal([EQUAL, EQUAL])
+    pool = GradingPool("math_equality", WORKER_FILE, 2.0)
+    pool.values([EQUAL, EQUAL])
     del pool
     assert grading_processes(psutil.Process()) == before
 
@@ -124,7 +128,7 @@ def test_a_program_that_ends_leaves_no_process() -> None:
     wait_until_gone(children)
 
 
-@pytest.mark.parametrize("answer", ["$8$", HANGS[1]])
+@pytest.mark.parametrize("answer", ["$8$", HANGS["answer"]])
 def test_a_program_that_is_killed_leaves_no_process(answer: str) -> None:
     program, children = start_program(answer)
     program.kill()
@@ -133,21 +137,21 @@ def test_a_program_that_is_killed_leaves_no_process(answer: str) -> None:
 
 
 def test_a_hang_costs_its_limit_and_the_next_pair_nothing() -> None:
-    worker = GradingWorker(timeout_seconds=0.5)
-    assert not worker.judge(*HANGS)
-    assert worker.judge(*EQUAL)
+    worker = GradingWorker("math_equality", WORKER_FILE, 0.5)
+    assert not worker.judge(HANGS)
+    assert worker.judge(EQUAL)
     assert worker.stop() == -signal.SIGTERM
 
 
 def test_a_verdict_does_not_depend_on_what_else_the_machine_does() -> None:
     """A process that does not run, here because it is stopped, uses up none of its limit."""
     before = set(grading_processes(psutil.Process()))
-    worker = GradingWorker(timeout_seconds=0.5)
-    worker.judge(*EQUAL)
+    worker = GradingWorker("math_equality", WORKER_FILE, 0.5)
+    worker.judge(EQUAL)
     (process,) = set(grading_processes(psutil.Process())) - before
     process.suspend()
     threading.Timer(1.0, process.resume).start()
-    assert worker.judge("$x+y$", "$y+x$")
+    assert worker.judge({"gold": "$x+y$", "answer": "$y+x$"})
     worker.stop()
 
 
@@ -156,6 +160,5 @@ def test_a_worker_that_cannot_start_is_an_error_and_no_zero(
 ) -> None:
     broken = tmp_path / "worker.py"
     broken.write_text("import no_such_math_library")
-    monkeypatch.setattr(grading_pool, "WORKER_FILE", broken)
     with pytest.raises(RewardError, match=r"math_equality: its grading process fails .*install"):
-        GradingPool(timeout_seconds=1.0).equal([EQUAL])
+        GradingPool("math_equality", broken, 1.0).values([EQUAL])

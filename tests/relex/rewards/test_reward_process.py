@@ -76,12 +76,22 @@ def test_any_text_reaches_it_and_any_number_comes_back(write: Write) -> None:
     texts = ["", "\x00\x1e\n\r\u2028", "\ud800", "x" * 1_000_000, '{"event": "error"}']
     reward = build_reward(
         write("""
-        def pay(completions, answers, prompts):
+        def pay(completions, answers, prompts, extras):
             assert completions == answers == prompts
+            assert extras == [{}] * len(completions)
             return [len(text) / 3 for text in completions]
     """)
     )
     assert grade(reward, texts) == [len(text) / 3 for text in texts]
+
+
+def test_what_a_grader_needs_reaches_it_in_the_order_of_the_completions(write: Write) -> None:
+    source = "def pay(extras, **_): return [extra['tests'][0] for extra in extras]"
+    extras = [{"tests": [1.5]}, {"tests": [2]}]
+    values = build_reward(write(source))(
+        prompts=COMPLETIONS, completions=COMPLETIONS, answers=COMPLETIONS, extras=extras
+    )
+    assert values == [1.5, 2.0]
 
 
 @pytest.mark.parametrize("code", ["0", "1", "'bye'", ""])
@@ -220,8 +230,8 @@ def test_what_it_prints_is_said(write: Write, capsys: pytest.CaptureFixture[str]
 
 def test_two_rewards_and_the_given_lists_are_apart(write: Write) -> None:
     changes = """
-        def pay(completions, answers, prompts):
-            for column in (completions, answers, prompts):
+        def pay(completions, answers, prompts, extras):
+            for column in (completions, answers, prompts, extras):
                 column[:] = ["changed"]
             return [0.0, 0.0]
     """

@@ -5,11 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from relex.checkpoints import TOY_BASE, Checkpoint
 from relex.config import load_recipe
 from relex.errors import InputError
 from relex.home import Home
 from relex.run.places import Run
 from relex.storage import S3Connection
+from relex.window import open_writer
+from tests.snapshots import TensorsAtHand
 
 RECIPES = Path(__file__).parents[3] / "deployments" / "recipes"
 
@@ -35,6 +38,30 @@ def test_candidates_answer_greedily_too_unless_all_answers_are_greedy(
     assert list(run.measured_problems) == ["validation", "toy", *greedy]
     for name in greedy:
         assert run.measured_problems[name] == run.problems["validation"]
+
+
+def test_a_window_that_ends_early_has_the_steps_that_were_trained(tmp_path):
+    recipe = load_recipe(RECIPES / "toy.yaml")
+    auto = {"steps": "auto", "most_steps": 40}
+    evaluation = {"observed_steps": (2, 10), "denoised_steps": (3, 10)}
+    recipe = recipe.model_copy(
+        update={
+            "training": recipe.training.model_copy(update=auto),
+            "evaluation": recipe.evaluation.model_copy(update=evaluation),
+        }
+    )
+    run = Run(recipe, Home(tmp_path), str(tmp_path / "s3"), S3Connection())
+    assert run.window_steps == tuple(range(1, 41))
+    assert (run.observed_steps, run.denoised_steps) == ((2, 10, 40), (3, 10))
+    base = Checkpoint(TOY_BASE)
+    snapshot = TensorsAtHand({name: base.read_tensor(name) for name in base.tensors})
+    writer = open_writer(run.store.child("window"), base, "rounded", run.window_steps)
+    for step in (1, 2, 3):
+        writer.append(step, snapshot)
+    assert run.window_steps == tuple(range(1, 41))
+    writer.finish(early=True)
+    assert run.window_steps == (1, 2, 3)
+    assert (run.observed_steps, run.denoised_steps) == ((2, 3), (3,))
 
 
 def dtype_on(processor: dict[str, bool], folder: Path) -> str:

@@ -1,7 +1,7 @@
 """Only answers that are not known yet are asked for."""
 
 from relex.candidates import BASE, Candidate
-from relex.evaluation import Answer, Score
+from relex.evaluation import Answer, Asked, Score
 from relex.run.conclude import PartBook
 
 SAMPLES = 2
@@ -13,7 +13,12 @@ class Parts:
     def __init__(self) -> None:
         self.asked: list[tuple[Candidate, range]] = []
 
-    def measure(self, candidate: Candidate, questions: range) -> tuple[Score, list[Answer]]:
+    def expect(self, asked: list[Asked]) -> None:
+        self.expected = asked
+
+    def measure(
+        self, candidate: Candidate, benchmark: str, questions: range
+    ) -> tuple[Score, list[Answer]]:
         self.asked.append((candidate, questions))
         answers = [
             Answer(
@@ -31,7 +36,7 @@ class Parts:
         ]
         score = Score(
             candidate=candidate,
-            benchmark="validation",
+            benchmark=benchmark,
             grader="exact_match/1",
             engine="none",
             dtype="float32",
@@ -48,7 +53,7 @@ class Parts:
 
 def test_more_questions_ask_only_for_those_that_are_missing() -> None:
     parts = Parts()
-    book = PartBook(parts.measure)
+    book = PartBook(parts)
     first = book.measure(BASE, 5)
     more = book.measure(BASE, 12)
     again = book.measure(BASE, 12)
@@ -59,10 +64,21 @@ def test_more_questions_ask_only_for_those_that_are_missing() -> None:
 
 
 def test_the_score_is_that_of_all_parts() -> None:
-    book = PartBook(Parts().measure)
+    book = PartBook(Parts())
     book.measure(BASE, 5)
     graded = book.measure(BASE, 12)
     score = book.score(BASE)
     assert score.num_questions == 12
     assert abs(score.accuracy - graded.correct_QK.mean()) < 1e-12
     assert (score.generation_seconds, score.swap_seconds) == (2.0, 1.0)
+
+
+def test_what_is_expected_is_what_is_missing() -> None:
+    parts, last = Parts(), Candidate(step=3)
+    book = PartBook(parts)
+    book.measure(BASE, 5)
+    book.expect([(BASE, 12), (last, 5), (BASE, 4)])
+    assert parts.expected == [
+        Asked(BASE, "validation", range(5, 12)),
+        Asked(last, "validation", range(5)),
+    ]

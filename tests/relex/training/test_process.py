@@ -125,6 +125,32 @@ def test_a_killed_run_resumes_to_the_same_window_byte_for_byte(tmp_path: Path) -
 
 
 @pytest.mark.slow
+def test_every_completion_is_graded_with_what_its_own_problem_carries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"question": f"{n}+1=", "answer": str(n + 1), "n": {"is": n}} for n in range(9)]
+    (tmp_path / "p.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    (tmp_path / "own.py").write_text(
+        "def pay(prompts, answers, extras, **_):\n"
+        "    for prompt, answer, extra in zip(prompts, answers, extras, strict=True):\n"
+        "        n = extra['n']['is']\n"
+        "        assert (prompt, answer) == (f'{n}+1=', str(n + 1))\n"
+        "        yield float(n)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    train = {"kind": "jsonl", "path": str(tmp_path / "p.jsonl"), "extra_columns": ["n"]}
+    small = small_recipe().model_dump(mode="json", exclude_none=True)
+    recipe = small_recipe(
+        problems=small["problems"] | {"train": train},
+        rewards=[{"reward": "own:pay"}],
+        training=small["training"] | {"steps": 2},
+    )
+    trained = [event for event in run(job_in(tmp_path, recipe)) if isinstance(event, StepTrained)]
+    assert all(event.reward_mean > 0 for event in trained)
+
+
+@pytest.mark.slow
 def test_a_window_that_is_complete_is_not_trained_again(tmp_path: Path) -> None:
     job = job_in(tmp_path, small_recipe())
     run(job)

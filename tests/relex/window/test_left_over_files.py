@@ -217,17 +217,7 @@ VERL = {
     "fsdp shards": (
         {f"actor/model_world_size_2_rank_{rank}.pt" for rank in range(2)}
         | {"actor/huggingface/config.json", "actor/optim_world_size_2_rank_0.pt"},
-        r"global_step_1: its weights are fsdp shards \(actor/model_world_size_2_rank_0\.pt\); "
-        "merge those of every step, in its folder: python -m verl.model_merger merge "
-        "--backend fsdp --local_dir actor --target_dir actor/huggingface",
-    ),
-    "fsdp shards alone": (
-        {"actor/model_world_size_1_rank_0.pt"},
-        r"its weights are fsdp shards \(actor/model_world_size_1_rank_0\.pt\)",
-    ),
-    "megatron shards": (
-        {"actor/dist_ckpt/__0_0.distcp", "actor/huggingface/config.json"},
-        r"its weights are megatron shards \(actor/dist_ckpt/__0_0\.distcp\).*--backend megatron",
+        r"global_step_1: its weights are pickled \(actor, shards\).*--allow-pickle",
     ),
     "nothing": ({"actor/huggingface/config.json"}, "actor/huggingface: has no weights"),
 }

@@ -1,15 +1,10 @@
 """Other people's checkpoints become windows, from wherever they are."""
 
-import hashlib
-import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import pytest
 import torch
@@ -20,6 +15,8 @@ from relex.errors import UploadError, WindowError
 from relex.storage import open_store
 from relex.window import check_window, open_source, open_window, pack, unpack
 from relex.window.sources import FolderSource
+from tests.hub import hub_of
+from tests.snapshots import READS_IN_PLACE, folder_source
 
 STEPS = (1, 2, 10)
 RELEX = "from relex.cli.app import main; main()"
@@ -80,7 +77,7 @@ def test_pickled_checkpoints_on_s3_are_refused(s3, tmp_path):
 
 
 def test_a_packed_step_is_unpacked_to_the_bytes_that_the_trainer_saved(folder, base, tmp_path):
-    pack(FolderSource(folder), base, open_store(str(tmp_path / "window")))
+    pack(folder_source(folder), base, open_store(str(tmp_path / "window")))
     unpack(open_window(str(tmp_path / "window"), base=base), 10, base, tmp_path / "out")
     found = (tmp_path / "out/model.safetensors").read_bytes()
     assert found == (folder / "global_step_10/model.safetensors").read_bytes()
@@ -95,17 +92,17 @@ def test_packing_goes_on_where_it_was_interrupted(folder, base, tmp_path):
 
     store = open_store(str(tmp_path / "window"))
     with pytest.raises(UploadError):
-        pack(Interrupted(folder), base, store)
+        pack(Interrupted(folder, READS_IN_PLACE), base, store)
     assert open_window(store.uri, base=base).steps == (1, 2)
     seen = []
-    pack(FolderSource(folder), base, store, on_progress=lambda *done: seen.append(done))
+    pack(folder_source(folder), base, store, on_progress=lambda *done: seen.append(done))
     assert seen == [(2, 3), (3, 3)]
     assert_holds_the_steps(store.uri, None, base)
 
 
 def test_quantised_checkpoints_are_refused(base, checkpoints, tmp_path):
     quantised = {name: tensor.to(torch.int8) for name, tensor in toy_at(1).items()}
-    source = FolderSource(checkpoints({"step_1": quantised}))
+    source = folder_source(checkpoints({"step_1": quantised}))
     with pytest.raises(WindowError, match=r"step 1: .*the weights are quantised"):
         pack(source, base, open_store(str(tmp_path / "window")))
 
@@ -123,92 +120,24 @@ def test_a_hub_that_cannot_be_reached_is_one_line(base, tmp_path):
     assert refused.stderr.count("\n") == 1
 
 
-class HubHandler(BaseHTTPRequestHandler):
-    """The few endpoints of the Hub that its client asks for: refs, revisions, files."""
-
-    root: Path
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        self._answer(with_body=True)
-
-    def do_HEAD(self) -> None:
-        self._answer(with_body=False)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def _answer(self, with_body: bool) -> None:
-        parts = unquote(urlsplit(self.path).path).strip("/").split("/")
-        if parts[:2] == ["api", "models"]:
-            self._send(json.dumps(self._describe(parts[4:])).encode(), {}, with_body)
-        else:
-            revision, name = parts[3], "/".join(parts[4:])
-            data = (self.root / self._branch(revision) / name).read_bytes()
-            etag = hashlib.sha256(data).hexdigest()
-            headers = {"ETag": f'"{etag}"', "X-Repo-Commit": _commit(self._branch(revision))}
-            self._send(data, headers, with_body)
-
-    def _describe(self, parts: list[str]) -> object:
-        branches = sorted(path.name for path in self.root.iterdir())
-        if parts[0] == "refs":
-            listed = [
-                {"name": b, "ref": f"refs/heads/{b}", "targetCommit": _commit(b)}
-                for b in [*branches, "main"]
-            ]
-            return {"branches": listed, "converts": [], "tags": []}
-        branch = self._branch(parts[1])
-        files = [path for path in (self.root / branch).rglob("*") if path.is_file()]
-        names = [path.relative_to(self.root / branch).as_posix() for path in files]
-        if parts[0] == "tree":
-            return [
-                {"type": "file", "path": name, "oid": _commit(name), "size": path.stat().st_size}
-                for name, path in zip(names, files, strict=True)
-            ]
-        siblings = [{"rfilename": name} for name in names]
-        return {"id": "them/run", "sha": _commit(branch), "siblings": siblings}
-
-    def _branch(self, revision: str) -> str:
-        return next(
-            path.name for path in self.root.iterdir() if revision in (path.name, _commit(path.name))
-        )
-
-    def _send(self, body: bytes, headers: dict[str, str], with_body: bool) -> None:
-        self.send_response(200)
-        for name, value in {**headers, "Content-Length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if with_body:
-            self.wfile.write(body)
-
-
-def _commit(name: str) -> str:
-    return hashlib.sha1(name.encode()).hexdigest()
-
-
 @pytest.fixture
 def hub(tmp_path) -> Iterator[str]:
     """Address of a Hub with one repository whose branches are steps."""
     for step in STEPS:
-        branch = tmp_path / "hub" / f"step_{step}"
+        branch = tmp_path / "hub/models/them/run" / f"step_{step}"
         branch.mkdir(parents=True)
         save_file(toy_at(step), branch / "model.safetensors", {"format": "pt"})
         (branch / "README.md").write_text("not needed")
-    HubHandler.root = tmp_path / "hub"
-    server = ThreadingHTTPServer(("127.0.0.1", 0), HubHandler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with hub_of(tmp_path / "hub") as server:
+        yield server.address
 
 
 def test_branches_of_a_hub_repository_are_packed(hub, base, tmp_path):
     command = ["window", "pack", "them/run", "--base", TOY_BASE, "--out", tmp_path / "window"]
+    variables = {"HF_ENDPOINT": hub, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "home")}
     packed = subprocess.run(
         [sys.executable, "-c", RELEX, *map(str, command)],
-        env={**os.environ, "HF_ENDPOINT": hub, "HF_HOME": str(tmp_path / "home")},
+        env={**os.environ, **variables},
         capture_output=True,
         text=True,
     )

@@ -15,6 +15,7 @@ from relex.storage import open_store
 from relex.storage.manifest import MANIFEST
 from relex.window import open_source, open_window, pack
 from relex.window.sources import FolderSource
+from tests.snapshots import READS_IN_PLACE, folder_source
 
 STEPS = (1, 2, 4)
 PRECISIONS = ("exact", "float32", "bfloat16", "rounded")
@@ -25,7 +26,7 @@ class Interrupted(FolderSource):
     """A source whose checkpoints from some step on cannot be read."""
 
     def __init__(self, folder: Path, step: int) -> None:
-        super().__init__(folder)
+        super().__init__(folder, READS_IN_PLACE)
         self._first_unreadable = step
 
     def open(self, step: int):
@@ -37,7 +38,7 @@ class Interrupted(FolderSource):
 def begin(run: Path, base: Checkpoint, store, num_steps: int, precision: str = "exact") -> None:
     """Pack the first steps of a run, as if it had been interrupted."""
     if num_steps == len(STEPS):
-        pack(FolderSource(run), base, store, precision=precision)
+        pack(folder_source(run), base, store, precision=precision)
         return
     with pytest.raises(UploadError):
         pack(Interrupted(run, STEPS[num_steps]), base, store, precision=precision)
@@ -80,11 +81,11 @@ def test_one_element_of_a_packed_step_is_enough_to_refuse_another_run(
         before = objects(store)
         message = MADE_OF_ANOTHER.format(step=packed_and_different[0])
         with pytest.raises(WindowError, match=message):
-            pack(FolderSource(run_b), base, store)
+            pack(folder_source(run_b), base, store)
         assert objects(store) == before
-        pack(FolderSource(run_a), base, store)
+        pack(folder_source(run_a), base, store)
     else:
-        pack(FolderSource(run_b), base, store)
+        pack(folder_source(run_b), base, store)
     connection = request.getfixturevalue("s3").connection if "s3://" in store.uri else None
     window = open_window(store.uri, connection, base)
     expected = open_window(str(run_a if packed_and_different else run_b))
@@ -99,9 +100,9 @@ def test_the_same_run_goes_on_to_the_bytes_of_an_uninterrupted_one(
 ):
     run, _ = runs(STEPS)
     whole, again = (open_store(str(tmp_path / name)) for name in ("whole", "again"))
-    pack(FolderSource(run), base, whole, precision=precision)
+    pack(folder_source(run), base, whole, precision=precision)
     begin(run, base, again, num_packed, precision)
-    pack(FolderSource(run), base, again, precision=precision)
+    pack(folder_source(run), base, again, precision=precision)
     steps = [key for key in whole.list() if key != MANIFEST]
     assert [again.get(key) for key in steps] == [whole.get(key) for key in steps]
 
@@ -112,7 +113,7 @@ def test_what_a_precision_would_round_away_is_another_snapshot_too(runs, base, t
     store = open_store(str(tmp_path / "window"))
     begin(run_a, base, store, 1, precision)
     with pytest.raises(WindowError, match=MADE_OF_ANOTHER.format(step=1)):
-        pack(FolderSource(run_b), base, store, precision=precision)
+        pack(folder_source(run_b), base, store, precision=precision)
 
 
 def test_the_same_run_goes_on_from_wherever_it_lies(runs, base, tmp_path, s3):
@@ -124,16 +125,16 @@ def test_the_same_run_goes_on_from_wherever_it_lies(runs, base, tmp_path, s3):
     store = open_store(str(tmp_path / "window"))
     begin(run, base, store, 2)
     assert pack(source, base, store) == STEPS
-    assert pack(FolderSource(run), base, store) == STEPS
+    assert pack(folder_source(run), base, store) == STEPS
 
 
 def test_a_window_of_more_or_fewer_steps_is_refused(checkpoints, runs, base, store, tensors):
     run, _ = runs(STEPS)
-    pack(FolderSource(run), base, store)
+    pack(folder_source(run), base, store)
     before = objects(store)
     longer = checkpoints({f"step_{step}": tensors(step) for step in (*STEPS, 8)})
     with pytest.raises(WindowError, match="holds a window of another plan of steps"):
-        pack(FolderSource(longer), base, store)
+        pack(folder_source(longer), base, store)
     assert objects(store) == before
 
 
@@ -146,7 +147,7 @@ def test_a_refused_pack_does_not_take_the_window_from_its_writer(
     begin(run_a, base, store, num_packed)
     manifest = store.get(MANIFEST)
     with pytest.raises(WindowError):
-        pack(FolderSource(run_b), base, store)
+        pack(folder_source(run_b), base, store)
     assert store.get(MANIFEST) == manifest
 
 
@@ -157,6 +158,7 @@ from relex.checkpoints import Checkpoint
 from relex.storage import open_store
 from relex.window import pack
 from relex.window.sources import FolderSource
+from relex.window.trainers import KNOWN_NAMES, CheckpointOpener
 
 class Killed(FolderSource):
     def open(self, step):
@@ -165,7 +167,8 @@ class Killed(FolderSource):
         return super().open(step)
 
 run, base, window = sys.argv[1:]
-pack(Killed(Path(run)), Checkpoint(Path(base)), open_store(window))
+opener = CheckpointOpener(KNOWN_NAMES, Path(run) / 'work')
+pack(Killed(Path(run), opener), Checkpoint(Path(base)), open_store(window))
 """
 
 
@@ -175,8 +178,8 @@ def test_after_a_kill_another_run_is_refused_and_the_same_goes_on(runs, base, tm
     command = [sys.executable, "-c", KILLED, run_a, base.folder, store.uri]
     assert subprocess.run(list(map(str, command))).returncode < 0
     with pytest.raises(WindowError, match=MADE_OF_ANOTHER.format(step=1)):
-        pack(FolderSource(run_b), base, store)
-    assert pack(FolderSource(run_a), base, store) == STEPS
+        pack(folder_source(run_b), base, store)
+    assert pack(folder_source(run_a), base, store) == STEPS
     assert torch.equal(
         open_window(store.uri, base=base).read(4, "a.weight"),
         open_window(str(run_a)).read(4, "a.weight"),
@@ -187,7 +190,7 @@ def test_files_of_no_window_are_not_written_over(runs, base, store):
     run, _ = runs(STEPS)
     store.put("steps/step_000002.safetensors", b"mine")
     with pytest.raises(WindowError, match=r"holds no window, but steps/step_000002\.safetensors"):
-        pack(FolderSource(run), base, store)
+        pack(folder_source(run), base, store)
     assert objects(store) == {"steps/step_000002.safetensors": b"mine"}
 
 
@@ -199,5 +202,5 @@ def test_a_quantised_base_is_refused_before_anything_is_written(runs, tmp_path, 
     save_file(weights, tmp_path / "quantised/model.safetensors")
     store = open_store(str(tmp_path / "window"))
     with pytest.raises(WindowError, match=r"quantised: a\.weight is .*the weights are quantised"):
-        pack(FolderSource(run), Checkpoint(tmp_path / "quantised"), store)
+        pack(folder_source(run), Checkpoint(tmp_path / "quantised"), store)
     assert store.list() == []

@@ -31,6 +31,7 @@ def edit_config(folder: Path, step: int, **values: object) -> None:
         ({"peft_type": "IA3"}, "peft_type is IA3; only LORA"),
         ({"r": "many"}, "is no config of a LoRA adapter"),
         ({"r": -1}, "r Input should be greater than 0"),
+        ({"lora_alpha": 0}, "lora_alpha is 0, which verl's merger writes"),
         ({"lora_alpha": math.nan}, "lora_alpha Input should be a finite number"),
         ({"lora_alpha": 10**400}, "is no config of a LoRA adapter"),
         (

@@ -1,7 +1,7 @@
 """What a machine has: its GPUs and its memory."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from math import inf
 from pathlib import Path
@@ -25,6 +25,18 @@ class Machine:
     num_cards: int
     has_vllm: bool
     host_bytes: float
+    name: str = ""
+    """Of a node; nothing for this machine, and for one that is only thought of."""
+
+    @property
+    def place(self) -> str:
+        """Where something runs there, in words."""
+        card = f"a {self.card}" if self.num_cards else ""
+        return " of ".join(filter(None, [card, self.name])) or "this machine"
+
+    def without_cards(self) -> "Machine":
+        """As a run on the CPU finds it."""
+        return replace(self, card="", card_bytes=0, num_cards=0)
 
 
 def this_machine(device: Device) -> Machine:

@@ -1,0 +1,204 @@
+"""1 where the program of a completion passes all tests of its problem, run in a sandbox.
+
+The program is the last fenced block of the text after the thought, or the whole text without one.
+Where a benchmark wants numbers compared in its way, its tests do it or say their tolerance. The
+same program gets the same verdict each time: seeds and the seed of hashes are fixed, and time is
+counted in seconds of the processor. What a sandbox keeps from it, and how, docs/code.md says.
+"""
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from relex.boxed import final_text
+from relex.doors.plugins import refusal
+from relex.errors import ProblemError, RewardError
+from relex.problems import Extra
+from relex.problems.code_tests import CodeTests, ProgramRun, tests_of
+from relex.rewards.contract import CORRECT, Verdict
+from relex.rewards.sandbox import Kind, Limits, Sandbox, Worker
+from relex.visible import one_line
+
+FENCE = "```"
+NUM_NAMED = 3
+REASON_CHARACTERS = 100
+UNSAFE = "code_tests_without_sandbox"
+PASSED, WRONG, NO_CODE = "", "wrong", "no code"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A program and what it has to pass."""
+
+    program: str
+    tests: CodeTests
+    has_code: bool = True
+
+
+class PassesTests:
+    """Grades in processes of a sandbox, as many at a time as there are processors."""
+
+    # The number is raised whenever a rule of ours changes, so that scores by others stand apart.
+    RULES = f"1+python-{sys.version_info[0]}.{sys.version_info[1]}"
+    SANDBOX: Kind = "bubblewrap"
+
+    def __init__(self, fraction: bool = False) -> None:
+        """`fraction`: the share of tests that pass, for training; else none or all.
+
+        Raises RewardError where the machine cannot run the sandbox.
+        """
+        self._fraction = fraction
+        self._sandbox = Sandbox(self.SANDBOX)
+
+    def __call__(
+        self, *, completions: Sequence[str], extras: Sequence[Extra], **_: Any
+    ) -> list[Verdict]:
+        """1.0 where all tests pass, otherwise 0.0 or the share, with the reason."""
+        # The completions of a question share its tests, and some are equal.
+        tests = {id(extra): _tests(extra) for extra in extras}
+        keys = [(text, id(extra)) for text, extra in zip(completions, extras, strict=True)]
+        tasks = {key: task_of(key[0], tests[key[1]]) for key in dict.fromkeys(keys)}
+        verdicts = dict(zip(tasks, self._sandbox.map(self._judge, tasks.values()), strict=True))
+        return [verdicts[key] for key in keys]
+
+    def verify_golds(self, answers: Sequence[str], extras: Sequence[Extra]) -> list[bool]:
+        """Whether each gold answer passes its own tests, where it is a program."""
+        tests = [_tests(extra) for extra in extras]
+        tasks = [Task(it.prefix + gold, it) for gold, it in zip(answers, tests, strict=True)]
+        solved = [task for task in tasks if task.tests.is_solved]
+        verdicts = iter(self._sandbox.map(self._judge, solved))
+        return [not it.is_solved or next(verdicts) == CORRECT for it in tests]
+
+    def close(self) -> None:
+        """End the processes of the sandbox."""
+        self._sandbox.close()
+
+    def _judge(self, worker: Worker, task: Task) -> Verdict:
+        if not task.has_code:
+            return Verdict(0.0, NO_CODE)
+        reasons = self._runs(worker, task) if task.tests.runs else _asks(worker, task)
+        num = task.tests.num_tests
+        failed = [(n, reason) for n, reason in enumerate(reasons, start=1) if reason != PASSED]
+        if not failed:
+            return Verdict(CORRECT, "")
+        named = "; ".join(f"test {n}: {reason}" for n, reason in failed[:NUM_NAMED])
+        num_passed = reasons.count(PASSED)
+        return Verdict(num_passed / num if self._fraction else 0.0, f"{named} (of {num})")
+
+    def _runs(self, worker: Worker, task: Task) -> list[str]:
+        """A reason for each run; those after the first that fails are left out where they change
+        nothing, and after one that took too long in any case."""
+        reasons: list[str] = []
+        for run in task.tests.runs:
+            reasons.append(_run(worker, task, run))
+            if reasons[-1] == "timeout" or (reasons[-1] != PASSED and not self._fraction):
+                break
+        return reasons
+
+
+class PassesTestsUnsafely(PassesTests):
+    """The same with limits and no sandbox: a program can do whatever the user can."""
+
+    SANDBOX: Kind = "none"
+
+    def __init__(self, fraction: bool = False) -> None:
+        """As PassesTests. Raises RewardError where the operator of a worker does not allow it."""
+        reason = refusal(UNSAFE)
+        if reason:
+            raise RewardError(f"reward {UNSAFE}: {reason}; or name code_tests")
+        super().__init__(fraction)
+
+
+def _tests(extra: Extra) -> CodeTests:
+    try:
+        return tests_of(extra)
+    except ProblemError as error:
+        raise RewardError(str(error)) from error
+
+
+def _run(worker: Worker, task: Task, run: ProgramRun) -> str:
+    limits = Limits(seconds=task.tests.seconds)
+    ended = worker.script(task.program, run.given, limits)
+    if ended.reason:
+        return ended.reason
+    printed = ended.output.decode("utf-8", "replace")
+    return PASSED if same_output(printed, run.expected, task.tests.tolerance) else WRONG
+
+
+def _asks(worker: Worker, task: Task) -> list[str]:
+    """A reason for each call or assert, in one process of the program."""
+    tests = task.tests
+    asked = {
+        "calls": [(call.function, call.arguments, call.expected) for call in tests.calls],
+        "asserts": tests.asserts,
+        "names": tests.names,
+        "setup": tests.setup,
+        "tolerance": tests.tolerance,
+    }
+    ended = worker.tests(task.program, asked, Limits(seconds=tests.seconds))
+    verdicts = [json.loads(line) for line in ended.output.split(b"\n")[:-1]]
+    reasons = [
+        PASSED if passed else one_line(reason, REASON_CHARACTERS) for passed, reason in verdicts
+    ]
+    missing = tests.num_tests - len(reasons)
+    return reasons + [ended.reason or "ended the program"] * missing
+
+
+def task_of(completion: str, tests: CodeTests) -> Task:
+    """The program of a completion, with what its tests put before it."""
+    code = program_of(completion)
+    return Task(tests.prefix + code, tests, has_code=bool(code.strip()))
+
+
+def program_of(completion: str) -> str:
+    """The last fenced block of the text after the thought; without one the whole text; a block that
+    was begun and is the only one goes to the end."""
+    text = final_text(completion)
+    blocks: list[str] = []
+    begun: list[str] | None = None
+    for line in text.splitlines(keepends=True):
+        is_fence = line.lstrip().startswith(FENCE)
+        if begun is None:
+            begun = [] if is_fence else None
+        elif is_fence:
+            blocks.append("".join(begun))
+            begun = None
+        else:
+            begun.append(line)
+    if blocks:
+        return blocks[-1]
+    return text if begun is None else "".join(begun)
+
+
+def same_output(printed: str, expected: str, tolerance: float) -> bool:
+    """Whether two texts have the same lines, white space at their ends aside, or lines with the
+    same numbers, which may differ by `tolerance`, relative or absolute (as in LiveCodeBench)."""
+    lines, wanted = (text.strip().split("\n") for text in (printed, expected))
+    return len(lines) == len(wanted) and all(
+        _same_line(line.strip(), other.strip(), tolerance)
+        for line, other in zip(lines, wanted, strict=True)
+    )
+
+
+def _same_line(line: str, expected: str, tolerance: float) -> bool:
+    if line == expected:
+        return True
+    words, wanted = line.split(), expected.split()
+    if len(words) != len(wanted):
+        return False
+    try:
+        return all(
+            _same_number(word, other, tolerance) for word, other in zip(words, wanted, strict=True)
+        )
+    except (InvalidOperation, ValueError):
+        return False
+
+
+def _same_number(word: str, expected: str, tolerance: float) -> bool:
+    if tolerance:
+        return math.isclose(float(word), float(expected), rel_tol=tolerance, abs_tol=tolerance)
+    return Decimal(word) == Decimal(expected)

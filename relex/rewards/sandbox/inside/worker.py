@@ -1,0 +1,183 @@
+"""The process that forks for every program: `python -m inside.worker`.
+
+It never reads a program, a test or an answer: it receives descriptors, which its children read. So
+there is nothing in its memory, of which each child has a copy, that a program might look for.
+"""
+
+import fcntl
+import gc
+import importlib
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+from . import confine
+from .plain import Line
+from .program import run_script, serve_calls
+from .tester import run_tests
+
+PRELOADED = """
+    bisect collections collections.abc copy datetime decimal fractions functools heapq io itertools
+    math operator random re statistics string typing
+"""
+MESSAGE_BYTES = 1 << 16
+MOST_DESCRIPTORS = 8
+AWAY = 64
+TICK_SECONDS = 0.05
+
+
+class Job:
+    """The processes of one program, from their start to their end."""
+
+    def __init__(self, limits: dict[str, int], is_alone: bool, calls: bytes) -> None:
+        self._limits, self._is_alone, self._calls = limits, is_alone, calls
+        self._pids: list[int] = []
+
+    def start(self, body: Callable[[], object], *kept: int) -> None:
+        """Run `body` in a process that has only the descriptors `kept`, as 0, 1 and so on."""
+        pid = confine.fork_alone() if self._is_alone else os.fork()
+        if pid:
+            self._pids.append(pid)
+            return
+        try:
+            self._confine(kept)
+            body()
+        finally:
+            os._exit(1)
+
+    def _confine(self, kept: tuple[int, ...]) -> None:
+        # First out of the way: one must not be written over before it is in its place.
+        moved = [fcntl.fcntl(each, fcntl.F_DUPFD, AWAY) for each in kept]
+        for place, descriptor in enumerate(moved):
+            os.dup2(descriptor, place)
+        os.closerange(len(kept), 4 * AWAY)
+        confine.limit(self._limits, _used_bytes())
+        os.setsid()
+        if self._is_alone:
+            confine.shut_in(self._limits["folder_bytes"], self._calls)
+        confine.make_repeatable()
+
+    def wait(self, control: socket.socket) -> dict[str, Any]:
+        """Wait until the last process that was started ends, and end the others: what each ended
+        with by itself, or None, and whether they took too long."""
+        last = os.pidfd_open(self._pids[-1])
+        poll = select.poll()
+        poll.register(last, select.POLLIN)
+        poll.register(control, select.POLLIN)
+        started = time.monotonic()
+        ready = poll.poll(1000 * self._limits["seconds"])
+        while not ready and not self._is_late(time.monotonic() - started):
+            ready = poll.poll(1000 * TICK_SECONDS)
+        os.close(last)
+        if control.fileno() in dict(ready):
+            # Nothing is sent before the answer, so the other side has ended.
+            os._exit(1)
+        return {"statuses": [_end(pid) for pid in self._pids], "is_late": not ready}
+
+    def _is_late(self, seconds: float) -> bool:
+        """Whether so much of the time went by in which none of them ran or waited for a processor:
+        a slow machine is not the program's fault, a program that sleeps is."""
+        busy_seconds = sum(map(_busy_seconds, self._pids))
+        return seconds - busy_seconds > self._limits["seconds"]
+
+
+def _end(pid: int) -> int | None:
+    """What a process ended with; None where it had to be killed."""
+    ending = os.pidfd_open(pid)
+    ended, _, _ = select.select([ending], [], [], TICK_SECONDS)
+    os.close(ending)
+    with suppress(ProcessLookupError):
+        # Of its group, where it has no namespace that ends with it.
+        os.killpg(pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status) if ended else None
+
+
+def _used_bytes() -> int:
+    """What this process has mapped, before it runs anything of the program's."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+def _busy_seconds(pid: int) -> float:
+    """How long the threads of a process ran or waited for a processor."""
+    return sum(_thread_seconds(task) for task in Path(f"/proc/{pid}/task").glob("*/schedstat"))
+
+
+def _thread_seconds(schedstat: Path) -> float:
+    with suppress(OSError, ValueError):
+        ran, waited, _ = schedstat.read_text().split()
+        return (int(ran) + int(waited)) / 1e9
+    return 0.0
+
+
+def serve(is_alone: bool) -> NoReturn:
+    """Do what comes by the socket that is descriptor 0: limits, and with them the descriptors of
+    source, input, output and errors, or of source, tests and verdicts. Each is answered by what
+    `Job.wait` gives."""
+    control = socket.socket(fileno=os.dup(0))
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, 0)
+    calls = confine.allowed_calls() if is_alone else b""
+    control.send(b"{}")
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(control, MESSAGE_BYTES, MOST_DESCRIPTORS)
+        if not message:
+            sys.exit()
+        limits = json.loads(message)
+        if limits["needs_numpy"]:
+            # It makes every fork from now on four times as dear, and is dearer to import in each.
+            with suppress(ImportError):
+                importlib.import_module("numpy.random")
+        job = Job(limits, is_alone, calls)
+        if len(descriptors) == 3:
+            _start_tests(job, nowhere, *descriptors)
+        else:
+            source, given, printed, said = descriptors
+            job.start(lambda: run_script(read(3)), given, printed, said, source)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        control.send(json.dumps(job.wait(control)).encode())
+
+
+def _start_tests(job: Job, nowhere: int, source: int, tests: int, verdicts: int) -> None:
+    """A process for the program and one for its tests, with a line between them."""
+    program_end, tests_end = (end.detach() for end in socket.socketpair())
+    silent = [nowhere] * 3
+    job.start(lambda: serve_calls(read(3), Line(4)), *silent, source, program_end)
+    job.start(
+        lambda: run_tests(json.loads(read(3)), Line(4), 5), *silent, tests, tests_end, verdicts
+    )
+    os.close(program_end)
+    os.close(tests_end)
+
+
+def read(descriptor: int) -> bytes:
+    with os.fdopen(descriptor, "rb") as stream:
+        return stream.read()
+
+
+def main(is_alone: bool) -> None:
+    for name in PRELOADED.split():
+        with suppress(ImportError):
+            importlib.import_module(name)
+    # Children share the memory of what is there now as long as nothing counts references in it.
+    gc.collect()
+    gc.freeze()
+    serve(is_alone)
+
+
+if __name__ == "__main__":
+    way, *packages = sys.argv[1:]
+    sys.path.extend(packages)
+    main(is_alone=way == "alone")

@@ -1,0 +1,205 @@
+"""Workers in the sandbox that share the programs of a batch, as seen from outside."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass
+from queue import LifoQueue
+from tempfile import TemporaryFile
+from typing import IO, Any, Literal, TypeVar
+
+from relex.children import lasting_thread
+from relex.errors import RewardError
+from relex.rewards.sandbox.bubblewrap import ENVIRONMENT, INSIDE, in_sandbox, without_sandbox
+from relex.visible import one_line
+
+Kind = Literal["bubblewrap", "none"]
+COMMANDS = {"bubblewrap": in_sandbox, "none": without_sandbox}
+NUM_ATTEMPTS = 2
+NUMPY = "numpy"
+END_SECONDS = 10.0
+END_BYTES = 1000
+MESSAGE_BYTES = 1 << 16
+REASON_CHARACTERS = 200
+CURE = (
+    "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, in a container "
+    "--security-opt seccomp=unconfined), or name code_tests_without_sandbox, in which programs can "
+    "do whatever you can"
+)
+
+Answer = dict[str, Any]
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one process of a program may use. It is one process, which may have threads."""
+
+    seconds: int = 2
+    """Of the processor; and as many in which it neither runs nor waits for the processor."""
+
+    memory_bytes: int = 512 << 20
+    """Mapped, beyond what an idle Python has."""
+
+    file_bytes: int = 16 << 20
+    """Of the output, of the errors, and of each file."""
+
+    folder_bytes: int = 32 << 20
+    """Of its folder, which is kept in memory."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a program came to its end, and what it left."""
+
+    reason: str
+    """Empty for a good end; else `timeout`, `memory`, `exception: ...` or `ended by SIGSEGV`."""
+
+    output: bytes
+
+
+class Worker:
+    """One worker, started when it is first needed and again after it died."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = command
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+
+    def script(self, source: str, given: str, limits: Limits) -> Ended:
+        """Run a program with `given` as its standard input."""
+        with ExitStack() as files:
+            inputs = [_file(files, source), _file(files, given)]
+            printed, said = _file(files), _file(files)
+            answer = self._ask(limits, [*inputs, printed, said], NUMPY in source)
+            end = max(0, os.fstat(said).st_size - END_BYTES)
+            reason = _reason(answer, os.pread(said, END_BYTES, end))
+            return Ended(reason, os.pread(printed, limits.file_bytes, 0))
+
+    def tests(self, source: str, tests: Mapping[str, Any], limits: Limits) -> Ended:
+        """Run `tests` (`inside/tester.py`) on a program; the output is the verdicts."""
+        with ExitStack() as files:
+            verdicts = _file(files)
+            written = json.dumps(tests)
+            inputs = [_file(files, source), _file(files, written)]
+            answer = self._ask(limits, [*inputs, verdicts], NUMPY in source or NUMPY in written)
+            return Ended(_reason(answer, b""), os.pread(verdicts, limits.file_bytes, 0))
+
+    def stop(self) -> None:
+        """End the worker, if there is one, and the program that it runs."""
+        if self._process is not None and self._control is not None:
+            # It ends by itself when nobody can ask it any more.
+            with suppress(OSError):
+                self._control.shutdown(socket.SHUT_RDWR)
+            self._control.close()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(END_SECONDS)
+            self._process.kill()
+            self._process.wait()
+        self._process = self._control = None
+
+    def _ask(self, limits: Limits, files: Sequence[int], needs_numpy: bool) -> Answer | None:
+        """What the worker says of a program; None where two workers in turn ended on it. Raises
+        RewardError where none can be started."""
+        request = json.dumps({**asdict(limits), "needs_numpy": needs_numpy}).encode()
+        for _ in range(NUM_ATTEMPTS):
+            control = self._control or self._start()
+            with suppress(OSError):
+                socket.send_fds(control, [request], files)
+                if answer := control.recv(MESSAGE_BYTES):
+                    return dict(json.loads(answer))
+            self.stop()
+        return None
+
+    def _start(self) -> socket.socket:
+        self._control, its_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with its_end, TemporaryFile() as said:
+            # The kernel ends bubblewrap with the thread that started it.
+            start = lasting_thread(os.getpid()).submit(
+                _popen, self._command, its_end.fileno(), said
+            )
+            self._process = start.result()
+            its_end.close()
+            if self._control.recv(MESSAGE_BYTES):
+                return self._control
+            self.stop()
+            said.seek(0)
+            found = one_line(said.read().decode("utf-8", "replace"), REASON_CHARACTERS)
+        raise RewardError(f"reward code_tests: its sandbox does not start ({found}); {CURE}")
+
+
+class Sandbox:
+    """Workers that share the programs of a batch; safe to use from any number of threads."""
+
+    def __init__(self, kind: Kind = "bubblewrap") -> None:
+        """Raises RewardError where what it needs is not installed."""
+        command = COMMANDS[kind]()
+        self.num_workers = len(os.sched_getaffinity(0))
+        workers = [Worker(command) for _ in range(self.num_workers)]
+        # Last in, first out: a small batch starts no more workers than it needs.
+        self._idle: LifoQueue[Worker] = LifoQueue()
+        for worker in workers:
+            self._idle.put(worker)
+        # Runs when it is dropped and at the end of the program, whichever comes first.
+        self.close = weakref.finalize(self, _stop_all, workers)
+
+    def map(self, work: Callable[[Worker, T], R], tasks: Iterable[T]) -> list[R]:
+        """`work` on every task, each with a worker that is free, in the order of the tasks."""
+
+        def with_worker(task: T) -> R:
+            worker = self._idle.get()
+            try:
+                return work(worker, task)
+            finally:
+                self._idle.put(worker)
+
+        with ThreadPoolExecutor(self.num_workers) as threads:
+            return list(threads.map(with_worker, tasks))
+
+
+def _popen(command: Sequence[str], control: int, said: IO[bytes]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        stdin=control,
+        stdout=said,
+        stderr=said,
+        env=ENVIRONMENT,
+        cwd=INSIDE.parent,
+        start_new_session=True,
+    )
+
+
+def _stop_all(workers: Sequence[Worker]) -> None:
+    for worker in workers:
+        worker.stop()
+
+
+def _file(files: ExitStack, text: str = "") -> int:
+    """A file in memory, which the sandbox is given open."""
+    file = files.enter_context(os.fdopen(os.memfd_create("program"), "w+b", buffering=0))
+    file.write(text.encode("utf-8", "surrogatepass"))
+    file.seek(0)
+    return file.fileno()
+
+
+def _reason(answer: Answer | None, said: bytes) -> str:
+    """Why a program came to no good end; what it said itself is believed for this only."""
+    if answer is None:
+        return "ended the sandbox"
+    # The kernel kills what has used up its seconds of the processor.
+    if answer["is_late"] or -signal.SIGKILL in answer["statuses"]:
+        return "timeout"
+    status = answer["statuses"][0] or 0
+    if status < 0:
+        return f"ended by {signal.Signals(-status).name}"
+    last = said.decode("utf-8", "replace").strip().rpartition("\n")[2]
+    if status and last.startswith("MemoryError"):
+        return "memory"
+    return f"exception: {one_line(last, REASON_CHARACTERS)}" if status else ""

@@ -1,0 +1,185 @@
+"""Programs in the sandbox: how they end, what they may use, and what is left of them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import psutil
+import pytest
+
+from relex.config import RewardTerm
+from relex.errors import RewardError
+from relex.rewards import build_reward
+from relex.rewards.sandbox import Ended, Limits, Sandbox
+from tests.processes import command_line
+from tests.waiting import wait_until_gone
+
+LIMITS = Limits(seconds=1)
+NO_TESTS: Mapping[str, Any] = {"names": ["f"], "calls": [], "setup": "", "tolerance": 0}
+
+
+def run(sandbox: Sandbox, program: str, given: str = "", limits: Limits = LIMITS) -> Ended:
+    (ended,) = sandbox.map(lambda worker, _: worker.script(program, given, limits), [0])
+    return ended
+
+
+def ask(sandbox: Sandbox, program: str, *asserts: str) -> Ended:
+    tests = {**NO_TESTS, "asserts": asserts}
+    (ended,) = sandbox.map(lambda worker, _: worker.tests(program, tests, LIMITS), [0])
+    return ended
+
+
+def workers(parent: psutil.Process) -> list[psutil.Process]:
+    children = parent.children(recursive=True)
+    return [child for child in children if "inside.worker" in command_line(child)]
+
+
+@pytest.mark.parametrize(
+    ("program", "reason", "output"),
+    [
+        ("print(input() * 2)", "", "abab\n"),
+        ("import sys; print(sys.stdin.read().upper()); sys.exit()", "", "AB\n"),
+        ("import sys; sys.exit(3)", "exception: SystemExit: 3", ""),
+        ("print('one'); 1 / 0", "exception: ZeroDivisionError: division by zero", "one\n"),
+        ("def f(:", "exception: SyntaxError: invalid syntax (program.py, line 1)", ""),
+        ("while True: pass", "timeout", ""),
+        ("import time; time.sleep(3600)", "timeout", ""),
+        ("x = [0] * 10 ** 9", "memory", ""),
+        ("import ctypes; ctypes.string_at(0)", "ended by SIGSEGV", ""),
+        ("open('x', 'w').write('kept'); print(open('x').read())", "", "kept\n"),
+        (
+            "import sys, threading\nthreading.stack_size(1 << 26)\nsys.setrecursionlimit(10 ** 6)\n"
+            "def f(n): return n and f(n - 1)\n"
+            "threading.Thread(target=lambda: print(f(20000))).start()",
+            "",
+            "0\n",
+        ),
+        ("import atexit; atexit.register(print, 'late')", "", "late\n"),
+        ("if __name__ == '__main__': print('main')", "", "main\n"),
+        ("import numpy; print(numpy.arange(3).sum())", "", "3\n"),
+        (
+            "from dataclasses import dataclass\n@dataclass\nclass A: x: int\nprint(A(1))",
+            "",
+            "A(x=1)\n",
+        ),
+    ],
+)
+def test_a_script_runs_as_it_would_outside(
+    sandbox: Sandbox, program: str, reason: str, output: str
+) -> None:
+    assert run(sandbox, program, "ab") == Ended(reason, output.encode())
+
+
+def test_the_same_program_does_the_same_each_time(sandbox: Sandbox) -> None:
+    program = (
+        "import random, numpy\n"
+        "print(random.random(), numpy.random.rand(), hash('text'), list({'a', 'b', 'c'}))"
+    )
+    assert len({run(sandbox, program).output for _ in range(3)}) == 1
+
+
+def test_nothing_of_a_program_is_left_for_the_next(sandbox: Sandbox) -> None:
+    program = "import os, random\nprint(os.listdir('.'), hasattr(random, 'mark'))\n"
+    program += "open('x', 'w').close()\nrandom.mark = 1"
+    assert [run(sandbox, program).output for _ in range(2)] == [b"[] False\n"] * 2
+
+
+@pytest.mark.parametrize(
+    ("result", "written"),
+    [
+        ("(1, [2.5, None, True])", "(1, [2.5, None, True])"),
+        ("{(1, 2): {3}, 'a': b'c'}", "{(1, 2): {3}, 'a': b'c'}"),
+        ("10 ** 4000", "10 ** 4000"),
+        ("'\\ud800' + chr(0)", "'\\ud800' + chr(0)"),
+        ("__import__('collections').Counter('aab')", "{'a': 2, 'b': 1}"),
+        ("__import__('numpy').array([[1, 2]])", "[[1, 2]]"),
+        ("2 + 3j", "2 + 3j"),
+        ("float('inf')", "float('inf')"),
+        ("frozenset([1])", "frozenset([1])"),
+    ],
+)
+def test_results_come_back_as_they_are(sandbox: Sandbox, result: str, written: str) -> None:
+    program = f"def f(): return {result}"
+    code = f"found = f()\nassert found == {written} and type(found) is type({written}), found"
+    assert ask(sandbox, program, code).output == b'[true, "passed"]\n'
+
+
+def test_an_object_stays_in_the_program_and_can_be_given_back(sandbox: Sandbox) -> None:
+    program = (
+        "class P:\n    def __init__(self, x): self.x = x\ndef f(p=None): return p.x if p else P(7)"
+    )
+    assert ask(sandbox, program, "assert f(f()) == 7").output == b'[true, "passed"]\n'
+
+
+def test_a_test_sees_the_programs_exception(sandbox: Sandbox) -> None:
+    program = "def f(): raise ValueError('no')"
+    expects = "try:\n    f()\n    assert False\nexcept ValueError:\n    pass"
+    ended = ask(sandbox, program, expects, "f()")
+    assert ended.output == b'[true, "passed"]\n[false, "exception: ValueError: no"]\n'
+
+
+def test_a_closed_sandbox_leaves_no_process(sandbox: Sandbox) -> None:
+    own = Sandbox()
+    before = set(workers(psutil.Process()))
+    assert run(own, "print(1)").output == b"1\n"
+    started = set(workers(psutil.Process())) - before
+    assert started
+    own.close()
+    wait_until_gone(list(started))
+
+
+PROGRAM = """
+from relex.rewards.sandbox import Limits, Sandbox
+Sandbox().map(lambda worker, _: print(worker.script("print(1)", "", Limits()).output, flush=True)
+    or worker.script("while True: pass", "", Limits(seconds=60)), [0])
+"""
+
+
+def test_a_killed_parent_takes_the_sandbox_along(sandbox: Sandbox) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE)
+    assert parent.stdout is not None and parent.stdout.readline() == b"b'1\\n'\n"
+    started = workers(psutil.Process(parent.pid))
+    assert started
+    parent.kill()
+    parent.communicate()
+    wait_until_gone(started)
+
+
+def test_a_worker_that_was_killed_does_not_cost_a_verdict(sandbox: Sandbox) -> None:
+    own = Sandbox()
+    before = set(workers(psutil.Process()))
+    run(own, "print(1)")
+    for process in set(workers(psutil.Process())) - before:
+        # The first one takes the others along.
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    assert run(own, "print(1)").output == b"1\n"
+    own.close()
+
+
+def test_without_bubblewrap_it_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(RewardError, match=r"^reward code_tests: bubblewrap.*apt-get install bubbl"):
+        build_reward(RewardTerm(reward="code_tests"))
+
+
+def test_where_namespaces_are_forbidden_the_reason_and_the_cure_are_told(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuses = tmp_path / "bwrap"
+    refuses.write_text(
+        "#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2; exit 1"
+    )
+    refuses.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(RewardError, match=r"does not start \(bwrap: No permissions.*sysctl"):
+        run(Sandbox(), "print(1)")
+
+
+def test_without_a_sandbox_only_who_may_run_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RELEX_PLUGINS", ".")
+    with pytest.raises(RewardError, match=r"code_tests_without_sandbox: .*RELEX_PLUGINS"):
+        build_reward(RewardTerm(reward="code_tests_without_sandbox"))

@@ -1,0 +1,160 @@
+"""What `code_tests` takes for a program, and what it is worth."""
+
+from typing import Any
+
+import pytest
+
+from relex.config import RewardTerm
+from relex.errors import RewardError
+from relex.problems import Problem
+from relex.rewards import CheckedReward, build_reward, end_rewards
+from relex.rewards.code_tests import program_of, same_output
+from relex.testing import check_grader
+
+CALLS = {"calls": [{"function": "f", "arguments": [n], "expected": [n, n + 1]} for n in range(4)]}
+RUNS = {"runs": [{"given": f"{n}\n", "expected": f"{n + 1}"} for n in range(4)]}
+ASSERTS = {"names": ["f"], "setup": "from math import pi", "asserts": ["assert f(1) == (1, 2)"]}
+RIGHT = "def f(n): return n, n + 1"
+
+
+@pytest.fixture(scope="module")
+def grade(sandbox):
+    made: dict[bool, CheckedReward] = {
+        fraction: build_reward(RewardTerm(reward="code_tests", params={"fraction": fraction}))
+        for fraction in (False, True)
+    }
+
+    def grade(completion: str, tests: Any, fraction: bool = False) -> tuple[float, str]:
+        extras = [{"tests": tests}]
+        (verdict,) = made[fraction](
+            prompts=[""], completions=[completion], answers=[""], extras=extras
+        )
+        return verdict, verdict.reason
+
+    yield grade
+    end_rewards(list(made.values()))
+
+
+@pytest.mark.parametrize(
+    ("completion", "program"),
+    [
+        ("x = 1", "x = 1"),
+        ("    return 1\n", "    return 1\n"),
+        ("So:\n```python\nx = 1\n```\nDone.", "x = 1\n"),
+        ("```\nold\n```\n~~~\n```py\nnew\n```", "new\n"),
+        ("<think>```\nno\n```</think>```\nyes\n```", "yes\n"),
+        ("<think>```\nno\n```", ""),
+        ("```python\ncut = 1", "cut = 1"),
+        ("  ```python\n  x = 1\n  ```", "  x = 1\n"),
+        ("```" * 100_000, ""),
+    ],
+)
+def test_the_last_block_is_the_program(completion: str, program: str) -> None:
+    assert program_of(completion) == program
+
+
+@pytest.mark.parametrize("tests", [CALLS, ASSERTS])
+def test_functions(grade, tests: dict[str, Any]) -> None:
+    assert grade(RIGHT, tests) == (1, "")
+    assert grade("def f(n): return 0", tests)[0] == 0
+    assert grade("def g(n): return 0", tests)[1].startswith(
+        "test 1: exception: NameError: the program has no function f"
+    )
+
+
+def test_a_method_is_called_on_an_instance(grade) -> None:
+    tests = {"calls": [{"function": "Solution.go", "arguments": [2], "expected": 4}]}
+    assert grade("class Solution:\n    def go(self, x): return x * x", tests) == (1, "")
+
+
+def test_programs_that_read_and_print(grade) -> None:
+    assert grade("print(int(input()) + 1)", RUNS) == (1, "")
+    assert grade("print(int(input()) + 1.0)", RUNS) == (1, "")
+    assert grade("print(1)", RUNS) == (0, "test 2: wrong (of 4)")
+
+
+def test_a_share_of_the_tests_for_training(grade) -> None:
+    half = "def f(n): return (n, n + 1) if n < 2 else None"
+    assert grade(half, CALLS) == (0, "test 3: wrong; test 4: wrong (of 4)")
+    assert grade(half, CALLS, fraction=True) == (0.5, "test 3: wrong; test 4: wrong (of 4)")
+    assert grade("print(min(2, int(input()) + 1))", RUNS, fraction=True)[0] == 0.5
+    assert grade(RIGHT, CALLS, fraction=True) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("completion", "reason"),
+    [
+        ("", "no code"),
+        ("```python\n```", "no code"),
+        ("def f(n):\n    while True: pass", "test 1: timeout"),
+        ("import time; time.sleep(99)", "test 1: timeout"),
+        ("def f(n): return [0] * 10 ** 10", "test 1: memory"),
+        ("def f(n): return 1 / 0", "test 1: exception: ZeroDivisionError"),
+        ("I do not know.", "test 1: exception: SyntaxError"),
+        ("import os; os.abort()", "test 1: ended by SIG"),
+    ],
+)
+def test_the_reason_stands_beside_the_verdict(grade, completion: str, reason: str) -> None:
+    value, found = grade(completion, CALLS | {"seconds": 1})
+    assert value == 0 and found.startswith(reason)
+
+
+def test_a_prefix_goes_before_a_body_and_before_a_whole_function(grade) -> None:
+    tests = ASSERTS | {"prefix": 'def f(n):\n    """Say it."""\n'}
+    assert grade("    return n, n + 1", tests) == (1, "")
+    assert grade(RIGHT, tests) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("printed", "expected", "tolerance", "is_same"),
+    [
+        ("1 2\n3\n", "1 2\n3", 0, True),
+        (" 1 2 \n\t3", "1 2\n3", 0, True),
+        ("1 2 3", "1 2\n3", 0, False),
+        ("1.50", "1.5", 0, True),
+        ("0.1", "0.10000000000000001", 0, False),
+        ("0.333333", "0.3333333333", 0, False),
+        ("0.333333", "0.3333333333", 1e-5, True),
+        ("yes", "Yes", 0, False),
+        ("nan", "nan", 0, True),
+        ("nan", "1", 1e-5, False),
+        ("snan", "1", 0, False),
+        ("1e999999999", "1", 0, False),
+        ("", "", 0, True),
+    ],
+)
+def test_outputs_are_compared_line_by_line(
+    printed: str, expected: str, tolerance: float, is_same: bool
+) -> None:
+    assert same_output(printed, expected, tolerance) == is_same
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({}, "a problem has no tests; .*extra_columns"),
+        ({"tests": {}}, "tests: Value error, give one of runs, calls and asserts, found 0"),
+        ({"tests": CALLS | RUNS}, "found 2"),
+        ({"tests": '{"calls": 3}'}, r"tests\.calls: Input should be a valid (tuple|array)"),
+        ({"tests": CALLS | {"secs": 1}}, r"tests\.secs: Extra inputs"),
+    ],
+)
+def test_tests_that_are_missing_or_malformed(sandbox, extra: Any, message: str) -> None:
+    grader = build_reward(RewardTerm(reward="code_tests"))
+    with pytest.raises(RewardError, match=message):
+        grader(prompts=[""], completions=["x"], answers=[""], extras=[extra])
+    end_rewards([grader])
+
+
+def test_it_keeps_the_contract_of_a_grader(sandbox) -> None:
+    """Also with the text of JSON, as a column of a table has it."""
+    problem = Problem("Write f.", RIGHT, extra={"tests": ASSERTS})
+    check_grader("code_tests", [problem], right=["```python\n{answer}\n```"])
+
+
+def test_gold_answers_are_run_against_their_tests(sandbox) -> None:
+    grader = build_reward(RewardTerm(reward="code_tests"))
+    golds = [RIGHT, "def f(n): return 0", "an id"]
+    extras = [{"tests": ASSERTS}] * 2 + [{"tests": ASSERTS | {"is_solved": False}}]
+    assert grader.function.verify_golds(golds, extras) == [True, False, True]
+    end_rewards([grader])
