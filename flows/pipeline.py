@@ -120,7 +120,8 @@ def run_to_end(fill_window: Callable[[Run], None]) -> RunSummary:
             tidy(run)
     except InputError as error:
         return refused(error, RunSummary)
-    return concluded(summary)
+    verdict = f"{summary.decision.reason} {summary.champion}"
+    return concluded(summary, verdict, summary.decision.is_harmful)
 
 
 def run_stages(run: Run, record: Record, fill_window: Callable[[Run], None]) -> RunSummary:
