@@ -113,7 +113,8 @@ def run_to_end(fill_window: Callable[[Run], None]) -> RunSummary:
             summary = run_round(recipe, goes_on, fill_window)
     except InputError as error:
         return refused(error, RunSummary)
-    return concluded(summary)
+    verdict = f"{summary.decision.reason} {summary.champion}"
+    return concluded(summary, verdict, summary.decision.is_harmful)
 
 
 def run_round(recipe: AnyRecipe, goes_on: bool, fill_window: Callable[[Run], None]) -> RunSummary:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from relex.config.addresses import NO_CREDENTIALS, without_credentials
-from relex.config.exam import Exam, Sampling
+from relex.config.exam import GREEDY, VALIDATION, Exam, Sampling
 from relex.config.extrapolation import ExtrapolationConfig
 from relex.config.names import KnownTo, one_of
 from relex.config.problems import ProblemsConfig, QuestionsConfig
@@ -23,10 +23,6 @@ DIGEST_CHARACTERS = 8
 EngineName = Annotated[str, KnownTo(ENGINE), one_of(ENGINE.built_in)]
 Stage = Literal["pack", "train", "fit", "validation", "guard", "test", "publish", "report"]
 """The stages of a run, in their order; a run packs a window or trains one."""
-
-VALIDATION, GREEDY = "validation", "validation-greedy"
-"""What candidates are chosen on; and the same questions answered once each at temperature 0, which
-tells sharpness from learning."""
 
 LONGEST_MINUTES = 1_000_000.0
 """Of a stage: two years."""
@@ -167,9 +163,7 @@ class RunRecipe(Section):
         """How `validation` or a test benchmark is asked and graded: by its own fields, and by
         `evaluation` where it has none."""
         if benchmark == GREEDY:
-            exam = self.exam(VALIDATION)
-            greedy = exam.sampling.model_copy(update={"temperature": 0.0, "top_p": 1.0})
-            return exam.model_copy(update={"samples_per_question": 1, "sampling": greedy})
+            return self.exam(VALIDATION).greedy
         entries = {entry.name: entry for entry in self.problems.benchmarks}
         own = entries[benchmark].model_dump(exclude_none=True) if benchmark in entries else {}
         stated = self.evaluation.model_dump() | own

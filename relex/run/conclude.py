@@ -27,7 +27,7 @@ from relex.rewards import WITHOUT_SANDBOX, graded_by
 from relex.run.card import card_body, datasets_of, origin_of
 from relex.run.finalists import Finals
 from relex.run.measure import Evaluation, measure_guards, measure_listed
-from relex.run.places import DECISION_FILE, MODEL_KIND, Run
+from relex.run.places import DECISION_FILE, Run
 from relex.run.retention import apply_retention
 from relex.run.rounds import earlier_rounds, remove_moments
 from relex.run.stage import LOGS, CandidateMeasured, Decided, stage
