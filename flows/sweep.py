@@ -9,7 +9,7 @@ from flows.pipeline import relex_pipeline
 from relex.config import SweepConfig
 from relex.errors import InputError, StageError
 from relex.sweep import Leaderboard, Trial, sweep_id
-from tasks.flow_run import concluded_as, heed_operator, name_sweep, refused, sweep_name
+from tasks.flow_run import concluded, heed_operator, name_sweep, refused, sweep_name
 from tasks.form import asks_sweep
 from tasks.page import say
 from tasks.sweep import FINISHED, Ending, collect, ending_of_error, missing_trials, plan
@@ -35,9 +35,9 @@ def reward_sweep(sweep: Annotated[SweepConfig, asks_sweep()]) -> Leaderboard:
     endings = run(missing) if missing else {}
     leaderboard = build_leaderboard(sweep, trials, collect(trials, endings))
     publish_leaderboard(sweep, trials, leaderboard)
-    if leaderboard.winner is None and not leaderboard.is_harmful:
+    if not any(variant.num_finished for variant in leaderboard.variants):
         raise StageError(f"sweep {sweep.name}: {' '.join(leaderboard.verdict.splitlines())}")
-    return concluded_as(leaderboard, leaderboard.verdict, leaderboard.is_harmful)
+    return concluded(leaderboard, leaderboard.verdict, leaderboard.is_harmful)
 
 
 def run_inline(trials: Sequence[Trial]) -> dict[str, Ending]:

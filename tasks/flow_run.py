@@ -11,7 +11,7 @@ from relex.config import Recipe, WindowRecipe
 from relex.config.addresses import check_environment
 from relex.doors.plugins import restrict_plugins
 from relex.errors import InputError, RecipeError
-from relex.report import Link, RunSummary
+from relex.report import Link
 from relex.visible import one_line
 from tasks.form import recipe_of
 from tasks.made_up_names import is_made_up
@@ -77,16 +77,10 @@ def name_sweep(name: str, sweep_id: str) -> None:
             client.update_flow_run(flow_run_id=UUID(flow_run.id), name=sweep_id)
 
 
-def concluded(summary: RunSummary) -> RunSummary:
-    """What a run's flow returns at its end."""
-    decision = summary.decision
-    return concluded_as(summary, f"{decision.reason} {summary.champion}", decision.is_harmful)
-
-
-def concluded_as(result: Result, verdict: str, is_harmful: bool) -> Result:
-    """What a flow returns at its end: its state says the verdict, for everyone who looks, and
-    whoever called it gets `result`. Where training made the model worse it is Completed all the
-    same, for everything that waits for it, under the name Harmful."""
+def concluded(result: Result, verdict: str, is_harmful: bool) -> Result:
+    """What a flow returns that has come to an end: its page then says the verdict as well, and
+    whoever called it gets `result`. One that made the model worse is Completed for everything that
+    waits for it, under the name Harmful."""
     name = HARMFUL if is_harmful else None
     return cast(Result, Completed(name=name, message=one_line(verdict), data=result))
 

@@ -1,7 +1,7 @@
 """Strict, frozen configs; every field is documented with its unit."""
 
 from relex.config.benchmarks import BENCHMARKS, NamedBenchmark, named_benchmark
-from relex.config.exam import Sampling
+from relex.config.exam import GREEDY, VALIDATION, Sampling
 from relex.config.load import (
     check_recipe,
     check_run_recipe,
@@ -12,11 +12,8 @@ from relex.config.load import (
     parse_recipe,
 )
 from relex.config.lora import LoraConfig
-from relex.config.places import StorageConfig, TrackingConfig
 from relex.config.problems import ProblemSource, PromptConfig
 from relex.config.recipe import (
-    GREEDY,
-    VALIDATION,
     AnyRecipe,
     BaseConfig,
     Recipe,
@@ -28,5 +25,6 @@ from relex.config.rewards import RewardTerm
 from relex.config.rollouts import RolloutsConfig
 from relex.config.search import SearchConfig
 from relex.config.selection import SelectionConfig
+from relex.config.storage import StorageConfig, TrackingConfig
 from relex.config.sweep import RewardVariant, SweepConfig, TrainingVariant
 from relex.config.training import TrainingConfig

@@ -1,4 +1,4 @@
-"""Where runs are kept and where they are recorded; neither changes a result."""
+"""Where runs are kept and recorded."""
 
 from typing import Literal
 
