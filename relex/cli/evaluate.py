@@ -20,6 +20,7 @@ from relex.extrapolation import KIND as FACTORS_KIND
 from relex.problems import Problem, load_problems
 from relex.report import terminal_table
 from relex.rewards import build_reward, check_golds, listed_golds
+from relex.run.rounds import check_one_round
 from relex.storage import S3Connection, open_store
 from relex.storage.manifest import fetch_folder
 from relex.terminal import open_terminal
@@ -55,6 +56,7 @@ def evaluate(
     They lie in OUT/BENCHMARK/CANDIDATE, as below the scores of a run.
     """
     chosen = load_run_recipe(recipe)
+    check_one_round(chosen)
     candidates = [parse_candidate(key) for key in candidate or [BASE.key]]
     problems = load_problems(problem_source(chosen, benchmark), partial(typer.echo, err=True))
     _check_golds(chosen, benchmark, problems)

@@ -97,8 +97,10 @@ def _converted(
 def _raw_rows(source: ProblemSource) -> Iterator[Row]:
     path = Path(source.path)
     if not path.exists():
-        return hub_rows(source)
-    return parquet_rows(source) if path.suffix == ".parquet" else jsonl_rows(source)
+        return hub_rows(source, all_columns=True)
+    if path.suffix == ".parquet":
+        return parquet_rows(source, all_columns=True)
+    return jsonl_rows(source)
 
 
 def _human_eval(columns: Columns) -> Converted:
