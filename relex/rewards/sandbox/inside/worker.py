@@ -140,7 +140,7 @@ def serve(is_alone: bool) -> NoReturn:
             sys.exit()
         limits = json.loads(message)
         if limits["needs_numpy"]:
-            # It makes every fork from now on four times as dear, and is dearer to import in each.
+            # From now on in all children: it is dear to import in each, and few programs need it.
             with suppress(ImportError):
                 importlib.import_module("numpy.random")
         job = Job(limits, is_alone, calls)
