@@ -11,7 +11,7 @@ from relex.training.events import (
     WindowLooked,
 )
 from relex.training.filling import filling
-from relex.training.job import TrainingJob
+from relex.training.job import MOMENTS, TrainingJob
 from relex.training.judge import computed_terms
 from relex.training.preflight import check_one_machine, check_training
 from relex.training.process import run_training

@@ -18,7 +18,7 @@ from relex.training.rolling import PREFIX, mark_whole, remove_checkpoints
 from relex.training.shared import SharedPlace
 from relex.training.snapshots import SnapshotSpool
 
-IMPORTANCE_BEYOND = "importance_beyond_fraction"
+IMPORTANCE_BEYOND, ROLLOUT_SECONDS = "importance_beyond_fraction", "rollout_seconds"
 
 # What this process has of the trained weights, by name.
 OwnState = Callable[[], State]
@@ -101,6 +101,7 @@ class ReportSteps(TrainerCallback):  # type: ignore[misc]
             grad_norm=logs["grad_norm"],
             learning_rate=logs["learning_rate"],
             step_seconds=step_seconds,
+            rollout_seconds=logs.get(ROLLOUT_SECONDS),
             kl=logs.get("kl"),
             importance_ratio=logs.get("sampling/importance_sampling_ratio/mean"),
             importance_beyond_fraction=logs.get(IMPORTANCE_BEYOND),

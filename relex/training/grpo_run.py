@@ -16,6 +16,7 @@ from relex.training.grpo import PolicyTrainer, build_arguments, build_trainer, l
 from relex.training.job import TrainingJob
 from relex.training.judge import computed_terms, why_not_judged
 from relex.training.lora import adapter_of
+from relex.training.moments import CarryMoments
 from relex.training.part import PartWriter, State
 from relex.training.rolling import checkpoint_step, newest_checkpoint, remove_checkpoints
 from relex.training.settled import StopWhenSettled
@@ -84,6 +85,7 @@ def train(job: TrainingJob) -> None:
         if config.steps == "auto":
             trainer.add_callback(StopWhenSettled(job, keeping, spool))
         trainer.add_callback(RollCheckpoint(config, spool, shared))
+        trainer.add_callback(CarryMoments(job))
         trainer.resume(checkpoint)
     if is_first_of_node:
         shutil.rmtree(job.checkpoints, ignore_errors=True)
