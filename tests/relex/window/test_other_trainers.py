@@ -265,6 +265,22 @@ def test_damaged_shards_are_named(sharded, tmp_path, name, harm, message) -> Non
         convert(tmp_path / layout / step / place.folder, place.form, tmp_path / "out")
 
 
+def test_weights_in_fewer_bits_than_the_base_has_are_said(tmp_path) -> None:
+    """As verl's merger leaves them, of a base in float32."""
+    write_config(tmp_path / "base")
+    write(tmp_path / "base/model.safetensors", toy_at(0))
+    for step in STEPS:
+        merged = {name: tensor.bfloat16() for name, tensor in toy_at(step).items()}
+        write(tmp_path / f"run/step_{step}/model.safetensors", merged)
+    base, notes = Checkpoint(tmp_path / "base"), []
+    source = open_source(str(tmp_path / "run"), None, tmp_path / "work")
+    pack(source, base, open_store(str(tmp_path / "window")), on_note=notes.append)
+    assert len(notes) == 1
+    assert notes[0].startswith(
+        f"{tmp_path / 'run'}: step 1: its weights are in a dtype that cannot"
+    )
+
+
 @pytest.mark.slow
 def test_a_recipe_goes_from_shards_to_a_published_model(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("RELEX_HOME", str(tmp_path / "home"))
