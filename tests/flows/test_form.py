@@ -53,7 +53,7 @@ def test_every_field_is_described(asked: dict[str, Any]) -> None:
 def test_a_description_tells_limits_and_what_the_presets_have(asked: dict[str, Any]) -> None:
     told = asked["learning_rate"]["description"]
     assert "Above 0, at most 1." in told
-    assert "**0.0001** in toy-small; **1e-06** in qwen2.5-math-1.5b" in told
+    assert "**0.0001** in toy-reasoning-gym, toy-small; **1e-06** in qwen2.5-math-1.5b" in told
     assert "**0** in every preset" in asked["seed"]["description"]
 
 
