@@ -94,6 +94,8 @@ def _cost_metrics(summary: RunSummary) -> dict[str, float]:
         return {}
     parts = {"training": costs.training, "choice": costs.choice, "report": costs.report}
     metrics = {"cost/in_steps": float(costs.as_steps)} if costs.as_steps is not None else {}
+    if costs.training is not None:
+        metrics["cost/rollout_seconds"] = costs.rollout_seconds
     for name, cost in parts.items():
         if cost is not None:
             metrics |= {f"cost/{name}_tokens": float(cost.tokens)}
@@ -167,11 +169,18 @@ def run_params(recipe: Recipe | WindowRecipe, last_step: int, dtype: Dtype) -> d
         "base": recipe.base.path,
         "reward": reward_title(recipe.rewards),
         "seed": recipe.seed,
-        "steps_trained": last_step,
+        "steps_trained": _steps(recipe, last_step),
         "grader": recipe.evaluation.grader,
         "dtype": dtype,
         **_origin(recipe),
     }
+
+
+def _steps(recipe: Recipe | WindowRecipe, last_step: int) -> Param:
+    """The same before a training and after it: a param cannot change."""
+    if isinstance(recipe, Recipe) and recipe.training.steps == "auto":
+        return f"auto, at most {recipe.training.last_step}"
+    return last_step
 
 
 def _origin(recipe: Recipe | WindowRecipe) -> dict[str, Param]:

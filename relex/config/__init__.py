@@ -1,7 +1,7 @@
 """Strict, frozen configs; every field is documented with its unit."""
 
 from relex.config.benchmarks import BENCHMARKS, NamedBenchmark, named_benchmark
-from relex.config.exam import Sampling
+from relex.config.exam import GREEDY, VALIDATION, Sampling
 from relex.config.load import (
     check_recipe,
     check_run_recipe,
@@ -14,20 +14,17 @@ from relex.config.load import (
 from relex.config.lora import LoraConfig
 from relex.config.problems import ProblemSource, PromptConfig
 from relex.config.recipe import (
-    GREEDY,
-    VALIDATION,
     AnyRecipe,
     BaseConfig,
     Recipe,
     RunRecipe,
     Stage,
-    StorageConfig,
-    TrackingConfig,
     WindowRecipe,
 )
 from relex.config.rewards import RewardTerm
 from relex.config.rollouts import RolloutsConfig
 from relex.config.search import SearchConfig
 from relex.config.selection import SelectionConfig
+from relex.config.storage import StorageConfig, TrackingConfig
 from relex.config.sweep import RewardVariant, SweepConfig, TrainingVariant
 from relex.config.training import TrainingConfig

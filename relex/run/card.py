@@ -97,6 +97,10 @@ def _making(
 ) -> str:
     lines = [f"base: {plain(base_of(recipe))}"]
     if isinstance(recipe, Recipe):
+        if recipe.before is not None:
+            lines.append(
+                f"round {recipe.rounds}, which began from the choice of {recipe.before.run_id}"
+            )
         terms = " + ".join(f"{term.weight:g} x {term.reward}" for term in recipe.rewards)
         training = recipe.training
         adapters = f", adapters of rank {training.lora.rank}" if training.lora else ""
@@ -107,7 +111,7 @@ def _making(
     else:
         lines.append("training: a window of snapshots that was there already")
     chosen = decision.chosen
-    lines.append(f"weights: {chosen.key}, " + _way(chosen.is_beyond, decision))
+    lines.append(f"weights: {chosen.key}, {_way(decision)}")
     lines += [
         f"{plain(name)}: {len(problems[name])} questions of {plain(described(source))}, digest "
         f"{problems_digest(problems[name])[:DIGEST_CHARACTERS]}"
@@ -119,11 +123,13 @@ def _making(
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _way(is_beyond: bool, decision: Decision) -> str:
-    if not is_beyond:
+def _way(decision: Decision) -> str:
+    chosen, last = decision.chosen, decision.last_observed
+    if chosen.is_base:
+        return "untouched: what was trained is no better"
+    if not chosen.is_beyond:
         return "as they were trained"
-    last = decision.last_observed.step
-    return f"extrapolated from the {last} steps that were trained, not trained themselves"
+    return f"extrapolated from the {last.step} steps that were trained, not trained themselves"
 
 
 def described(source: ProblemSource) -> str:

@@ -23,12 +23,13 @@ from relex.report import (
     RunSummary,
     write_report,
 )
-from relex.rewards import graded_by
+from relex.rewards import WITHOUT_SANDBOX, graded_by
 from relex.run.card import card_body, datasets_of, origin_of
 from relex.run.finalists import Finals
 from relex.run.measure import Evaluation, measure_guards, measure_listed
-from relex.run.places import Run
+from relex.run.places import DECISION_FILE, Run
 from relex.run.retention import apply_retention
+from relex.run.rounds import earlier_rounds, remove_moments
 from relex.run.stage import LOGS, CandidateMeasured, Decided, stage
 from relex.run.window import read_curve
 from relex.search import Graded, SearchPath, full_grid, search
@@ -46,7 +47,6 @@ LEAST_SKILL = 0.1
 LEAST_COSINE = 0.5
 MOST_PARTS_PER_TARGET = 2
 REPORT_KIND = "report"
-DECISION_FILE = "decision.json"
 
 
 @dataclass(frozen=True)
@@ -223,6 +223,7 @@ def summarise(
         run_id=run.recipe.run_id,
         recipe_digest=run.recipe.digest,
         window_steps=run.window_steps,
+        earlier=earlier_rounds(run),
         most_steps=run.recipe.training.most_steps if isinstance(run.recipe, Recipe) else None,
         decision=decision,
         search=search,
@@ -255,17 +256,21 @@ def finish(run: Run, summary: RunSummary) -> None:
 def tidy(run: Run) -> None:
     """Remove the scratch folder, and of the run what its recipe does not keep."""
     shutil.rmtree(run.work, ignore_errors=True)
+    remove_moments(run)
     removed = apply_retention(run.store, run.recipe.storage.keep)
     if removed:
         run.say(f"removed {len(removed)} objects: the recipe keeps {run.recipe.storage.keep}")
 
 
 def _graders(run: Run) -> dict[str, str]:
-    """The grader of the choice, and those of the test benchmarks that have another."""
+    """The grader of the choice, those of the test benchmarks that have another, and whether
+    programs ran without a sandbox, which nobody must overlook."""
     graders = {name: graded_by(run.recipe.exam(name)) for name in run.benchmark_names}
     of_choice = graders.pop(VALIDATION)
     others = {f"grader of {name}": its for name, its in graders.items() if its != of_choice}
-    return {"grader": of_choice, **others}
+    used = [*graders.values(), of_choice, *(term.reward for term in run.recipe.rewards)]
+    sandbox = {"sandbox": "none"} if any(WITHOUT_SANDBOX in name for name in used) else {}
+    return {"grader": of_choice, **others, **sandbox}
 
 
 def _links(run: Run) -> tuple[Link, ...]:

@@ -1,6 +1,7 @@
 """From a recipe to TRL's GRPO trainer. The only importer of trl."""
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from relex.device import resolve_device
 from relex.problems import Problem, render_prompt
 from relex.rewards import CheckedReward
 from relex.rewards.contract import CORRECT
-from relex.training.callbacks import IMPORTANCE_BEYOND
+from relex.training.callbacks import IMPORTANCE_BEYOND, ROLLOUT_SECONDS
 from relex.training.events import RolloutsChosen, TrainingWarning, send
 from relex.training.job import TrainingJob
 from relex.training.judge import computed_terms, grader_column
@@ -175,7 +176,9 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]
         return RolloutsChosen(engine=engine.name, arguments=arguments | engine.chosen)
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
+        started = time.monotonic()
         output = super()._generate_and_score_completions(inputs)
+        self._metrics["train"][ROLLOUT_SECONDS].append(time.monotonic() - started)
         if "importance_sampling_ratio" in output:
             share = self._beyond_clips(output["importance_sampling_ratio"], output)
             self._metrics["train"][IMPORTANCE_BEYOND].append(share)
@@ -223,7 +226,9 @@ def _adds_special(recipe: Recipe) -> bool:
 def _training_rows(recipe: Recipe, problems: Sequence[Problem], tokenizer: Any) -> Dataset:
     config = recipe.training
     num_rows = config.last_step * config.prompts_per_step
-    order = question_order(len(problems), num_rows, recipe.seed)
+    # A later round asks what the earlier ones did not.
+    num_before = (recipe.rounds - 1) * num_rows
+    order = question_order(len(problems), num_before + num_rows, recipe.seed)[num_before:]
     prompt = recipe.problems.prompt
     texts = [render_prompt(problems[index].question, prompt, tokenizer) for index in order]
     return Dataset.from_dict({"prompt": texts, "problem": order})

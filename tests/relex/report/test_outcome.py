@@ -8,9 +8,10 @@ import pytest
 
 from relex.candidates import BASE, Candidate
 from relex.config import SelectionConfig
-from relex.report import benchmark_results, outcome_lines
+from relex.report import ALARM, benchmark_results, outcome_lines
 from relex.report.accuracy_plot import picture_title
 from relex.report.outcome import reconciled
+from relex.report.page import report_html
 from relex.selection import Measured
 
 LAST, FAR = Candidate(step=30), Candidate(step=120, method="line")
@@ -64,6 +65,8 @@ def test_a_model_that_training_made_worse_is_not_celebrated(summarise, measured_
         "Training made the model worse: observed-30 is below the base\n"
         "on validation: base 0.800, last step 0.590, chosen 0.800"
     )
+    text = report_html("toy", f"**{ALARM}{summary.decision.reason}**", {})
+    assert '<p class="alarm"><strong>⚑ Training made the model worse' in text
     (line,) = outcome_lines(summary)
     assert line.startswith("On the test questions of held_out base reaches 0.800 [")
     assert line.endswith("they confirm that it is better.")
@@ -141,3 +144,18 @@ def test_without_a_failing_forecast_there_is_nothing_to_reconcile(summary, skill
 
 def test_a_kept_step_does_not_contradict_a_failing_forecast(build_summary):
     assert reconciled(build_summary({60: 0.4}), diagnosed(-0.3)) == ""
+
+
+def test_a_round_that_ends_lower_than_it_began_is_said(build_summary):
+    first, worse = build_summary({60: 0.7}), build_summary({60: 0.4})
+    (before,) = first.rounds
+    assert outcome_lines(worse) == []
+    falls = worse.model_copy(update={"earlier": (before,)})
+    assert outcome_lines(falls) == []
+    began = worse.benchmark_result("held_out", BASE).model_copy(update={"accuracy": 0.7})
+    results = [began if r.candidate == BASE else r for r in worse.benchmarks]
+    falls = falls.model_copy(update={"benchmarks": tuple(results)})
+    assert outcome_lines(falls) == [
+        "Round 2 ends lower on the test questions, at 0.590, than it began, at 0.700: the model of "
+        "the round before, toy-12345678, may be the better one, and is kept."
+    ]
