@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal, ParamSpec, TypeVar
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from relex.config import Recipe, RewardTerm, WindowRecipe
+from relex.config import AnyRecipe, Recipe, RewardTerm, WindowRecipe
 from relex.errors import InputError
 from relex.report import MARKDOWN_FILE, RunSummary
 from relex.run import conclude, finalists, preflight, window
 from relex.run.conclude import finish, finished_summary, summarise
 from relex.run.measure import open_evaluation
 from relex.run.places import Run, open_run
+from relex.run.rounds import rounds_of
 from tasks.champion import register
 from tasks.flow_run import concluded, heed_operator, refused, run_name, stated_recipe
 from tasks.form import asks, asks_overrides, asks_preset, asks_recipe
@@ -108,20 +109,27 @@ def run_to_end(fill_window: Callable[[Run], None]) -> RunSummary:
     """All that follows from the recipe of this flow run; a recipe that is wrong is refused."""
     try:
         heed_operator()
-        with open_run(stated_recipe(), listeners(), served=True) as run:
-            record = Record(run)
-            validate(run)
-            summary = finished_summary(run)
-            if summary is None:
-                with record.kept():
-                    summary = run_stages(run, record, fill_window)
-            else:
-                record.end_well()
-            tidy(run)
+        for recipe, goes_on in rounds_of(stated_recipe()):
+            summary = run_round(recipe, goes_on, fill_window)
     except InputError as error:
         return refused(error, RunSummary)
     verdict = f"{summary.decision.reason} {summary.champion}"
     return concluded(summary, verdict, summary.decision.is_harmful)
+
+
+def run_round(recipe: AnyRecipe, goes_on: bool, fill_window: Callable[[Run], None]) -> RunSummary:
+    """One round of them, or the only one."""
+    with open_run(recipe, listeners(), served=True, goes_on=goes_on) as run:
+        record = Record(run)
+        validate(run)
+        summary = finished_summary(run)
+        if summary is None:
+            with record.kept():
+                summary = run_stages(run, record, fill_window)
+        else:
+            record.end_well()
+        tidy(run)
+    return summary
 
 
 def run_stages(run: Run, record: Record, fill_window: Callable[[Run], None]) -> RunSummary:
@@ -132,7 +140,7 @@ def run_stages(run: Run, record: Record, fill_window: Callable[[Run], None]) -> 
         compared = measure_candidates(run, evaluation)
         decision = choose(run, evaluation, compared.measured)
         tested = measure_finalists(run, evaluation, decision)
-        model = publish(run, evaluation, decision)
+        model = publish(run, evaluation, decision, tested.tests)
     champion = register(run, record, decision, model)
     summary = summarise(run, decision, tested, compared.search, champion, [record.link])
     report(run, factors, summary)

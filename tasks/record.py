@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from relex.candidates import Candidate
-from relex.config import VALIDATION, dump_recipe
+from relex.config import VALIDATION, Recipe, dump_recipe
 from relex.errors import TrackingError
 from relex.evaluation import Answer, Score
 from relex.problems import problems_digest
@@ -106,6 +106,8 @@ class Record:
     def _begin(self) -> None:
         run, recipe = self._run, self._run.recipe
         tags = {"relex.recipe_digest": recipe.digest, "relex.base_digest": run.base_digest}
+        if isinstance(recipe, Recipe) and recipe.before is not None:
+            tags |= {"relex.round": str(recipe.rounds), "relex.run_before": recipe.before.run_id}
         tags |= {f"version.{name}": version for name, version in installed_versions().items()}
         note_begun(run.home, recipe.run_id, self.tracker.uri, recipe.tracking.experiment)
         self.tracker.begin()

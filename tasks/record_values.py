@@ -169,11 +169,18 @@ def run_params(recipe: Recipe | WindowRecipe, last_step: int, dtype: Dtype) -> d
         "base": recipe.base.path,
         "reward": reward_title(recipe.rewards),
         "seed": recipe.seed,
-        "steps_trained": last_step,
+        "steps_trained": _steps(recipe, last_step),
         "grader": recipe.evaluation.grader,
         "dtype": dtype,
         **_origin(recipe),
     }
+
+
+def _steps(recipe: Recipe | WindowRecipe, last_step: int) -> Param:
+    """The same before a training and after it: a param cannot change."""
+    if isinstance(recipe, Recipe) and recipe.training.steps == "auto":
+        return f"auto, at most {recipe.training.last_step}"
+    return last_step
 
 
 def _origin(recipe: Recipe | WindowRecipe) -> dict[str, Param]:

@@ -20,6 +20,7 @@ from relex.extrapolation import KIND as FACTORS_KIND
 from relex.problems import Problem, load_problems
 from relex.report import terminal_table
 from relex.rewards import build_reward, check_golds, listed_golds
+from relex.run.rounds import check_one_round
 from relex.storage import S3Connection, open_store
 from relex.storage.manifest import fetch_folder
 from relex.terminal import open_terminal
@@ -55,6 +56,7 @@ def evaluate(
     They lie in OUT/BENCHMARK/CANDIDATE, as below the scores of a run.
     """
     chosen = load_run_recipe(recipe)
+    check_one_round(chosen)
     candidates = [parse_candidate(key) for key in candidate or [BASE.key]]
     problems = load_problems(problem_source(chosen, benchmark), partial(typer.echo, err=True))
     _check_golds(chosen, benchmark, problems)
@@ -116,7 +118,7 @@ def _check_golds(recipe: AnyRecipe, benchmark: str, problems: Sequence[Problem])
     grader = build_reward(RewardTerm(reward=recipe.exam(benchmark).grader), recipe.reward_seconds)
     doubtful = check_golds(benchmark, problems, grader)
     if doubtful:
-        typer.echo(f"{grader.name} takes only the same text for {listed_golds(doubtful)}", err=True)
+        typer.echo(f"{grader.name} does not take for themselves {listed_golds(doubtful)}", err=True)
 
 
 def _row(score: Score) -> dict[str, str]:

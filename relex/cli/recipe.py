@@ -15,6 +15,7 @@ from relex.errors import InputError
 from relex.memory import check_memory, planned_machine, read_model
 from relex.run.places import open_run
 from relex.run.preflight import validate
+from relex.run.rounds import rounds_of
 from relex.terminal import open_terminal
 
 recipe_app = typer.Typer(no_args_is_help=True, help="Start a recipe, and check one.")
@@ -62,7 +63,8 @@ def check(
         _plan_for(chosen, gpu)
         typer.echo(f"{recipe}: fits")
         return
-    with shown(open_terminal()) as screen, open_run(chosen, [screen]) as run:
+    first, _ = rounds_of(chosen)[0]
+    with shown(open_terminal()) as screen, open_run(first, [screen]) as run:
         validate(run)
     typer.echo(f"{recipe}: can be run; its run is {chosen.run_id}")
 

@@ -15,6 +15,7 @@ from relex.report import (
     candidate_rows,
     cost_words,
     outcome_lines,
+    round_rows,
     terminal_table,
 )
 from relex.run import run as run_recipe
@@ -37,6 +38,8 @@ def print_result(summary: RunSummary, console: Console) -> None:
     """The table of the candidates, the choice, and where to look."""
     console.print()
     console.print(terminal_table(candidate_rows(summary)))
+    if summary.earlier:
+        console.print(terminal_table(round_rows(summary)))
     reason = f"{ALARM * summary.decision.is_harmful}{summary.decision.reason}"
     texts = (reason, cost_words(summary), *outcome_lines(summary), summary.champion)
     for text in filter(None, texts):

@@ -14,6 +14,7 @@ from relex.home import make_home
 from relex.memory import check_memory, longest_prompt, read_model, this_machine
 from relex.problems import load_problems
 from relex.rewards import build_rewards, check_reward_contract
+from relex.run.rounds import check_one_round
 from relex.storage import check_writable, open_store
 from relex.storage.manifest import MANIFEST
 from relex.training import (
@@ -39,7 +40,9 @@ def train(
     ],
 ) -> None:
     """Train, and store a window of snapshots in RUN/window. Run it again to resume."""
-    job = _job(load_recipe(recipe), out.rstrip("/"))
+    chosen = load_recipe(recipe)
+    check_one_round(chosen)
+    job = _job(chosen, out.rstrip("/"))
     check_training(job.recipe)
     _check_memory(job)
     _check_rewards(job.recipe)

@@ -19,13 +19,12 @@ from relex.config.recipe import (
     Recipe,
     RunRecipe,
     Stage,
-    StorageConfig,
-    TrackingConfig,
     WindowRecipe,
 )
 from relex.config.rewards import RewardTerm
 from relex.config.rollouts import RolloutsConfig
 from relex.config.search import SearchConfig
 from relex.config.selection import SelectionConfig
+from relex.config.storage import StorageConfig, TrackingConfig
 from relex.config.sweep import RewardVariant, SweepConfig, TrainingVariant
 from relex.config.training import TrainingConfig

@@ -12,17 +12,15 @@ from relex.config.names import KnownTo, one_of
 from relex.config.problems import ProblemsConfig, QuestionsConfig
 from relex.config.rewards import GraderName, RewardTerm
 from relex.config.selection import SelectionConfig
+from relex.config.storage import StorageConfig, TrackingConfig
 from relex.config.strict import MOST_ENTRIES, MOST_SAMPLES, MOST_TOKENS, Section, Seed, Steps
 from relex.config.training import TrainingConfig
+from relex.config.window import WindowConfig
 from relex.digests import sha256_json
 from relex.doors import ENGINE
-from relex.storage.connection import Checksums, S3Connection
 
 DIGEST_CHARACTERS = 8
 EngineName = Annotated[str, KnownTo(ENGINE), one_of(ENGINE.built_in)]
-Keep = Literal["window", "factors", "nothing"]
-"""What stays of a run beside the chosen model."""
-
 Stage = Literal["pack", "train", "fit", "validation", "guard", "test", "publish", "report"]
 """The stages of a run, in their order; a run packs a window or trains one."""
 
@@ -96,72 +94,6 @@ class EvaluationConfig(Sampling):
                 "takes one GPU for each engine: remove it, or choose engine: vllm"
             )
         return self
-
-
-class StorageConfig(Section):
-    """Where runs are kept."""
-
-    uri: str = Field(default="embedded", pattern=r"^(embedded|s3://[^/]+(/.*)?)$")
-    """`s3://bucket/prefix`, or `embedded`: an S3 server of relex's own on a local folder."""
-
-    endpoint_url: str = Field(default="", json_schema_extra={"pattern": NO_CREDENTIALS})
-    """Address of an S3 server that is not AWS, without keys."""
-
-    region: str = ""
-    """Region; empty takes it from the AWS configuration."""
-
-    profile: str = ""
-    """Profile of the AWS configuration; empty takes the usual chain."""
-
-    checksums: Literal["auto", "when_supported", "when_required"] = "auto"
-    """Extra S3 checksums; `auto` leaves them out for endpoints that are not AWS."""
-
-    keep: Keep = "window"
-    """What stays beside the chosen model when a run is done: window and factors, the factors only,
-    or neither."""
-
-    @property
-    def connection(self) -> S3Connection:
-        """How to reach it."""
-        automatic: Checksums = "when_required" if self.endpoint_url else "when_supported"
-        return S3Connection(
-            endpoint_url=self.endpoint_url,
-            region=self.region,
-            profile=self.profile,
-            checksums=automatic if self.checksums == "auto" else self.checksums,
-        )
-
-
-class TrackingConfig(Section):
-    """Where runs are compared."""
-
-    uri: str = Field(default="", json_schema_extra={"pattern": NO_CREDENTIALS})
-    """MLflow server, without a password; empty keeps a SQLite database beside the runs."""
-
-    experiment: str = Field(default="relex", min_length=1, max_length=200)
-    """MLflow experiment."""
-
-    registered_model: str = Field(default="", pattern=r"^[A-Za-z0-9_.-]*$", max_length=200)
-    """Name in the model registry; empty takes one of base and first test benchmark, such as
-    `Qwen2.5-Math-1.5B-on-math_500`. The best of all runs with one name is its champion."""
-
-
-class WindowConfig(Section):
-    """Snapshots that are there already."""
-
-    uri: str = Field(min_length=1, json_schema_extra={"pattern": NO_CREDENTIALS})
-    """A window that relex wrote (a folder or `s3://bucket/prefix`), or checkpoints named
-    `checkpoint-N`, `global_step_N`, `step_N` or as other trainers do: in a folder, below
-    `s3://bucket/prefix`, or as branches of a repository on the Hub; or a folder of LoRA adapters of
-    these names. What is on S3 is read with the recipe's `storage`."""
-
-    step_pattern: str = Field(default="", max_length=200)
-    r"""Other names of steps, as a regular expression with one group: `run_(\d+)`; with
-    `run_(?P<index>\d+)` the first step has the number 0."""
-
-    allow_pickle: bool = False
-    """Whether pickled weights of another trainer may be read: tensors only, in a process of their
-    own."""
 
 
 class RunRecipe(Section):
@@ -279,6 +211,15 @@ class Recipe(RunRecipe):
 
     training: TrainingConfig
     """The short run."""
+
+    rounds: int = Field(default=1, ge=1, le=MOST_ENTRIES)
+    """Rounds of training, extrapolation and choice. Each is a run of its own, with all that a run
+    has, whose base is the model that the round before chose."""
+
+    @property
+    def before(self) -> Self | None:
+        """The recipe of the round before this one; None of the first."""
+        return self.model_copy(update={"rounds": self.rounds - 1}) if self.rounds > 1 else None
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -16,11 +16,12 @@ from relex.report.shown_answers import ShownQuestion, shown_answer, shown_questi
 from relex.report.summary import (
     BenchmarkResult,
     Link,
+    Round,
     RunSummary,
     TrainingStep,
     benchmark_results,
 )
-from relex.report.tables import FLAG_MARK, candidate_rows
+from relex.report.tables import FLAG_MARK, candidate_rows, round_rows
 from relex.report.trajectory import (
     concerns,
     overall_rows,

@@ -16,6 +16,7 @@ from relex.report.tables import (
     flag_lines,
     group_rows,
     question_rows,
+    round_rows,
     search_rows,
     way_rows,
 )
@@ -61,6 +62,7 @@ def report_markdown(summary: RunSummary, diagnostics: Diagnostics) -> str:
         "\n".join(f"- **{plain(line)}**" for line in outcome_lines(summary)),
         plain(summary.champion),
         markdown_table(candidate_rows(summary)),
+        *(["## The rounds", markdown_table(round_rows(summary))] if summary.earlier else []),
         f"![Accuracy over the optimizer step]({ACCURACY_PICTURE})",
         "## How it was decided",
         _how(summary),

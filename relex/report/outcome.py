@@ -14,7 +14,7 @@ def outcome_lines(summary: RunSummary) -> list[str]:
     lines = [_test_line(summary, name) for name in summary.benchmark_names]
     lines += [_harm_line(summary, name) for name in summary.benchmark_names]
     lines += [sharpness_line(summary)]
-    return [line for line in (*lines, _farther_line(summary)) if line]
+    return [line for line in (*lines, _farther_line(summary), _round_line(summary)) if line]
 
 
 def cost_words(summary: RunSummary) -> str:
@@ -57,6 +57,21 @@ def _test_line(summary: RunSummary, benchmark: str) -> str:
     if test.interval.high < 0:
         return f"{opening}there it is worse, so validation misled the choice."
     return f"{opening}the interval includes zero, so they do not confirm that it is better."
+
+
+def _round_line(summary: RunSummary) -> str:
+    """That a later round would better not have been."""
+    if not summary.earlier:
+        return ""
+    *_, before, this = summary.rounds
+    began, ended = this.accuracy(BASE)[0], this.accuracy(this.chosen)[0]
+    if ended >= began:
+        return ""
+    return (
+        f"Round {len(summary.rounds)} ends lower on the test questions, at {ended:.3f}, than it "
+        f"began, at {began:.3f}: the model of the round before, {before.run_id}, may be the better "
+        "one, and is kept."
+    )
 
 
 def sharpness_line(summary: RunSummary) -> str:

@@ -78,6 +78,30 @@ class TrainingStep(Strict):
     """Values by name, `reward_mean` among them."""
 
 
+class Round(Strict):
+    """What one round of several came to."""
+
+    run_id: str
+    """Its run."""
+
+    num_steps: int
+    """Optimizer steps that it trained."""
+
+    last_observed: Candidate
+    """The last of them."""
+
+    chosen: Candidate
+    """Where the next round begins."""
+
+    results: tuple[BenchmarkResult, ...]
+    """Of base, last step and the chosen one on the first test benchmark."""
+
+    def accuracy(self, candidate: Candidate) -> tuple[float, Interval]:
+        """On the test questions, with its interval."""
+        result = next(result for result in self.results if result.candidate == candidate)
+        return result.accuracy, result.interval
+
+
 class Link(Strict):
     """Where to look."""
 
@@ -112,6 +136,9 @@ class RunSummary(Strict):
     benchmarks: tuple[BenchmarkResult, ...]
     """Test results of the finalists; the first benchmark is the headline."""
 
+    earlier: tuple[Round, ...] = ()
+    """The rounds before this one, the first of them first."""
+
     greedy: tuple[BenchmarkResult, ...] = ()
     """The finalists on the validation questions, one answer each at temperature 0; empty where all
     answers are greedy anyway."""
@@ -136,6 +163,18 @@ class RunSummary(Strict):
 
     versions: dict[str, str]
     """Versions of the software and of the graders."""
+
+    @property
+    def rounds(self) -> tuple[Round, ...]:
+        """All rounds, this one last."""
+        this = Round(
+            run_id=self.run_id,
+            num_steps=self.last_step,
+            last_observed=self.decision.last_observed,
+            chosen=self.decision.chosen,
+            results=tuple(r for r in self.benchmarks if r.benchmark == self.benchmark_names[0]),
+        )
+        return (*self.earlier, this)
 
     @property
     def last_step(self) -> int:

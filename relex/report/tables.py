@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from relex.candidates import BASE
 from relex.report.page import (
     AGAINST,
     ALARM,
@@ -61,6 +62,32 @@ def _greedy_row(row: Row, greedy: BenchmarkResult) -> Row:
     }
     accuracy = show_accuracy(greedy.accuracy, greedy.interval)
     return blank | {"candidate": GREEDY_ROW, "validation": accuracy} | differences
+
+
+def round_rows(summary: RunSummary) -> list[Row]:
+    """One row per round: what it trained, where it jumped, and what each was worth on the first
+    test benchmark; none for a single round."""
+    if not summary.earlier:
+        return []
+    test, rows, num_steps = summary.benchmark_names[0], list[Row](), 0
+    for number, one in enumerate(summary.rounds, start=1):
+        num_steps += one.num_steps
+        worth = {
+            candidate: show_accuracy(*one.accuracy(candidate))
+            for candidate in (BASE, one.last_observed, one.chosen)
+        }
+        rows.append(
+            {
+                "round": str(number),
+                f"{test}, where it began": worth[BASE],
+                "trained steps": f"{one.num_steps}, in all {num_steps}",
+                f"{test}, last step": worth[one.last_observed],
+                "chosen": one.chosen.key,
+                f"{test}, chosen": worth[one.chosen],
+                "run": one.run_id,
+            }
+        )
+    return rows
 
 
 def _validation_cell(decision: Decision, result: CandidateResult) -> str:

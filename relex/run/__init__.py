@@ -27,6 +27,7 @@ from relex.run.finalists import measure_finalists
 from relex.run.measure import open_evaluation
 from relex.run.places import Run, open_run
 from relex.run.preflight import validate
+from relex.run.rounds import rounds_of
 from relex.run.stage import Listener
 from relex.run.window import fill_window, fit
 
@@ -42,10 +43,11 @@ def run(
     Raises the InputError of the first fault before any GPU time is spent, and the StageError of
     what failed after that.
     """
-    with open_run(as_recipe(recipe), listeners) as opened:
-        validate(opened)
-        summary = finished_summary(opened) or run_stages(opened)
-        tidy(opened)
+    for one, goes_on in rounds_of(as_recipe(recipe)):
+        with open_run(one, listeners, goes_on=goes_on) as opened:
+            validate(opened)
+            summary = finished_summary(opened) or run_stages(opened)
+            tidy(opened)
     return summary
 
 
@@ -57,7 +59,7 @@ def run_stages(run: Run) -> RunSummary:
         compared = measure_candidates(run, evaluation)
         decision = choose(run, evaluation, compared.measured)
         tested = measure_finalists(run, evaluation, decision)
-        publish(run, evaluation, decision)
+        publish(run, evaluation, decision, tested.tests)
     summary = summarise(run, decision, tested, compared.search)
     report(run, factors, summary)
     finish(run, summary)

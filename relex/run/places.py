@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 
+from relex.card import MODEL_KIND
 from relex.checkpoints import Checkpoint, locate_base
 from relex.claim import claimed_here, claimed_in, this_place
 from relex.cluster import Cluster, cluster_address, open_cluster
@@ -19,12 +20,14 @@ from relex.problems import Problem, load_problems
 from relex.run.stage import Event, Line, Listener
 from relex.storage import S3Connection, Store, check_writable, open_store
 from relex.storage.embedded import embedded_s3
+from relex.storage.folder import FolderStore
+from relex.storage.manifest import fetch_folder, read_manifest
 from relex.window import Source, open_window, read_window_manifest, source_to_pack
 
 EMBEDDED_BUCKET = "relex"
 TRAIN = "train"
 SECONDS_FILE, RECIPE_FILE = "seconds.json", "recipe.yaml"
-DTYPE_FILE = "dtype"
+DTYPE_FILE, DECISION_FILE = "dtype", "decision.json"
 
 
 class Run:
@@ -42,10 +45,16 @@ class Run:
         self.home = home
         self.connection = connection
         self.root_uri = root_uri
-        self.uri = f"{root_uri.rstrip('/')}/runs/{recipe.run_id}"
+        self.uri = self._uri_of(recipe)
+        self.goes_on = False
+        """Whether another round follows."""
+
         self.work = home.work(recipe.run_id)
         self.listeners = list(listeners)
         self._open = ExitStack()
+
+    def _uri_of(self, recipe: AnyRecipe) -> str:
+        return f"{self.root_uri.rstrip('/')}/runs/{recipe.run_id}"
 
     def close(self) -> None:
         """Leave the cluster."""
@@ -175,7 +184,22 @@ class Run:
         return base.path if is_named else f"{base.path}@{base.revision}"
 
     @cached_property
+    def before(self) -> Store | None:
+        """What the round before this one keeps; None of the first."""
+        before = self.recipe.before if isinstance(self.recipe, Recipe) else None
+        return None if before is None else open_store(self._uri_of(before), self.connection)
+
+    @cached_property
     def base_folder(self) -> Path:
+        """Of a later round, a copy of the model that the one before chose.
+
+        Raises CheckpointError when there is no base, StorageError when that model is not there.
+        """
+        if self.before is not None:
+            folder = self.work / "base"
+            if read_manifest(FolderStore(folder), MODEL_KIND) is None:
+                fetch_folder(self.before.child("model"), folder, MODEL_KIND)
+            return folder
         base = self.recipe.base
         return locate_base(base.path, base.revision, base.trust_remote_code)
 
@@ -240,9 +264,14 @@ class Run:
 
 @contextmanager
 def open_run(
-    recipe: AnyRecipe, listeners: Sequence[Listener] = (), *, served: bool = False
+    recipe: AnyRecipe,
+    listeners: Sequence[Listener] = (),
+    *,
+    served: bool = False,
+    goes_on: bool = False,
 ) -> Iterator[Run]:
-    """The places of `recipe`'s run, which is ours alone for as long as the block.
+    """The places of `recipe`'s run, which is ours alone for as long as the block; whether another
+    round `goes_on` from it.
 
     Embedded storage is a folder of the home. When it is to be `served`, the run sees it through an
     S3 server, so that its addresses are those that a registry takes; the server ends with the
@@ -263,5 +292,6 @@ def open_run(
             bucket = home.s3 / EMBEDDED_BUCKET
             bucket.mkdir(parents=True, exist_ok=True)
             run = Run(recipe, home, str(bucket), S3Connection(), listeners)
+        run.goes_on = goes_on
         stack.callback(run.close)
         yield run

@@ -1,6 +1,6 @@
 """What stays of a run beside the chosen model."""
 
-from relex.config.recipe import Keep
+from relex.config.storage import Keep
 from relex.storage import Store
 from relex.storage.manifest import remove_folder
 from relex.window import read_window_manifest, remove_window

@@ -13,6 +13,7 @@ from relex.memory import WindowForecast, window_bytes
 from relex.report import TrainingStep, concerns, verdict
 from relex.run.nodes import fit_on_nodes, remove_parts, train_on_nodes
 from relex.run.places import Run
+from relex.run.rounds import carried_moments
 from relex.run.stage import Diagnosed, Progress, stage
 from relex.search import SEARCHED
 from relex.storage.manifest import fetch_folder, finished_manifest, publish_folder
@@ -73,6 +74,7 @@ def _job(run: Run, recipe: Recipe) -> TrainingJob:
         window=run.store.child("window").uri,
         connection=run.connection,
         work=str(run.work / "training"),
+        **carried_moments(run),
     )
 
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -113,24 +113,27 @@ class KeepSnapshots(TrainerCallback):  # type: ignore[misc]
 
     def __init__(
         self,
-        config: TrainingConfig,
+        kept_steps: Collection[int],
         own_state: OwnState,
         writer: PartWriter | None,
         spool: SnapshotSpool | None,
+        num_parts: int = 1,
     ) -> None:
         """A process that has no part of the weights for itself alone has no `writer`, and only the
-        main one the `spool`."""
-        self._kept_steps, self._own_state = set(config.kept_steps), own_state
-        self._writer, self._spool = writer, spool
-        self._num_parts = config.num_processes if config.shard else 1
+        main one the `spool`; `num_parts` are those of one snapshot."""
+        self._kept_steps, self._own_state = set(kept_steps), own_state
+        self._writer, self._spool, self._num_parts = writer, spool, num_parts
         self._begun: int | None = None
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        if self._writer is not None and state.global_step in self._kept_steps:
+        if state.global_step not in self._kept_steps:
+            return
+        own = self._own_state()  # in every process: it may have to be gathered
+        if self._writer is not None:
             make_room = None if self._spool is None else self._spool.make_room
-            self._writer.begin(state.global_step, self._own_state(), make_room)
+            self._writer.begin(state.global_step, own, make_room)
             self._begun = state.global_step
 
     def on_pre_optimizer_step(

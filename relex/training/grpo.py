@@ -226,7 +226,9 @@ def _adds_special(recipe: Recipe) -> bool:
 def _training_rows(recipe: Recipe, problems: Sequence[Problem], tokenizer: Any) -> Dataset:
     config = recipe.training
     num_rows = config.last_step * config.prompts_per_step
-    order = question_order(len(problems), num_rows, recipe.seed)
+    # A later round asks what the earlier ones did not.
+    num_before = (recipe.rounds - 1) * num_rows
+    order = question_order(len(problems), num_before + num_rows, recipe.seed)[num_before:]
     prompt = recipe.problems.prompt
     texts = [render_prompt(problems[index].question, prompt, tokenizer) for index in order]
     return Dataset.from_dict({"prompt": texts, "problem": order})

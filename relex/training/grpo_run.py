@@ -16,6 +16,7 @@ from relex.training.grpo import PolicyTrainer, build_arguments, build_trainer, l
 from relex.training.job import TrainingJob
 from relex.training.judge import computed_terms, why_not_judged
 from relex.training.lora import adapter_of
+from relex.training.moments import CarryMoments
 from relex.training.part import PartWriter, State
 from relex.training.rolling import checkpoint_step, newest_checkpoint, remove_checkpoints
 from relex.training.settled import StopWhenSettled
@@ -78,11 +79,13 @@ def train(job: TrainingJob) -> None:
         own_state = trainer.own_state
         if config.lora is None and not config.shard:
             own_state = partial(_by_base_names, trainer, by_base)
-        keeping = KeepSnapshots(config, own_state, writer, spool)
+        num_parts = config.num_processes if config.shard else 1
+        keeping = KeepSnapshots(config.kept_steps, own_state, writer, spool, num_parts)
         trainer.add_callback(keeping)
         if config.steps == "auto":
             trainer.add_callback(StopWhenSettled(job, keeping, spool))
         trainer.add_callback(RollCheckpoint(config, spool, shared))
+        trainer.add_callback(CarryMoments(job))
         trainer.resume(checkpoint)
     if is_first_of_node:
         shutil.rmtree(job.checkpoints, ignore_errors=True)

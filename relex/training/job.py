@@ -8,6 +8,9 @@ from relex.home import make_home, own_folder
 from relex.storage import S3Connection
 from relex.strict import Strict
 
+MOMENTS = "moments"
+"""Kind of the folder with Adam's moments at the end of a training."""
+
 
 class TrainingJob(Strict):
     """One run, from its recipe to its window; handed to the child as a file without secrets."""
@@ -44,6 +47,15 @@ class TrainingJob(Strict):
         check_digest(base, self.base_digest)
         work = own_folder(make_home().node / "training")
         return self.model_copy(update={"base": str(base), "work": str(work)})
+
+    moments: str = ""
+    """Where the moments are that the optimizer starts from; without, it starts from none."""
+
+    reset: str | None = None
+    """The part whose tensors start without moments all the same; empty for all."""
+
+    keep_moments: str = ""
+    """Where the moments of the last step go, for the next round."""
 
     @property
     def file(self) -> Path:

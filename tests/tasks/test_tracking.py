@@ -177,6 +177,15 @@ def test_a_title_says_reward_rate_and_seed(recipe):
     assert params["dtype"] == "float32"
 
 
+def test_what_is_recorded_of_a_run_does_not_change_when_its_training_ends_early(recipe):
+    update = {"steps": "auto", "most_steps": 75}
+    auto = recipe.model_copy(update={"training": recipe.training.model_copy(update=update)})
+    before, after = run_params(auto, 75, "float32"), run_params(auto, 20, "float32")
+    assert before == after
+    assert before["steps_trained"] == "auto, at most 75"
+    assert run_params(recipe, 30, "float32")["steps_trained"] == 30
+
+
 def test_runs_of_one_base_and_benchmark_share_a_registered_model(recipe):
     base = BaseConfig(path="Qwen/Qwen2.5-Math-1.5B")
     other = recipe.model_copy(update={"base": base, "tracking": TrackingConfig()})

@@ -144,3 +144,18 @@ def test_without_a_failing_forecast_there_is_nothing_to_reconcile(summary, skill
 
 def test_a_kept_step_does_not_contradict_a_failing_forecast(build_summary):
     assert reconciled(build_summary({60: 0.4}), diagnosed(-0.3)) == ""
+
+
+def test_a_round_that_ends_lower_than_it_began_is_said(build_summary):
+    first, worse = build_summary({60: 0.7}), build_summary({60: 0.4})
+    (before,) = first.rounds
+    assert outcome_lines(worse) == []
+    falls = worse.model_copy(update={"earlier": (before,)})
+    assert outcome_lines(falls) == []
+    began = worse.benchmark_result("held_out", BASE).model_copy(update={"accuracy": 0.7})
+    results = [began if r.candidate == BASE else r for r in worse.benchmarks]
+    falls = falls.model_copy(update={"benchmarks": tuple(results)})
+    assert outcome_lines(falls) == [
+        "Round 2 ends lower on the test questions, at 0.590, than it began, at 0.700: the model of "
+        "the round before, toy-12345678, may be the better one, and is kept."
+    ]

@@ -6,7 +6,7 @@ from io import StringIO
 from rich.console import Console
 
 from relex.candidates import parse_candidate
-from relex.report import candidate_rows, markdown_table, terminal_table
+from relex.report import candidate_rows, markdown_table, round_rows, terminal_table
 from relex.report.tables import answer_rows, flag_lines, group_rows, way_rows
 from relex.search import SearchPath, Trial
 from relex.selection import Measured
@@ -126,3 +126,18 @@ def test_what_moved_on_each_way_is_told_with_its_best_point():
         ("all", "line", "120", "60", "0.700 on 20"),
         ("layer 3", "secant", "960", "960", "0.400 on 20"),
     ]
+
+
+def test_rounds_are_told_with_what_each_was_worth(build_summary):
+    first, second = build_summary({60: 0.7, 120: 0.6}), build_summary({60: 0.68, 120: 0.4})
+    assert round_rows(first) == []
+    second = second.model_copy(update={"run_id": "toy-r2", "earlier": first.rounds})
+    rows = round_rows(second)
+    assert [row["round"] for row in rows] == ["1", "2"]
+    assert [row["run"] for row in rows] == ["toy-12345678", "toy-r2"]
+    assert [row["chosen"] for row in rows] == ["line-60", "line-60"]
+    assert [row["trained steps"] for row in rows] == ["30, in all 30", "30, in all 60"]
+    assert [row["held_out, chosen"][:5] for row in rows] == ["0.700", "0.680"]
+    assert {row["held_out, where it began"][:5] for row in rows} == {"0.510"}
+    third = second.model_copy(update={"earlier": second.rounds})
+    assert [row["trained steps"] for row in round_rows(third)][-1] == "30, in all 90"
