@@ -1,6 +1,6 @@
 # Every target sets up what it needs: `make demo` and `make test` work on a fresh clone.
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test test-all lint format bench gpu-check study clean
+.PHONY: help install demo real up down test test-all lint format bench gpu-check study clean
 PYTHON := .venv/bin/python
 STAMP := .venv/.installed
 RECIPE ?= deployments/recipes/toy.yaml
@@ -18,6 +18,10 @@ install: $(STAMP)  ## Create .venv and install the pinned set (again when the pi
 
 demo: $(STAMP)  ## The whole job on one machine: train, extrapolate, measure, choose, publish
 	@$(PYTHON) -m flows.program pipeline $(RECIPE)
+
+real: $(STAMP)  ## A real language model of 135 M parameters end to end; fetches 93 MB
+	@$(PYTHON) deployments/real/smollm2.py .relex/real
+	@$(PYTHON) -m flows.program run .relex/real/recipe.yaml
 
 up: $(STAMP)  ## Prefect, MLflow, S3 and a worker in the background: start runs from the page
 	@$(PYTHON) -m flows.program up
@@ -47,6 +51,7 @@ bench: $(STAMP)  ## Speed, bytes and memory of engine and window beside referenc
 	@PYTHONPATH=. $(PYTHON) tests/bench/bench_swaps.py
 	@PYTHONPATH=. $(PYTHON) tests/bench/bench_orchestration.py
 	@PYTHONPATH=. $(PYTHON) tests/bench/bench_cluster.py
+	@PYTHONPATH=. $(PYTHON) tests/bench/bench_sandbox.py
 
 gpu-check: $(STAMP)  ## What this machine's GPU shows, in one table (under eight minutes)
 	@PYTHONPATH=. $(PYTHON) tests/bench/gpu_check.py

@@ -113,7 +113,8 @@ def run_to_end(fill_window: Callable[[Run], None]) -> RunSummary:
             summary = run_round(recipe, goes_on, fill_window)
     except InputError as error:
         return refused(error, RunSummary)
-    return concluded(summary)
+    verdict = f"{summary.decision.reason} {summary.champion}"
+    return concluded(summary, verdict, summary.decision.is_harmful)
 
 
 def run_round(recipe: AnyRecipe, goes_on: bool, fill_window: Callable[[Run], None]) -> RunSummary:
@@ -139,7 +140,7 @@ def run_stages(run: Run, record: Record, fill_window: Callable[[Run], None]) -> 
         compared = measure_candidates(run, evaluation)
         decision = choose(run, evaluation, compared.measured)
         tested = measure_finalists(run, evaluation, decision)
-        model = publish(run, evaluation, decision)
+        model = publish(run, evaluation, decision, tested.tests)
     champion = register(run, record, decision, model)
     summary = summarise(run, decision, tested, compared.search, champion, [record.link])
     report(run, factors, summary)

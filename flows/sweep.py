@@ -1,7 +1,7 @@
 """A sweep: reward variants, each trained with the same seeds, and which of them won."""
 
 from collections.abc import Sequence
-from typing import Annotated, cast
+from typing import Annotated
 
 from prefect import flow
 
@@ -9,7 +9,7 @@ from flows.pipeline import relex_pipeline
 from relex.config import SweepConfig
 from relex.errors import InputError, StageError
 from relex.sweep import Leaderboard, Trial
-from tasks.flow_run import harmful, heed_operator, refused
+from tasks.flow_run import concluded, heed_operator, refused
 from tasks.form import asks_sweep
 from tasks.page import say
 from tasks.sweep import FINISHED, Ending, collect, ending_of_error, missing_trials, plan
@@ -34,11 +34,9 @@ def reward_sweep(sweep: Annotated[SweepConfig, asks_sweep()]) -> Leaderboard:
     endings = run(missing) if missing else {}
     leaderboard = build_leaderboard(sweep, trials, collect(trials, endings))
     publish_leaderboard(sweep, trials, leaderboard)
-    if leaderboard.is_harmful:
-        return cast(Leaderboard, harmful(" ".join(leaderboard.verdict.splitlines()), leaderboard))
-    if leaderboard.winner is None:
+    if not any(variant.num_finished for variant in leaderboard.variants):
         raise StageError(f"sweep {sweep.name}: {' '.join(leaderboard.verdict.splitlines())}")
-    return leaderboard
+    return concluded(leaderboard, leaderboard.verdict, leaderboard.is_harmful)
 
 
 def run_inline(trials: Sequence[Trial]) -> dict[str, Ending]:

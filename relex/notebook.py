@@ -85,7 +85,13 @@ def predict(
     folder, found = Path(out), find_method(method)
     opened, checkpoint = _opened(factors), open_base(str(base))
     write_predictions(
-        opened, checkpoint, {step: folder}, found, resolve_device(device), part=find_part(part)
+        opened,
+        checkpoint,
+        {step: folder},
+        found,
+        resolve_device(device),
+        part=find_part(part),
+        base_name=str(base),
     )
     return folder
 

@@ -1,15 +1,15 @@
 """The flow run that we are in: its recipe, its name, and its end when it cannot be run."""
 
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from prefect.runtime import deployment, flow_run
-from prefect.states import Completed, Failed, State
+from prefect.states import Completed, Failed
 
 from relex.config import Recipe, WindowRecipe
 from relex.config.addresses import check_environment
 from relex.doors.plugins import restrict_plugins
 from relex.errors import InputError, RecipeError
-from relex.report import RunSummary
+from relex.visible import one_line
 from tasks.form import recipe_of
 
 Result = TypeVar("Result")
@@ -40,17 +40,12 @@ def run_name() -> str:
         return REFUSED
 
 
-def concluded(summary: RunSummary) -> RunSummary:
-    """What a flow returns at its end: a run that made the model worse is Completed, for everything
-    that waits for it, but its state is named Harmful and says why, for everyone who looks."""
-    if not summary.decision.is_harmful:
-        return summary
-    return cast(RunSummary, harmful(summary.decision.reason, summary))
-
-
-def harmful(reason: str, result: object) -> State[Any]:
-    """The state of a flow run whose training made the model worse."""
-    return Completed(name=HARMFUL, message=reason, data=result)
+def concluded(result: Result, verdict: str, is_harmful: bool) -> Result:
+    """What a flow returns that has come to an end: its page then says the verdict as well, and
+    whoever called it gets `result`. One that made the model worse is Completed for everything that
+    waits for it, under the name Harmful."""
+    name = HARMFUL if is_harmful else None
+    return cast(Result, Completed(name=name, message=one_line(verdict), data=result))
 
 
 def refused(error: InputError, _: type[Result]) -> Result:

@@ -18,12 +18,13 @@ The tags of a version say all that is needed to find and check it from anywhere:
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from relex.card import MODEL_KIND
 from relex.config import RunRecipe, StorageConfig
 from relex.digests import sha256_json
 from relex.errors import StorageError
 from relex.evaluation import ANSWERS_FILE, Answer, Score, read_answers
 from relex.run.measure import KIND as SCORE_KIND
-from relex.run.places import MODEL_KIND, Run
+from relex.run.places import Run
 from relex.storage import Store, open_store
 from relex.storage.atomic import new_folder
 from relex.storage.folder import FolderStore

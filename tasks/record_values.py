@@ -94,6 +94,8 @@ def _cost_metrics(summary: RunSummary) -> dict[str, float]:
         return {}
     parts = {"training": costs.training, "choice": costs.choice, "report": costs.report}
     metrics = {"cost/in_steps": float(costs.as_steps)} if costs.as_steps is not None else {}
+    if costs.training is not None:
+        metrics["cost/rollout_seconds"] = costs.rollout_seconds
     for name, cost in parts.items():
         if cost is not None:
             metrics |= {f"cost/{name}_tokens": float(cost.tokens)}

@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from relex.rewards.sandbox import Sandbox
 from relex.storage import S3Connection, Store, open_store
 from relex.storage.embedded import embedded_s3
 from relex.storage.s3 import open_client
@@ -115,3 +116,13 @@ def open_page(browser: "Browser") -> "Iterator[Callable[..., Page]]":
             return page
 
         yield open_one
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    """Where programs of a model run; skipped where the machine has none."""
+    if shutil.which("bwrap") is None:
+        pytest.skip("no bubblewrap on this machine: apt-get install bubblewrap")
+    sandbox = Sandbox()
+    yield sandbox
+    sandbox.close()

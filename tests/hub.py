@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 
 class HubServer(ThreadingHTTPServer):
-    """Its repositories, their licences by name, and what was pushed."""
+    """Its repositories, and what was pushed."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -80,6 +80,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._created(json.loads(body))
         elif parts[-1] == "batch":
             self._send_json(self._batch(json.loads(body)))
+        elif parts[1:] == ["validate-yaml"]:
+            self._send_json({"errors": [], "warnings": []})
         elif parts[4] == "preupload":
             files = json.loads(body)["files"]
             modes = [
@@ -149,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
         owner = asked.get("organization") or "me"
         repository = self.server.repository("models", f"{owner}/{asked['name']}")
         (repository / "main").mkdir(parents=True, exist_ok=True)
-        (repository / "main" / ".private").write_text(str(asked.get("private")))
+        (repository / "main" / ".visibility").write_text(asked["visibility"])
         self._send_json({"url": f"{self.server.address}/{owner}/{asked['name']}"})
 
     def _batch(self, asked: dict[str, Any]) -> dict[str, Any]:
@@ -169,10 +171,12 @@ class _Handler(BaseHTTPRequestHandler):
                 continue
             target = branch / value["path"]
             target.parent.mkdir(parents=True, exist_ok=True)
-            large = entry["key"] == "lfsFile"
-            target.write_bytes(
-                self.server.large[value["oid"]] if large else base64.b64decode(value["content"])
-            )
+            if entry["key"] == "deletedFile":
+                target.unlink()
+            elif entry["key"] == "lfsFile":
+                target.write_bytes(self.server.large[value["oid"]])
+            else:
+                target.write_bytes(base64.b64decode(value["content"]))
         where = f"{self.server.address}/{'/'.join(parts[2:4])}/commit/{_commit(parts[5])}"
         self._send_json({"success": True, "commitOid": _commit(parts[5]), "commitUrl": where})
 
@@ -196,4 +200,4 @@ def _branch(repository: Path, revision: str) -> Path:
 
 def _names(branch: Path) -> list[str]:
     files = sorted(path for path in branch.rglob("*") if path.is_file())
-    return [path.relative_to(branch).as_posix() for path in files if path.name != ".private"]
+    return [path.relative_to(branch).as_posix() for path in files if path.name != ".visibility"]

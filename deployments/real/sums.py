@@ -1,32 +1,32 @@
-"""Questions for a small language model: sums of two numbers in words, with golds in digits."""
+"""Questions and grading for a small language model: sums of two numbers, answered in a sentence."""
 
 import random
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from relex.config import ProblemSource
 
-SMALL = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-    "sixteen seventeen eighteen nineteen"
-).split()
-TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+NUMBER = re.compile(r"\d+")
 
 
-def sums_in_words(source: ProblemSource) -> Iterator[dict[str, str]]:
-    """All sums of two numbers below `path`, at most 100, in an order of their own."""
-    numbers = range(1, int(source.path))
+def sums(source: ProblemSource) -> Iterator[dict[str, str]]:
+    """All sums of two numbers from 1 to `path`, in an order of their own, so that `skip` and
+    `limit` cut disjoint sets of one kind."""
+    numbers = range(1, int(source.path) + 1)
     pairs = [(first, second) for first in numbers for second in numbers]
-    random.Random(0).shuffle(pairs)  # so that `skip` and `limit` cut disjoint sets of one kind
+    random.Random(0).shuffle(pairs)
     for first, second in pairs:
         yield {
-            source.question_column: f"What is {in_words(first)} plus {in_words(second)}?",
+            source.question_column: f"What is {first} + {second}?",
             source.answer_column: str(first + second),
         }
 
 
-def in_words(number: int) -> str:
-    """`forty-two`, of a number from 0 to 99."""
-    if number < len(SMALL):
-        return SMALL[number]
-    tens, ones = divmod(number, 10)
-    return TENS[tens - 2] + (f"-{SMALL[ones]}" if ones else "")
+def last_number(completions: Sequence[str], answers: Sequence[str], **_: Any) -> list[float]:
+    """1.0 where the last number of a completion is the answer. The model says it in a sentence, and
+    hardly ever in the box that `math_equality` looks for."""
+    return [
+        float(NUMBER.findall(completion)[-1:] == [answer])
+        for completion, answer in zip(completions, answers, strict=True)
+    ]

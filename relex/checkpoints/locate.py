@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+from relex.card import CARD, TERMS
 from relex.checkpoints.reader import Checkpoint
 from relex.doors.plugins import REMOTE_CODE, VARIABLE, remote_code_is_allowed
 from relex.errors import CheckpointError
 
 TOY_BASE = Path(__file__).parent.parent / "toy" / "base"
-HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken"]
+WEIGHTS_AND_COMPANIONS = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken"]
+HUB_FILES = [*WEIGHTS_AND_COMPANIONS, CARD, *TERMS]
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 

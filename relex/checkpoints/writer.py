@@ -21,18 +21,21 @@ HF_METADATA = {"format": "pt"}
 NamedTensor = tuple[str, torch.Tensor]
 
 
-def write_checkpoint(out: Path, base: Checkpoint, tensors: Iterator[NamedTensor]) -> None:
+def write_checkpoint(
+    out: Path, base: Checkpoint, tensors: Iterator[NamedTensor], origin: Mapping[str, str] = {}
+) -> None:
     """Write `tensors` as a checkpoint like `base`: same shards, dtypes and companion files.
 
     `tensors` must come in the order of `base.tensors`; each is cast to the base's dtype. At most
-    one tensor is held at a time. `out` appears when it is whole.
+    one tensor is held at a time. `out` appears when it is whole. `origin` goes into the header of
+    every file of weights, and says where these come from.
 
     Raises InputError when `out` exists, CheckpointError when a tensor is missing, surplus, of
     another shape or not finite, StorageError when the disk refuses.
     """
     with new_folder(out) as partial:
         for shard, file in base.shards.items():
-            write_tensor_file(partial / shard, file.tensors, tensors, HF_METADATA)
+            write_tensor_file(partial / shard, file.tensors, tensors, {**origin, **HF_METADATA})
         surplus = next(tensors, None)
         if surplus is not None:
             raise CheckpointError(f"{out}: tensor {surplus[0]} is not one of the base's")
@@ -44,13 +47,14 @@ Fill = Callable[[str, int, torch.Tensor], None]
 
 
 @contextmanager
-def fill_checkpoint(out: Path, base: Checkpoint) -> Iterator[Fill]:
+def fill_checkpoint(out: Path, base: Checkpoint, origin: Mapping[str, str] = {}) -> Iterator[Fill]:
     """As `write_checkpoint`, for tensors that come in pieces, in any order and from any thread."""
     with new_folder(out) as partial:
         with ExitStack() as files:
             writer_of = {}
             for shard, file in base.shards.items():
-                writer = TensorFileWriter(partial / shard, file.tensors, HF_METADATA)
+                metadata = {**origin, **HF_METADATA}
+                writer = TensorFileWriter(partial / shard, file.tensors, metadata)
                 writer_of.update(dict.fromkeys(file.tensors, files.enter_context(writer)))
             yield lambda name, start, elements: writer_of[name].put(name, start, elements)
         _copy_rest(base, partial)

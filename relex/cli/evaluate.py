@@ -118,7 +118,7 @@ def _check_golds(recipe: AnyRecipe, benchmark: str, problems: Sequence[Problem])
     grader = build_reward(RewardTerm(reward=recipe.exam(benchmark).grader), recipe.reward_seconds)
     doubtful = check_golds(benchmark, problems, grader)
     if doubtful:
-        typer.echo(f"{grader.name} takes only the same text for {listed_golds(doubtful)}", err=True)
+        typer.echo(f"{grader.name} does not take for themselves {listed_golds(doubtful)}", err=True)
 
 
 def _row(score: Score) -> dict[str, str]:

@@ -89,7 +89,10 @@ def extrapolate(
     own = {"rank": rank, "device": device}
     factors = _fit(opened, checkpoint, out / "factors", steps, memory_gb, **own)
     with progress_bar("predict") as on_progress:
-        write_predictions(factors, checkpoint, folders, LINE, resolve_device(device), on_progress)
+        torch_device = resolve_device(device)
+        write_predictions(
+            factors, checkpoint, folders, LINE, torch_device, on_progress, base_name=base
+        )
     for target, folder in folders.items():
         typer.echo(f"{folder}: step {target}")
 

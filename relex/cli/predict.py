@@ -66,7 +66,9 @@ def predict(
         return
     with progress_bar("predict") as on_progress:
         torch_device = resolve_device(device)
-        write_predictions(opened, checkpoint, folders, found, torch_device, on_progress, moving)
+        write_predictions(
+            opened, checkpoint, folders, found, torch_device, on_progress, moving, base
+        )
     for one, folder in folders.items():
         typer.echo(f"{folder}: step {one}")
 

@@ -40,8 +40,9 @@ def print_result(summary: RunSummary, console: Console) -> None:
     console.print(terminal_table(candidate_rows(summary)))
     if summary.earlier:
         console.print(terminal_table(round_rows(summary)))
-    texts = (cost_words(summary), *outcome_lines(summary), summary.champion)
-    for text in (summary.decision.reason, *filter(None, texts)):
+    reason = f"{ALARM * summary.decision.is_harmful}{summary.decision.reason}"
+    texts = (reason, cost_words(summary), *outcome_lines(summary), summary.champion)
+    for text in filter(None, texts):
         console.print(visible(text), style="bold red" if text.startswith(ALARM) else None)
     console.print()
     for link in summary.links:

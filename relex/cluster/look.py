@@ -16,6 +16,7 @@ from relex.errors import InputError
 from relex.home import free_bytes, open_home
 from relex.machine import Machine, this_machine
 from relex.problems import load_problems, problems_digest
+from relex.rewards import build_rewards, check_reward_contract, end_rewards
 from relex.storage import S3Connection, open_store
 from relex.strict import Strict
 from relex.training import check_training
@@ -89,6 +90,7 @@ def look(wanted: Wanted) -> Found:
                 digests = dict(_read_here(wanted, recipe))
         if isinstance(recipe, Recipe) and wanted.trains:
             check_training(recipe)
+            _call_rewards(recipe)
     except InputError as error:
         return found.model_copy(update={"fault": str(error)})
     return found.model_copy(update={"digests": digests})
@@ -122,5 +124,15 @@ def _read_here(wanted: Wanted, recipe: AnyRecipe) -> Iterator[tuple[str, str]]:
         names += [(REWARD, term.reward) for term in recipe.rewards]
     for door, name in names:
         if name not in door.built_in:
-            door.load(name)
             yield f"{door.kind} {name}", door.own_version(name)
+            if door is not REWARD:
+                door.load(name)
+
+
+def _call_rewards(recipe: Recipe) -> None:
+    """Raise RewardError where one of them does not work here, or what it needs is missing."""
+    rewards = build_rewards(recipe.rewards, recipe.reward_seconds)
+    try:
+        check_reward_contract(rewards, load_problems(recipe.problems.train))
+    finally:
+        end_rewards(rewards)

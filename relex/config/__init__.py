@@ -1,7 +1,7 @@
 """Strict, frozen configs; every field is documented with its unit."""
 
 from relex.config.benchmarks import BENCHMARKS, NamedBenchmark, named_benchmark
-from relex.config.exam import Sampling
+from relex.config.exam import GREEDY, VALIDATION, Sampling
 from relex.config.load import (
     check_recipe,
     check_run_recipe,
@@ -14,8 +14,6 @@ from relex.config.load import (
 from relex.config.lora import LoraConfig
 from relex.config.problems import ProblemSource, PromptConfig
 from relex.config.recipe import (
-    GREEDY,
-    VALIDATION,
     AnyRecipe,
     BaseConfig,
     Recipe,

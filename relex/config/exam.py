@@ -1,9 +1,15 @@
 """How the questions of one benchmark are asked and the answers graded."""
 
+from typing import Self
+
 from pydantic import Field
 
 from relex.config.problems import PromptConfig, StopString
 from relex.config.strict import HOTTEST, MOST_ENTRIES, MOST_SAMPLES, MOST_TOKENS, Section
+
+VALIDATION, GREEDY = "validation", "validation-greedy"
+"""What candidates are chosen on; and the same questions answered once each at temperature 0, which
+tells sharpness from learning."""
 
 
 class Sampling(Section):
@@ -39,3 +45,9 @@ class Exam(Section):
 
     correct_from: float = Field(gt=0, le=1)
     """An answer is correct whose value is between this and 1."""
+
+    @property
+    def greedy(self) -> Self:
+        """The same with one answer to a question, at temperature 0."""
+        sampling = self.sampling.model_copy(update={"temperature": 0.0, "top_p": 1.0})
+        return self.model_copy(update={"samples_per_question": 1, "sampling": sampling})

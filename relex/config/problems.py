@@ -1,5 +1,6 @@
 """Where problems come from and how they become prompts."""
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -9,7 +10,8 @@ from relex.config.names import KnownTo, one_of
 from relex.config.strict import HOTTEST, MOST_ENTRIES, MOST_SAMPLES, Section, Seed, Setting
 from relex.doors import SOURCE
 
-MOST_PROBLEMS = 100_000_000
+MOST_PROBLEMS, MOST_LEFT_OUT = 100_000_000, 10_000
+QUESTION_ID = re.compile(r"[0-9a-f]{16}")
 SourceName = Annotated[str, KnownTo(SOURCE), one_of(SOURCE.built_in)]
 StopString = Annotated[str, Field(min_length=1)]
 
@@ -91,8 +93,9 @@ class ProblemSource(Section):
     """Columns that the grader needs beside the answer, such as tests. Rewards and graders get them
     by these names, a mapping for each completion, in `extras`."""
 
-    without: tuple[str, ...] = Field(default=(), max_length=MOST_ENTRIES)
-    """Named benchmarks whose questions are left out, before the shuffle."""
+    without: tuple[str, ...] = Field(default=(), max_length=MOST_LEFT_OUT)
+    """What is left out before the shuffle: the questions of named benchmarks, and single ones by
+    their id of 16 hex digits, as messages and tables of answers have it."""
 
     skip: int = Field(default=0, ge=0, le=MOST_PROBLEMS)
     """Problems to leave out at the front, after the shuffle."""
@@ -125,7 +128,8 @@ class ProblemSource(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         for name in self.without:
-            named_benchmark(name, "without")
+            if not QUESTION_ID.fullmatch(name):
+                named_benchmark(name, "without")
         if self.kind == "toy":
             if self.path or self.without:
                 field = "path" if self.path else "without"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from relex.config.addresses import NO_CREDENTIALS, without_credentials
-from relex.config.exam import Exam, Sampling
+from relex.config.exam import GREEDY, VALIDATION, Exam, Sampling
 from relex.config.extrapolation import ExtrapolationConfig
 from relex.config.names import KnownTo, one_of
 from relex.config.problems import ProblemsConfig, QuestionsConfig
@@ -15,6 +15,7 @@ from relex.config.selection import SelectionConfig
 from relex.config.storage import StorageConfig, TrackingConfig
 from relex.config.strict import MOST_ENTRIES, MOST_SAMPLES, MOST_TOKENS, Section, Seed, Steps
 from relex.config.training import TrainingConfig
+from relex.config.window import WindowConfig
 from relex.digests import sha256_json
 from relex.doors import ENGINE
 
@@ -22,10 +23,6 @@ DIGEST_CHARACTERS = 8
 EngineName = Annotated[str, KnownTo(ENGINE), one_of(ENGINE.built_in)]
 Stage = Literal["pack", "train", "fit", "validation", "guard", "test", "publish", "report"]
 """The stages of a run, in their order; a run packs a window or trains one."""
-
-VALIDATION, GREEDY = "validation", "validation-greedy"
-"""What candidates are chosen on; and the same questions answered once each at temperature 0, which
-tells sharpness from learning."""
 
 LONGEST_MINUTES = 1_000_000.0
 """Of a stage: two years."""
@@ -99,24 +96,6 @@ class EvaluationConfig(Sampling):
         return self
 
 
-class WindowConfig(Section):
-    """Snapshots that are there already."""
-
-    uri: str = Field(min_length=1, json_schema_extra={"pattern": NO_CREDENTIALS})
-    """A window that relex wrote (a folder or `s3://bucket/prefix`), or checkpoints named
-    `checkpoint-N`, `global_step_N`, `step_N` or as other trainers do: in a folder, below
-    `s3://bucket/prefix`, or as branches of a repository on the Hub; or a folder of LoRA adapters of
-    these names. What is on S3 is read with the recipe's `storage`."""
-
-    step_pattern: str = Field(default="", max_length=200)
-    r"""Other names of steps, as a regular expression with one group: `run_(\d+)`; with
-    `run_(?P<index>\d+)` the first step has the number 0."""
-
-    allow_pickle: bool = False
-    """Whether pickled weights of another trainer may be read: tensors only, in a process of their
-    own."""
-
-
 class RunRecipe(Section):
     """What every run depends on, wherever its window comes from."""
 
@@ -184,9 +163,7 @@ class RunRecipe(Section):
         """How `validation` or a test benchmark is asked and graded: by its own fields, and by
         `evaluation` where it has none."""
         if benchmark == GREEDY:
-            exam = self.exam(VALIDATION)
-            greedy = exam.sampling.model_copy(update={"temperature": 0.0, "top_p": 1.0})
-            return exam.model_copy(update={"samples_per_question": 1, "sampling": greedy})
+            return self.exam(VALIDATION).greedy
         entries = {entry.name: entry for entry in self.problems.benchmarks}
         own = entries[benchmark].model_dump(exclude_none=True) if benchmark in entries else {}
         stated = self.evaluation.model_dump() | own

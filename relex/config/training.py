@@ -20,7 +20,8 @@ from relex.doors import TRAINER
 
 TrainerName = Annotated[str, KnownTo(TRAINER), one_of(TRAINER.built_in)]
 WeightDtype = Literal["float32", "bfloat16"]
-SnapshotDtype = Literal["float32", "bfloat16", "rounded"]
+KeptDtype = Literal["float32", "bfloat16", "rounded"]
+SnapshotDtype = Literal["auto", "float32", "bfloat16", "rounded"]
 NumSteps = Annotated[int, Field(ge=2, le=MOST_STEPS)]
 MOST_COMPLETIONS = 1_000_000
 """Of one optimizer step: hundreds of times what published runs take."""
@@ -83,10 +84,11 @@ class TrainingConfig(Section):
     master_dtype: WeightDtype = "float32"
     """Dtype of the weights that the optimizer updates. bfloat16 loses most of the small updates."""
 
-    snapshot_dtype: SnapshotDtype = "bfloat16"
+    snapshot_dtype: SnapshotDtype = "auto"
     """How snapshots are kept. `bfloat16`, as the paper did, is small but hides the first small
     steps; `float32` is the trainer's own bits; `rounded` is float32 whose displacement from the
-    base is rounded by about a tenth of its own size, the first steps included, and is small.
+    base is rounded by about a tenth of its own size, the first steps included, and is small. `auto`
+    is `bfloat16` for a base in bfloat16, and `rounded` for others, which bfloat16 cannot hold.
     Adapters are kept in `float32`, which is the default with `lora`."""
 
     snapshot_steps: Steps = ()

@@ -5,6 +5,7 @@ import shutil
 import time
 from pathlib import Path
 
+from relex.card import MODEL_KIND
 from relex.checkpoints import base_here, check_digest
 from relex.claim import one_at_a_time
 from relex.digests import sha256_json
@@ -14,7 +15,6 @@ from relex.home import make_home
 from relex.storage import S3Connection, open_store
 from relex.storage.manifest import fetch_folder, read_manifest
 
-MODEL_KIND = "model"
 KEPT_SECONDS = 86_400.0
 """What no engine has asked for so long are removed."""
 

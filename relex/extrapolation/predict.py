@@ -16,6 +16,7 @@ from relex.checkpoints import Checkpoint, NamedTensor, fill_checkpoint
 from relex.device import Device, num_cores, one_torch_thread
 from relex.errors import FactorsError
 from relex.extrapolation.basis import NOTHING, Coefficients
+from relex.extrapolation.card import origin_of, seal
 from relex.extrapolation.displacements import PIECE_ELEMENTS, Span, spans
 from relex.extrapolation.factors import Factors, FactorsTable
 from relex.extrapolation.method import Method, find_method
@@ -54,10 +55,12 @@ def write_predictions(
     device: Device = "cpu",
     on_progress: Callable[[int, int], None] = lambda num_done, num_total: None,
     part: Part = ALL,
+    base_name: str = "",
 ) -> None:
     """Write the checkpoint of every target in `folders` to its new folder, reading factors once.
 
     The bits are those of `predict_tensors`; raises as it does, and InputError when a folder exists.
+    Each has a card, in which the base has the name `base_name`, and a manifest.
     `on_progress` receives the elements done of one checkpoint and its elements in all.
     """
     predictor = Predictor(factors, base, method, list(folders), device, part)
@@ -68,8 +71,13 @@ def write_predictions(
     ]
     num_total = sum(info.num_elements for info in base.tensors.values())
     num_done = 0
+    origins = [origin_of(factors.table, method, target, part) for target in folders]
+    outs = list(folders.values())
     with ExitStack() as stack:
-        fills = [stack.enter_context(fill_checkpoint(out, base)) for out in folders.values()]
+        fills = [
+            stack.enter_context(fill_checkpoint(out, base, origin))
+            for out, origin in zip(outs, origins, strict=True)
+        ]
 
         def write(piece: tuple[str, Span]) -> int:
             name, (start, stop) = piece
@@ -84,6 +92,8 @@ def write_predictions(
                 on_progress(num_done, num_total)
         finally:
             pool.shutdown(cancel_futures=True)
+    for out, origin in zip(outs, origins, strict=True):
+        seal(out, base, base_name, factors.table, origin)
 
 
 def check_base(factors: Factors, base: Checkpoint) -> None:

@@ -19,6 +19,7 @@ from relex.checkpoints import Checkpoint, TensorInfo
 from relex.config import Recipe
 from relex.config.training import TrainingConfig
 from relex.errors import ResourceError
+from relex.training.snapshots import kept_dtype
 
 SAMPLE_ELEMENTS = 1 << 14
 """Of each tensor, from its middle."""
@@ -75,8 +76,9 @@ def step_bytes(recipe: Recipe, base: Checkpoint, num_trained: int | None = None)
     if num_trained is not None:
         return [4.0 * num_trained] * len(config.kept_steps)
     num_elements = sum(info.num_elements for _, info in _weights(base.tensors))
-    if config.snapshot_dtype != "bfloat16":
-        stored = 4.0 * num_elements * STORED_FRACTIONS[config.snapshot_dtype]
+    kept = kept_dtype(config.snapshot_dtype, base)
+    if kept != "bfloat16":
+        stored = 4.0 * num_elements * STORED_FRACTIONS[kept]
         return [stored] * len(config.kept_steps)
     fractions = _fractions_of_gaps(config, base)
     return [2.0 * num_elements * fraction for fraction in fractions]

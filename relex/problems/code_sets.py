@@ -11,13 +11,14 @@ import json
 import pickle
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from relex.config import ProblemSource
 from relex.errors import ProblemError
 from relex.problems.code_tests import KEY
-from relex.problems.rows import Row
+from relex.problems.columns import Row
 from relex.problems.sources import hub_rows, jsonl_rows, parquet_rows
 
 Columns = Mapping[str, Any]
@@ -31,6 +32,17 @@ LIVE_IMPORTS = "\n".join(
     f"from {module} import *"
     for module in ("typing", "collections", "itertools", "functools", "heapq", "bisect", "math")
 )
+# numpy compares nothing, and so finds no difference, between a number and an empty list.
+SAME_SHAPES = """
+import numpy
+from numpy.testing import assert_allclose
+
+def same_shapes_first(found, expected, **options):
+    assert numpy.shape(found) == numpy.shape(expected)
+    assert_allclose(found, expected, **options)
+
+numpy.testing.assert_allclose = same_shapes_first
+"""
 FROM_INPUT = "Read from standard input and write to standard output."
 DATES, DATE_CHARACTERS = "..", 10
 
@@ -79,14 +91,16 @@ def _converted(
         if problem is not None:
             question, answer, tests = problem
             own = {source.question_column: question, source.answer_column: answer}
-            yield Row(row.where, {**row.columns, **own}, {KEY: tests})
+            yield replace(row, columns={**row.columns, **own}, extra={KEY: tests})
 
 
 def _raw_rows(source: ProblemSource) -> Iterator[Row]:
     path = Path(source.path)
     if not path.exists():
-        return hub_rows(source)
-    return parquet_rows(source) if path.suffix == ".parquet" else jsonl_rows(source)
+        return hub_rows(source, all_columns=True)
+    if path.suffix == ".parquet":
+        return parquet_rows(source, all_columns=True)
+    return jsonl_rows(source)
 
 
 def _human_eval(columns: Columns) -> Converted:
@@ -94,7 +108,7 @@ def _human_eval(columns: Columns) -> Converted:
     test, name = columns["test"], columns["entry_point"]
     tests = {
         "prefix": prompt,
-        "setup": test,
+        "setup": _shapes_first(test) + test,
         "asserts": [f"check({name})"],
         "names": [name, *(other for other in _used(prompt + solution, test) if other != name)],
         "seconds": FUNCTION_SECONDS,
@@ -107,7 +121,9 @@ def _mbpp(columns: Columns) -> Converted:
     asked = columns["prompt"] if "prompt" in columns else columns["text"]
     asserts = [columns["test"]] if "test" in columns else shown
     imports = list(columns.get("test_imports") or [])
-    setup = "\n".join([*imports, columns.get("test_setup_code") or ""])
+    setup = "\n".join(
+        [*imports, columns.get("test_setup_code") or "", *map(_shapes_first, asserts)]
+    )
     tests = {
         "setup": setup,
         "asserts": asserts,
@@ -171,6 +187,10 @@ def _how(starter: str) -> str:
 def _text(lines: Any) -> str:
     """APPS has some inputs and outputs as lists of their lines."""
     return "\n".join(map(str, lines)) if isinstance(lines, list) else str(lines)
+
+
+def _shapes_first(test: str) -> str:
+    return SAME_SHAPES if "assert_allclose" in test else ""
 
 
 def _used(code: str, tests: str) -> list[str]:

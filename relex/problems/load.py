@@ -6,6 +6,7 @@ from itertools import combinations
 from typing import Any
 
 from relex.config import ProblemSource, named_benchmark
+from relex.config.problems import QUESTION_ID
 from relex.doors import SOURCE
 from relex.errors import ProblemError
 from relex.problems.columns import Row
@@ -44,12 +45,18 @@ def _in_order(problems: list[Problem], source: ProblemSource) -> list[Problem]:
     if source.kind == "toy":
         # Its seed decides which questions a split has, and shuffles them there.
         return problems
+    single = {name for name in source.without if QUESTION_ID.fullmatch(name)}
     left_out = {
         problem.content_digest
         for name in source.without
+        if name not in single
         for problem in load_problems(ProblemSource(**named_benchmark(name).source))
     }
-    problems = [problem for problem in problems if problem.content_digest not in left_out]
+    problems = [
+        problem
+        for problem in problems
+        if problem.id not in single and problem.content_digest not in left_out
+    ]
     random.Random(source.shuffle_seed).shuffle(problems)
     return problems
 

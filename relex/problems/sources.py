@@ -37,8 +37,9 @@ def _row(number: int, where: str, line: str) -> Row:
     return Row(number, where, value)
 
 
-def parquet_rows(source: ProblemSource) -> Iterator[Row]:
-    """The rows of a file in its order; raises ProblemError when it is missing or no Parquet."""
+def parquet_rows(source: ProblemSource, *, all_columns: bool = False) -> Iterator[Row]:
+    """The rows of a file in its order, with the columns that the source names; raises ProblemError
+    when it is missing or no Parquet."""
     path = Path(source.path)
     # Imported here because it takes half a second that no other source needs.
     import pyarrow
@@ -46,8 +47,8 @@ def parquet_rows(source: ProblemSource) -> Iterator[Row]:
 
     try:
         with parquet.ParquetFile(path) as file:
-            columns = needed_columns(source.columns, file.schema_arrow.names)
-            batches = file.iter_batches(BATCH_ROWS, columns=columns)
+            named = None if all_columns else needed_columns(source.columns, file.schema_arrow.names)
+            batches = file.iter_batches(BATCH_ROWS, columns=named)
             rows = (row for batch in batches for row in batch.to_pylist())
             for number, values in enumerate(rows):
                 yield Row(number, f"{path}, row {number}", values)
@@ -55,8 +56,9 @@ def parquet_rows(source: ProblemSource) -> Iterator[Row]:
         raise ProblemError(f"{path}: cannot be read ({error}); give a Parquet file") from error
 
 
-def hub_rows(source: ProblemSource) -> Iterator[Row]:
-    """The rows of one split; raises ProblemError where the Hub or the dataset refuses."""
+def hub_rows(source: ProblemSource, *, all_columns: bool = False) -> Iterator[Row]:
+    """The rows of one split, with the columns that the source names; raises ProblemError where the
+    Hub or the dataset refuses."""
     where = f"{source.path} (split {source.split})"
     # Imported here because it takes a second that no other source needs.
     import datasets
@@ -71,9 +73,9 @@ def hub_rows(source: ProblemSource) -> Iterator[Row]:
             f"{where}: cannot be loaded ({type(error).__name__}: {reason}); "
             "check path, config, split and revision, and that the Hub is reachable"
         ) from error
-    columns = needed_columns(source.columns, dataset.column_names)
+    named = None if all_columns else needed_columns(source.columns, dataset.column_names)
     # As Arrow has them: pictures that a column may hold are not decoded.
-    tables = dataset.select_columns(columns or dataset.column_names).with_format("arrow")
+    tables = dataset.select_columns(named or dataset.column_names).with_format("arrow")
     rows = (row for table in tables.iter(BATCH_ROWS) for row in table.to_pylist())
     for number, values in enumerate(rows):
         yield Row(number, f"{where}, row {number}", values)

@@ -40,6 +40,10 @@ class Costs(Strict):
     training: Cost | None
     """Rollouts, rewards and updates; None where the window was there already."""
 
+    rollout_seconds: float = 0.0
+    """Of the training's seconds, those of the completions and their rewards; updates and snapshots
+    took the others."""
+
     num_steps: int
     """Steps that were trained."""
 
@@ -71,7 +75,8 @@ def cost_line(costs: Costs, search: SearchPath | None) -> str:
     parts = [f"The choice took {costs.choice.words} {on}."]
     if costs.training is not None:
         parts = [
-            f"{costs.num_steps} trained steps took {costs.training.words} {on}, the choice "
+            f"{costs.num_steps} trained steps took {costs.training.words} {on} (rollouts "
+            f"{show_seconds(costs.rollout_seconds)}), the choice "
             f"{costs.choice.words}: together the tokens of {costs.as_steps} steps of training."
         ]
     if search is not None:

@@ -7,7 +7,7 @@ from relex.report.accuracy_plot import accuracy_picture
 from relex.report.coefficient_plot import COEFFICIENT_PICTURE, coefficient_picture
 from relex.report.image import Image
 from relex.report.outcome import cost_words, outcome_lines, reconciled
-from relex.report.page import code, markdown_table, plain, write_page
+from relex.report.page import ALARM, code, markdown_table, plain, write_page
 from relex.report.summary import RunSummary
 from relex.report.tables import (
     FLAG_MARK,
@@ -57,7 +57,7 @@ def report_markdown(summary: RunSummary, diagnostics: Diagnostics) -> str:
     """The whole report as Markdown; pictures are files beside it."""
     parts = [
         f"# {summary.run_id}",
-        f"**{plain(summary.decision.reason)}**",
+        f"**{ALARM * summary.decision.is_harmful}{plain(summary.decision.reason)}**",
         plain(cost_words(summary)),
         "\n".join(f"- **{plain(line)}**" for line in outcome_lines(summary)),
         plain(summary.champion),

@@ -31,7 +31,7 @@ CHOSEN_ROW = re.compile(rf"<tr>(?=(?:(?!</tr>).)*<td>{CHOSEN_MARK}</td>)", re.DO
 ALARM = "⚑ "
 """Begins a line that is shown in red."""
 
-ALARM_LINE = re.compile(rf"<li>(?=(?:<p>)?(?:<strong>)?{ALARM})")
+ALARM_LINE = re.compile(rf"<(li|p)>(?=(?:<strong>)?{ALARM})")
 QUESTION = "question"
 """Title of the first column of a table of answers, whose cells have more than one line."""
 
@@ -52,7 +52,7 @@ img { width: 900px; max-width: 100%; height: auto; }
 .picture svg { position: absolute; inset: 0; width: 100%; height: 100%; }
 circle { fill: transparent; }
 circle:hover { stroke: #8888; stroke-width: 3; }
-li.alarm { color: var(--alarm); }
+.alarm { color: var(--alarm); }
 table.answers td { white-space: normal; vertical-align: top; min-width: 8rem; }
 table { border-collapse: collapse; display: block; overflow-x: auto; font-size: 0.88rem;
         margin-bottom: 1.2rem; }
@@ -130,7 +130,7 @@ def terminal_table(rows: Sequence[Row]) -> Table:
 def report_html(title: str, text: str, pictures: Mapping[str, Image]) -> str:
     """A self-contained page from Markdown `text`; `pictures` are by the names used there."""
     body = CHOSEN_ROW.sub('<tr class="chosen">', markdown.markdown(text, extensions=["tables"]))
-    body = ALARM_LINE.sub('<li class="alarm">', body)
+    body = ALARM_LINE.sub(r'<\1 class="alarm">', body)
     body = ANSWER_TABLE.sub('<table class="answers">', body)
     for name, image in pictures.items():
         for found in re.findall(rf'<img alt="[^"]*" src="{re.escape(name)}" />', body):

@@ -35,16 +35,21 @@ def check_golds(name: str, problems: Sequence[Problem], grader: CheckedReward) -
     if len(wrong) > LARGEST_FRACTION * len(problems):
         raise ProblemError(
             f"{name}: {grader.name} does not take {len(wrong)} of {len(problems)} gold answers for "
-            f"themselves, for example {listed_golds(wrong)}; correct them, or choose another "
-            "grader, answer_column or answer_part"
+            f"themselves, for example {listed_golds(wrong)}; correct them, choose another grader, "
+            f"answer_column or answer_part, or leave them out, without: [{_ids(wrong)}]"
         )
     return wrong
 
 
 def listed_golds(problems: Sequence[Problem]) -> str:
-    """The gold answers, for a message; 10 at most."""
+    """The gold answers, for a message, each with the id of its question; 10 at most."""
     more = ", ..." if len(problems) > NUM_EXAMPLES else ""
-    return ", ".join(repr(problem.answer[:80]) for problem in problems[:NUM_EXAMPLES]) + more
+    named = [f"{problem.answer[:80]!r} ({problem.id})" for problem in problems[:NUM_EXAMPLES]]
+    return ", ".join(named) + more
+
+
+def _ids(problems: Sequence[Problem]) -> str:
+    return ", ".join(problem.id for problem in problems)
 
 
 def _verdicts(problems: Sequence[Problem], grader: CheckedReward) -> list[bool]:

@@ -26,7 +26,7 @@ from relex.visible import one_line
 FENCE = "```"
 NUM_NAMED = 3
 REASON_CHARACTERS = 100
-UNSAFE = "code_tests_without_sandbox"
+WITHOUT_SANDBOX = "code_tests_without_sandbox"
 PASSED, WRONG, NO_CODE = "", "wrong", "no code"
 
 
@@ -107,9 +107,9 @@ class PassesTestsUnsafely(PassesTests):
 
     def __init__(self, fraction: bool = False) -> None:
         """As PassesTests. Raises RewardError where the operator of a worker does not allow it."""
-        reason = refusal(UNSAFE)
+        reason = refusal(WITHOUT_SANDBOX)
         if reason:
-            raise RewardError(f"reward {UNSAFE}: {reason}; or name code_tests")
+            raise RewardError(f"reward {WITHOUT_SANDBOX}: {reason}; or name code_tests")
         super().__init__(fraction)
 
 

@@ -59,7 +59,7 @@ def run_stages(run: Run) -> RunSummary:
         compared = measure_candidates(run, evaluation)
         decision = choose(run, evaluation, compared.measured)
         tested = measure_finalists(run, evaluation, decision)
-        publish(run, evaluation, decision)
+        publish(run, evaluation, decision, tested.tests)
     summary = summarise(run, decision, tested, compared.search)
     report(run, factors, summary)
     finish(run, summary)

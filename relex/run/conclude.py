@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 
 from relex.candidates import Candidate, denoised
+from relex.card import MODEL_KIND, write_card
 from relex.checkpoints import write_checkpoint
-from relex.config import VALIDATION, Recipe, RunRecipe, WindowRecipe
+from relex.config import VALIDATION, Recipe, WindowRecipe
 from relex.digests import sha256_json
 from relex.evaluation import SCORE_FILE, Answer, Asked, Score, correct_matrix, join_scores
 from relex.evaluation.weight_source import CandidateWeights
@@ -17,15 +18,16 @@ from relex.extrapolation import Diagnosis, diagnose, open_factors
 from relex.report import (
     HTML_FILE,
     SUMMARY_FILE,
+    BenchmarkResult,
     Link,
     RunSummary,
     write_report,
 )
-from relex.report.page import plain
-from relex.rewards import graded_by
+from relex.rewards import WITHOUT_SANDBOX, graded_by
+from relex.run.card import card_body, datasets_of, origin_of
 from relex.run.finalists import Finals
 from relex.run.measure import Evaluation, measure_guards, measure_listed
-from relex.run.places import DECISION_FILE, MODEL_KIND, Run
+from relex.run.places import DECISION_FILE, Run
 from relex.run.retention import apply_retention
 from relex.run.rounds import earlier_rounds, remove_moments
 from relex.run.stage import LOGS, CandidateMeasured, Decided, stage
@@ -45,7 +47,6 @@ LEAST_SKILL = 0.1
 LEAST_COSINE = 0.5
 MOST_PARTS_PER_TARGET = 2
 REPORT_KIND = "report"
-MODEL_CARD = "README.md"
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,9 @@ def choose(run: Run, evaluation: Evaluation, measured: Sequence[Measured]) -> De
     return decision
 
 
-def publish(run: Run, evaluation: Evaluation, decision: Decision) -> Manifest:
+def publish(
+    run: Run, evaluation: Evaluation, decision: Decision, tested: Sequence[BenchmarkResult]
+) -> Manifest:
     """Write the chosen candidate as a Hugging Face checkpoint to the run's storage, unless it is
     there; returns its manifest. Raises EngineError when the checkpoint, loaded anew, answers
     otherwise than the candidate did."""
@@ -177,10 +180,12 @@ def publish(run: Run, evaluation: Evaluation, decision: Decision) -> Manifest:
         with stage(run, "publish", "Writing the model"):
             shutil.rmtree(folder, ignore_errors=True)
             weights = CandidateWeights(run.weights(evaluation.factors)).tensors(decision.chosen)
-            write_checkpoint(folder, run.base, weights)
+            write_checkpoint(folder, run.base, weights, origin_of(run.recipe, decision))
             evaluation.check_cold(decision.chosen, folder)
-            card = model_card(run.recipe, decision, headline_score(run, decision.chosen))
-            (folder / MODEL_CARD).write_text(card, encoding="utf-8")
+            headline = headline_score(run, decision.chosen)
+            body = card_body(run.recipe, decision, tested, run.problems, headline)
+            datasets = datasets_of(run.recipe)
+            write_card(folder, run.base_folder, run.recipe.base.path, body, datasets)
             manifest = publish_folder(store, folder, MODEL_KIND, inputs)
             shutil.rmtree(folder)
     run.say(f"the model, {decision.chosen.key}, is at {store.uri}")
@@ -258,11 +263,14 @@ def tidy(run: Run) -> None:
 
 
 def _graders(run: Run) -> dict[str, str]:
-    """The grader of the choice, and those of the test benchmarks that have another."""
+    """The grader of the choice, those of the test benchmarks that have another, and whether
+    programs ran without a sandbox, which nobody must overlook."""
     graders = {name: graded_by(run.recipe.exam(name)) for name in run.benchmark_names}
     of_choice = graders.pop(VALIDATION)
     others = {f"grader of {name}": its for name, its in graders.items() if its != of_choice}
-    return {"grader": of_choice, **others}
+    used = [*graders.values(), of_choice, *(term.reward for term in run.recipe.rewards)]
+    sandbox = {"sandbox": "none"} if any(WITHOUT_SANDBOX in name for name in used) else {}
+    return {"grader": of_choice, **others, **sandbox}
 
 
 def _links(run: Run) -> tuple[Link, ...]:
@@ -275,26 +283,3 @@ def _links(run: Run) -> tuple[Link, ...]:
     links.append(Link(name="report", address=str(run.report_folder / HTML_FILE)))
     links.append(Link(name="logs", address=f"{run.uri}/{LOGS}"))
     return tuple(links)
-
-
-def _round(recipe: RunRecipe) -> str:
-    if not isinstance(recipe, Recipe) or recipe.before is None:
-        return ""
-    return f", in round {recipe.rounds}, which began from the choice of {recipe.before.run_id}"
-
-
-def model_card(recipe: RunRecipe, decision: Decision, test: Score) -> str:
-    """README.md of the model; `test` is its score on the first test benchmark."""
-    return f"""# {plain(recipe.run_id)}: {decision.chosen.key}
-
-Made by relex from the base {plain(recipe.base.path)}{_round(recipe)}. {plain(decision.reason)}
-
-Its accuracy on {test.num_questions} test questions ({test.benchmark}, {test.samples_per_question}
-answers each) is {test.accuracy:.3f}, measured with {test.engine} in {test.dtype}. In another dtype
-sums are rounded otherwise and answers differ, so serve it in the same:
-
-    vllm serve MODEL --dtype {test.dtype}
-
-With the CPU build of vLLM that is `python -m vllm.entrypoints.openai.api_server --model MODEL
---dtype {test.dtype}`.
-"""

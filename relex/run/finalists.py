@@ -21,7 +21,7 @@ from relex.run.measure import Evaluation
 from relex.run.places import Run
 from relex.run.stage import Tested, stage
 from relex.run.window import read_curve
-from relex.selection import Decision, finalists
+from relex.selection import Decision
 
 AnswersOf = Mapping[Candidate, Sequence[Answer]]
 
@@ -44,7 +44,8 @@ def measure_finalists(run: Run, evaluation: Evaluation, decision: Decision) -> F
     tests = [benchmark.name for benchmark in run.recipe.problems.test]
     names = [*tests, *({GREEDY} & run.measured_problems.keys())]
     answers: dict[str, dict[Candidate, list[Answer]]] = {name: {} for name in names}
-    pairs = [Asked(candidate, name) for name in names for candidate in finalists(decision)]
+    candidates = dict.fromkeys(decision.finalists.values())
+    pairs = [Asked(candidate, name) for name in names for candidate in candidates]
     evaluation.expect(pairs)
     with (
         stage(run, "test", "Testing the choice", len(pairs)) as progress,
@@ -71,6 +72,7 @@ def _costs(run: Run, evaluation: Evaluation, reported: Sequence[str]) -> Costs:
     return Costs(
         device=run.device,
         training=training,
+        rollout_seconds=sum(step.metrics.get("rollout_seconds", 0.0) for step in curve),
         num_steps=len(curve),
         choice=evaluation.cost([VALIDATION, *guards]),
         report=evaluation.cost(reported),

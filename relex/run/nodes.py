@@ -8,13 +8,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from relex.card import MODEL_KIND
 from relex.checkpoints import Checkpoint
 from relex.child_output import LogLine
 from relex.children import AnyChild
 from relex.cluster import Cluster, Found, Node, Slot, Wanted, check_cluster
 from relex.config import Recipe, WindowRecipe
 from relex.errors import LimitError, LostError, ResourceError, StageError
-from relex.evaluation.here import MODEL_KIND
 from relex.evaluation.weight_source import WeightSource
 from relex.evaluation.workplace import Here, Workplace
 from relex.extrapolation import KIND as FACTORS_KIND

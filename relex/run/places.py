@@ -6,13 +6,13 @@ from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 
+from relex.card import MODEL_KIND
 from relex.checkpoints import Checkpoint, locate_base
 from relex.claim import claimed_here, claimed_in, this_place
 from relex.cluster import Cluster, cluster_address, open_cluster
 from relex.config import GREEDY, VALIDATION, AnyRecipe, Recipe, WindowRecipe, dump_recipe
 from relex.device import Device, resolve_device
 from relex.evaluation import Dtype, choose_dtype, parse_dtype
-from relex.evaluation.here import MODEL_KIND
 from relex.evaluation.weight_source import WeightSource
 from relex.home import Home, make_home
 from relex.memory import Model, read_model

@@ -10,6 +10,7 @@ from relex.extrapolation.checks import check_window_of_base
 from relex.own_code import check_own_code
 from relex.problems import check_disjoint
 from relex.rewards import (
+    WITHOUT_SANDBOX,
     CheckedReward,
     build_reward,
     build_rewards,
@@ -94,6 +95,11 @@ def _check_problems(run: Run) -> None:
     rewards = build_rewards(run.recipe.rewards, seconds)
     names = {run.recipe.exam(name).grader for name in run.benchmark_names}
     graders = {name: build_reward(RewardTerm(reward=name), seconds) for name in sorted(names)}
+    if WITHOUT_SANDBOX in {*names, *(term.reward for term in run.recipe.rewards)}:
+        run.warn(
+            f"sandbox: none, by {WITHOUT_SANDBOX}: programs that the model writes can do whatever "
+            "you can"
+        )
     check_reward_contract([*rewards, *graders.values()], next(iter(run.problems.values())))
     for reward in rewards if TRAIN in run.problems else ():
         _check_golds(run, TRAIN, reward)
@@ -113,8 +119,8 @@ def _check_golds(run: Run, name: str, grader: CheckedReward) -> None:
     doubtful = check_golds(name, run.problems[name], grader)
     if doubtful:
         run.say(
-            f"           {name}: {grader.name} takes only the same text for "
-            f"{len(doubtful)} gold answer(s): {listed_golds(doubtful)}"
+            f"           {name}: {grader.name} does not take "
+            f"{len(doubtful)} gold answer(s) for themselves: {listed_golds(doubtful)}"
         )
 
 

@@ -1,6 +1,6 @@
 """The choice between what was trained and what was extrapolated."""
 
-from relex.selection.decide import decide, decide_guarded, finalists
+from relex.selection.decide import decide, decide_guarded
 from relex.selection.decision import CandidateResult, Decision
 from relex.selection.facts import Habits
 from relex.selection.intervals import Interval, bootstrap_interval

@@ -77,11 +77,6 @@ def decide(
     )
 
 
-def finalists(decision: Decision) -> tuple[Candidate, ...]:
-    """What is measured once on the test questions: the chosen, the last observed and the base."""
-    return tuple(dict.fromkeys((decision.chosen, decision.last_observed, BASE)))
-
-
 def _results(
     ordered: Sequence[Measured], last: Measured, guards: Guards, config: SelectionConfig, seed: int
 ) -> tuple[CandidateResult, ...]:

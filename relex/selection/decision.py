@@ -106,7 +106,7 @@ class Decision(Strict):
 
     @property
     def finalists(self) -> dict[str, Candidate]:
-        """What is measured to report, by the name of its part in the choice."""
+        """What is measured once on the test questions, by the name of its part in the choice."""
         return {"base": BASE, "last_step": self.last_observed, "chosen": self.chosen}
 
     @property

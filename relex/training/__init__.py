@@ -1,6 +1,6 @@
 """The short GRPO run: a child process that trains and hands its snapshots to a window."""
 
-from relex.training.base_check import check_base, hidden_in_rounding
+from relex.training.base_check import check_base
 from relex.training.events import (
     RolloutsChosen,
     SnapshotStored,
@@ -15,3 +15,4 @@ from relex.training.job import MOMENTS, TrainingJob
 from relex.training.judge import computed_terms
 from relex.training.preflight import check_one_machine, check_training
 from relex.training.process import run_training
+from relex.training.snapshots import hidden_in_rounding

@@ -5,7 +5,9 @@ import torch
 from relex.checkpoints import Checkpoint
 from relex.checkpoints.model_state import names_in_model
 from relex.config.recipe import Recipe
+from relex.config.training import SnapshotDtype
 from relex.errors import RecipeError
+from relex.training.snapshots import hidden_in_rounding
 
 
 def check_base(recipe: Recipe, base: Checkpoint) -> list[str]:
@@ -14,7 +16,8 @@ def check_base(recipe: Recipe, base: Checkpoint) -> list[str]:
     Raises RecipeError when the snapshots could not hold the base itself, or sharded ones its names,
     CheckpointError when the model that transformers makes of it has other tensors than the base.
     """
-    _check_dtype(recipe, base)
+    if recipe.training.lora is None:  # adapters are stored as they are
+        check_dtype("training.snapshot_dtype", recipe.training.snapshot_dtype, base)
     if recipe.training.trainer != "grpo":
         return []
     names = names_in_model(base, recipe.base.trust_remote_code)
@@ -28,18 +31,12 @@ def check_base(recipe: Recipe, base: Checkpoint) -> list[str]:
     return names.untrained
 
 
-def _check_dtype(recipe: Recipe, base: Checkpoint) -> None:
-    is_whole = recipe.training.lora is None  # adapters are stored as they are
-    kept = recipe.training.snapshot_dtype
-    if is_whole and kept == "bfloat16" and hidden_in_rounding(base, torch.bfloat16):
+def check_dtype(where: str, kept: SnapshotDtype, base: Checkpoint) -> None:
+    """Raise RecipeError, naming the setting `where`, when snapshots kept so could not hold the base
+    itself."""
+    if kept == "bfloat16" and hidden_in_rounding(base, torch.bfloat16):
         raise RecipeError(
-            f"training.snapshot_dtype: bfloat16 cannot hold the weights of the base, which are "
+            f"{where}: bfloat16 cannot hold the weights of the base, which are "
             f"{str(base.dtype).removeprefix('torch.')}, so every displacement would be their "
             "rounding and not what was trained; set snapshot_dtype: rounded, or float32"
         )
-
-
-def hidden_in_rounding(base: Checkpoint, kept: torch.dtype) -> bool:
-    """Whether snapshots kept in that dtype cannot hold the base's own weights. A displacement is
-    snapshot minus base, so it is then their rounding, many times what a step moves them."""
-    return torch.promote_types(kept, base.dtype) != kept

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from relex.training.rolling import PREFIX, mark_whole, remove_checkpoints
 from relex.training.shared import SharedPlace
 from relex.training.snapshots import SnapshotSpool
 
-IMPORTANCE_BEYOND = "importance_beyond_fraction"
+IMPORTANCE_BEYOND, ROLLOUT_SECONDS = "importance_beyond_fraction", "rollout_seconds"
 
 # What this process has of the trained weights, by name.
 OwnState = Callable[[], State]
@@ -101,6 +101,7 @@ class ReportSteps(TrainerCallback):  # type: ignore[misc]
             grad_norm=logs["grad_norm"],
             learning_rate=logs["learning_rate"],
             step_seconds=step_seconds,
+            rollout_seconds=logs.get(ROLLOUT_SECONDS),
             kl=logs.get("kl"),
             importance_ratio=logs.get("sampling/importance_sampling_ratio/mean"),
             importance_beyond_fraction=logs.get(IMPORTANCE_BEYOND),
@@ -112,24 +113,27 @@ class KeepSnapshots(TrainerCallback):  # type: ignore[misc]
 
     def __init__(
         self,
-        config: TrainingConfig,
+        kept_steps: Collection[int],
         own_state: OwnState,
         writer: PartWriter | None,
         spool: SnapshotSpool | None,
+        num_parts: int = 1,
     ) -> None:
         """A process that has no part of the weights for itself alone has no `writer`, and only the
-        main one the `spool`."""
-        self._kept_steps, self._own_state = set(config.kept_steps), own_state
-        self._writer, self._spool = writer, spool
-        self._num_parts = config.num_processes if config.shard else 1
+        main one the `spool`; `num_parts` are those of one snapshot."""
+        self._kept_steps, self._own_state = set(kept_steps), own_state
+        self._writer, self._spool, self._num_parts = writer, spool, num_parts
         self._begun: int | None = None
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        if self._writer is not None and state.global_step in self._kept_steps:
+        if state.global_step not in self._kept_steps:
+            return
+        own = self._own_state()  # in every process: it may have to be gathered
+        if self._writer is not None:
             make_room = None if self._spool is None else self._spool.make_room
-            self._writer.begin(state.global_step, self._own_state(), make_room)
+            self._writer.begin(state.global_step, own, make_room)
             self._begun = state.global_step
 
     def on_pre_optimizer_step(

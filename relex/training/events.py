@@ -58,6 +58,9 @@ class StepTrained(Strict):
     step_seconds: float
     """Wall time since the step before: rollouts, rewards, update, and waiting for uploads."""
 
+    rollout_seconds: float | None = None
+    """Of these, what the completions and their rewards took."""
+
     kl: float | None = None
     """KL divergence from the base per token; only with `kl_beta`."""
 

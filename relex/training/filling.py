@@ -10,18 +10,18 @@ from relex.errors import TrainingError
 from relex.storage import open_store
 from relex.training.adapter import Adapter
 from relex.training.job import TrainingJob
-from relex.training.snapshots import SnapshotSpool, snapshot_schema
+from relex.training.snapshots import SnapshotSpool, kept_dtype, snapshot_schema
 from relex.window import WindowWriter, open_writer
 from relex.window.layout import ADAPTERS
 
 
 def open_job_window(job: TrainingJob) -> WindowWriter:
     """The window, which may hold the first of its steps already."""
-    config = job.recipe.training
+    config, base = job.recipe.training, Checkpoint(Path(job.base))
     return open_writer(
         open_store(job.window, job.connection),
-        Checkpoint(Path(job.base)),
-        config.snapshot_dtype if config.lora is None else ADAPTERS,
+        base,
+        kept_dtype(config.snapshot_dtype, base) if config.lora is None else ADAPTERS,
         config.kept_steps,
         config.anchor_every_steps,
         work=job.spool,

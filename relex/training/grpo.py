@@ -1,6 +1,7 @@
 """From a recipe to TRL's GRPO trainer. The only importer of trl."""
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from relex.device import resolve_device
 from relex.problems import Problem, render_prompt
 from relex.rewards import CheckedReward
 from relex.rewards.contract import CORRECT
-from relex.training.callbacks import IMPORTANCE_BEYOND
+from relex.training.callbacks import IMPORTANCE_BEYOND, ROLLOUT_SECONDS
 from relex.training.events import RolloutsChosen, TrainingWarning, send
 from relex.training.job import TrainingJob
 from relex.training.judge import computed_terms, grader_column
@@ -175,7 +176,9 @@ class PolicyTrainer(GRPOTrainer):  # type: ignore[misc]
         return RolloutsChosen(engine=engine.name, arguments=arguments | engine.chosen)
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
+        started = time.monotonic()
         output = super()._generate_and_score_completions(inputs)
+        self._metrics["train"][ROLLOUT_SECONDS].append(time.monotonic() - started)
         if "importance_sampling_ratio" in output:
             share = self._beyond_clips(output["importance_sampling_ratio"], output)
             self._metrics["train"][IMPORTANCE_BEYOND].append(share)

@@ -79,7 +79,8 @@ def train(job: TrainingJob) -> None:
         own_state = trainer.own_state
         if config.lora is None and not config.shard:
             own_state = partial(_by_base_names, trainer, by_base)
-        keeping = KeepSnapshots(config, own_state, writer, spool)
+        num_parts = config.num_processes if config.shard else 1
+        keeping = KeepSnapshots(config.kept_steps, own_state, writer, spool, num_parts)
         trainer.add_callback(keeping)
         if config.steps == "auto":
             trainer.add_callback(StopWhenSettled(job, keeping, spool))

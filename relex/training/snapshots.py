@@ -23,7 +23,7 @@ import torch
 
 from relex.checkpoints import Checkpoint, TensorInfo, check_same_tensors
 from relex.checkpoints.raw_bytes import raw_bytes
-from relex.config.training import SnapshotDtype
+from relex.config.training import KeptDtype, SnapshotDtype
 from relex.errors import CheckpointError, RelexError, UploadError
 from relex.storage.atomic import writing
 from relex.training.events import SnapshotStored, send
@@ -41,12 +41,25 @@ MAX_PENDING = 2
 STORED_WITHIN_SECONDS = 600.0
 
 
+def kept_dtype(dtype: SnapshotDtype, base: Checkpoint) -> KeptDtype:
+    """How snapshots are kept of a training of that base."""
+    if dtype == "auto":
+        return "rounded" if hidden_in_rounding(base, torch.bfloat16) else "bfloat16"
+    return dtype
+
+
+def hidden_in_rounding(base: Checkpoint, kept: torch.dtype) -> bool:
+    """Whether snapshots kept in that dtype cannot hold the base's own weights. A displacement is
+    snapshot minus base, so it is then their rounding, many times what a step moves them."""
+    return torch.promote_types(kept, base.dtype) != kept
+
+
 def snapshot_schema(base: Checkpoint, dtype: SnapshotDtype) -> Schema:
     """The tensors of a spooled snapshot: the base's names, order and shapes.
 
     Weights that will be rounded are spooled in float32, others in `dtype`.
     """
-    kept = torch.bfloat16 if dtype == "bfloat16" else torch.float32
+    kept = torch.bfloat16 if kept_dtype(dtype, base) == "bfloat16" else torch.float32
     return {
         name: replace(info, dtype=kept) if info.dtype.is_floating_point else info
         for name, info in base.tensors.items()

@@ -29,9 +29,9 @@ Teacher = Callable[[random.Random], tuple[str, str]]
 """Draws a prompt and an answer to it."""
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
+def build_tokenizer(characters: str = CHARACTERS) -> PreTrainedTokenizerFast:
     """One token per character."""
-    vocabulary = {token: index for index, token in enumerate([PAD, EOS, *CHARACTERS])}
+    vocabulary = {token: index for index, token in enumerate([PAD, EOS, *characters])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=PAD))
     tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
     tokenizer.decoder = decoders.Fuse()
@@ -80,11 +80,11 @@ def teach_addition(rng: random.Random) -> tuple[str, str]:
 
 
 def sample_batch(
-    tokenizer: PreTrainedTokenizerFast, teacher: Teacher, rng: random.Random
+    tokenizer: PreTrainedTokenizerFast, teacher: Teacher, rng: random.Random, batch_size: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and labels, both (BATCH_SIZE, longest), int64; prompts carry no loss."""
+    """Token ids and labels, both (batch_size, longest), int64; prompts carry no loss."""
     ids_rows, label_rows = [], []
-    for _ in range(BATCH_SIZE):
+    for _ in range(batch_size):
         asked, answered = teacher(rng)
         prompt = tokenizer(asked)["input_ids"]
         answer = tokenizer(answered)["input_ids"] + [tokenizer.eos_token_id]
@@ -96,7 +96,11 @@ def sample_batch(
 
 
 def train_base(
-    tokenizer: PreTrainedTokenizerFast, teacher: Teacher, seed: int, num_steps: int
+    tokenizer: PreTrainedTokenizerFast,
+    teacher: Teacher,
+    seed: int,
+    num_steps: int,
+    batch_size: int,
 ) -> Qwen3ForCausalLM:
     """The supervised policy, float32, after `num_steps` steps of a cosine schedule to zero."""
     torch.manual_seed(seed)
@@ -105,7 +109,7 @@ def train_base(
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
     for _ in range(num_steps):
-        ids, labels = sample_batch(tokenizer, teacher, rng)
+        ids, labels = sample_batch(tokenizer, teacher, rng, batch_size)
         loss = model(
             input_ids=ids, attention_mask=ids != tokenizer.pad_token_id, labels=labels
         ).loss
@@ -117,11 +121,16 @@ def train_base(
 
 
 def build(
-    out: Path, seed: int = 0, teacher: Teacher = teach_addition, num_steps: int = NUM_STEPS
+    out: Path,
+    seed: int = 0,
+    teacher: Teacher = teach_addition,
+    num_steps: int = NUM_STEPS,
+    characters: str = CHARACTERS,
+    batch_size: int = BATCH_SIZE,
 ) -> None:
     """Train the base policy and save it in bfloat16 with its tokenizer in `out`."""
-    tokenizer = build_tokenizer()
-    model = train_base(tokenizer, teacher, seed, num_steps).to(torch.bfloat16)
+    tokenizer = build_tokenizer(characters)
+    model = train_base(tokenizer, teacher, seed, num_steps, batch_size).to(torch.bfloat16)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)

@@ -13,6 +13,7 @@ from threading import Thread
 import pytest
 import yaml
 
+from tasks.flow_run import HARMFUL
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -105,6 +106,13 @@ def test_a_sweep_that_has_ended_sends_its_message(service, create_automation, ma
 def test_no_healthy_run_is_taken_for_a_zombie():
     automation = yaml.safe_load((AUTOMATIONS / "zombies.yaml").read_text())
     assert automation["trigger"]["within"] > 3 * HEARTBEAT_SECONDS
+
+
+@pytest.mark.parametrize("name", ["zombies.yaml", "templates/sweep-finished.yaml"])
+def test_a_run_that_made_the_model_worse_has_ended_too(name):
+    automation = yaml.safe_load((AUTOMATIONS / name).read_text())
+    ends = {"Completed", HARMFUL, "Failed", "Cancelled", "Crashed"}
+    assert {f"prefect.flow-run.{end}" for end in ends} <= set(automation["trigger"]["expect"])
 
 
 def test_a_run_that_died_with_its_worker_becomes_crashed(service, create_automation, tmp_path):

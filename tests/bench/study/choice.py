@@ -26,6 +26,7 @@ from relex.parts import MLP, Part, num_layers, place_of
 from relex.search import Found, Graded, full_grid, search
 from relex.search.grid import SECANT
 from relex.search.search import _Search
+from relex.search.trials import Trials
 from relex.selection import Measured, decide
 
 GRID, ANSWERS, BOTH, WINDOW = "grid", "answers", "both", "window"
@@ -156,7 +157,8 @@ def _search(answers: "_Answers", run: Run, rule: str) -> Found:
             others=EARLIER,
             tensors=run.tensors,
         )
-    by_trust = _ByTrust(answers.graded, WINDOW_STEPS, answers.num_questions, SearchConfig())
+    trials = Trials(answers.graded, lambda expected: None)
+    by_trust = _ByTrust(trials, WINDOW_STEPS, answers.num_questions, SearchConfig())
     by_trust.part = run.trusted_half
     return by_trust.run(EARLIER, False, run.tensors)
 

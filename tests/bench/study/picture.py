@@ -13,7 +13,7 @@ from relex.report import style
 from relex.search.grid import SECANT
 
 HEIGHT_INCHES = 8.6
-TITLE = "A part of the tensors goes farther than all of them, and training is slower than both"
+TITLE = "Moving a part of the tensors reaches more than moving all, and much farther out"
 TICKS = (10, 30, 100, 300, 1000)
 
 

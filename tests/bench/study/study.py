@@ -9,7 +9,6 @@ a smaller study. With `many.py` the runs are made by many processes, or on anoth
 """
 
 import argparse
-import csv
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,20 +19,20 @@ from choice import (
     GRID,
     NUM_DRAWS,
     SAMPLES,
-    WINDOW,
     Choice,
     Run,
     choose,
     choose_by_window,
     made_by,
 )
+from csv_table import write_table
 from many import run_many
 from one import record_path
 from page import study_page
 from picture import study_picture
 from record import read_record
 from setting import REPORT_SEEDS, TUNING_SEED, settings
-from summary import base, best, best_constant, last, on_line, on_secant, trained_steps
+from summary import best_constant
 from toys import TASKS, build_task
 
 from relex.candidates import Candidate
@@ -59,9 +58,14 @@ def main() -> None:
 
 
 def read_runs(root: Path, seeds: Sequence[int]) -> list[Run]:
-    """The runs that have a record; it may lack later steps of the real training."""
-    paths = [record_path(setting, root) for setting in settings(seeds)]
-    return [Run(read_record(path)) for path in paths if path.exists()]
+    """The runs of every seed of which all have a record, so that no toy or rate counts for more
+    than another; a record may lack later steps of the real training."""
+    runs = []
+    for seed in seeds:
+        paths = [record_path(setting, root) for setting in settings((seed,))]
+        if all(path.exists() for path in paths):
+            runs += [Run(read_record(path)) for path in paths]
+    return runs
 
 
 def write_study(runs: Sequence[Run], tuning: Sequence[Run], out: Path) -> None:
@@ -70,7 +74,7 @@ def write_study(runs: Sequence[Run], tuning: Sequence[Run], out: Path) -> None:
     first = {name: made_by(made, ANSWERS, SAMPLES[0])[0] for name, made in choices.items()}
     (out / "study.md").write_text(study_page(runs, tuning, choices, window_key))
     (out / "study.png").write_bytes(study_picture(runs, first))
-    _write_csv(out / "study.csv", runs, choices)
+    write_table(out / "study.csv", runs, choices)
 
 
 def knows_no_answers(point: Candidate) -> bool:
@@ -86,44 +90,6 @@ def choices_of(run: Run, window_key: str) -> list[Choice]:
     print(run.record.name, made_by(made, ANSWERS, SAMPLES[0])[0].chosen, flush=True)
     return made
 
-
-def _write_csv(path: Path, runs: Sequence[Run], choices: dict[str, list[Choice]]) -> None:
-    """One line per run: its exact accuracies on the test questions, and its mean choices."""
-    rows = []
-    for run in runs:
-        made, end = choices[run.record.name], trained_steps(run)[-1]
-        row: dict[str, object] = {
-            "run": run.record.name,
-            **{f"base_{name}": base(run, heat) for heat, name in enumerate(HEATS)},
-            **{f"last_{name}": last(run, heat) for heat, name in enumerate(HEATS)},
-            "trained_to": end,
-            "trained": run.record.accuracy(Candidate(step=end).key),
-            "training_tokens": 1024 * sum(run.record.facts["completion_tokens"][:30]),
-        }
-        for name, found in (
-            ("line", best(run, on_line)),
-            ("secant", best(run, on_secant)),
-            ("any", best(run)),
-        ):
-            row |= {f"best_{name}": found.accuracy, f"best_{name}_point": found.key}
-        for rule, num_samples in [(WINDOW, 0), *((r, n) for n in SAMPLES for r in RULES)]:
-            mine = made_by(made, rule, num_samples)
-            name = f"{rule}_{num_samples}"
-            row[f"chosen_{name}"] = sum(choice.accuracies[0] for choice in mine) / len(mine)
-            row[f"answers_{name}"] = sum(choice.num_answers for choice in mine) / len(mine)
-        rows.append({key: _short(value) for key, value in row.items()})
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def _short(value: object) -> object:
-    return f"{value:.6g}" if isinstance(value, float) else value
-
-
-HEATS = ("sampled", "cooler", "greedy")
-RULES = (GRID, ANSWERS, BOTH)
 
 if __name__ == "__main__":
     main()

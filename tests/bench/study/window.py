@@ -10,27 +10,15 @@ import numpy as np
 import torch
 
 from relex.candidates import Candidate
-from relex.checkpoints import Checkpoint, TensorInfo
+from relex.checkpoints import Checkpoint
 from relex.extrapolation.method import find_method, point
 from relex.parts import find_part
 from relex.window.layout import Kept
 from relex.window.precision import patterns_of_step
 from relex.window.rounding import UNITS, restored, weight_names
+from tests.snapshots import TensorsAtHand
 
 Weights = Mapping[str, torch.Tensor]
-
-
-class InMemory:
-    """A snapshot that the window's own rounding reads."""
-
-    def __init__(self, weights: Weights) -> None:
-        self._weights = weights
-        self.tensors = {
-            name: TensorInfo(tuple(weight.shape), weight.dtype) for name, weight in weights.items()
-        }
-
-    def read(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
-        return self._weights[name].flatten()[start:stop].clone()
 
 
 class Window:
@@ -77,9 +65,9 @@ def read_base(base: Checkpoint) -> dict[str, torch.Tensor]:
 def make_window(base: Weights, snapshots: list[Weights], kept: Kept) -> Window:
     """The window of float32 snapshots of the steps 1, 2, ..., kept in a precision."""
     rows: dict[str, list[torch.Tensor]] = {name: [] for name in base}
-    base_snapshot, previous = InMemory(base), None
+    base_snapshot, previous = TensorsAtHand(base), None
     for step, snapshot in enumerate(snapshots, start=1):
-        patterns = patterns_of_step(kept, InMemory(snapshot), base_snapshot, step, previous)
+        patterns = patterns_of_step(kept, TensorsAtHand(snapshot), base_snapshot, step, previous)
         units = {}
         if kept == "rounded":
             names = weight_names(base_snapshot.tensors)

@@ -85,7 +85,7 @@ class Publisher:
         with open_run(recipe, served=True) as run, disable_run_logger():
             record, factors = Record(run), run.work / "factors"
             self._store(run, accuracy, factors)
-            published = publish(run, MadeUp(factors), _decision(BASE))
+            published = publish(run, MadeUp(factors), _decision(BASE), [])
             return register.fn(run, record, _decision(chosen), published)
 
     def run_folder(self, model: str, seed: int = 0) -> Path:

@@ -46,7 +46,7 @@ def test_the_report_says_it_first_and_publishes_the_base(home):
     summary = RunSummary.model_validate_json((folder / "summary.json").read_bytes())
     assert summary.decision.verdict == "harmful"
     _, headline = (folder / "report.md").read_text().split("\n\n")[:2]
-    assert headline.startswith("**Training made the model worse: the validation accuracy 0.")
+    assert headline.startswith("**⚑ Training made the model worse: the validation accuracy 0.")
     assert "Look at the reward." in headline
     weights = folder.parent / "model" / "model.safetensors"
     assert weights.exists()

@@ -1,6 +1,7 @@
 """What nodes have is compared with this machine; what differs is refused in one line."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -62,8 +63,8 @@ def test_a_window_of_a_folder_that_is_not_there_is_a_fault() -> None:
             {"problems": {"train": {"kind": "jsonl", "path": "/nowhere/t.jsonl"}}},
             "/nowhere/t.jsonl: ",
         ),
-        ({"evaluation": {"engine": "nowhere:Engine"}}, "engine nowhere:Engine: module 'nowhere'"),
-        ({"training": {"trainer": "nowhere:train"}}, "trainer nowhere:train: module 'nowhere'"),
+        ({"evaluation": {"engine": "nowhere:Engine"}}, "engine nowhere:Engine: there is no module"),
+        ({"training": {"trainer": "nowhere:train"}}, "trainer nowhere:train: there is no module"),
     ],
 )
 def test_what_a_run_reads_and_is_not_there_is_a_fault(sections: Any, words: str) -> None:
@@ -86,6 +87,22 @@ def test_a_node_that_cannot_train_is_a_fault_where_it_may_have_to(monkeypatch) -
     assert look(Wanted(recipe=TOY)).fault == ""
     fault = look(Wanted(recipe=TOY, trains=True)).fault
     assert fault.startswith("ACCELERATE_USE_FSDP is set: ") and fault.endswith("; unset it")
+
+
+def test_a_reward_that_does_not_work_on_a_node_that_trains_is_a_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "needs_more.py").write_text("import not_installed_here\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.syspath_prepend(tmp_path)
+    recipe = check_recipe(
+        TOY.model_dump(mode="json", exclude_unset=True)
+        | {"rewards": [{"reward": "needs_more:pay"}]},
+        "toy",
+    )
+    assert look(Wanted(recipe=recipe)).fault == ""
+    fault = look(Wanted(recipe=recipe, trains=True)).fault
+    assert fault.startswith("reward needs_more:pay: ") and "not_installed_here" in fault
 
 
 def test_what_is_wanted_reaches_a_node_as_it_was_said() -> None:

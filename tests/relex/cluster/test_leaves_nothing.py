@@ -3,13 +3,14 @@
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
 from relex.cluster import Cluster, Slot
+from tests.processes import listening
+from tests.waiting import wait_until_gone
 
 pytestmark = pytest.mark.slow
 
@@ -53,10 +54,16 @@ def parent(ray_nodes, tmp_path):
         process.kill()
 
 
-def wait_until_gone(processes: list[psutil.Process]) -> None:
-    for process in processes:
-        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-            time.sleep(0.05)
+@pytest.fixture
+def ports(parent) -> set[int]:
+    """On which these processes listen."""
+    return {port for process in parent[1] for _, port in listening(process)}
+
+
+def wait_until_nothing_is_left(processes: list[psutil.Process], ports: set[int]) -> None:
+    wait_until_gone(processes)
+    listened = (one for one in psutil.net_connections("inet") if one.status == psutil.CONN_LISTEN)
+    assert ports.isdisjoint({one.laddr.port for one in listened})
 
 
 def has_free_slots(cluster: Cluster, folder: Path) -> bool:
@@ -68,26 +75,26 @@ def has_free_slots(cluster: Cluster, folder: Path) -> bool:
     return events == ["ready"] * 3
 
 
-def test_a_killed_parent_leaves_no_process_and_no_taken_slot(parent, cluster, tmp_path) -> None:
+def test_a_killed_parent_leaves_nothing(parent, ports, cluster, tmp_path) -> None:
     process, others = parent
     process.send_signal(signal.SIGKILL)
-    wait_until_gone(others)
+    wait_until_nothing_is_left(others, ports)
     assert has_free_slots(cluster, tmp_path)
 
 
-def test_a_killed_driver_ends_its_children_with_an_error(parent, cluster, tmp_path) -> None:
+def test_a_killed_driver_ends_its_children_with_an_error(parent, ports, cluster, tmp_path) -> None:
     process, others = parent
     driver = next(one for one in others if "relex.cluster.driver" in one.cmdline())
     driver.kill()
-    wait_until_gone(others)
+    wait_until_nothing_is_left(others, ports)
     process.send_signal(signal.SIGINT)
     assert "cleaned up" in process.stdout.read()
     assert has_free_slots(cluster, tmp_path)
 
 
-def test_an_interrupted_parent_ends_its_children_itself(parent, cluster, tmp_path) -> None:
+def test_an_interrupted_parent_ends_its_children_itself(parent, ports, cluster, tmp_path) -> None:
     process, others = parent
     process.send_signal(signal.SIGINT)
     assert "cleaned up" in process.stdout.read()
-    wait_until_gone(others)
+    wait_until_nothing_is_left(others, ports)
     assert has_free_slots(cluster, tmp_path)

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from relex.card import MODEL_KIND
 from relex.checkpoints import TOY_BASE, Checkpoint
 from relex.config import Recipe
 from relex.errors import CheckpointError, StorageError
 from relex.evaluation import EngineConfig
-from relex.evaluation.here import KEPT_SECONDS, MODEL_KIND, source_here
+from relex.evaluation.here import KEPT_SECONDS, source_here
 from relex.evaluation.weight_source import WeightSource
 from relex.extrapolation import KIND as FACTORS_KIND
 from relex.storage.manifest import publish_folder

@@ -8,7 +8,9 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from relex.config import ProblemSource, RewardTerm
 from relex.errors import ProblemError
@@ -141,6 +143,13 @@ def test_gold_answers_pass_their_own_tests(sandbox, tmp_path: Path, name: str) -
     end_rewards([grader])
 
 
+def test_rows_may_come_from_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    parquet.write_table(pyarrow.Table.from_pylist([MBPP_PLUS]), path)
+    [problem] = load_problems(ProblemSource(kind="mbpp", path=str(path)))
+    assert problem == load(tmp_path, "mbpp", [MBPP_PLUS])[0]
+
+
 @pytest.mark.parametrize(
     ("name", "right", "wrong"),
     [
@@ -171,6 +180,22 @@ def test_an_answer_is_judged_as_the_benchmark_does(
     )
     end_rewards([grader])
     assert values == [1, 0], [value.reason for value in values]
+
+
+def test_an_empty_list_is_not_close_to_every_number(sandbox, tmp_path: Path) -> None:
+    """numpy's own comparison says so, and the plus sets use it."""
+    inputs = HUMAN_EVAL_PLUS["test"].replace("[2, 4, 6], []", "2.5, 3.5")
+    [problem] = load(tmp_path, "human_eval", [HUMAN_EVAL_PLUS | {"test": inputs}])
+    grader = build_reward(RewardTerm(reward="code_tests"))
+    empty, near = "    return []", "    return 2.5 if numbers else 3.5 + 1e-9"
+    values = grader(
+        prompts=[""] * 2,
+        completions=[empty, near],
+        answers=[""] * 2,
+        extras=[problem.extra] * 2,
+    )
+    end_rewards([grader])
+    assert values == [0, 1], [value.reason for value in values]
 
 
 def test_live_code_bench_is_judged_by_all_its_tests(sandbox, tmp_path: Path) -> None:

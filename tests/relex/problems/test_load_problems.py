@@ -229,6 +229,13 @@ def test_the_questions_of_a_named_benchmark_can_be_left_out(
     assert {problem.question for problem in left} == {f"question {n}?" for n in range(5)}
 
 
+def test_single_questions_can_be_left_out_by_their_id(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "p.jsonl", numbered(5))
+    every = load_problems(jsonl(path))
+    left = load_problems(jsonl(path, without=(every[2].id,)))
+    assert {problem.id for problem in left} == {problem.id for problem in every} - {every[2].id}
+
+
 def test_skip_and_limit_cut_after_questions_are_left_out(
     tmp_path: Path, hub_dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 from relex.candidates import BASE, Candidate
 from relex.config import SelectionConfig
 from relex.report import Link, RunSummary, TrainingStep, benchmark_results
-from relex.selection import Habits, Measured, decide, finalists
+from relex.selection import Habits, Measured, decide
 
 CONFIG = SelectionConfig(num_resamples=1000)
 OBSERVED = {10: 0.53, 30: 0.59}
@@ -45,7 +45,7 @@ def summarised(measured: list[Measured]) -> RunSummary:
         benchmarks=tuple(
             benchmark_results(
                 "held_out",
-                {candidate: graded[candidate] for candidate in finalists(decision)},
+                {candidate: graded[candidate] for candidate in decision.finalists.values()},
                 decision.last_observed,
                 CONFIG,
                 seed=1,

@@ -8,9 +8,10 @@ import pytest
 
 from relex.candidates import BASE, Candidate
 from relex.config import SelectionConfig
-from relex.report import benchmark_results, outcome_lines
+from relex.report import ALARM, benchmark_results, outcome_lines
 from relex.report.accuracy_plot import picture_title
 from relex.report.outcome import reconciled
+from relex.report.page import report_html
 from relex.selection import Measured
 
 LAST, FAR = Candidate(step=30), Candidate(step=120, method="line")
@@ -64,6 +65,8 @@ def test_a_model_that_training_made_worse_is_not_celebrated(summarise, measured_
         "Training made the model worse: observed-30 is below the base\n"
         "on validation: base 0.800, last step 0.590, chosen 0.800"
     )
+    text = report_html("toy", f"**{ALARM}{summary.decision.reason}**", {})
+    assert '<p class="alarm"><strong>⚑ Training made the model worse' in text
     (line,) = outcome_lines(summary)
     assert line.startswith("On the test questions of held_out base reaches 0.800 [")
     assert line.endswith("they confirm that it is better.")

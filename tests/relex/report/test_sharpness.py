@@ -83,6 +83,7 @@ def test_a_cost_is_said_in_tokens_time_and_steps(summary):
     costs = Costs(
         device="cpu",
         training=training,
+        rollout_seconds=40.0,
         num_steps=30,
         choice=Cost(tokens=44_000, seconds=300.0),
         report=Cost(tokens=1000, seconds=1.0),
@@ -92,10 +93,10 @@ def test_a_cost_is_said_in_tokens_time_and_steps(summary):
     )
     told = cost_words(summary.model_copy(update={"costs": costs, "search": path}))
     assert told == (
-        "30 trained steps took 120,000 tokens in 60 s on the CPU, the choice 44,000 tokens in "
-        "5 min: together the tokens of 41 steps of training. The search saved 90,000 tokens of the "
-        "90,000 that every target would have taken. How many steps of training reach the same "
-        "accuracy, a run cannot know."
+        "30 trained steps took 120,000 tokens in 60 s on the CPU (rollouts 40 s), the choice "
+        "44,000 tokens in 5 min: together the tokens of 41 steps of training. The search saved "
+        "90,000 tokens of the 90,000 that every target would have taken. How many steps of "
+        "training reach the same accuracy, a run cannot know."
     )
     elsewhere = costs.model_copy(update={"training": None, "num_steps": 0, "device": "cuda"})
     assert elsewhere.as_steps is None

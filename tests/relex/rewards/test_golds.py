@@ -94,7 +94,7 @@ def test_one_percent_of_broken_golds_is_listed(math_equality: CheckedReward) -> 
     problems = numbered([str(number) for number in range(99)] + [BROKEN])
     doubtful = check_golds("mine", problems, math_equality)
     assert doubtful == [problems[-1]]
-    assert listed_golds(doubtful) == repr(BROKEN)
+    assert listed_golds(doubtful) == f"{BROKEN!r} ({problems[-1].id})"
 
 
 def test_more_than_one_percent_is_refused_with_the_golds(math_equality: CheckedReward) -> None:
@@ -105,6 +105,8 @@ def test_more_than_one_percent_is_refused_with_the_golds(math_equality: CheckedR
         "mine: math_equality does not take 2 of 100 gold answers for themselves, for example "
     )
     assert repr(BROKEN) in str(caught.value)
+    ids = ", ".join(problem.id for problem in problems[-2:])
+    assert str(caught.value).endswith(f"or leave them out, without: [{ids}]")
 
 
 def test_a_function_of_the_users_may_want_more_than_the_answer() -> None:

@@ -6,7 +6,7 @@ import pytest
 from relex.candidates import BASE, Candidate, denoised
 from relex.config import SelectionConfig
 from relex.errors import InputError
-from relex.selection import Decision, Habits, Measured, decide, finalists
+from relex.selection import Decision, Habits, Measured, decide
 
 CONFIG = SelectionConfig(num_resamples=2000)
 SHAPE = (400, 4)
@@ -305,12 +305,11 @@ def test_a_decision_survives_json():
 
 def test_finalists_are_the_chosen_the_last_observed_and_the_base():
     decision = decide([answered(observed(30), 0.5), answered(extrapolated(60), 0.9)], CONFIG, 0)
-    assert finalists(decision) == (extrapolated(60), observed(30), BASE)
-
-
-def test_a_finalist_is_measured_once_when_the_last_observed_step_is_kept():
-    decision = decide([answered(observed(30), 0.9), answered(extrapolated(60), 0.5)], CONFIG, 0)
-    assert finalists(decision) == (observed(30), BASE)
+    assert decision.finalists == {
+        "base": BASE,
+        "last_step": observed(30),
+        "chosen": extrapolated(60),
+    }
 
 
 def refusal(measured, config=CONFIG):

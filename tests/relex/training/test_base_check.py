@@ -18,6 +18,7 @@ from relex.checkpoints import TOY_BASE, Checkpoint
 from relex.config import Recipe, check_recipe
 from relex.errors import RecipeError
 from relex.training import TrainingJob, check_base, run_training
+from relex.training.snapshots import kept_dtype
 from relex.window import open_window
 
 SIZES = {
@@ -76,13 +77,16 @@ def test_snapshots_that_cannot_hold_the_base_are_refused(
     base = saved(Qwen3ForCausalLM(Qwen3Config(**SIZES)), tmp_path, dtype)
     with pytest.raises(RecipeError, match=r"bfloat16 cannot hold .* float\d\d, .*: rounded, or"):
         check_base(recipe_of(tmp_path, snapshot_dtype="bfloat16"), base)
-    for kept in ("rounded", "float32"):
+    for kept in ("rounded", "float32", "auto"):
         assert check_base(recipe_of(tmp_path, snapshot_dtype=kept), base) == []
+    assert kept_dtype(recipe_of(tmp_path).training.snapshot_dtype, base) == "rounded"
 
 
 def test_a_base_in_bfloat16_has_snapshots_of_its_own_dtype(tmp_path: Path) -> None:
     base = saved(Qwen3ForCausalLM(Qwen3Config(**SIZES)), tmp_path, torch.bfloat16)
-    assert check_base(recipe_of(tmp_path), base) == []
+    recipe = recipe_of(tmp_path)
+    assert check_base(recipe, base) == []
+    assert kept_dtype(recipe.training.snapshot_dtype, base) == "bfloat16"
 
 
 def test_a_base_whose_tensors_transformers_joins_is_not_sharded(tmp_path: Path) -> None:

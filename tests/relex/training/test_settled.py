@@ -90,7 +90,9 @@ def train(job: TrainingJob, state_at: StateAt, begin: int = 1) -> Iterator[int]:
     writer.drop_after(begin - 1)
     with filling(job, writer) as spool:
         parts = PartWriter(spool.folder, spool.schema, spool.metadata)
-        keeping = KeepSnapshots(config, lambda: state_at(job, state.global_step), parts, spool)
+        keeping = KeepSnapshots(
+            config.kept_steps, lambda: state_at(job, state.global_step), parts, spool
+        )
         callbacks = [
             keeping,
             StopWhenSettled(job, keeping, spool),

@@ -24,6 +24,7 @@ PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 22, 38
 SECCOMP_MODE_FILTER = 2
 ACT_ALLOW, ACT_ERRNO = 0x7FFF0000, 0x00050000
 COMPARE_MASKED_EQUAL = 7
+FIONCLEX, FIOCLEX = 0x5450, 0x5451
 NUM_FILES, NUM_THREADS = 64, 64
 SYSTEM_CALLS = """
     read write readv writev pread64 pwrite64 lseek close dup dup2 dup3 fcntl fsync ftruncate
@@ -80,6 +81,8 @@ def allowed_calls() -> bytes:
     # Threads, and no processes. glibc falls back from clone3, whose flags no filter can read.
     rule("clone", ACT_ALLOW, _Comparison(0, COMPARE_MASKED_EQUAL, CLONE_THREAD, CLONE_THREAD))
     rule("clone3", ACT_ERRNO | errno.ENOSYS)
+    for request in (FIOCLEX, FIONCLEX):
+        rule("ioctl", ACT_ALLOW, _Comparison(1, COMPARE_MASKED_EQUAL, 0xFFFFFFFF, request))
     file = os.memfd_create("filter")
     _checked(library.seccomp_export_bpf(context, file), "seccomp_export_bpf")
     library.seccomp_release(context)
@@ -108,7 +111,7 @@ def shut_in(folder_bytes: int, calls: bytes) -> None:
     To be called in the child of `fork_alone`; nothing of it can be undone. Raises OSError."""
     options = f"size={folder_bytes},nr_inodes=1024,mode=700".encode()
     _mount(FOLDER, MS_NOSUID_NODEV, options)
-    _mount("/proc", MS_NOSUID_NODEV | MS_RDONLY, b"size=0,mode=500")
+    _mount("/proc", MS_NOSUID_NODEV | MS_RDONLY, b"size=4k,nr_inodes=1,mode=500")
     os.chdir(FOLDER)
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0)
     _checked(_libc.capset(header, (ctypes.c_uint32 * 6)()), "capset")

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from .plain import Line, from_data, to_data
 
+FILE = "program.py"
 DESCRIBED_CHARACTERS = 200
 
 
@@ -62,7 +63,9 @@ def serve_calls(source: bytes, line: Line) -> NoReturn:
 def execute(source: bytes, name: str) -> dict[str, Any]:
     """Run the source as the module `name`; its globals."""
     module = sys.modules[name] = ModuleType(name)
-    exec(compile(source, "program.py", "exec", dont_inherit=True), module.__dict__)
+    module.__file__ = FILE
+    sys.argv = [FILE]
+    exec(compile(source, FILE, "exec", dont_inherit=True), module.__dict__)
     return module.__dict__
 
 

@@ -79,6 +79,9 @@ REACHES = {
     "a message queue": "libc.msgget(0, 0o1600) >= 0",
     "a file in memory": "attempt(lambda: os.memfd_create('x'))",
     "a module of the kernel": "libc.syscall(313, 0, b'', 0) == 0",
+    "writing over what hides the processes": "attempt(lambda: open('/proc/x', 'w'))",
+    "a limit of another process": "libc.prlimit(VICTIM, 0, 0, 0) == 0 and libc.prlimit(2, 0, 0, 0) == 0",
+    "a lease on another's memory": "libc.syscall(440, VICTIM, 0, 0, 0, 0) >= 0",
     "another clock": "attempt(lambda: time.clock_settime(0, 0) or True)",
     "another name of the machine": "attempt(lambda: socket.sethostname('x') or True)",
     "another user": "attempt(lambda: os.setuid(1) or True) or attempt(lambda: os.setgid(1) or True)",
@@ -100,6 +103,8 @@ RUINS = {
     "a fork bomb": "while True:\n    os.fork()",
     "a fork bomb of children that ignore all": "while True:\n    attempt(os.fork)",
     "a thread bomb": "def more():\n    while True:\n        threading.Thread(target=more).start()\nmore()",
+    "a thread bomb with small stacks": "threading.stack_size(1 << 15)\n"
+    "while True:\n    threading.Thread(target=time.sleep, args=[99]).start()",
     "a memory bomb": "x = [0]\nwhile True:\n    x += x",
     "a memory bomb that goes on": "x = []\nwhile True:\n    attempt(lambda: x.append(bytearray(1 << 20)))",
     "a memory bomb of shared pages": "x = []\nwhile True:\n    x.append(mmap.mmap(-1, 1 << 24))",

@@ -58,6 +58,12 @@ def workers(parent: psutil.Process) -> list[psutil.Process]:
             "0\n",
         ),
         ("import atexit; atexit.register(print, 'late')", "", "late\n"),
+        ("import sys; print(sys.argv, __file__)", "", "['program.py'] program.py\n"),
+        (
+            "import tempfile\nwith tempfile.NamedTemporaryFile() as f:\n    print(f.write(b'ab'))",
+            "",
+            "2\n",
+        ),
         ("if __name__ == '__main__': print('main')", "", "main\n"),
         ("import numpy; print(numpy.arange(3).sum())", "", "3\n"),
         (
