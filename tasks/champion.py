@@ -27,6 +27,7 @@ from relex.extrapolation import KIND as FACTORS_KIND
 from relex.report import plain
 from relex.run.conclude import headline_score
 from relex.run.measure import KIND as SCORE_KIND
+from relex.run.nodes import engines_of
 from relex.run.places import Run
 from relex.selection import Decision, paired_test
 from relex.selection.wording import least, show_difference
@@ -156,12 +157,16 @@ def _measure(champion: Version, run: Run, benchmark: str) -> Path:
     work = run.work / f"champion-{champion.number}"
     shutil.rmtree(work, ignore_errors=True)
     fetch_model(champion, work / "model", run.recipe.storage.profile)
-    source = WeightSource(base=str(work / "model"))
+    here = WeightSource(base=str(work / "model"))
     questions = {benchmark: run.problems[benchmark]}
-    scores = work / "scores"
-    with EvaluationSession(
-        run.recipe, source, questions, scores, lambda *_: None, run.detail, run.dtype
-    ) as session:
+    scores, workplace = work / "scores", engines_of(run)
+    with (
+        workplace.checkpoint(work / "model") as there,
+        EvaluationSession(
+            *(run.recipe, here, questions, scores, lambda *_: None, run.detail),
+            *(run.dtype, workplace, there),
+        ) as session,
+    ):
         session.measure(BASE, benchmark)
     return scores / benchmark / BASE.key
 
@@ -182,11 +187,12 @@ def register(run: Run, record: Record, decision: Decision, model: Manifest) -> s
         run.say(NOT_REGISTERED)
         return NOT_REGISTERED
     answers, tags = _headline(run, decision.chosen)
-    registry = record.tracker.registry
+    registry, name = record.tracker.registry, model_name(run.recipe)
     version = registry.register(
-        model_name(run.recipe),
+        name,
         run.store.child("model").uri,
         record.tracker.parent,
+        record.log_model(name, decision.chosen.step),
         {"relex.title": run_title(run.recipe), **tags, **_origin(run, model)},
     )
     run.say(f"{decision.chosen.key} is {version.name} in MLflow, at {version.source}")
