@@ -27,6 +27,7 @@ from relex.extrapolation import KIND as FACTORS_KIND
 from relex.report import plain
 from relex.run.conclude import headline_score
 from relex.run.measure import KIND as SCORE_KIND
+from relex.run.nodes import engines_of
 from relex.run.places import Run
 from relex.selection import Decision, paired_test
 from relex.selection.wording import least, show_difference
@@ -156,12 +157,16 @@ def _measure(champion: Version, run: Run, benchmark: str) -> Path:
     work = run.work / f"champion-{champion.number}"
     shutil.rmtree(work, ignore_errors=True)
     fetch_model(champion, work / "model", run.recipe.storage.profile)
-    source = WeightSource(base=str(work / "model"))
+    here = WeightSource(base=str(work / "model"))
     questions = {benchmark: run.problems[benchmark]}
-    scores = work / "scores"
-    with EvaluationSession(
-        run.recipe, source, questions, scores, lambda *_: None, run.detail, run.dtype
-    ) as session:
+    scores, workplace = work / "scores", engines_of(run)
+    with (
+        workplace.checkpoint(work / "model") as there,
+        EvaluationSession(
+            *(run.recipe, here, questions, scores, lambda *_: None, run.detail),
+            *(run.dtype, workplace, there),
+        ) as session,
+    ):
         session.measure(BASE, benchmark)
     return scores / benchmark / BASE.key
 

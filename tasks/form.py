@@ -84,8 +84,8 @@ def asks_preset() -> WithJsonSchema:
     """The choice of a preset."""
     text = (
         "A recipe to start from; all that is not set below comes from it. `toy` takes a few "
-        "minutes on two CPU cores and `toy-small` one; the others are the paper's runs and need "
-        "GPUs."
+        "minutes on two CPU cores and the other toys one; the others are real models, and the "
+        "paper's runs need GPUs."
     )
     return WithJsonSchema({"type": "string", "enum": list(presets()), "description": text})
 

@@ -54,10 +54,11 @@ class EvaluationSession:
         on_log: Callable[[str], None],
         dtype: Dtype | None = None,
         workplace: Workplace | None = None,
+        source_there: WeightSource | None = None,
     ) -> None:
         """Tokenise all questions. Results will be in `work/<benchmark>/<candidate>/`. What is
         computed in is chosen by base and machine unless `dtype` says it. `workplace` is where the
-        engines are, by default this machine.
+        engines are, by default this machine, and `source_there` as they find the source.
 
         Raises RecipeError for a context that the base cannot read, ProblemError for a prompt that
         does not fit in it, RewardError for an unknown grader, and as `engine_places`.
@@ -71,7 +72,7 @@ class EvaluationSession:
             dtype = dtype or choose_dtype(Checkpoint(Path(source.base)), device)
         self._workplace = workplace
         self._config = EngineConfig(
-            source=workplace.source(source),
+            source=source_there or workplace.source(source),
             evaluation=recipe.evaluation,
             dtype=dtype,
             device=recipe.device,

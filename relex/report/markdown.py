@@ -62,7 +62,7 @@ def report_markdown(summary: RunSummary, diagnostics: Diagnostics) -> str:
         "\n".join(f"- **{plain(line)}**" for line in outcome_lines(summary)),
         plain(summary.champion),
         markdown_table(candidate_rows(summary)),
-        *(["## The rounds", markdown_table(round_rows(summary))] if summary.earlier else []),
+        *(["## The rounds", _rounds(summary)] if summary.earlier else []),
         f"![Accuracy over the optimizer step]({ACCURACY_PICTURE})",
         "## How it was decided",
         _how(summary),
@@ -78,6 +78,14 @@ def report_markdown(summary: RunSummary, diagnostics: Diagnostics) -> str:
         _facts(summary),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _rounds(summary: RunSummary) -> str:
+    """The path of which this report tells the last part."""
+    return (
+        f"This is round {len(summary.rounds)}: its base, from which steps are counted here, is "
+        f"what the round before it chose.\n\n{markdown_table(round_rows(summary))}"
+    )
 
 
 def _how(summary: RunSummary) -> str:

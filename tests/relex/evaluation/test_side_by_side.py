@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from relex.candidates import Candidate
+from relex.candidates import BASE, Candidate
 from relex.checkpoints import TOY_BASE
 from relex.children import AnyChild
 from relex.config import ProblemSource, Recipe, SearchConfig
@@ -48,6 +48,7 @@ class Engine(AnyChild):
 
     def send(self, **message: Any) -> None:
         if "command" not in message:
+            self._hall.bases.add(message["source"]["base"])
             return
         self._num_waits = self._hall.rng.randrange(10, 20)
         self.candidate = Candidate.model_validate(message["candidate"])
@@ -85,6 +86,7 @@ class Hall:
         self.rng = random.Random(seed)
         self.refused: set[Candidate] = set()
         self.asked: list[Candidate] = []
+        self.bases: set[str] = set()
         self.most_together = self.num_rounds = 0
         self._at_work: dict[Path, Engine] = {}
         self._tokens = _tokenizer()
@@ -235,6 +237,19 @@ def test_the_end_of_a_stage_is_not_taken_for_the_end_of_an_engine(
     sitting = Sitting(recipe, hall, tmp_path, end)
     with pytest.raises(LimitError), sitting.session:
         sitting.measure(Candidate(step=LAST_STEP), "validation", range(20))
+
+
+def test_a_base_of_one_s_own_is_told_to_the_engines_as_they_find_it(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    hall, there = Hall(2, 0), WeightSource(base="s3://bucket/cold", base_digest="d")
+    here = WeightSource(base=str(TOY_BASE))
+    questions = {"validation": PROBLEMS}
+    with EvaluationSession(
+        *(recipe, here, questions, tmp_path, lambda *_: None, print, "float32", hall, there)
+    ) as session:
+        session.measure(BASE, "validation")
+    assert hall.bases == {there.base}
 
 
 def test_work_that_was_not_let_to_its_end_waits_again() -> None:

@@ -126,7 +126,8 @@ def test_an_unknown_reward_is_refused_before_anything_runs():
         build_trials(sweep_of(GOOD, bad), BASE)
     assert str(error.value) == (
         "sweep mine: rewards: bad: reward exact_mach: is not built in (exact_match, math_equality, "
-        "code_tests, code_tests_without_sandbox, format); name your own as module:function"
+        "reasoning_gym, code_tests, code_tests_without_sandbox, format); name your own as "
+        "module:function"
     )
 
 
