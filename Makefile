@@ -1,6 +1,6 @@
 # Every target sets up what it needs: `make demo` and `make test` work on a fresh clone.
 .DEFAULT_GOAL := help
-.PHONY: help install demo real up down test test-all lint format bench gpu-check study clean
+.PHONY: help install demo real up down test test-all lint format bench gpu-check study docs clean
 PYTHON := .venv/bin/python
 STAMP := .venv/.installed
 RECIPE ?= deployments/recipes/toy.yaml
@@ -58,6 +58,10 @@ gpu-check: $(STAMP)  ## What this machine's GPU shows, in one table (under eight
 
 study: $(STAMP)  ## The study of the choice: 48 runs, two to three hours of one core; goes on where it was stopped
 	@PYTHONPATH=. OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(PYTHON) tests/bench/study/study.py --out docs
+
+docs: $(STAMP)  ## The documentation as a site, links checked: .relex/site/index.html
+	@PYTHONPATH=. $(PYTHON) -m mkdocs build
+	@echo .relex/site/index.html
 
 format: $(STAMP)  ## Format and fix
 	.venv/bin/ruff format .

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 from prefect.cli.deploy._models import PrefectYamlModel
@@ -22,12 +22,12 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 from prefect.client.schemas.responses import DeploymentResponse
-from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
 from prefect.workers.process import ProcessWorker
-from pydantic import BaseModel, ValidationError
 
+from deployments.apply_automations import apply_automations, apply_webhook
+from deployments.checked import checked
 from relex.config.addresses import check_command
 from relex.errors import InputError, RelexError, ResourceError
 from tasks.services import visible_gpus
@@ -50,7 +50,6 @@ QUEUES: dict[str, dict[str, Any]] = {
 ROOT = Path(__file__).resolve().parents[1]
 REGISTRY = ROOT / "prefect.yaml"
 Entry = dict[str, Any]
-Model = TypeVar("Model", bound=BaseModel)
 LAST_LINES = 15
 
 
@@ -88,6 +87,7 @@ def apply(registry_path: Path, num_gpus: int, pool_type: str) -> Iterator[str]:
         yield apply_queue(client, "light", None)
         yield from apply_deployments(client, registry)
         yield from apply_automations(client)
+        yield from apply_webhook(client)
 
 
 @contextmanager
@@ -160,33 +160,6 @@ def read_registry(path: Path = REGISTRY) -> Entry:
     return dict(registry)
 
 
-def checked(model: type[Model], entry: Any, where: str) -> Model:
-    """The entry as `model`; raises InputError when it is none, or has keys that the model drops."""
-    try:
-        taken = model.model_validate(entry)
-    except ValidationError as error:
-        raise InputError(f"{where}: Prefect does not take it: {error}") from error
-    kept = taken.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    if lines := list(_dropped(entry, kept, where)):
-        raise InputError("\n".join(lines))
-    return taken
-
-
-def _dropped(written: Any, kept: Any, where: str) -> Iterator[str]:
-    if isinstance(written, dict) and isinstance(kept, dict):
-        for key, value in written.items():
-            if key in kept:
-                yield from _dropped(value, kept[key], f"{where}.{key}")
-            else:
-                yield (
-                    f"{where}.{key}: Prefect does not know this key and drops it; "
-                    "correct or remove it"
-                )
-    elif isinstance(written, list) and isinstance(kept, list):
-        for index, pair in enumerate(zip(written, kept, strict=True)):
-            yield from _dropped(*pair, f"{where}[{index}]")
-
-
 def apply_deployments(client: SyncPrefectClient, registry: Entry) -> Iterator[str]:
     """Create or update the deployments; yields a line for each.
 
@@ -239,38 +212,6 @@ def _prefect_deploy(registry: Entry) -> None:
     if done.returncode != 0:
         tail = "\n".join(done.stdout.splitlines()[-LAST_LINES:])
         raise InputError(f"prefect.yaml: `prefect deploy` refuses it; its last lines:\n{tail}")
-
-
-def apply_automations(client: SyncPrefectClient) -> Iterator[str]:
-    """Create or update the automations; yields a line for each.
-
-    One that is the same is left alone, because a new one forgets which runs it waits for.
-    """
-    for path in sorted((ROOT / "deployments" / "automations").glob("*.yaml")):
-        wanted = checked(AutomationCore, yaml.safe_load(path.read_text()), path.name)
-        same_name = client.read_automations_by_name(wanted.name)
-        if not same_name:
-            client.create_automation(wanted)
-        else:
-            found = same_name[0]
-            wanted = wanted.model_copy(update={"enabled": found.enabled})
-            if _content(found) != _content(wanted):
-                client.update_automation(found.id, wanted)
-        yield f"automation {wanted.name}"
-
-
-def _content(automation: AutomationCore) -> Any:
-    """What a person wrote: without the ids that every object draws anew.
-
-    As Python objects, because the sets of event names have no order in JSON.
-    """
-    return _without_ids(automation.model_dump(include={*AutomationCore.model_fields}))
-
-
-def _without_ids(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_ids(item) for key, item in value.items() if key != "id"}
-    return [_without_ids(item) for item in value] if isinstance(value, list) else value
 
 
 if __name__ == "__main__":

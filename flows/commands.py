@@ -26,7 +26,15 @@ from relex.storage.embedded import free_port
 from relex.terminal import open_terminal
 from relex.visible import visible
 from tasks.background import running_service
-from tasks.services import answers, prefect, prefect_environment, running
+from tasks.services import (
+    HOST,
+    NO_TELEMETRY,
+    PREFECT_PAGE_PORT,
+    answers,
+    prefect,
+    prefect_environment,
+    running,
+)
 
 PATIENCE_SECONDS = 30.0
 MORE = "make up       opens the Prefect and MLflow pages"
@@ -41,7 +49,7 @@ def pipeline(
         from flows.pipeline import relex_extrapolate, relex_pipeline
 
         if isinstance(chosen, WindowRecipe):
-            summary = relex_extrapolate(recipe=chosen)
+            summary = relex_extrapolate(chosen.window.uri, recipe=chosen)
         else:
             summary = relex_pipeline(recipe=chosen)
     print_result(summary, console)
@@ -110,6 +118,8 @@ def _prefect_server(home: Home, console: Console) -> Iterator[None]:
     os.environ.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")
     logging.raiseExceptions = False
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    for name, value in NO_TELEMETRY.items():
+        os.environ.setdefault(name, value)
     if os.environ.get("PREFECT_API_URL"):
         yield
         return
@@ -120,5 +130,7 @@ def _prefect_server(home: Home, console: Console) -> Iterator[None]:
     port = free_port()
     console.print("Starting a Prefect server ...")
     with running(prefect(home, port), home):
-        os.environ.update(prefect_environment(home, port))
+        # Links that stay: those of `make up`, which opens the same database.
+        pages = {"PREFECT_UI_URL": f"http://{HOST}:{PREFECT_PAGE_PORT}"}
+        os.environ.update({**prefect_environment(home, port), **pages})
         yield

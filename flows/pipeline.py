@@ -2,6 +2,7 @@
 same for a window that is there already."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar
 
 from prefect import flow, task
@@ -9,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 
 from relex.config import AnyRecipe, Recipe, RewardTerm, WindowRecipe
 from relex.errors import InputError
-from relex.report import MARKDOWN_FILE, RunSummary
+from relex.report import RunSummary
 from relex.run import conclude, finalists, preflight, window
 from relex.run.conclude import finish, finished_summary, summarise
 from relex.run.measure import open_evaluation
@@ -17,10 +18,18 @@ from relex.run.places import Run, open_run
 from relex.run.rounds import rounds_of
 from tasks.champion import register
 from tasks.flow_run import concluded, heed_operator, refused, run_name, stated_recipe
-from tasks.form import asks, asks_overrides, asks_preset, asks_recipe
-from tasks.page import listeners, show_report
+from tasks.form import (
+    asks,
+    asks_overrides,
+    asks_preset,
+    asks_questions,
+    asks_recipe,
+    asks_window,
+)
+from tasks.page import listeners
 from tasks.record import Record
 from tasks.tracking_client import record_as_killed
+from tasks.tracking_model import write_mlmodel
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -55,12 +64,16 @@ tidy = as_task("tidy", conclude.tidy)
 def relex_pipeline(
     preset: Annotated[str, asks_preset()] = "toy",
     name: Annotated[str | None, asks("name")] = None,
+    base: Annotated[str | None, asks("base")] = None,
+    train_questions: Annotated[str | None, asks_questions("train_questions")] = None,
+    validation_questions: Annotated[str | None, asks_questions("validation_questions")] = None,
+    test_questions: Annotated[str | None, asks_questions("test_questions")] = None,
+    prompt: Annotated[str | None, asks("prompt")] = None,
     rewards: Annotated[tuple[RewardTerm, ...] | None, asks("rewards")] = None,
+    grader: Annotated[str | None, asks("grader")] = None,
     learning_rate: Annotated[float | None, asks("learning_rate")] = None,
     steps: Annotated[Literal["auto"] | int | None, asks("steps")] = None,
     targets: Annotated[Literal["auto"] | tuple[int, ...] | None, asks("targets")] = None,
-    base: Annotated[str | None, asks("base")] = None,
-    grader: Annotated[str | None, asks("grader")] = None,
     samples_per_question: Annotated[int | None, asks("samples_per_question")] = None,
     observed_steps: Annotated[tuple[int, ...] | None, asks("observed_steps")] = None,
     seed: Annotated[int | None, asks("seed")] = None,
@@ -82,14 +95,17 @@ def relex_pipeline(
     on_crashed=[record_as_killed],
 )
 def relex_extrapolate(
-    window: Annotated[str | None, asks("window", has_preset=False)] = None,
+    window: Annotated[str, asks_window()],
     preset: Annotated[str, asks_preset()] = "toy",
     name: Annotated[str | None, asks("name")] = None,
     base: Annotated[str | None, asks("base")] = None,
+    validation_questions: Annotated[str | None, asks_questions("validation_questions")] = None,
+    test_questions: Annotated[str | None, asks_questions("test_questions")] = None,
+    prompt: Annotated[str | None, asks("prompt")] = None,
+    grader: Annotated[str | None, asks("grader")] = None,
     targets: Annotated[
         Literal["auto"] | tuple[int, ...] | None, asks("targets", has_preset=False)
     ] = None,
-    grader: Annotated[str | None, asks("grader")] = None,
     samples_per_question: Annotated[int | None, asks("samples_per_question")] = None,
     observed_steps: Annotated[
         tuple[int, ...] | None, asks("observed_steps", has_preset=False)
@@ -140,11 +156,12 @@ def run_stages(run: Run, record: Record, fill_window: Callable[[Run], None]) -> 
         compared = measure_candidates(run, evaluation)
         decision = choose(run, evaluation, compared.measured)
         tested = measure_finalists(run, evaluation, decision)
-        model = publish(run, evaluation, decision, tested.tests)
+        complete = partial(write_mlmodel, run.recipe, run.dtype)
+        model = publish(run, evaluation, decision, tested.tests, complete)
     champion = register(run, record, decision, model)
-    summary = summarise(run, decision, tested, compared.search, champion, [record.link])
+    summary = summarise(run, decision, tested, compared.search, champion, record.links)
     report(run, factors, summary)
     record.keep_report(summary)
-    show_report(run.report_folder / MARKDOWN_FILE, record.link)
+    record.show_report()
     finish(run, summary)
     return summary

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from relex.config import TrackingConfig
 from relex.errors import InputError, ResourceError
 from relex.home import Home, clear_home, make_home, open_home
 from tasks.background import WORKER, Background
@@ -41,9 +42,15 @@ WORKER_STARTED = b"started!"
 
 GUIDE = """
 Prefect  {prefect}   start runs with a form, watch them, switch schedules on
-MLflow   {mlflow}   compare runs, find registered models
+MLflow   {runs}
+         compare runs, find registered models; from its first page, switch the side bar to
+         "Model training"
 S3       {s3}   bucket relex; keys in {home}/s3.credentials
 Logs     {home}/service
+
+To load a registered model with mlflow.transformers or mlflow.pyfunc, anywhere on this machine:
+export MLFLOW_TRACKING_URI={mlflow} MLFLOW_S3_ENDPOINT_URL={s3} \\
+    AWS_SHARED_CREDENTIALS_FILE={home}/s3.credentials
 
 Next: open {prefect}/deployments, choose relex-pipeline, then Run.
 `make down` ends all of it; runs and results stay in {home}."""
@@ -69,7 +76,7 @@ def up() -> None:
         if not before:
             background.stop()
         raise
-    print(GUIDE.format(home=home.root, **addresses))
+    print(GUIDE.format(home=home.root, runs=_runs_page(addresses["mlflow"]), **addresses))
 
 
 def down() -> None:
@@ -86,6 +93,16 @@ def clean() -> None:
     home = open_home()
     left = clear_home(home)
     print(f"{home.root}: {f'left {len(left)} files, {left[0]} first' if left else 'removed'}")
+
+
+def _runs_page(server: str) -> str:
+    """The list of the runs, whose experiment is made where there is none yet."""
+    # Seconds, which `down` need not wait for.
+    from tasks.tracking_client import open_client
+    from tasks.tracking_experiment import open_experiment, runs_page
+
+    experiment = open_experiment(open_client(server), TrackingConfig().experiment)
+    return runs_page(server, experiment)
 
 
 def _servers(home: Home, running: Mapping[str, int]) -> list[Server]:

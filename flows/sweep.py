@@ -8,8 +8,8 @@ from prefect import flow
 from flows.pipeline import relex_pipeline
 from relex.config import SweepConfig
 from relex.errors import InputError, StageError
-from relex.sweep import Leaderboard, Trial
-from tasks.flow_run import concluded, heed_operator, refused
+from relex.sweep import Leaderboard, Trial, sweep_id
+from tasks.flow_run import concluded, heed_operator, name_sweep, refused, sweep_name
 from tasks.form import asks_sweep
 from tasks.page import say
 from tasks.sweep import FINISHED, Ending, collect, ending_of_error, missing_trials, plan
@@ -17,7 +17,7 @@ from tasks.sweep_pool import cancel_trials, run_on_pool
 from tasks.sweep_results import build_leaderboard, publish_leaderboard
 
 
-@flow(name="reward-sweep", flow_run_name="{sweep.name}", on_cancellation=[cancel_trials])
+@flow(name="reward-sweep", flow_run_name=sweep_name, on_cancellation=[cancel_trials])
 def reward_sweep(sweep: Annotated[SweepConfig, asks_sweep()]) -> Leaderboard:
     """Train a policy on every reward with every seed, and rank the rewards by what that gave.
 
@@ -29,6 +29,7 @@ def reward_sweep(sweep: Annotated[SweepConfig, asks_sweep()]) -> Leaderboard:
         trials = plan(sweep)
     except InputError as error:
         return refused(error, Leaderboard)
+    name_sweep(sweep.name, sweep_id(sweep, trials))
     missing = missing_trials(trials)
     run = run_inline if sweep.mode == "inline" else run_on_pool
     endings = run(missing) if missing else {}

@@ -25,6 +25,7 @@ MADE = (
 """What relex makes there; beside it, the bucket may hold what its users have put there."""
 
 VARIABLE = "RELEX_HOME"
+S3 = "s3://"
 NOT_IN_ADDRESSES = {"?", "%"}
 """A question begins the settings of a database, and %20 is read as a space."""
 
@@ -87,6 +88,14 @@ def open_home() -> Home:
             "else in the addresses of databases; choose a folder without"
         )
     return Home(root)
+
+
+def in_home(address: str) -> str:
+    """The folder in which the home's own S3 server keeps `s3://bucket/prefix`; any other address,
+    and one of a bucket that the home does not have, as it is."""
+    bucket, _, prefix = address.removeprefix(S3).partition("/")
+    folder = open_home().s3 / bucket
+    return str(folder / prefix) if address.startswith(S3) and folder.is_dir() else address
 
 
 def make_home() -> Home:

@@ -5,6 +5,7 @@ import unicodedata
 
 # Other, without those not assigned yet, which may be letters of a newer Unicode; line separators.
 UNSEEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+SMALL = 1e-3
 JOINER = "\u200d"
 """Joins emoji, and letters of some scripts; turns nothing over."""
 
@@ -23,6 +24,14 @@ def one_line(text: str, num_characters: int = 0) -> str:
         return line
     half = (num_characters - 1) // 2
     return f"{line[:half]}…{line[-half:]}"
+
+
+def number(value: float) -> str:
+    """A rate or a share, in the one way in which it is written everywhere: `1e-5`, `0.7`, `3`."""
+    if value == 0 or abs(value) >= SMALL:
+        return f"{value:.12g}"
+    digits, _, exponent = f"{value:.11e}".partition("e")
+    return f"{digits.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
 def _escaped(character: str) -> str:

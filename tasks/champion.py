@@ -187,11 +187,12 @@ def register(run: Run, record: Record, decision: Decision, model: Manifest) -> s
         run.say(NOT_REGISTERED)
         return NOT_REGISTERED
     answers, tags = _headline(run, decision.chosen)
-    registry = record.tracker.registry
+    registry, name = record.tracker.registry, model_name(run.recipe)
     version = registry.register(
-        model_name(run.recipe),
+        name,
         run.store.child("model").uri,
         record.tracker.parent,
+        record.log_model(name, decision.chosen.step),
         {"relex.title": run_title(run.recipe), **tags, **_origin(run, model)},
     )
     run.say(f"{decision.chosen.key} is {version.name} in MLflow, at {version.source}")

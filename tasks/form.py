@@ -4,6 +4,7 @@ The answers start from a preset, which is a recipe of `deployments/recipes`. Wha
 the place of the preset's value; titles, descriptions and limits are those of the recipe's fields.
 """
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,8 @@ from pydantic import BaseModel, WithJsonSchema
 
 from relex.config import Recipe, SweepConfig, WindowRecipe, check_run_recipe, load_recipe
 from relex.errors import RecipeError
+from relex.visible import number
+from tasks.form_questions import KINDS, USES, lay_questions
 
 PRESETS = Path(__file__).parents[1] / "deployments" / "recipes"
 TOY = "toy"
@@ -22,16 +25,20 @@ PLACES = {
     "window": "window.uri",
     "name": "name",
     "base": "base.path",
+    "prompt": "problems.prompt.template",
     "rewards": "rewards",
+    "grader": "evaluation.grader",
     "learning_rate": "training.learning_rate",
     "steps": "training.steps",
     "targets": "extrapolation.targets",
     "observed_steps": "evaluation.observed_steps",
-    "grader": "evaluation.grader",
     "samples_per_question": "evaluation.samples_per_question",
     "seed": "seed",
 }
 """Where in the recipe an answer belongs, by the name of its field in the form."""
+
+UNTOLD = ("name", "prompt")
+"""What the presets have there tells nothing, or takes many lines."""
 
 LIMITS = {
     "exclusiveMinimum": "above {}",
@@ -56,24 +63,29 @@ def recipe_of(answers: Mapping[str, Any]) -> Recipe | WindowRecipe:
         value = _preset(answers.get("preset", ""))
         if "window" in answers:
             value = _without_training(value)
+        value = lay_questions(value, answers)
         value = _laid_over(value, answers.get("overrides") or {})
         for name, answer in filled.items():
             value = _laid_over(value, _nested(PLACES[name], answer))
         return check_run_recipe(value, "form")
+    whole = given if isinstance(given, Recipe | WindowRecipe) else check_run_recipe(given, "recipe")
+    filled |= {name: answers[name] for name in USES if answers.get(name)}
+    if isinstance(whole, WindowRecipe) and filled.get("window") == whole.window.uri:
+        del filled["window"]  # which has to be stated in any case
     if filled:
         raise RecipeError(
             f"form: {', '.join(filled)} cannot be set beside a complete recipe; set it in the "
             "recipe, or leave recipe empty"
         )
-    return given if isinstance(given, Recipe | WindowRecipe) else check_run_recipe(given, "recipe")
+    return whole
 
 
 def asks_preset() -> WithJsonSchema:
     """The choice of a preset."""
     text = (
         "A recipe to start from; all that is not set below comes from it. `toy` takes a few "
-        "minutes on two CPU cores and `toy-small` one; the others are the paper's runs and need "
-        "GPUs."
+        "minutes on two CPU cores and the other toys one; the others are real models, and the "
+        "paper's runs need GPUs."
     )
     return WithJsonSchema({"type": "string", "enum": list(presets()), "description": text})
 
@@ -88,10 +100,25 @@ def asks(name: str, *, has_preset: bool = True) -> WithJsonSchema:
     limits = "; ".join(filter(None, map(_limits, branches)))
     text = " ".join(schema["description"].split())
     text = f"{text} {limits.capitalize()}." if limits else text
-    # Every preset has a name of its own, which tells nothing.
-    told = f"{text}\n\n{_values(name)}" if has_preset and name != "name" else text
+    told = f"{text}\n\n{_values(name)}" if has_preset and name not in UNTOLD else text
     unset = {"type": "null", "title": AS_PRESET if has_preset else LEFT_OUT}
     return WithJsonSchema({"anyOf": [unset, *branches], "description": told})
+
+
+def asks_window() -> WithJsonSchema:
+    """The one thing that a run without training cannot do without."""
+    schema = _schema_at(PLACES["window"])
+    return WithJsonSchema({**schema, "description": " ".join(schema["description"].split())})
+
+
+def asks_questions(name: str) -> WithJsonSchema:
+    """A set of questions, in one line of text."""
+    branches = [
+        {"type": "null", "title": AS_PRESET},
+        {"type": "string", "title": SET_HERE, "minLength": 1},
+    ]
+    told = f"{USES[name]} {KINDS}"
+    return WithJsonSchema({"anyOf": branches, "description": told})
 
 
 def asks_overrides() -> WithJsonSchema:
@@ -179,7 +206,7 @@ def _shown(value: Any) -> str:
         return ", ".join(map(_shown, value)) or "none"
     if isinstance(value, dict):
         return str(value["reward"])
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return number(value) if isinstance(value, float) else str(value)
 
 
 def _limits(schema: Schema) -> str:
@@ -213,20 +240,37 @@ def written_out(schema: Any, definitions: Mapping[str, Schema]) -> Any:
         return schema
     if "$ref" in schema:
         return written_out(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    schema = _one_text(schema)
     found = {key: written_out(value, definitions) for key, value in schema.items()}
     for position, (name, field) in enumerate(found.get("properties", {}).items()):
         field |= {"position": position, "title": name}
     return found
 
 
+def _one_text(schema: Schema) -> Schema:
+    """A choice between texts as one field of text: of several, the page opens the first for every
+    text, where one of the others looks as if nothing had been set."""
+    branches = schema.get("anyOf", [])
+    if not branches or not all("enum" in each or "pattern" in each for each in branches):
+        return schema
+    patterns = [
+        "|".join(map(re.escape, branch["enum"])) if "enum" in branch else branch["pattern"]
+        for branch in branches
+    ]
+    told = {key: value for key, value in schema.items() if key != "anyOf"}
+    bare = (pattern.removeprefix("^").removesuffix("$") for pattern in patterns)
+    return {**told, "type": "string", "pattern": f"^({'|'.join(bare)})$"}
+
+
 def asks_sweep() -> WithJsonSchema:
     """All fields of a sweep; a complete recipe as its base is JSON, and not its hundred fields."""
     schema: dict[str, Any] = SweepConfig.model_json_schema()
     fields = schema["properties"]
+    named = f"({'|'.join(presets())}|.*\\.ya?ml)"
     branches = [
-        {"type": "string", "title": "shipped recipe", "enum": list(presets())},
-        {"type": "string", "title": "recipe file", "pattern": r"\.ya?ml$"},
+        {"type": "string", "title": "name or file", "pattern": f"^{named}$"},
         {"type": "object", "title": "complete recipe"},
     ]
-    fields["base"] = {"anyOf": branches, "description": fields["base"]["description"]}
+    told = f"{fields['base']['description']} Shipped: {', '.join(presets())}."
+    fields["base"] = {"anyOf": branches, "description": told}
     return WithJsonSchema(written_out(schema, schema.pop("$defs")))

@@ -1,7 +1,8 @@
 """The Prefect page of a flow run shows what the run says: its log, progress and artifacts."""
 
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -20,6 +21,7 @@ from relex.report import Link
 from relex.run.stage import Event, Line, Listener, StageEnded, StageProgress, StageStarted
 from relex.visible import visible
 
+PICTURE = re.compile(r"(!\[[^\]]*\])\(([\w.-]+)\)")
 SECONDS_BETWEEN_UPDATES = 2.0
 SECONDS_TO_FLUSH = 5.0
 
@@ -89,9 +91,15 @@ class ProgressBar:
         update_progress_artifact(self._artifact, 100.0)
 
 
-def show_report(report: Path, mlflow_run: Link) -> None:
-    """The result as artifacts of the flow run: its Markdown, and where MLflow has it."""
-    create_markdown_artifact(report.read_text(encoding="utf-8"), key="report")
+def show_report(report: Path, mlflow_run: Link, place: Callable[[str], str]) -> None:
+    """The result as artifacts of the flow run: its Markdown, and where MLflow has it.
+
+    `place` gives the address of a picture that lies beside the report.
+    """
+    text = PICTURE.sub(
+        lambda found: f"{found[1]}({place(found[2])})", report.read_text(encoding="utf-8")
+    )
+    create_markdown_artifact(text, key="report")
     create_link_artifact(mlflow_run.address, mlflow_run.name, key="mlflow-run")
 
 

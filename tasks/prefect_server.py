@@ -13,6 +13,8 @@ Imports nothing of relex: the image of the server has nothing but Prefect.
 import argparse
 import os
 from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
 from urllib.parse import urlsplit
 
 import uvicorn
@@ -62,6 +64,25 @@ def _name(host: str) -> str | None:
         return None
 
 
+def let_writers_wait() -> None:
+    """Over SQLite, a transaction that will write asks for the lock when it begins.
+
+    Prefect 3.7 begins most of them as readers. One that then wants to write, after another has
+    written, cannot be made to wait by any timeout: it fails with "database is locked", and whoever
+    asked, such as a form that was submitted, gets 503 for an answer. With 24 at once nearly all do.
+    """
+    from prefect.server.database.configurations import AioSqliteConfiguration
+
+    begin = AioSqliteConfiguration.begin_transaction
+
+    def begin_as_writer(
+        self: Any, session: Any, with_for_update: bool = False
+    ) -> AbstractAsyncContextManager[Any]:
+        return begin(self, session, with_for_update=True)
+
+    AioSqliteConfiguration.begin_transaction = begin_as_writer  # type: ignore[assignment, method-assign]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m tasks.prefect_server", description=__doc__.splitlines()[0]
@@ -80,6 +101,7 @@ def main() -> None:
     # Prefect reads its settings when it is imported, so not before they are set.
     from prefect.server.api.server import create_app
 
+    let_writers_wait()
     names = (*OWN_NAMES, *filter(None, arguments.allowed_hosts.lower().split(",")))
     app = OwnPagesOnly(create_app(final=True), names)
     uvicorn.run(app, host=arguments.host, port=arguments.port, log_level="info", access_log=False)

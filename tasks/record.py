@@ -8,7 +8,7 @@ from relex.config import VALIDATION, Recipe, dump_recipe
 from relex.errors import TrackingError
 from relex.evaluation import Answer, Score
 from relex.problems import problems_digest
-from relex.report import Link, RunSummary, code, outcome_lines, plain
+from relex.report import MARKDOWN_FILE, Link, RunSummary, address, outcome_lines, plain
 from relex.run.places import RECIPE_FILE, TRAIN, Run
 from relex.run.stage import (
     CandidateMeasured,
@@ -22,18 +22,24 @@ from relex.run.stage import (
 from relex.selection import CandidateResult, Decision
 from relex.training import RolloutsChosen, StepTrained
 from relex.versions import installed_versions
+from tasks.flow_run import flow_run_links, flow_run_tags
+from tasks.page import show_report
 from tasks.record_values import (
+    Param,
     answer_rows,
     chosen_metrics,
     curves_of,
     fit_metrics,
     metrics_of,
+    recipe_params,
     run_params,
     run_title,
     side_by_side,
 )
-from tasks.tracking import NOTE_TAG, Tracker, status_of
+from tasks.tracking import Tracker, status_of
 from tasks.tracking_client import end_abandoned, note_begun, note_ended
+from tasks.tracking_experiment import NOTE_TAG
+from tasks.tracking_source import source_tags
 
 ANSWER_TABLE, FINALIST_TABLE = "answers.json", "test_answers.json"
 
@@ -47,14 +53,15 @@ class Record:
         self._run, recipe = run, run.recipe
         self.tracker = Tracker(recipe.tracking, run.home, recipe.run_id, run_title(recipe))
         self._training = ""
+        self._model: str | None = None
         self._known_steps: set[int] = set()
         run.listeners.append(self)
         run.say(f"tracking   {self.tracker.uri}")
 
     @property
-    def link(self) -> Link:
-        """Where a person finds it."""
-        return Link(name="MLflow run", address=self.tracker.link)
+    def links(self) -> list[Link]:
+        """Where a person finds it, and the flow run that made it."""
+        return [Link(name="MLflow run", address=self.tracker.link), *flow_run_links()]
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -95,13 +102,23 @@ class Record:
         if not self.tracker.is_finished:
             self.tracker.end("FINISHED")
 
+    def log_model(self, name: str, step: int) -> str:
+        """The model that the run has made, for MLflow's page of models; returns its id there."""
+        self._model = self.tracker.log_model(name, self._params, step)
+        return self._model
+
     def keep_report(self, summary: RunSummary) -> None:
         """The report, and the scalars that the run table should show, whatever was logged last."""
         self.tracker.log_folder(self._run.report_folder, "report")
-        self.tracker.log(chosen_metrics(summary))
+        self.tracker.log(chosen_metrics(summary), model=self._model)
         decision = summary.decision
         found = {"relex.chosen": decision.chosen.key, "relex.verdict": decision.verdict}
         self.tracker.mark({NOTE_TAG: _note(summary), **found})
+
+    def show_report(self) -> None:
+        """The report, once it is kept, on the page of the flow run."""
+        where = self._run.report_folder / MARKDOWN_FILE
+        show_report(where, self.links[0], lambda name: self.tracker.artifact(f"report/{name}"))
 
     def _begin(self) -> None:
         run, recipe = self._run, self._run.recipe
@@ -109,9 +126,11 @@ class Record:
         if isinstance(recipe, Recipe) and recipe.before is not None:
             tags |= {"relex.round": str(recipe.rounds), "relex.run_before": recipe.before.run_id}
         tags |= {f"version.{name}": version for name, version in installed_versions().items()}
+        tags |= source_tags() | flow_run_tags()
         note_begun(run.home, recipe.run_id, self.tracker.uri, recipe.tracking.experiment)
         self.tracker.begin()
-        self.tracker.describe(run_params(recipe, run.window_steps[-1], run.dtype), tags)
+        self.tracker.describe(self._params, tags)
+        self.tracker.state(recipe_params(recipe) | self._params)
         self.tracker.log_text(dump_recipe(recipe), RECIPE_FILE)
         for name, source in recipe.problems.sources.items():
             problems = run.problems[name]
@@ -121,6 +140,10 @@ class Record:
             content = source.model_dump_json(exclude_defaults=True)
             digest = problems_digest(problems)
             self.tracker.log_questions(use, title, digest, len(problems), content)
+
+    @property
+    def _params(self) -> dict[str, Param]:
+        return run_params(self._run.recipe, self._run.window_steps[-1], self._run.dtype)
 
     def _end(self, status: str) -> None:
         self.tracker.end(status)
@@ -176,16 +199,18 @@ class Record:
     def _record_finalists(
         self, decision: Decision, answers_of: Mapping[Candidate, Sequence[Answer]]
     ) -> None:
-        """Base, last trained step and chosen candidate side by side on the first test benchmark."""
+        """Chosen candidate, last trained step and base side by side on the first test benchmark."""
         questions = self._run.problems[self._run.recipe.problems.test[0].name]
-        shown = {name: answers_of[candidate] for name, candidate in decision.finalists.items()}
+        shown = {
+            name: answers_of[candidate] for name, candidate in reversed(decision.finalists.items())
+        }
         rows = side_by_side(questions, shown)
         self.tracker.log_table(rows, FINALIST_TABLE, self.tracker.parent)
 
 
 def _note(summary: RunSummary) -> str:
     """What MLflow's page of the run says first."""
-    links = "\n".join(f"- {link.name}: {code(link.address)}" for link in summary.links)
+    links = "\n".join(f"- {link.name}: {address(link.address)}" for link in summary.links)
     found = " ".join([summary.decision.reason, *outcome_lines(summary)])
     words = (plain(found), plain(summary.champion), links)
     return "\n\n".join(text for text in words if text)

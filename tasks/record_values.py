@@ -1,9 +1,7 @@
 """What MLflow is told of a run, as plain values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from relex.candidates import Candidate
 from relex.config import Recipe, RewardTerm, RunRecipe, WindowRecipe
@@ -13,6 +11,7 @@ from relex.problems import Problem
 from relex.report import RunSummary
 from relex.safe_name import safe_name
 from relex.selection import CandidateResult
+from relex.visible import number
 
 MOST_ROWS = 200
 Row = dict[str, Any]
@@ -30,7 +29,7 @@ def fit_metrics(diagnostics: Diagnostics) -> dict[str, float]:
         "persistence": overall.persistence,
         "num_anomalies": float(len(diagnostics.anomalies)),
     }
-    return {f"fit/{name}": value for name, value in metrics.items() if value is not None}
+    return {f"fit_{name}": value for name, value in metrics.items() if value is not None}
 
 
 def metrics_of(result: CandidateResult) -> dict[str, float]:
@@ -69,22 +68,32 @@ def curves_of(candidate: Candidate, last_step: int) -> tuple[str, ...]:
 
 
 def chosen_metrics(summary: RunSummary) -> dict[str, float]:
-    """The choice, its gain, and its test results."""
+    """The choice, its gain, and its test results: of every benchmark, and of the first, by which
+    runs are compared, without its name.
+
+    What has one value has a name that a filter takes as it is; `/` is for curves, of which MLflow
+    makes sections.
+    """
     decision = summary.decision
     chosen, last = decision.result(decision.chosen), decision.result(decision.last_observed)
     scalars = {
-        "chosen/accuracy": chosen.accuracy,
-        "chosen/step": float(decision.chosen.step),
-        "chosen/gain_over_last_step": chosen.accuracy - last.accuracy,
-        "chosen/gain_over_base": chosen.to_base.difference if chosen.to_base else 0.0,
+        "chosen_accuracy": chosen.accuracy,
+        "chosen_step": float(decision.chosen.step),
+        "chosen_gain_over_last_step": chosen.accuracy - last.accuracy,
+        "chosen_gain_over_base": chosen.to_base.difference if chosen.to_base else 0.0,
     }
     for name in summary.benchmark_names:
         result = summary.benchmark_result(name, decision.chosen)
         if result is not None:
-            scalars[f"test/{name}"] = result.accuracy
-            if result.to_last_observed is not None:
-                scalars[f"test_gain/{name}"] = result.to_last_observed.difference
-    greedy = {f"greedy/{name}": value for name, value in summary.greedy_accuracies.items()}
+            test = result.to_last_observed
+            found = {
+                "test_accuracy": result.accuracy,
+                "test_gain": test.difference if test else 0.0,
+            }
+            scalars |= {f"{metric}_{name}": value for metric, value in found.items()}
+            if name == summary.benchmark_names[0]:
+                scalars |= found
+    greedy = {f"greedy_{name}": value for name, value in summary.greedy_accuracies.items()}
     return scalars | greedy | _cost_metrics(summary)
 
 
@@ -93,45 +102,52 @@ def _cost_metrics(summary: RunSummary) -> dict[str, float]:
     if costs is None:
         return {}
     parts = {"training": costs.training, "choice": costs.choice, "report": costs.report}
-    metrics = {"cost/in_steps": float(costs.as_steps)} if costs.as_steps is not None else {}
+    metrics = {"cost_in_steps": float(costs.as_steps)} if costs.as_steps is not None else {}
     if costs.training is not None:
-        metrics["cost/rollout_seconds"] = costs.rollout_seconds
+        metrics["cost_rollout_seconds"] = costs.rollout_seconds
     for name, cost in parts.items():
         if cost is not None:
-            metrics |= {f"cost/{name}_tokens": float(cost.tokens)}
-            metrics |= {f"cost/{name}_seconds": cost.seconds}
+            metrics |= {f"cost_{name}_tokens": float(cost.tokens)}
+            metrics |= {f"cost_{name}_seconds": cost.seconds}
     return metrics
 
 
 def answer_rows(questions: Sequence[Problem], answers: Sequence[Answer]) -> list[Row]:
     """The first answers, one to every question before the second to any: the same questions for
-    all candidates, so that MLflow can put candidates side by side."""
+    all candidates, so that MLflow can put candidates side by side.
+
+    MLflow groups a table by its first column, and opens it on the second.
+    """
     problems = {problem.id: problem for problem in questions}
     return [
         {
-            **_question(problems[answer.question_id]),
+            "question": problem.question,
             "answer": answer.text,
             "correct": _verdict(answer),
             "reason": answer.reason,
+            "gold": problem.answer,
             "tokens": answer.num_tokens,
             "ended": "by itself" if answer.finish_reason == "stop" else "at the token limit",
             "sample": answer.sample,
+            **_group(problem),
         }
         for answer in _shown(answers)
+        for problem in [problems[answer.question_id]]
     ]
 
 
 def side_by_side(
     questions: Sequence[Problem], answers_of: Mapping[str, Sequence[Answer]]
 ) -> list[Row]:
-    """A row per question with the answers of each column."""
+    """A row per question with the answers of each column, in this order."""
     problems = {problem.id: problem for problem in questions}
     rows = []
     for answers in zip(*map(_shown, answers_of.values()), strict=True):
-        row = _question(problems[answers[0].question_id])
+        problem = problems[answers[0].question_id]
+        row: Row = {"question": problem.question}
         for name, answer in zip(answers_of, answers, strict=True):
             row |= {name: answer.text, f"{name}_correct": _verdict(answer)}
-        rows.append(row)
+        rows.append({**row, "gold": problem.answer, **_group(problem)})
     return rows
 
 
@@ -139,8 +155,8 @@ def _shown(answers: Sequence[Answer]) -> list[Answer]:
     return sorted(answers, key=lambda answer: (answer.sample, answer.question_id))[:MOST_ROWS]
 
 
-def _question(problem: Problem) -> Row:
-    return {"question": problem.question, "gold": problem.answer, "group": problem.group}
+def _group(problem: Problem) -> Row:
+    return {"group": problem.group} if problem.group else {}
 
 
 def _verdict(answer: Answer) -> str:
@@ -152,7 +168,7 @@ def run_title(recipe: Recipe | WindowRecipe) -> str:
     in the legends of its charts. Without training, the window in place of reward and rate."""
     if isinstance(recipe, WindowRecipe):
         return f"{recipe.window.uri} seed {recipe.seed} ({recipe.name})"
-    rate = np.format_float_scientific(recipe.training.learning_rate, trim="-", exp_digits=1)
+    rate = stated(recipe.training.learning_rate)
     return f"{reward_title(recipe.rewards)} lr {rate} seed {recipe.seed} ({recipe.name})"
 
 
@@ -162,8 +178,8 @@ def reward_title(terms: tuple[RewardTerm, ...]) -> str:
 
 
 def run_params(recipe: Recipe | WindowRecipe, last_step: int, dtype: Dtype) -> dict[str, Param]:
-    """What tells runs apart, the same on a run and its children; the window ends at `last_step`,
-    answers are computed in `dtype`."""
+    """What tells most runs apart, the same on a run and its children; the window ends at
+    `last_step`, answers are computed in `dtype`."""
     return {
         "recipe": recipe.name,
         "base": recipe.base.path,
@@ -174,6 +190,32 @@ def run_params(recipe: Recipe | WindowRecipe, last_step: int, dtype: Dtype) -> d
         "dtype": dtype,
         **_origin(recipe),
     }
+
+
+def recipe_params(recipe: RunRecipe) -> dict[str, str]:
+    """All of the recipe that can change a result, by its place in it: `training.kl_beta`."""
+    return dict(_leaves(recipe.deciding, ""))
+
+
+def _leaves(value: Any, place: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, list) and any(isinstance(entry, dict) for entry in value):
+        value = dict(enumerate(value))
+    if isinstance(value, dict) and value:
+        for key, entry in value.items():
+            yield from _leaves(entry, f"{place}.{key}" if place else str(key))
+    else:
+        yield safe_name(place), stated(value)
+
+
+def stated(value: Any) -> str:
+    """A value of a recipe, written in one way wherever it stands: `1e-5`, `true`, `none`."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(stated, value)) or "none"
+    if value is None or value == {}:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return number(value) if isinstance(value, float) else str(value)
 
 
 def _steps(recipe: Recipe | WindowRecipe, last_step: int) -> Param:
@@ -189,9 +231,9 @@ def _origin(recipe: Recipe | WindowRecipe) -> dict[str, Param]:
         return {"window": recipe.window.uri}
     training = recipe.training
     return {
-        "learning_rate": training.learning_rate,
+        "learning_rate": stated(training.learning_rate),
         "completions_per_step": training.prompts_per_step * training.completions_per_prompt,
-        "kl_beta": training.kl_beta,
+        "kl_beta": stated(training.kl_beta),
         "scale_rewards": training.scale_rewards,
     }
 

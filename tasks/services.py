@@ -26,6 +26,11 @@ PREFECT_PAGE_PORT, MLFLOW_PAGE_PORT, S3_PORT = 4200, 5000, 9000
 START_SECONDS = 300.0
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.2
+NO_TELEMETRY = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
 DIES_WITH_US = (sys.executable, "-m", "relex.children")
 LOG_TAIL_CHARACTERS = 2000
 
@@ -37,8 +42,7 @@ def prefect_environment(home: Home, port: int) -> dict[str, str]:
         "PREFECT_LOCAL_STORAGE_PATH": str(home.prefect / "storage"),
         "PREFECT_MEMO_STORE_PATH": str(home.prefect / "memo.toml"),
         "PREFECT_API_URL": f"http://{HOST}:{port}/api",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
+        **NO_TELEMETRY,
     }
 
 
@@ -79,7 +83,7 @@ def mlflow(home: Home, port: int) -> Server:
     # A folder, so that runs with and without the server find each other's artifacts.
     command += ["--default-artifact-root", home.mlflow_artifacts.as_uri()]
     # Its background jobs serve prompts and traces, and would be eight more processes.
-    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **NO_TELEMETRY}
     return Server("mlflow", port, command, environment, "/health")
 
 

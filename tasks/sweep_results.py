@@ -28,7 +28,9 @@ from relex.sweep import (
 )
 from tasks.page import say, show_report
 from tasks.sweep import Collected, open_runs
-from tasks.tracking import NOTE_TAG, Tracker
+from tasks.tracking import Tracker
+from tasks.tracking_experiment import NOTE_TAG
+from tasks.tracking_source import source_tags
 
 KIND = "sweep"
 
@@ -80,7 +82,9 @@ def publish_leaderboard(
         tracker.log_folder(folder, "leaderboard")
         tracker.end("FINISHED")
     link = Link(name="MLflow run of the sweep", address=tracker.link)
-    show_report(folder / LEADERBOARD_MARKDOWN, link)
+    show_report(
+        folder / LEADERBOARD_MARKDOWN, link, lambda name: tracker.artifact(f"leaderboard/{name}")
+    )
     for line in leaderboard.verdict.splitlines():
         say(line)
     say(f"leaderboard in {folder / LEADERBOARD_HTML}, stored at {store.uri}")
@@ -98,7 +102,7 @@ def _record(
         "rewards": ", ".join(reward.name for reward in sweep.rewards),
         "seeds": ", ".join(map(str, sweep.seeds)),
     }
-    tracker.describe(params, {})
+    tracker.describe(params, source_tags())
     best = leaderboard.winner.variant if leaderboard.winner else "none"
     tracker.mark({"relex.winner": best, NOTE_TAG: verdict_markdown(leaderboard)})
     for name in dict.fromkeys(term.reward for reward in sweep.rewards for term in reward.terms):

@@ -11,7 +11,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    LoggedModelOutput,
+    Metric,
+    Param,
+    RunTag,
+)
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
 
@@ -23,36 +31,20 @@ from relex.safe_name import safe_path
 from relex.visible import one_line, visible
 from tasks.services import HOST, MLFLOW_PAGE_PORT
 from tasks.tracking_client import RUN_TAG, home_uri, mlflow_errors, open_client, tracking_uri
+from tasks.tracking_experiment import open_experiment, run_page
 from tasks.tracking_registry import Registry
 
 PARENT_TAG = "mlflow.parentRunId"
 KIND_TAG = "relex.kind"
 CHILD_TAG = "relex.child"
-NOTE_TAG = "mlflow.note.content"
 TABLES_TAG = "mlflow.loggedArtifacts"
 USE_TAG = "mlflow.data.context"
 DIGEST_CHARACTERS = 16
+MOST_PARAMS = 100
+"""Of one request."""
+
 TITLE_CHARACTERS = 250
 """What MLflow's tables have room for; a name is for people, and found by no program."""
-
-HOW_TO_COMPARE = """\
-**To compare runs, press the chart button above the list**, and hide runs with the eye beside them.
-
-A row is a run of the pipeline; its name says reward, learning rate, seed and (recipe). The + \
-opens its training and every candidate that was measured. A sweep is a row too; its trials are \
-those with its name in the tag `relex.sweep`.
-
-- `accuracy/validation` over the step: base (0), trained steps, then extrapolated targets
-- `chosen/...`: the candidate that was published, and what it gains over the last trained step
-- `test/...`: its accuracy on the test questions: the number to quote
-- `training/...` over the step: reward, accuracy (whatever the reward is), lengths, gradients
-- `system/...`: the machine meanwhile
-
-The third button shows what the models wrote, with filters: `test_answers.json` of runs, and \
-`answers.json` of candidates. The report is the artifact `report/report.html` of a run.
-"""
-# Without the kind MLflow opens the experiment with its pages for prompts and traces.
-EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development", NOTE_TAG: HOW_TO_COMPARE}
 
 
 def status_of(error: BaseException) -> str:
@@ -87,14 +79,23 @@ class Tracker:
         # Two processes that make the tables of a new database at once get in each other's way.
         with mlflow_errors(self.uri), one_at_a_time(home.lock("mlflow")):
             self._client: MlflowClient = open_client(self.uri)
-            self._experiment = self._open_experiment(config.experiment, artifacts)
+            self._experiment = open_experiment(self._client, config.experiment, artifacts)
             self.parent = self._find(kind, run_id) or self._create(self._title, {KIND_TAG: kind})
 
     @property
+    def server(self) -> str:
+        """Address of the pages; without a server, of those of `make up`."""
+        is_server = self.uri.startswith("http")
+        return self.uri.rstrip("/") if is_server else f"http://{HOST}:{MLFLOW_PAGE_PORT}"
+
+    @property
     def link(self) -> str:
-        """Where a person finds the parent run; without a server, on the page of `make ui`."""
-        server = self.uri if self.uri.startswith("http") else f"http://{HOST}:{MLFLOW_PAGE_PORT}"
-        return f"{server}/#/experiments/{self._experiment}/runs/{self.parent}"
+        """Where a person finds the parent run."""
+        return run_page(self.server, self._experiment, self.parent)
+
+    def artifact(self, path: str) -> str:
+        """Address of a file that the parent has, as a page of another server can name it."""
+        return f"{self.server}/get-artifact?path={path}&run_uuid={self.parent}"
 
     @property
     def registry(self) -> Registry:
@@ -119,12 +120,15 @@ class Tracker:
         """
         self._params |= params
         self._tags |= tags
+        self.mark(tags)
+        self.state(params)
+
+    def state(self, params: Mapping[str, Any]) -> None:
+        """Params of the parent alone."""
+        stated = _params(params)
         with mlflow_errors(self.uri):
-            self._client.log_batch(
-                self.parent,
-                params=_params(params),
-                tags=_tags(tags),
-            )
+            for start in range(0, len(stated), MOST_PARAMS):
+                self._client.log_batch(self.parent, params=stated[start : start + MOST_PARAMS])
 
     def mark(self, tags: Mapping[str, str]) -> None:
         """Tags of the parent alone."""
@@ -187,10 +191,16 @@ class Tracker:
             raise
         self.end("FINISHED", child)
 
-    def log(self, values: Mapping[str, float], step: int = 0, run: str = "") -> None:
-        """Metrics at an optimizer step; on the parent unless `run` says otherwise."""
+    def log(
+        self, values: Mapping[str, float], step: int = 0, run: str = "", model: str | None = None
+    ) -> None:
+        """Metrics at an optimizer step; on the parent unless `run` says otherwise, and on `model`,
+        the id of one that was logged."""
         now = int(time.time() * 1000)
-        metrics = [Metric(safe_path(name), value, now, step) for name, value in values.items()]
+        metrics = [
+            Metric(safe_path(name), value, now, step, model_id=model)
+            for name, value in values.items()
+        ]
         with mlflow_errors(self.uri):
             self._client.log_batch(run or self.parent, metrics=metrics)
 
@@ -220,6 +230,22 @@ class Tracker:
         with mlflow_errors(self.uri):
             self._client.log_text(run or self.parent, text, name)
 
+    def log_model(self, name: str, params: Mapping[str, Any], step: int) -> str:
+        """A model that the parent made at `step`, on the page of models; logging it again gives the
+        first. Its weights lie elsewhere: see `Registry.register`. Returns its id."""
+        query = f"source_run_id = '{self.parent}'"
+        with mlflow_errors(self.uri):
+            found = self._client.search_logged_models([self._experiment], query)
+            if found:
+                return str(found[0].model_id)
+            stated = {param.key: param.value for param in _params(params)}
+            made = self._client.create_logged_model(
+                self._experiment, name, self.parent, params=stated
+            )
+            self._client.finalize_logged_model(made.model_id, "READY")
+            self._client.log_outputs(self.parent, [LoggedModelOutput(made.model_id, step)])
+            return str(made.model_id)
+
     @contextmanager
     def machine_watched(self) -> Iterator[None]:
         """CPU, memory, disk, network and GPU of this machine go to the parent in the block."""
@@ -234,13 +260,6 @@ class Tracker:
         """Set the terminal status: FINISHED, FAILED or KILLED."""
         with mlflow_errors(self.uri):
             self._client.set_terminated(run or self.parent, status)
-
-    def _open_experiment(self, name: str, artifacts: str) -> str:
-        found = self._client.get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
-        location = artifacts or None
-        return str(self._client.create_experiment(name, location, tags=EXPERIMENT_TAGS))
 
     def _find(self, kind: str, run_id: str) -> str | None:
         query = f"tags.`{RUN_TAG}` = '{run_id}' and tags.`{KIND_TAG}` = '{kind}'"

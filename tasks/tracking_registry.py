@@ -3,6 +3,7 @@
 `champion` is the best version, `challenger` the newest that is not, `previous` the champion before.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -14,6 +15,7 @@ from relex.errors import TrackingError
 from tasks.tracking_client import mlflow_errors
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+VERSIONS_TAG = "mlflow.modelVersions"
 ABSENT = "RESOURCE_DOES_NOT_EXIST"
 WHAT_IT_IS = (
     "The best model of one base on one set of questions. `champion` is the best version, "
@@ -45,8 +47,11 @@ class Registry:
     def __init__(self, client: MlflowClient, uri: str) -> None:
         self._client, self.uri = client, uri
 
-    def register(self, model: str, source: str, run: str, tags: Mapping[str, str]) -> Version:
-        """The version that `run`, an MLflow run id, made; registering it twice gives the first."""
+    def register(
+        self, model: str, source: str, run: str, logged: str, tags: Mapping[str, str]
+    ) -> Version:
+        """The version that `run`, an MLflow run id, made of the model with the id `logged`;
+        registering it twice gives the first."""
         with mlflow_errors(self.uri):
             try:
                 self._client.create_registered_model(model, description=WHAT_IT_IS)
@@ -57,8 +62,13 @@ class Registry:
             version = (
                 found[0]
                 if found
-                else self._client.create_model_version(model, source, run_id=run, tags=dict(tags))
+                else self._client.create_model_version(
+                    model, source, run_id=run, model_id=logged, tags=dict(tags)
+                )
             )
+            # A server does that by itself; a database has nobody who would.
+            listed = json.dumps([{"name": model, "version": int(version.version)}])
+            self._client.set_logged_model_tags(logged, {VERSIONS_TAG: listed})
             return _version(version)
 
     def versions(self, model: str) -> list[Version]:

@@ -14,7 +14,8 @@ import pytest
 import torch
 from hypothesis import settings
 
-from relex.rewards.sandbox import Sandbox
+from relex.errors import RewardError
+from relex.rewards.sandbox import Limits, Sandbox
 from relex.storage import S3Connection, Store, open_store
 from relex.storage.embedded import embedded_s3
 from relex.storage.s3 import open_client
@@ -121,8 +122,10 @@ def open_page(browser: "Browser") -> "Iterator[Callable[..., Page]]":
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
     """Where programs of a model run; skipped where the machine has none."""
-    if shutil.which("bwrap") is None:
-        pytest.skip("no bubblewrap on this machine: apt-get install bubblewrap")
-    sandbox = Sandbox()
+    try:
+        sandbox = Sandbox()
+        sandbox.map(lambda worker, _: worker.script("", "", Limits()), [0])
+    except RewardError as error:
+        pytest.skip(f"no bubblewrap on this machine: {error}")
     yield sandbox
     sandbox.close()

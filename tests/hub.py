@@ -7,6 +7,7 @@ becomes the files of its branch.
 import base64
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+TOKEN = "hf_of_the_tests"
 
 
 class HubServer(ThreadingHTTPServer):
@@ -33,6 +36,18 @@ class HubServer(ThreadingHTTPServer):
 
     def repository(self, kind: str, name: str) -> Path:
         return self.root / kind / name
+
+    def variables(self, home: Path) -> dict[str, str]:
+        """The environment of a process for which this is the Hub; its client keeps in `home`."""
+        return {
+            **os.environ,
+            "HF_ENDPOINT": self.address,
+            "HF_HUB_OFFLINE": "0",
+            "HF_HOME": str(home),
+            "HF_TOKEN": TOKEN,
+            # The server speaks LFS; Xet's own store of chunks is another service.
+            "HF_HUB_DISABLE_XET": "1",
+        }
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The `relex` program. Exit code 0 is success, 2 bad input, 1 a failure of ours, 130 Ctrl-C."""
 
 import gc
+import os
 import sys
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -11,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.exceptions import TyperException
 
+from relex.cli.commands import summary_of
 from relex.config.addresses import check_command
 from relex.errors import RelexError
 from relex.visible import visible
@@ -32,42 +34,72 @@ COMMANDS = {
 }
 """Where each command is: a function, or a group with commands of its own."""
 
+PROGRAM = "relex"
 INTERRUPTED = 130
 
 
 def main(more: Mapping[str, str] = {}) -> None:
     """Run the program, with `more` commands; every error on purpose ends in one line on standard
     error."""
-    commands = {**COMMANDS, **more}
-    asked = sys.argv[1] if len(sys.argv) > 1 else ""
-    # Some commands import for seconds; only the one that was asked for does. What imports make
-    # stays, and looking for garbage in it takes a sixth of that time.
+    # What imports make stays, and looking for garbage in it takes a sixth of their time.
     gc.set_threshold(100_000)
-    app = build_app({asked: commands[asked]} if asked in commands else commands)
+    app = build_app({**COMMANDS, **more}, _asked())
     try:
         check_command()
-        sys.exit(app(standalone_mode=False))
+        sys.exit(app(prog_name=PROGRAM, standalone_mode=False))
     except RelexError as error:
         _fail(str(error), error.exit_code)
     except TyperException as error:
-        _fail(f"{error.format_message().rstrip('.')}. See relex --help.", error.exit_code)
+        message = error.format_message().rstrip(".")
+        end = "" if message.endswith("?") else "."
+        _fail(f"{message}{end} See relex --help.", error.exit_code)
 
 
-def build_app(commands: Mapping[str, str]) -> typer.Typer:
-    """The program with these commands."""
+def _asked() -> str:
+    """The command of this call, also where a shell asks how it could go on."""
+    typed = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS")
+    words = typed.split() if typed else sys.argv
+    return words[1] if len(words) > 1 else ""
+
+
+def build_app(commands: Mapping[str, str], asked: str) -> typer.Typer:
+    """The program; of the command that is `asked` for all, of the others what its help says.
+
+    Some commands import for seconds, which only the one that was asked for shall cost.
+    """
     app = typer.Typer(
         help="The best checkpoint that a short RLVR run can give.",
         pretty_exceptions_enable=False,
     )
     app.callback(invoke_without_command=True)(_options)
     for name, place in commands.items():
-        module, _, attribute = place.partition(":")
-        command = getattr(import_module(module), attribute)
-        if isinstance(command, typer.Typer):
-            app.add_typer(command, name=name)
-        else:
-            app.command(name)(_interruptible(command))
+        if asked not in commands:
+            app.command(name, help=summary_of(place))(_not_asked)
+        elif asked == name:
+            _add(app, name, place)
     return app
+
+
+def command_group(commands: Mapping[str, str]) -> Any:
+    """All of these commands with all that they take, for a reference."""
+    app = typer.Typer()
+    app.callback()(_options)
+    for name, place in commands.items():
+        _add(app, name, place)
+    return typer.main.get_command(app)
+
+
+def _add(app: typer.Typer, name: str, place: str) -> None:
+    module, _, attribute = place.partition(":")
+    command = getattr(import_module(module), attribute)
+    if isinstance(command, typer.Typer):
+        app.add_typer(command, name=name)
+    else:
+        app.command(name)(_interruptible(command))
+
+
+def _not_asked() -> None:
+    """Stands in the help of the program for a command that was not imported."""
 
 
 def _options(

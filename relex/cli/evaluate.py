@@ -17,6 +17,7 @@ from relex.errors import InputError
 from relex.evaluation import Asked, EvaluationSession, Score
 from relex.evaluation.weight_source import CandidateWeights, WeightSource
 from relex.extrapolation import KIND as FACTORS_KIND
+from relex.home import in_home
 from relex.problems import Problem, load_problems
 from relex.report import terminal_table
 from relex.rewards import build_reward, check_golds, listed_golds
@@ -42,13 +43,17 @@ def evaluate(
     window: Annotated[
         str,
         typer.Option(
+            callback=in_home,
             help="Window, for observed candidates: a folder or s3://bucket/prefix. Default: the "
-            "recipe's, where it has one."
+            "recipe's, where it has one.",
         ),
     ] = "",
     factors: Annotated[
         str,
-        typer.Option(help="Factors, for what a method makes: a folder or s3://bucket/prefix."),
+        typer.Option(
+            callback=in_home,
+            help="Factors, for what a method makes: a folder or s3://bucket/prefix.",
+        ),
     ] = "",
 ) -> None:
     """Measure candidates on one benchmark: answers and a score for each.

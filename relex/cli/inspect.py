@@ -23,7 +23,9 @@ WIDEST_CHARACTERS = 100
 
 
 def inspect(
-    factors: Annotated[Path, typer.Argument(help="Folder that relex fit wrote.")],
+    factors: Annotated[
+        Path, typer.Argument(metavar="FACTORS", help="Folder that relex fit wrote.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
     plot: Annotated[
         Path | None, typer.Option(help="New folder for three pictures of the trajectory.")

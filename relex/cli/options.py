@@ -10,6 +10,7 @@ from rich.progress import Progress
 
 from relex.errors import InputError
 from relex.extrapolation import FactorsTable, OnProgress, anomalies_of
+from relex.home import in_home
 
 DeviceOption = Annotated[
     Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto takes a GPU.")
@@ -26,8 +27,10 @@ BaseOption = Annotated[
 WindowArgument = Annotated[
     str,
     typer.Argument(
+        metavar="WINDOW",
+        callback=in_home,
         help="A window (folder or s3://bucket/prefix), or a folder of checkpoints named "
-        "checkpoint-N, global_step_N, step_N or as other trainers do."
+        "checkpoint-N, global_step_N, step_N or as other trainers do.",
     ),
 ]
 StepsOption = Annotated[

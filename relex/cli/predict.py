@@ -21,7 +21,9 @@ from relex.parts import Part, find_part
 
 
 def predict(
-    factors: Annotated[Path, typer.Argument(help="Folder that relex fit wrote.")],
+    factors: Annotated[
+        Path, typer.Argument(metavar="FACTORS", help="Folder that relex fit wrote.")
+    ],
     base: BaseOption,
     step: Annotated[
         list[int],

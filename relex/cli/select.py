@@ -10,6 +10,7 @@ from relex.cli.evaluate import problem_source
 from relex.config import AnyRecipe, load_run_recipe
 from relex.errors import InputError
 from relex.evaluation import StoredScores, measured_from, read_stored_scores
+from relex.home import in_home
 from relex.problems import groups_of, load_problems
 from relex.report import CHOSEN_MARK, FLAG_MARK, terminal_table
 from relex.selection import Decision, Measured, decide
@@ -24,8 +25,10 @@ def select(
     scores: Annotated[
         str,
         typer.Argument(
+            metavar="SCORES",
+            callback=in_home,
             help="What `relex evaluate --out` wrote, or RUN/scores of a run: a folder or "
-            "s3://bucket/prefix."
+            "s3://bucket/prefix.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="File for the decision, in JSON.")],

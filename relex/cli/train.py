@@ -72,7 +72,7 @@ def _check_memory(job: TrainingJob) -> None:
 
 def _check_rewards(recipe: Recipe) -> None:
     rewards = build_rewards(computed_terms(recipe), recipe.reward_seconds)
-    check_reward_contract(rewards, load_problems(recipe.problems.train))
+    check_reward_contract(rewards, load_problems(recipe.problems.train, typer.echo))
 
 
 def _claim_run(out: str, job: TrainingJob) -> None:

@@ -12,6 +12,7 @@ from rich.table import Table
 from relex.checkpoints import open_base
 from relex.cli.options import BaseOption, progress_bar, say_note
 from relex.extrapolation.checks import check_window_of_base
+from relex.home import in_home
 from relex.storage import open_store
 from relex.window import (
     Precision,
@@ -33,7 +34,10 @@ MOST_NAMED = 10
 
 window_app = typer.Typer(help="Make windows of checkpoints, look into them, check and remove them.")
 WindowArgument = Annotated[
-    str, typer.Argument(metavar="WINDOW", help="A window: a folder or s3://bucket/prefix.")
+    str,
+    typer.Argument(
+        metavar="WINDOW", callback=in_home, help="A window: a folder or s3://bucket/prefix."
+    ),
 ]
 DryRunOption = Annotated[bool, typer.Option(help="Only say what would be removed.")]
 
@@ -44,12 +48,18 @@ def pack_window(
         str,
         typer.Argument(
             metavar="CHECKPOINTS",
+            callback=in_home,
             help="A folder or s3://bucket/prefix of checkpoints named checkpoint-N, global_step_N, "
             "step_N or as other trainers do, or a repository on the Hub with such branches.",
         ),
     ],
     base: BaseOption,
-    out: Annotated[str, typer.Option(help="The window: a folder or s3://bucket/prefix.")],
+    out: Annotated[
+        str,
+        typer.Option(
+            metavar="WINDOW", callback=in_home, help="The window: a folder or s3://bucket/prefix."
+        ),
+    ],
     precision: Annotated[
         Precision,
         typer.Option(help="exact keeps every bit; rounded and bfloat16 are smaller."),
@@ -161,6 +171,7 @@ def unpack_step(
         str,
         typer.Argument(
             metavar="WINDOW",
+            callback=in_home,
             help="A window, or a folder of checkpoints named checkpoint-N, global_step_N, step_N "
             "or as other trainers do.",
         ),

@@ -13,7 +13,9 @@ from relex.doors import SOURCE
 MOST_PROBLEMS, MOST_LEFT_OUT = 100_000_000, 10_000
 QUESTION_ID = re.compile(r"[0-9a-f]{16}")
 SourceName = Annotated[str, KnownTo(SOURCE), one_of(SOURCE.built_in)]
+Settings = Annotated[tuple[Setting, ...], Field(max_length=MOST_ENTRIES)]
 StopString = Annotated[str, Field(min_length=1)]
+Settings = Annotated[tuple[Setting, ...], Field(max_length=MOST_ENTRIES)]
 
 
 class PromptConfig(Section):
@@ -62,7 +64,7 @@ class ProblemSource(Section):
     task: str = ""
     """Task of `reasoning_gym`, such as `knights_knaves`."""
 
-    options: dict[str, Setting | tuple[Setting, ...]] = Field(default={}, max_length=MOST_ENTRIES)
+    options: dict[str, Setting | Settings] = Field(default={}, max_length=MOST_ENTRIES)
     """How a task makes its questions: `size` (500), `seed` (0), and fields of its configuration,
     such as `n_people: 3`; for a function of your own what it makes of it."""
 
@@ -109,6 +111,11 @@ class ProblemSource(Section):
 
     shuffle_seed: Seed = 0
     """Seed of the shuffle before `skip` and `limit`, and of the toy's split."""
+
+    @property
+    def label(self) -> str:
+        """What a message calls it."""
+        return self.path or self.task or self.kind
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The recipe: everything that a run depends on, in one frozen object."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -53,8 +53,10 @@ class EvaluationConfig(Sampling):
     `module:name`, which is code that the worker runs, where its RELEX_PLUGINS allows it."""
 
     grader: GraderName = "math_equality"
-    """The reward whose value 1.0 means correct: a built-in, or your own as `module:function`, which
-    is code that the worker runs, where its RELEX_PLUGINS allows it."""
+    """The reward whose value 1.0 means correct: `math_equality`, where the last `\\boxed{}` is
+    mathematically equal to the gold answer; `exact_match`, where the whole completion is its text;
+    or your own as `module:function`, which is code that the worker runs, where its RELEX_PLUGINS
+    allows it."""
 
     correct_from: float = Field(default=1.0, gt=0, le=1)
     """Least value of the grader that counts as correct, where it gives partial ones; above 1
@@ -148,11 +150,16 @@ class RunRecipe(Section):
     _no_credentials = model_validator(mode="before")(without_credentials)
 
     @property
-    def digest(self) -> str:
-        """sha256 of all that can change a result; where it is kept and recorded, and how long it
-        may take, cannot."""
+    def deciding(self) -> dict[str, Any]:
+        """All that can change a result; where it is kept and recorded, and how long it may take,
+        cannot."""
         without = {"storage", "tracking", "limits_minutes", "reward_seconds"}
-        return sha256_json(self.model_dump(mode="json", exclude=without))
+        return self.model_dump(mode="json", exclude=without)
+
+    @property
+    def digest(self) -> str:
+        """sha256 of all that can change a result."""
+        return sha256_json(self.deciding)
 
     @property
     def run_id(self) -> str:

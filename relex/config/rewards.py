@@ -19,8 +19,14 @@ class RewardTerm(Section):
     """One term of the weighted sum."""
 
     reward: RewardName
-    """A built-in, or your own as `module:function` on the Python path of the worker, which is code
-    that the worker runs, where its RELEX_PLUGINS allows it."""
+    """`exact_match`: 1 for the text of the gold answer and nothing else. `math_equality`: 1 where
+    the last `\\boxed{}` of the completion is mathematically equal to the gold answer. `format`: 1
+    for the form alone, exactly one `\\boxed{}` or the regular expression in `params`
+    (`{"pattern": "..."}`). `reasoning_gym`: what the task says, 1 for a right answer.
+    `code_tests`: 1 where the program in the completion passes all tests of its problem, in a
+    sandbox; `code_tests_without_sandbox`: the same without one, for whoever trusts the model. Or
+    your own as `module:function` on the Python path of the worker, which is code that the worker
+    runs, where its RELEX_PLUGINS allows it."""
 
     weight: float = Field(default=1.0, ge=-LARGEST_WEIGHT, le=LARGEST_WEIGHT)
     """Factor of this term in the sum."""

@@ -6,7 +6,7 @@ Every `LOOK_STEPS` steps the window so far is looked at, for what a choice would
 
 - the skill of the secant over staying put, on the last quarter of the steps, which are held out;
 - the cosine between the directions of the first and the second half;
-- the order of the parts, each layer's MLP and attention, by their own cosines of the halves.
+- the order of the parts (each layer's MLP and attention, and the embeddings) by their own cosines.
 
 The window is settled when the last `NUM_LOOKS` looks agree (skills within `SKILL_TOLERANCE`,
 cosines within `COSINE_TOLERANCE`, Spearman's correlation of the orders of the oldest and the newest

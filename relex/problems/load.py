@@ -29,13 +29,13 @@ def load_problems(
     """
     found = problems_in(_rows(source), source)
     if found.note:
-        say(f"{source.path or source.kind}: {found.note}")
+        say(f"{source.label}: {found.note}")
     problems = _in_order(found.problems, source)
     end = source.skip + source.limit if source.limit else None
     kept = problems[source.skip : end]
     if not kept:
         raise ProblemError(
-            f"{source.path or source.kind}: no problems are left of {len(problems)} "
+            f"{source.label}: no problems are left of {len(problems)} "
             f"after skip: {source.skip}; give a source with more or a smaller skip"
         )
     return kept

@@ -80,7 +80,7 @@ def _conflict(
     ]
     more = len(conflicts) - len(listed)
     return ProblemError(
-        f"{source.path or source.kind}: {len(conflicts)} question(s) have different answers: "
+        f"{source.label}: {len(conflicts)} question(s) have different answers: "
         f"{'; '.join(listed)}{f'; and {more} more' if more else ''}; correct these rows, or leave "
         "the questions out with drop_conflicts: true"
     )
@@ -91,7 +91,7 @@ def _check_groups(problems: Sequence[Problem], source: ProblemSource) -> None:
     num = len({problem.group for problem in problems})
     if num > MOST_GROUPS:
         raise ProblemError(
-            f"{source.path}: column {source.group_column!r} has {num:,} different values, and "
+            f"{source.label}: column {source.group_column!r} has {num:,} different values, and "
             f"accuracy is told for {MOST_GROUPS} groups at most; set group_column to a difficulty "
             "or a subject"
         )

@@ -11,7 +11,7 @@ from relex.report.leaderboard import (
 )
 from relex.report.markdown import HTML_FILE, MARKDOWN_FILE, SUMMARY_FILE, write_report
 from relex.report.outcome import cost_words, outcome_lines
-from relex.report.page import ALARM, CHOSEN_MARK, code, markdown_table, plain, terminal_table
+from relex.report.page import ALARM, CHOSEN_MARK, address, markdown_table, plain, terminal_table
 from relex.report.shown_answers import ShownQuestion, shown_answer, shown_questions
 from relex.report.summary import (
     BenchmarkResult,

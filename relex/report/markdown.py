@@ -7,7 +7,7 @@ from relex.report.accuracy_plot import accuracy_picture
 from relex.report.coefficient_plot import COEFFICIENT_PICTURE, coefficient_picture
 from relex.report.image import Image
 from relex.report.outcome import cost_words, outcome_lines, reconciled
-from relex.report.page import ALARM, code, markdown_table, plain, write_page
+from relex.report.page import ALARM, address, markdown_table, plain, write_page
 from relex.report.summary import RunSummary
 from relex.report.tables import (
     FLAG_MARK,
@@ -62,7 +62,7 @@ def report_markdown(summary: RunSummary, diagnostics: Diagnostics) -> str:
         "\n".join(f"- **{plain(line)}**" for line in outcome_lines(summary)),
         plain(summary.champion),
         markdown_table(candidate_rows(summary)),
-        *(["## The rounds", markdown_table(round_rows(summary))] if summary.earlier else []),
+        *(["## The rounds", _rounds(summary)] if summary.earlier else []),
         f"![Accuracy over the optimizer step]({ACCURACY_PICTURE})",
         "## How it was decided",
         _how(summary),
@@ -78,6 +78,14 @@ def report_markdown(summary: RunSummary, diagnostics: Diagnostics) -> str:
         _facts(summary),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _rounds(summary: RunSummary) -> str:
+    """The path of which this report tells the last part."""
+    return (
+        f"This is round {len(summary.rounds)}: its base, from which steps are counted here, is "
+        f"what the round before it chose.\n\n{markdown_table(round_rows(summary))}"
+    )
 
 
 def _how(summary: RunSummary) -> str:
@@ -185,7 +193,7 @@ def _curve(summary: RunSummary) -> str:
 def _facts(summary: RunSummary) -> str:
     seconds = ", ".join(f"{name} {value:.0f} s" for name, value in summary.seconds_by_stage.items())
     versions = ", ".join(f"{name} {version}" for name, version in summary.versions.items())
-    lines = [f"- {plain(link.name)}: {code(link.address)}" for link in summary.links]
+    lines = [f"- {plain(link.name)}: {address(link.address)}" for link in summary.links]
     lines += [f"- time: {seconds}"] if seconds else []
     lines += [f"- recipe digest: `{summary.recipe_digest}`"]
     lines += [f"- versions: {plain(versions)}"] if versions else []

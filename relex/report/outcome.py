@@ -102,7 +102,7 @@ def _harm_line(summary: RunSummary, benchmark: str) -> str:
         return ""
     assert base.to_last_observed is not None
     return (
-        f"On the test questions of {benchmark} base, the untouched model, reaches "
+        f"On the test questions of {benchmark} base, the model before training, reaches "
         f"{show_accuracy(base.accuracy, base.interval)}, {show_difference(base.to_last_observed)} "
         f"against {summary.decision.last_observed.key}: there training made the model worse."
     )

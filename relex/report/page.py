@@ -27,6 +27,7 @@ OPENINGS = re.compile(r"\A(\d*)([-+](?= )|-(?=--)|[#>]|\[(?=[^\]]*\]:)|(?<=\d)[.
 """What makes a list, a rule, a heading, a quotation or a definition of the line that it opens."""
 
 ENTITIES = {"&": "&amp;", "<": "&lt;", "~~": "&#126;&#126;"}
+LINK = re.compile(r"https?://[!#-;=?-_a-~]+")
 CHOSEN_ROW = re.compile(rf"<tr>(?=(?:(?!</tr>).)*<td>{CHOSEN_MARK}</td>)", re.DOTALL)
 ALARM = "⚑ "
 """Begins a line that is shown in red."""
@@ -98,6 +99,11 @@ def code(text: str) -> str:
     fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
     pad = " " if len(fence) > 1 else ""
     return f"{fence}{pad}{line}{pad}{fence}"
+
+
+def address(text: str) -> str:
+    """Where to look: a link where a browser can open it, else one line of code."""
+    return f"<{text}>" if LINK.fullmatch(text) else code(text)
 
 
 def markdown_table(rows: Sequence[Row]) -> str:

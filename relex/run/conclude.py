@@ -2,7 +2,7 @@
 
 import shutil
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 from relex.candidates import Candidate, denoised
 from relex.card import MODEL_KIND, write_card
 from relex.checkpoints import write_checkpoint
-from relex.config import VALIDATION, Recipe, WindowRecipe
+from relex.config import VALIDATION, Recipe
 from relex.digests import sha256_json
 from relex.evaluation import SCORE_FILE, Answer, Asked, Score, correct_matrix, join_scores
 from relex.evaluation.weight_source import CandidateWeights
@@ -163,11 +163,17 @@ def choose(run: Run, evaluation: Evaluation, measured: Sequence[Measured]) -> De
 
 
 def publish(
-    run: Run, evaluation: Evaluation, decision: Decision, tested: Sequence[BenchmarkResult]
+    run: Run,
+    evaluation: Evaluation,
+    decision: Decision,
+    tested: Sequence[BenchmarkResult],
+    complete: Callable[[Path], None] = lambda _: None,
 ) -> Manifest:
     """Write the chosen candidate as a Hugging Face checkpoint to the run's storage, unless it is
-    there; returns its manifest. Raises EngineError when the checkpoint, loaded anew, answers
-    otherwise than the candidate did."""
+    there; returns its manifest. `complete` adds to the folder what who records the run wants there.
+
+    Raises EngineError when the checkpoint, loaded anew, answers otherwise than the candidate did.
+    """
     store = run.store.child("model")
     inputs = {
         "recipe": run.recipe.digest,
@@ -186,6 +192,7 @@ def publish(
             body = card_body(run.recipe, decision, tested, run.problems, headline)
             datasets = datasets_of(run.recipe)
             write_card(folder, run.base_folder, run.recipe.base.path, body, datasets)
+            complete(folder)
             manifest = publish_folder(store, folder, MODEL_KIND, inputs)
             shutil.rmtree(folder)
     run.say(f"the model, {decision.chosen.key}, is at {store.uri}")
@@ -274,12 +281,12 @@ def _graders(run: Run) -> dict[str, str]:
 
 
 def _links(run: Run) -> tuple[Link, ...]:
-    links = [Link(name="model", address=f"{run.uri}/model")]
-    if run.uri.startswith("s3://") and run.recipe.storage.uri == "embedded":
-        folder = run.home.s3 / run.uri.removeprefix("s3://") / "model"
-        links.append(Link(name="model folder", address=str(folder)))
-    if isinstance(run.recipe, WindowRecipe):
-        links.append(Link(name="window", address=run.recipe.window.uri))
-    links.append(Link(name="report", address=str(run.report_folder / HTML_FILE)))
-    links.append(Link(name="logs", address=f"{run.uri}/{LOGS}"))
+    """Where the parts of the run lie; what the embedded S3 server has, also as folders."""
+    parts = {"model": f"{run.uri}/model", "window": run.window_uri, "logs": f"{run.uri}/{LOGS}"}
+    links = [Link(name="report", address=str(run.report_folder / HTML_FILE))]
+    for name, uri in parts.items():
+        links.append(Link(name=name, address=uri))
+        key = uri.removeprefix("s3://")
+        if run.recipe.storage.uri == "embedded" and key != uri and uri.startswith(run.uri):
+            links.append(Link(name=f"{name} folder", address=str(run.home.s3 / key)))
     return tuple(links)

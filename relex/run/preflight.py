@@ -22,8 +22,9 @@ from relex.run.nodes import check_nodes, engines_of
 from relex.run.places import TRAIN, Run
 from relex.run.room import Nodes, check_run_disk, check_run_memory
 from relex.storage import check_writable
-from relex.training import check_base, check_one_machine, check_training, hidden_in_rounding
+from relex.training import check_base, check_one_machine, check_training
 from relex.window import open_window
+from relex.window.precision import hidden_in_rounding
 
 
 def validate(run: Run) -> None:

@@ -142,7 +142,7 @@ def _passed_over(result: CandidateResult) -> str:
 
 
 def _named(bar: CandidateResult) -> str:
-    what = "the untouched model" if bar.candidate.is_base else "the last step trained"
+    what = "the model before training" if bar.candidate.is_base else "the last step trained"
     return f"{bar.candidate.key}, {what}"
 
 

@@ -22,6 +22,7 @@ from relex.digests import sha256_bytes, sha256_json
 from relex.doors import REWARD
 from relex.errors import RecipeError, RewardError
 from relex.rewards import build_rewards, grader_version
+from relex.visible import number
 
 DIGEST_CHARACTERS = 8
 AS_THE_BASE = TrainingVariant(name="base", settings={})
@@ -92,7 +93,7 @@ def _trial_name(sweep: SweepConfig, base: Recipe, reward: RewardVariant) -> str:
 def _variant(
     sweep: SweepConfig, reward: RewardVariant, learning_rate: float, way: TrainingVariant
 ) -> str:
-    rate = f"rate {learning_rate:g}" if len(sweep.learning_rates) > 1 else ""
+    rate = f"rate {number(learning_rate)}" if len(sweep.learning_rates) > 1 else ""
     training = way.name if len(sweep.training) > 1 else ""
     return ", ".join(part for part in (reward.name, rate, training) if part)
 

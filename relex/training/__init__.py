@@ -15,4 +15,3 @@ from relex.training.job import MOMENTS, TrainingJob
 from relex.training.judge import computed_terms
 from relex.training.preflight import check_one_machine, check_training
 from relex.training.process import run_training
-from relex.training.snapshots import hidden_in_rounding

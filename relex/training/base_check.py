@@ -7,7 +7,7 @@ from relex.checkpoints.model_state import names_in_model
 from relex.config.recipe import Recipe
 from relex.config.training import SnapshotDtype
 from relex.errors import RecipeError
-from relex.training.snapshots import hidden_in_rounding
+from relex.window.precision import hidden_in_rounding
 
 
 def check_base(recipe: Recipe, base: Checkpoint) -> list[str]:

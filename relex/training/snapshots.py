@@ -31,6 +31,7 @@ from relex.training.part import JoinedParts, Schema, State, part_path, write_par
 from relex.window import WindowWriter
 from relex.window.adapter_folder import CONFIG_METADATA
 from relex.window.codec import block_spans
+from relex.window.precision import hidden_in_rounding
 
 HF_METADATA = {"format": "pt"}
 LOADED = "the model that transformers made of the base"
@@ -46,12 +47,6 @@ def kept_dtype(dtype: SnapshotDtype, base: Checkpoint) -> KeptDtype:
     if dtype == "auto":
         return "rounded" if hidden_in_rounding(base, torch.bfloat16) else "bfloat16"
     return dtype
-
-
-def hidden_in_rounding(base: Checkpoint, kept: torch.dtype) -> bool:
-    """Whether snapshots kept in that dtype cannot hold the base's own weights. A displacement is
-    snapshot minus base, so it is then their rounding, many times what a step moves them."""
-    return torch.promote_types(kept, base.dtype) != kept
 
 
 def snapshot_schema(base: Checkpoint, dtype: SnapshotDtype) -> Schema:

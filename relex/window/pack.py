@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from relex.checkpoints import Checkpoint
 from relex.errors import WindowError
 from relex.storage import Store
@@ -10,12 +12,17 @@ from relex.window.codec import Snapshot
 from relex.window.fingerprints import FingerprintedSnapshot
 from relex.window.layout import Precision, WindowManifest
 from relex.window.matching import Matcher
+from relex.window.precision import hidden_in_rounding
 from relex.window.same_tensors import same_tensors
 from relex.window.sources import Source
 from relex.window.writer import DEFAULT_ANCHOR_EVERY_STEPS, open_writer
 
 OnProgress = Callable[[int, int], None]
 OnNote = Callable[[str], None]
+ROUNDED = (
+    "its weights are in a dtype that cannot hold the base's, so displacements hold the base's "
+    "rounding beside what was trained; let the trainer save, or pack keep, as many bits as the base"
+)
 
 
 def pack(
@@ -41,7 +48,7 @@ def pack(
     a window of something else is there; StorageError when the place cannot be read or written,
     UploadError when a step cannot be stored.
     """
-    matched = _Matched(source, base, on_note)
+    matched = _Matched(source, base, precision, on_note)
     writer = open_writer(
         store,
         base,
@@ -69,21 +76,32 @@ def pack(
 class _Matched:
     """Snapshots of a source in the base's names."""
 
-    def __init__(self, source: Source, base: Checkpoint, on_note: OnNote) -> None:
+    def __init__(
+        self, source: Source, base: Checkpoint, precision: Precision, on_note: OnNote
+    ) -> None:
         self.where, self._source, self._on_note = source.where, source, on_note
-        self._matcher = Matcher(base)
+        self._base, self._precision, self._matcher = base, precision, Matcher(base)
 
     def open(self, step: int) -> Snapshot:
-        num_known = len(self._matcher.notes)
+        notes = self._matcher.notes
+        num_known = len(notes)
         where = f"{self.where}: step {step}"
         snapshot = self._matcher.match(where, self._source.open(step))
         same_tensors(self.where, {step: snapshot.tensors})
-        for note in self._matcher.notes[num_known:]:
+        if self._rounds(snapshot) and ROUNDED not in notes:
+            notes.append(ROUNDED)
+        for note in notes[num_known:]:
             self._on_note(f"{where}: {note}")
         return snapshot
 
     def release(self, step: int) -> None:
         self._source.release(step)
+
+    def _rounds(self, snapshot: Snapshot) -> bool:
+        dtypes = {it.dtype for it in snapshot.tensors.values() if it.dtype.is_floating_point}
+        if self._precision == "bfloat16":
+            dtypes = {torch.bfloat16}
+        return any(hidden_in_rounding(self._base, dtype) for dtype in dtypes)
 
 
 def _check_made_of(store: Store, found: WindowManifest, source: _Matched) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import torch
 
-from relex.checkpoints import TensorInfo
+from relex.checkpoints import Checkpoint, TensorInfo
 from relex.window.codec import CastSnapshot, Snapshot
 from relex.window.layout import Kept
 from relex.window.rounding import (
@@ -41,6 +41,12 @@ def patterns_of_step(
         return RoundedSnapshot(snapshot, base, step, units)
     dtype: torch.dtype = getattr(torch, kept)
     return CastSnapshot(snapshot, dict.fromkeys(weight_names(snapshot.tensors), dtype))
+
+
+def hidden_in_rounding(base: Checkpoint, kept: torch.dtype) -> bool:
+    """Whether snapshots kept in that dtype cannot hold the base's own weights. A displacement is
+    snapshot minus base, so it is then their rounding, many times what a step moves them."""
+    return torch.promote_types(kept, base.dtype) != kept
 
 
 def restored_tensors(patterns: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:

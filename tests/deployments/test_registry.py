@@ -8,7 +8,8 @@ import pytest
 import yaml
 from prefect.events.schemas.automations import AutomationCore
 
-from deployments.apply import REGISTRY, checked, read_registry
+from deployments.apply import REGISTRY, read_registry
+from deployments.checked import checked
 from relex.errors import InputError
 
 AUTOMATIONS = REGISTRY.parent / "deployments" / "automations"

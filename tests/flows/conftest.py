@@ -6,8 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,7 +28,6 @@ from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 TERMINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-SERVER_IS_BUSY = 503
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -108,25 +105,15 @@ class Service:
     """Of the pipelines that the worker runs."""
 
     def request(self, path: str, body: object = None, method: str = "POST") -> Any:
-        """The server's answer; None where it is empty.
-
-        A busy server over SQLite answers 503, and Prefect's own clients ask again too.
-        """
+        """The server's answer; None where it is empty."""
         request = urllib.request.Request(
             f"{self.api}/{path}",
             data=None if body is None else json.dumps(body).encode(),
             headers={"content-type": "application/json"},
             method=method,
         )
-        while True:
-            try:
-                with urllib.request.urlopen(request) as answer:
-                    return json.loads(answer.read() or b"null")
-            except urllib.error.HTTPError as error:
-                if error.code != SERVER_IS_BUSY:
-                    raise
-                error.close()
-                time.sleep(1)
+        with urllib.request.urlopen(request) as answer:
+            return json.loads(answer.read() or b"null")
 
     def deploy(self, flow: str, entrypoint: str, **fields: object) -> str:
         """A deployment of `entrypoint`, a file below the repository and a flow in it; its id."""

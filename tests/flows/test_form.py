@@ -1,5 +1,6 @@
 """What the form asks for, and the recipe that its answers make."""
 
+import re
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from prefect.utilities.callables import parameter_schema
 
 from flows.pipeline import relex_extrapolate, relex_pipeline
 from relex.config import Recipe, WindowRecipe, load_recipe
-from relex.doors import GRADERS, REWARD
+from relex.doors import GRADERS
 from relex.errors import RecipeError
 from tasks.form import PLACES, PRESETS, recipe_of
 
@@ -41,7 +42,7 @@ def test_nothing_must_be_filled_in(asked: dict[str, Any]) -> None:
 
 def test_fields_stand_in_the_order_of_their_importance(asked: dict[str, Any]) -> None:
     by_position = sorted(asked, key=lambda name: int(asked[name]["position"]))
-    assert by_position[:5] == ["preset", "name", "rewards", "learning_rate", "steps"]
+    assert by_position[:5] == ["preset", "name", "base", "train_questions", "validation_questions"]
     assert by_position[-2:] == ["overrides", "recipe"]
     assert set(PLACES) - {"window"} < set(by_position)
 
@@ -53,7 +54,7 @@ def test_every_field_is_described(asked: dict[str, Any]) -> None:
 def test_a_description_tells_limits_and_what_the_presets_have(asked: dict[str, Any]) -> None:
     told = asked["learning_rate"]["description"]
     assert "Above 0, at most 1." in told
-    assert "**0.0001** in toy-small; **1e-06** in qwen2.5-math-1.5b" in told
+    assert "; **1e-6** in qwen2.5-math-1.5b, " in told
     assert "**0** in every preset" in asked["seed"]["description"]
 
 
@@ -67,8 +68,11 @@ def test_what_is_limited_in_the_recipe_is_limited_in_the_form(asked: dict[str, A
 def test_presets_rewards_and_graders_are_chosen_by_name(asked: dict[str, Any]) -> None:
     assert sorted(asked["preset"]["enum"]) == NAMES
     term = branches(asked["rewards"])["set here"]["items"]["properties"]
-    assert branches(term["reward"])["built-in"]["enum"] == list(REWARD.built_in)
-    assert branches(asked["grader"])["built-in"]["enum"] == list(GRADERS)
+    grader = branches(asked["grader"])["set here"]
+    for name in (*GRADERS, "my_graders:last_number"):
+        assert re.fullmatch(grader["pattern"], name)
+        assert re.fullmatch(term["reward"]["pattern"], name)
+    assert re.fullmatch(grader["pattern"], "exactmatch") is None
     assert [name for name in term if term[name]["position"] == 0] == ["reward"]
 
 
@@ -100,6 +104,45 @@ def test_overrides_reach_every_other_field_and_named_ones_win() -> None:
     assert recipe.storage.uri == "s3://b/p"
 
 
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("/data/own.jsonl", {"kind": "jsonl", "path": "/data/own.jsonl"}),
+        ("own.parquet", {"kind": "parquet", "path": "own.parquet"}),
+        ("openai/gsm8k:test", {"kind": "hub", "path": "openai/gsm8k", "split": "test"}),
+        ("me/sums", {"kind": "hub", "path": "me/sums", "split": "train"}),
+        ("my_questions:sums", {"kind": "my_questions:sums"}),
+    ],
+)
+def test_own_questions_take_the_place_of_the_presets_whole(text: str, source: Any) -> None:
+    recipe = recipe_of({"preset": "toy", "train_questions": text, "validation_questions": text})
+    stated = recipe.problems.model_dump(exclude_unset=True)
+    assert stated["train"] == stated["validation"] == source
+    assert recipe.problems.test == TOY.problems.test
+
+
+def test_own_test_questions_have_a_name_and_a_champion_of_their_own() -> None:
+    recipe = recipe_of({"preset": "toy", "test_questions": "/data/Held-out 2.jsonl"})
+    assert [test.name for test in recipe.problems.test] == ["held_out_2"]
+    assert (TOY.tracking.registered_model, recipe.tracking.registered_model) == ("toy", "")
+
+
+def test_a_benchmark_brings_its_name_and_columns_come_by_overrides() -> None:
+    columns = {"problems": {"train": {"question_column": "q"}}}
+    recipe = recipe_of(
+        {
+            "preset": "toy",
+            "train_questions": "own.jsonl",
+            "test_questions": "math_500",
+            "prompt": "Q: {question}",
+            "overrides": columns,
+        }
+    )
+    assert recipe.problems.train.question_column == "q"
+    assert [test.name for test in recipe.problems.test] == ["math_500"]
+    assert recipe.problems.prompt.template == "Q: {question}"
+
+
 def test_a_complete_recipe_is_taken_as_it_is() -> None:
     assert recipe_of({"preset": "toy", "recipe": TOY}) is TOY
     dumped = TOY.model_dump(mode="json")
@@ -120,6 +163,7 @@ def test_fields_beside_a_complete_recipe_are_refused() -> None:
         ({"rewards": [{}]}, "rewards.0.reward: missing"),
         ({"steps": 80, "targets": [60]}, "extrapolation.targets: 60 is not beyond the window"),
         ({"overrides": {"training": {"kl": 1}}}, "training.kl: unknown key"),
+        ({"test_questions": "held-out"}, "form: test_questions: 'held-out' is no file"),
         ({"preset": "tiny"}, "preset: there is no 'tiny'; choose toy, "),
         ({"recipe": {"name": "x"}}, "recipe: base: missing"),
     ],
@@ -143,10 +187,14 @@ def test_a_window_takes_the_place_of_the_presets_training() -> None:
 def test_a_complete_recipe_may_be_of_a_window() -> None:
     recipe = recipe_of({"preset": "toy", "window": "there"})
     dumped = recipe.model_dump(mode="json")
-    assert recipe_of({"window": None, "preset": "toy", "recipe": dumped}) == recipe
+    assert recipe_of({"window": "there", "preset": "toy", "recipe": dumped}) == recipe
+    assert "window cannot be set beside" in refusal(window="elsewhere", recipe=dumped)
 
 
 def test_a_window_must_be_named() -> None:
+    schema = parameter_schema(relex_extrapolate)
+    assert schema.required == ["window"]
+    assert schema.properties["window"]["minLength"] == 1
     assert refusal(window=None) == "form: window.uri: missing"
 
 

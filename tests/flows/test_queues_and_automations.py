@@ -22,18 +22,18 @@ FLOWS = "tests/flows/small_flows.py"
 HEARTBEAT_SECONDS = 180
 """Prefect's default."""
 
-SAVE_WEBHOOK = """
-import sys
-from prefect.blocks.webhook import Webhook
-print(Webhook(url=sys.argv[1]).save("sweep-finished", overwrite=True))
+APPLY_WEBHOOK = """
+from prefect.client.orchestration import get_client
+from deployments.apply_automations import apply_webhook
+with get_client(sync_client=True) as client:
+    for line in [*apply_webhook(client), *apply_webhook(client)]:
+        print(line)
 """
 
 
-def run_python(service, *arguments: str) -> str:
-    command = [sys.executable, *arguments]
-    done = subprocess.run(
-        command, env=service.environment, check=True, capture_output=True, text=True
-    )
+def run_python(service, *arguments: str, **environment: str) -> str:
+    command, env = [sys.executable, *arguments], {**service.environment, **environment}
+    done = subprocess.run(command, env=env, cwd=ROOT, check=True, capture_output=True, text=True)
     return done.stdout.strip()
 
 
@@ -89,11 +89,10 @@ def mailbox() -> Iterator[tuple[str, "Queue[bytes]"]]:
         thread.join()
 
 
-def test_a_sweep_that_has_ended_sends_its_message(service, create_automation, mailbox):
+def test_a_sweep_that_has_ended_sends_its_message(service, mailbox):
     address, received = mailbox
-    block = run_python(service, "-c", SAVE_WEBHOOK, address)
-    template = (AUTOMATIONS / "templates" / "sweep-finished.yaml").read_text()
-    create_automation(template.replace("BLOCK_ID", block))
+    applied = run_python(service, "-c", APPLY_WEBHOOK, RELEX_SWEEP_WEBHOOK=address)
+    assert applied.splitlines() == ["automation relex-sweep-finished"] * 2
     sweep = service.deploy("reward-sweep", f"{FLOWS}:finished_sweep")
     run = service.start(sweep)
     assert service.wait_until_ended(run) == "COMPLETED"
@@ -101,6 +100,8 @@ def test_a_sweep_that_has_ended_sends_its_message(service, create_automation, ma
     assert text.startswith("Sweep ")
     assert "has ended: Completed." in text
     assert run in text
+    assert received.empty()
+    run_python(service, "-m", "prefect", "automation", "delete", "relex-sweep-finished")
 
 
 def test_no_healthy_run_is_taken_for_a_zombie():

@@ -172,6 +172,7 @@ def test_mlflow_shows_the_runs_over_http(toy):
         (experiment,) = [e for e in client.search_experiments() if e.name == "relex"]
         runs = client.search_runs([experiment.experiment_id])
         champion = client.get_model_version_by_alias(model, "champion")
+        (logged,) = client.search_logged_models([experiment.experiment_id])
         (parent,) = [run for run in runs if run.data.tags["relex.kind"] == "pipeline"]
         curves = {
             name: sorted(p.step for p in client.get_metric_history(parent.info.run_id, name))
@@ -189,7 +190,11 @@ def test_mlflow_shows_the_runs_over_http(toy):
     (target,) = [run for run in runs if run.info.run_name == name]
     children = [run for run in runs if run is not parent]
     own = {"kind": "", "part": "", "step": "", "answered": ""}
-    assert all(run.data.params | own == parent.data.params | own for run in children)
+    assert all(
+        (run.data.params | own).items() <= (parent.data.params | own).items() for run in children
+    )
+    assert parent.data.params["training.kl_beta"] == "0"
+    assert len(parent.data.params) > 100
     sources = {
         "validation": toy.recipe.problems.validation,
         "test": toy.recipe.problems.test[0].source,
@@ -217,10 +222,15 @@ def test_mlflow_shows_the_runs_over_http(toy):
     assert curves["training/reward_mean"] == steps
     assert curves["training/accuracy"] == steps
     assert curves["system/cpu_utilization_percentage"] != []
-    assert parent.data.metrics["chosen/step"] == toy.summary.decision.chosen.step
-    assert 0.9 < parent.data.metrics["fit/r2"] <= 1
-    assert parent.data.metrics["fit/forecast_skill"] < parent.data.metrics["fit/r2"]
+    assert parent.data.metrics["chosen_step"] == toy.summary.decision.chosen.step
+    assert 0.9 < parent.data.metrics["fit_r2"] <= 1
+    assert parent.data.metrics["fit_forecast_skill"] < parent.data.metrics["fit_r2"]
     assert champion.source == f"s3://relex/runs/{toy.run.name}/model"
+    assert json.loads(logged.tags["mlflow.modelVersions"]) == [{"name": model, "version": 1}]
+    tested = {metric.key: metric.value for metric in logged.metrics}
+    assert tested["test_accuracy"] == parent.data.metrics["test_accuracy_toy"]
+    assert "/flow-run/" in parent.data.tags["relex.prefect_run"]
+    assert "answers.json" in target.data.tags["mlflow.loggedArtifacts"]
     assert "report/report.md" in [file.path for file in report]
     assert picture.startswith(b"\x89PNG")
 

@@ -1,7 +1,5 @@
 """Model cards: what the Hub reads, the licence of the base, and where the weights come from."""
 
-import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +13,7 @@ from relex.card import FRONT_MATTER, NO_LICENCE, licence_of, write_card
 from relex.checkpoints import TOY_BASE, Checkpoint, write_checkpoint
 from relex.storage.folder import FolderStore
 from relex.storage.manifest import describe_folder, read_manifest
-from tests.hub import hub_of
+from tests.hub import TOKEN, hub_of
 
 QWEN = (
     "---\nlicense: other\nlicense_name: qwen-research\nlicense_link: https://x/LICENSE\n---\n# Q\n"
@@ -111,19 +109,11 @@ def test_a_folder_is_pushed_to_the_hub_in_one_commit(tmp_path: Path) -> None:
     there.mkdir(parents=True)
     (there / "model-00001-of-00002.safetensors").write_bytes(b"of the model before")
     with hub_of(hub) as server:
-        environment = {
-            **os.environ,
-            "HF_ENDPOINT": server.address,
-            "HF_HUB_OFFLINE": "0",
-            "HF_HOME": str(tmp_path / "home"),
-            "HF_TOKEN": "hf_of_mine",
-            # The server speaks LFS; Xet's own store of chunks is another service.
-            "HF_HUB_DISABLE_XET": "1",
-        }
+        environment = server.variables(tmp_path / "home")
         command = [sys.executable, "-c", PUSH, str(folder)]
         pushed = subprocess.run(command, env=environment, capture_output=True, text=True)
         assert pushed.stdout.startswith(f"{server.address}/me/model/commit/"), pushed.stderr
-        assert server.tokens == {"Bearer hf_of_mine"}
+        assert server.tokens == {f"Bearer {TOKEN}"}
     files = {path.name: path.read_bytes() for path in there.iterdir() if path.name[0] != "."}
     assert files == {path.name: path.read_bytes() for path in folder.iterdir()}
     assert (there / ".visibility").read_text() == "private"
@@ -131,4 +121,3 @@ def test_a_folder_is_pushed_to_the_hub_in_one_commit(tmp_path: Path) -> None:
     last = refused.stderr.splitlines()[-1]
     assert last.startswith("relex.errors.UploadError: me/model: the Hub refuses it (")
     assert last.endswith(f"the checkpoint is in {folder}")
-    assert json.loads((folder / "config.json").read_text())

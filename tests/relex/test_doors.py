@@ -112,7 +112,7 @@ def test_dotted_paths_reach_nothing_of_relex_but_the_rewards_of_the_toy(
             ProblemSource,
             "kind",
             "json",
-            "toy, jsonl, parquet, hub, human_eval, mbpp, live_code_bench, apps",
+            ", ".join(SOURCE.built_in),
         ),
     ],
 )
@@ -138,9 +138,8 @@ def test_the_recipe_says_where_the_wrong_name_is() -> None:
     with pytest.raises(RecipeError) as caught:
         check_recipe(value, "small.yaml")
     assert str(caught.value) == (
-        "small.yaml: problems.validation.kind: input should be toy, jsonl, parquet, hub, "
-        "human_eval, mbpp, live_code_bench, apps, or your own as module:name, "
-        "found 'my questions:sums'"
+        "small.yaml: problems.validation.kind: input should be "
+        f"{', '.join(SOURCE.built_in)}, or your own as module:name, found 'my questions:sums'"
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from relex.errors import ResourceError, StorageError
-from relex.home import MADE, MARK, clear_home, make_home, open_home
+from relex.home import MADE, MARK, clear_home, in_home, make_home, open_home
 
 MINE = ["notes.txt", "s3/relex/mine/model.safetensors", "s3/other/a", "models/a/config.json"]
 
@@ -125,3 +125,12 @@ def test_what_the_address_of_a_database_cannot_name_is_refused(name, tmp_path, m
 def test_any_other_name_is_as_good(name, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("RELEX_HOME", str(tmp_path / name))
     assert open_home().root == Path(tmp_path / name)
+
+
+def test_an_address_of_the_homes_own_server_is_a_folder_of_it_and_another_stays(root) -> None:
+    address = "s3://relex/runs/toy-1/window"
+    assert in_home(address) == address
+    fill(root, ["s3/relex/runs/toy-1/window/manifest.json"])
+    assert in_home(address) == str(root / "s3/relex/runs/toy-1/window")
+    for other in ("s3://mine/window", "window", "/data/relex", "owner/name"):
+        assert in_home(other) == other

@@ -15,10 +15,11 @@ from relex.config import BaseConfig, Recipe, RewardTerm, TrackingConfig, load_re
 from relex.errors import TrackingError
 from relex.home import Home
 from relex.storage.embedded import free_port
-from tasks.record_values import model_name, run_params, run_title
+from tasks.record_values import model_name, recipe_params, run_params, run_title
 from tasks.services import mlflow, running
-from tasks.tracking import HOW_TO_COMPARE, NOTE_TAG, Tracker
+from tasks.tracking import Tracker
 from tasks.tracking_client import end_abandoned, note_begun, note_ended
+from tasks.tracking_experiment import COLUMNS, HOW_TO_COMPARE, NOTE_TAG
 from tests.waiting import wait_until
 
 TOY = Path(__file__).parents[2] / "deployments" / "recipes" / "toy.yaml"
@@ -67,6 +68,29 @@ def test_a_param_that_changes_is_an_error(tracker):
     tracker.describe({"seed": 0}, {})
     with pytest.raises(TrackingError, match="seed"):
         tracker.describe({"seed": 1}, {})
+
+
+def test_all_of_a_recipe_is_stated_and_found_by_what_its_name_says(tracker, client, recipe):
+    tracker.state(recipe_params(recipe))
+    tracker.state(recipe_params(recipe))
+    params = client.get_run(tracker.parent).data.params
+    assert params == recipe_params(recipe)
+    assert params["training.learning_rate"] == "1e-5"
+    assert params["rewards.0.reward"] == "exact_match"
+    assert params["evaluation.observed_steps"] == "10, 20"
+    assert "storage.uri" not in params
+    stepped = recipe.model_copy(
+        update={"training": recipe.training.model_copy(update={"kl_beta": 0.01})}
+    )
+    changed = recipe_params(stepped).items() ^ params.items()
+    assert changed == {("training.kl_beta", "0.01"), ("training.kl_beta", "0")}
+
+
+def test_metrics_of_one_value_need_no_quotes_in_a_filter(tracker, client):
+    tracker.log({"test_accuracy": 0.9})
+    run = client.get_run(tracker.parent)
+    found = client.search_runs([run.info.experiment_id], "metrics.test_accuracy > 0.8")
+    assert [each.info.run_id for each in found] == [tracker.parent]
 
 
 def test_a_child_belongs_to_its_parent_and_ends_finished(tracker, client):
@@ -144,7 +168,9 @@ def test_the_machine_is_watched_only_in_the_block(tracker, client, monkeypatch):
 
 
 def test_the_experiment_says_how_to_compare(tracker, client):
-    assert client.get_experiment_by_name("tests").tags[NOTE_TAG] == HOW_TO_COMPARE
+    tags = client.get_experiment_by_name("tests").tags
+    assert tags[NOTE_TAG] == HOW_TO_COMPARE
+    assert json.loads(tags["mlflow.sharedViewState.relex"])["selectedColumns"] == list(COLUMNS)
 
 
 def test_nothing_is_left_active(tracker):

@@ -37,6 +37,8 @@ def in_sandbox() -> list[str]:
         *(bwrap, "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session"),
         *("--cap-drop", "ALL", "--cap-add", "CAP_SYS_ADMIN"),
         *shown,
+        # Without the system's cache of libraries, which says where that of Python is.
+        *("--setenv", "LD_LIBRARY_PATH", str(Path(sys.base_prefix) / "lib")),
         *("--proc", "/proc", "--tmpfs", "/tmp", "--chdir", "/", "--remount-ro", "/", "--"),
         *(_python(), *WORKER, "alone", PACKAGES),
     ]

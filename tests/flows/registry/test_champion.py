@@ -1,6 +1,7 @@
 """Who is champion, on a real MLflow server over a database."""
 
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from relex.storage.manifest import MANIFEST
 from tasks.services import mlflow, running
 from tasks.tracking import Tracker
 from tasks.tracking_registry import CHALLENGER, CHAMPION, PREVIOUS
+from tests.hub import hub_of
 
 NUM_AT_ONCE = 6
 
@@ -189,6 +191,26 @@ def test_what_is_fetched_is_what_was_published_and_loads(publisher, fetch, tmp_p
         2,
         f"relex: {out}: exists already; choose another folder or remove it first",
     )
+
+
+def test_what_is_fetched_can_be_pushed_to_the_hub(publisher, tmp_path):
+    publisher.publish("pushed", accuracy=0.5)
+    out, hub = tmp_path / "model", tmp_path / "hub"
+    program = [sys.executable, "-c", "from flows.program import main; main()", "fetch"]
+    options = ["--out", str(out), "--tracking", publisher.tracking, "--public", "--push-to-hub"]
+    command = [*program, "models:/pushed@champion", *options]
+    refused = subprocess.run([*command, "model"], capture_output=True, text=True)
+    expected = (2, "relex: --push-to-hub model: is no repository; write OWNER/NAME\n")
+    assert (refused.returncode, refused.stderr) == expected
+    assert not out.exists()
+    with hub_of(hub) as server:
+        variables = server.variables(tmp_path / "home")
+        done = subprocess.run([*command, "me/model"], env=variables, capture_output=True, text=True)
+        last = done.stdout.splitlines()[-1]
+        assert last.startswith(f"pushed to {server.address}/me/model/commit/"), done.stderr
+    there = hub / "models/me/model/main"
+    assert (there / ".visibility").read_text() == "public"
+    assert all((there / path.name).read_bytes() == path.read_bytes() for path in out.iterdir())
 
 
 def test_what_cannot_be_fetched_is_told(publisher, fetch, tmp_path):

@@ -1,5 +1,6 @@
 """`relex fit`, `inspect` and `predict` on the golden trajectory, and on bad input."""
 
+import inspect
 import json
 import os
 import resource
@@ -11,12 +12,15 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+import typer
 from safetensors.torch import load_file
 
-from relex.cli.app import main
+from relex.cli.app import COMMANDS, main
+from relex.cli.commands import summary_of
 from relex.config import BENCHMARKS
 from relex.extrapolation import Diagnostics, diagnose, open_factors
 
@@ -164,6 +168,51 @@ def test_help_names_every_command(relex) -> None:
     assert result.exit_code == 0
     for command in ("train", "window", "fit", "inspect", "predict", "evaluate"):
         assert f" {command} " in result.out
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [("relex wi", ["window"]), ("relex window un", ["unpack"]), ("relex fit --ra", ["--rank"])],
+)
+def test_a_shell_is_told_how_a_command_goes_on(monkeypatch, relex, typed, completed) -> None:
+    monkeypatch.setenv("_RELEX_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
+    assert relex().out.split() == completed
+
+
+@pytest.mark.parametrize("arguments", [[], ["--version"], ["--help"], ["no-such-command"]])
+def test_what_needs_no_command_imports_none(arguments) -> None:
+    program = "import sys, atexit; from relex.cli.app import main\n"
+    program += "atexit.register(lambda: print('torch' in sys.modules, file=sys.stderr)); main()"
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.stderr.splitlines()[-1] == "False"
+
+
+def test_a_command_that_there_is_not_is_told_with_one_that_is_meant(relex) -> None:
+    result = relex("widow")
+    assert result.exit_code == 2
+    assert result.error.strip() == (
+        "relex: No such command 'widow'. Did you mean 'window'? See relex --help."
+    )
+
+
+def test_the_help_of_the_program_says_what_that_of_each_command_says(relex) -> None:
+    for place in COMMANDS.values():
+        module, _, name = place.partition(":")
+        command = getattr(import_module(module), name)
+        if isinstance(command, typer.Typer):
+            assert summary_of(place) == command.info.help
+        else:
+            assert inspect.getdoc(command).startswith(summary_of(place) + "\n") or (
+                inspect.getdoc(command) == summary_of(place)
+            )
+        assert summary_of(place).endswith(".")
 
 
 def test_an_unfinished_folder_is_no_factors(relex, tmp_path) -> None:

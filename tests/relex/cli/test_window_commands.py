@@ -48,6 +48,13 @@ def test_ls_lists_every_step_with_its_kind_and_the_whole_size(window):
     )
 
 
+def test_a_window_of_the_homes_own_server_is_found_by_its_address(window, tmp_path, monkeypatch):
+    monkeypatch.setenv("RELEX_HOME", str(tmp_path / "home"))
+    shutil.copytree(window, tmp_path / "home" / "s3" / "relex" / "runs" / "toy-1" / "window")
+    lines = run("ls", "s3://relex/runs/toy-1/window").splitlines()
+    assert "2 steps, bfloat16" in lines[-1]
+
+
 def test_ls_tells_how_many_steps_of_an_unfinished_window_are_safe(window):
     open_writer(open_store(window), Checkpoint(TOY_BASE), "bfloat16", STEPS).drop_after(1)
     assert run("ls", window).splitlines()[-1].startswith(f"{window}: 1 of 2 planned steps, ")

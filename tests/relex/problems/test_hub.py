@@ -1,7 +1,6 @@
 """A data set of the Hub, loaded by its own client from a server that speaks the Hub's endpoints."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -64,14 +63,9 @@ def test_branches_splits_and_configurations_of_a_repository_are_loaded(tmp_path:
         ProblemSource(kind="hub", path="them/dapo", **source).model_dump() for source in sources
     ]
     with hub_of(tmp_path / "hub") as server:
-        hub = {
-            "HF_ENDPOINT": server.address,
-            "HF_HUB_OFFLINE": "0",
-            "HF_HOME": str(tmp_path / "home"),
-        }
         loaded = subprocess.run(
             [sys.executable, "-c", LOAD],
-            env={**os.environ, **hub},
+            env=server.variables(tmp_path / "home"),
             input=json.dumps(stated),
             capture_output=True,
             text=True,

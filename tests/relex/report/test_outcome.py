@@ -80,7 +80,9 @@ def test_a_kept_step_that_is_worse_than_the_base_on_the_test_questions_is_said(b
     }
     results = benchmark_results("held_out", graded, LAST, SelectionConfig(num_resamples=1000), 0)
     (line,) = outcome_lines(kept.model_copy(update={"benchmarks": tuple(results)}))
-    assert line.startswith("On the test questions of held_out base, the untouched model, reaches ")
+    assert line.startswith(
+        "On the test questions of held_out base, the model before training, reaches "
+    )
     assert line.endswith("against observed-30: there training made the model worse.")
 
 

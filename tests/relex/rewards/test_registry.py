@@ -102,8 +102,8 @@ def test_functions_with_names_in_another_script_are_two(user_module: Path) -> No
     [
         (
             "exactmatch",
-            "reward exactmatch: is not built in (exact_match, math_equality, code_tests, "
-            "code_tests_without_sandbox, format); ",
+            "reward exactmatch: is not built in (exact_match, math_equality, reasoning_gym, "
+            "code_tests, code_tests_without_sandbox, format); ",
         ),
         ("no_such_module:f", "module 'no_such_module' does not import (ModuleNotFoundError"),
         ("team_rewards:absent", "module 'team_rewards' has no function 'absent'"),

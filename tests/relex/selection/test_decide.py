@@ -120,10 +120,10 @@ def test_where_training_made_the_model_worse_the_base_is_chosen_and_harm_is_said
     assert decision.reason == (
         "Training made the model worse: the validation accuracy 0.307 [0.284, 0.329] of "
         "observed-8, the last step trained, is 0.222 [0.191, 0.253] below the 0.529 [0.505, 0.552] "
-        "of base, the untouched model, which is more than chance explains (p = 0.0005 for all 2 "
-        "together; the limit is 0.05). Look at the reward. base, the untouched model, is kept with "
-        "validation accuracy 0.529 [0.505, 0.552]: the best of 2 candidates, observed-4, reaches "
-        "only 0.430 [0.407, 0.453]."
+        "of base, the model before training, which is more than chance explains (p = 0.0005 for "
+        "all 2 together; the limit is 0.05). Look at the reward. base, the model before training, "
+        "is kept with validation accuracy 0.529 [0.505, 0.552]: the best of 2 candidates, "
+        "observed-4, reaches only 0.430 [0.407, 0.453]."
     )
 
 
@@ -138,7 +138,7 @@ def test_what_is_better_than_a_harmful_last_step_must_be_better_than_the_base_to
     assert not chosen[0.6].is_harmful
     reason = chosen[0.6].reason
     assert reason.startswith("Training made the model worse: the validation accuracy 0.300 ")
-    assert "of base, the untouched model, which is more than chance explains" in reason
+    assert "of base, the model before training, which is more than chance explains" in reason
 
 
 def test_a_base_that_is_better_by_chance_alone_changes_nothing():

@@ -42,9 +42,9 @@ def test_there_is_a_trial_for_every_combination():
     trials = build_trials(sweep, BASE)
     assert len(trials) == len({trial.recipe.run_id for trial in trials}) == 2 * 2 * 2 * 2
     assert [trial.label for trial in trials[:3]] == [
-        "good, rate 1e-05, usual, seed 4",
-        "good, rate 1e-05, usual, seed 5",
-        "good, rate 1e-05, unscaled, seed 4",
+        "good, rate 1e-5, usual, seed 4",
+        "good, rate 1e-5, usual, seed 5",
+        "good, rate 1e-5, unscaled, seed 4",
     ]
     assert {trial.recipe.training.scale_rewards for trial in trials} == {"group", "none"}
     assert {trial.recipe.training.learning_rate for trial in trials} == {1e-5, 1e-4}
@@ -126,7 +126,8 @@ def test_an_unknown_reward_is_refused_before_anything_runs():
         build_trials(sweep_of(GOOD, bad), BASE)
     assert str(error.value) == (
         "sweep mine: rewards: bad: reward exact_mach: is not built in (exact_match, math_equality, "
-        "code_tests, code_tests_without_sandbox, format); name your own as module:function"
+        "reasoning_gym, code_tests, code_tests_without_sandbox, format); name your own as "
+        "module:function"
     )
 
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,41 @@ def test_memory_is_bounded_by_the_budget_and_not_by_the_model(root, precision, c
         with capsys.disabled():
             print(f"\n{action} {precision}: {grown_bytes / 1e6:.0f} MB more than at the start")
         assert grown_bytes < BUDGET_BYTES
+
+
+CONVERTED = """
+import sys
+import warnings
+from pathlib import Path
+from relex.window.trainers.convert import convert
+
+convert(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))
+lines = Path("/proc/self/status").read_text().splitlines()
+print("\\n" + next(line.split()[1] for line in lines if line.startswith("VmHWM")))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["shards", "distributed"])
+def test_pickled_weights_are_read_in_the_memory_of_one_step(form, tmp_path, capsys):
+    import torch.distributed.checkpoint as dcp
+
+    def peak_bytes(name: str, num_tensors: int, num_elements: int) -> int:
+        folder = tmp_path / name
+        folder.mkdir()
+        weights = {f"model.{i}.weight": torch.randn(num_elements) for i in range(num_tensors)}
+        if form == "shards":
+            torch.save(weights, folder / "model_world_size_1_rank_0.pt")
+        else:
+            with warnings.catch_warnings(action="ignore"):
+                dcp.save(weights, checkpoint_id=folder, no_dist=True)
+        command = [sys.executable, "-c", CONVERTED, folder, form, folder / "out.safetensors"]
+        measured = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+        return int(measured.stdout.splitlines()[-1]) * 1024
+
+    # What the libraries take, and then a step of 480 MB in eight tensors: its files are mapped.
+    before, num_elements = peak_bytes("small", 1, 1000), 15_000_000
+    grown_bytes = peak_bytes("large", 8, num_elements) - before
+    with capsys.disabled():
+        print(f"\n{form}: {grown_bytes / 1e6:.0f} MB more than for nothing")
+    assert grown_bytes < (8 + 2) * 4 * num_elements

@@ -10,6 +10,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
+import relex
 from relex.checkpoints import TOY_BASE, Checkpoint
 from relex.errors import WindowError
 from relex.extrapolation import anomalies_of, fit_factors
@@ -262,3 +263,53 @@ def test_damaged_shards_are_named(sharded, tmp_path, name, harm, message) -> Non
     place = weight_place("", names_in(tmp_path / layout / step))
     with pytest.raises(WindowError, match=message):
         convert(tmp_path / layout / step / place.folder, place.form, tmp_path / "out")
+
+
+def test_weights_in_fewer_bits_than_the_base_has_are_said(tmp_path) -> None:
+    """As verl's merger leaves them, of a base in float32."""
+    write_config(tmp_path / "base")
+    write(tmp_path / "base/model.safetensors", toy_at(0))
+    for step in STEPS:
+        merged = {name: tensor.bfloat16() for name, tensor in toy_at(step).items()}
+        write(tmp_path / f"run/step_{step}/model.safetensors", merged)
+    base, notes = Checkpoint(tmp_path / "base"), []
+    source = open_source(str(tmp_path / "run"), None, tmp_path / "work")
+    pack(source, base, open_store(str(tmp_path / "window")), on_note=notes.append)
+    assert len(notes) == 1
+    assert notes[0].startswith(
+        f"{tmp_path / 'run'}: step 1: its weights are in a dtype that cannot"
+    )
+
+
+@pytest.mark.slow
+def test_a_recipe_goes_from_shards_to_a_published_model(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("RELEX_HOME", str(tmp_path / "home"))
+    for step in STEPS:
+        verl(tmp_path / "run", step)
+    toy = {"kind": "toy", "limit": 20}
+    evaluation = {
+        "engine": "transformers",
+        "grader": "exact_match",
+        "samples_per_question": 2,
+        "max_completion_tokens": 8,
+        "max_context_tokens": 64,
+    }
+    summary = relex.run(
+        {
+            "name": "from-verl",
+            "device": "cpu",
+            "base": {"path": "toy"},
+            "problems": {
+                "validation": {**toy, "split": "validation"},
+                "test": [{"name": "toy", "source": {**toy, "split": "test"}}],
+            },
+            "window": {"uri": str(tmp_path / "run"), "allow_pickle": True},
+            "extrapolation": {"targets": [4]},
+            "evaluation": evaluation,
+        }
+    )
+    assert summary.window_steps == STEPS
+    place = tmp_path / "home/s3/relex/runs" / summary.run_id
+    window = open_window(str(place / "window"), base=Checkpoint(TOY_BASE))
+    assert torch.equal(window.read(2, "model.norm.weight"), toy_at(2)["model.norm.weight"])
+    assert Checkpoint(place / "model").tensors == Checkpoint(TOY_BASE).tensors

@@ -15,7 +15,7 @@ from relex.errors import UploadError, WindowError
 from relex.storage import open_store
 from relex.window import check_window, open_source, open_window, pack, unpack
 from relex.window.sources import FolderSource
-from tests.hub import hub_of
+from tests.hub import HubServer, hub_of
 from tests.snapshots import READS_IN_PLACE, folder_source
 
 STEPS = (1, 2, 10)
@@ -121,23 +121,22 @@ def test_a_hub_that_cannot_be_reached_is_one_line(base, tmp_path):
 
 
 @pytest.fixture
-def hub(tmp_path) -> Iterator[str]:
-    """Address of a Hub with one repository whose branches are steps."""
+def hub(tmp_path) -> Iterator[HubServer]:
+    """A Hub with one repository whose branches are steps."""
     for step in STEPS:
         branch = tmp_path / "hub/models/them/run" / f"step_{step}"
         branch.mkdir(parents=True)
         save_file(toy_at(step), branch / "model.safetensors", {"format": "pt"})
         (branch / "README.md").write_text("not needed")
     with hub_of(tmp_path / "hub") as server:
-        yield server.address
+        yield server
 
 
 def test_branches_of_a_hub_repository_are_packed(hub, base, tmp_path):
     command = ["window", "pack", "them/run", "--base", TOY_BASE, "--out", tmp_path / "window"]
-    variables = {"HF_ENDPOINT": hub, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "home")}
     packed = subprocess.run(
         [sys.executable, "-c", RELEX, *map(str, command)],
-        env={**os.environ, **variables},
+        env=hub.variables(tmp_path / "home"),
         capture_output=True,
         text=True,
     )

@@ -14,7 +14,7 @@ import resource
 import signal
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
+from functools import cache
 
 FOLDER = "/tmp"
 CLONE_NEWNS, CLONE_NEWPID, CLONE_THREAD = 0x20000, 0x20000000, 0x10000
@@ -126,9 +126,8 @@ def make_repeatable() -> None:
     empty otherwise, and emptied here."""
     os.environ.clear()
     random.seed(0)
-    numpy = sys.modules.get("numpy")
-    with suppress(AttributeError):
-        getattr(numpy, "random").seed(0)  # noqa: B009 - numpy need not be there
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed(0)
 
 
 def _mount(place: str, flags: int, options: bytes) -> None:
@@ -144,6 +143,7 @@ def _checked(status: int, what: str) -> int:
     return status
 
 
+@cache
 def _seccomp() -> ctypes.CDLL:
     library = ctypes.CDLL("libseccomp.so.2")
     library.seccomp_init.restype = ctypes.c_void_p

@@ -33,6 +33,7 @@ MESSAGE_BYTES = 1 << 16
 MOST_DESCRIPTORS = 8
 AWAY = 64
 TICK_SECONDS = 0.05
+PATIENCE = 30
 
 
 class Job:
@@ -85,9 +86,11 @@ class Job:
 
     def _is_late(self, seconds: float) -> bool:
         """Whether so much of the time went by in which none of them ran or waited for a processor:
-        a slow machine is not the program's fault, a program that sleeps is."""
+        a slow machine is not the program's fault, a program that sleeps is. There is an end to
+        waiting for a processor, too, which a program could arrange for."""
+        limit_seconds = self._limits["seconds"]
         busy_seconds = sum(map(_busy_seconds, self._pids))
-        return seconds - busy_seconds > self._limits["seconds"]
+        return seconds - busy_seconds > limit_seconds or seconds > PATIENCE * limit_seconds
 
 
 def _end(pid: int) -> int | None:
@@ -110,8 +113,9 @@ def _used_bytes() -> int:
 
 
 def _busy_seconds(pid: int) -> float:
-    """How long the threads of a process ran or waited for a processor."""
-    return sum(_thread_seconds(task) for task in Path(f"/proc/{pid}/task").glob("*/schedstat"))
+    """How long the busiest thread of a process ran or waited for a processor."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return max(map(_thread_seconds, tasks), default=0.0)
 
 
 def _thread_seconds(schedstat: Path) -> float:
@@ -136,7 +140,7 @@ def serve(is_alone: bool) -> NoReturn:
             sys.exit()
         limits = json.loads(message)
         if limits["needs_numpy"]:
-            # It makes every fork from now on four times as dear, and is dearer to import in each.
+            # From now on in all children: it is dear to import in each, and few programs need it.
             with suppress(ImportError):
                 importlib.import_module("numpy.random")
         job = Job(limits, is_alone, calls)

@@ -124,6 +124,8 @@ RUINS = {
     "a sleep": "time.sleep(3600)",
     "a sleep of all its threads": "for n in range(20):\n"
     "    threading.Thread(target=time.sleep, args=[3600]).start()",
+    "threads that mostly sleep": "def nap():\n    while True:\n        time.sleep(0.01)\n"
+    "for n in range(40):\n    threading.Thread(target=nap).start()",
     "a wait for a signal": "signal.pause()",
     "a wait for input that does not come": "import select\nr, w = os.pipe()\nos.read(r, 1)",
     "an end that never comes": "import atexit\natexit.register(time.sleep, 3600)",
