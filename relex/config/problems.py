@@ -15,7 +15,6 @@ QUESTION_ID = re.compile(r"[0-9a-f]{16}")
 SourceName = Annotated[str, KnownTo(SOURCE), one_of(SOURCE.built_in)]
 Settings = Annotated[tuple[Setting, ...], Field(max_length=MOST_ENTRIES)]
 StopString = Annotated[str, Field(min_length=1)]
-Settings = Annotated[tuple[Setting, ...], Field(max_length=MOST_ENTRIES)]
 
 
 class PromptConfig(Section):
