@@ -64,7 +64,7 @@ if ! install_packages --editable ".[$extra,dev]"; then
     say "vLLM cannot be installed here; installing without it (the transformers engine takes its place)"
     install_packages --editable ".[dev]"
 fi
-install_packages --editable ".[gym]" ||
+install_packages --editable ".[gym]" 2>/dev/null ||
     say "reasoning-gym cannot be installed here (pycosat needs a C compiler); its tasks are refused"
 if [ "$extra" = cpu ]; then
     # Installing brings CUDA builds of these three beside the CPU build of torch, and then vLLM fails to

@@ -81,7 +81,7 @@ def test_what_does_not_go_together_is_refused(fields: dict[str, Any], message: s
 
 
 def test_adapters_are_kept_in_float32_unless_it_is_said_otherwise() -> None:
-    assert training().snapshot_dtype == "bfloat16"
+    assert training().snapshot_dtype == "auto"
     assert training(lora={}).snapshot_dtype == "float32"
 
 

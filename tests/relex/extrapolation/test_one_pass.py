@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from relex.card import CARD
 from relex.checkpoints import Checkpoint
 from relex.errors import FactorsError, InputError
 from relex.extrapolation import (
@@ -17,6 +18,7 @@ from relex.extrapolation import (
 )
 from relex.extrapolation.displacements import PieceReader
 from relex.extrapolation.factors import BASIS_FILE, TABLE_FILE
+from relex.storage.manifest import MANIFEST
 from relex.window import open_window
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "tied"
@@ -46,8 +48,8 @@ def test_a_written_checkpoint_is_the_prediction_of_its_factors(base, written, ta
         assert torch.equal(found.read_tensor(name), tensor)
 
 
-def test_a_written_checkpoint_has_the_files_of_the_base(written) -> None:
-    expected = {path.name for path in (GOLDEN / "base").iterdir()}
+def test_a_written_checkpoint_has_the_files_of_the_base_a_card_and_a_manifest(written) -> None:
+    expected = {path.name for path in (GOLDEN / "base").iterdir()} | {CARD, MANIFEST}
     assert {path.name for path in (written / "step_20").iterdir()} == expected
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from relex.rewards import grading_pool
+from relex.rewards import math_equality
 from relex.rewards.math_equality import MathEquality, equal_at_sight, math_mode
 
 Grade = Callable[[str, str], float]
@@ -130,7 +130,7 @@ def test_a_batch_keeps_its_order_with_a_hang_in_it() -> None:
 def test_a_batch_that_needs_no_mathematics_starts_no_process(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(grading_pool, "WORKER_FILE", Path("no such file"))
+    monkeypatch.setattr(math_equality, "WORKER_FILE", Path("no such file"))
     reward = MathEquality()
     completions = [r"\boxed{7}", "no box", r"\boxed{}"] * 1000
     values = reward(prompts=completions, completions=completions, answers=["7"] * 3000)
