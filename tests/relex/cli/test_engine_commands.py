@@ -72,14 +72,17 @@ def no_number(tensors: Tensors) -> None:
 
 
 DAMAGE = {
-    "a missing tensor": (lambda t: t.pop(NORM), "step 2: lacks model.norm.weight, which step 1"),
+    "a missing tensor": (
+        lambda t: t.pop(NORM),
+        "step 2: lacks model.norm.weight, which the base has",
+    ),
     "an extra tensor": (
         lambda t: t.update(extra=torch.zeros(3)),
-        "step 2: has extra, which step 1 lacks",
+        "step 2: has extra, which the base lacks",
     ),
     "another shape": (
         lambda t: t.update({NORM: torch.ones(65).bfloat16()}),
-        "step 2: model.norm.weight is bfloat16[65], in step 1 it is bfloat16[64]",
+        "step 2: model.norm.weight is bfloat16[65], in the base it is bfloat16[64]",
     ),
     "another dtype": (
         lambda t: t.update({NORM: t[NORM].float()}),
