@@ -1,7 +1,7 @@
 """Checkpoints as other trainers write them; the names of files and keys are those of their code.
 
 Run as a script, it is one of the processes of an FSDP2 training over gloo, which save the sharded
-layouts: `python tests/other_trainers.py OUT RANK NUM_PROCESSES`.
+layouts: `python -m tests.other_trainers OUT RANK`.
 """
 
 import json
@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from relex.checkpoints import TOY_BASE
 
+ROOT = Path(__file__).parents[1]
 STEPS = (1, 2)
 NUM_PROCESSES = 2
 EMBEDDING, OUTPUT = "model.embed_tokens.weight", "lm_head.weight"
@@ -241,8 +242,9 @@ def save_sharded(out: Path, rank: int) -> None:
 
 def run_sharded(out: Path) -> None:
     """All of SHARDED below `out`, by two processes."""
-    commands = [[sys.executable, __file__, str(out), str(rank)] for rank in range(NUM_PROCESSES)]
-    processes = [subprocess.Popen(command) for command in commands]
+    # As a module: beside a script in this folder, `tests/relex` would be found for `relex`.
+    command = [sys.executable, "-m", "tests.other_trainers", str(out)]
+    processes = [subprocess.Popen([*command, str(rank)], cwd=ROOT) for rank in range(NUM_PROCESSES)]
     assert [process.wait() for process in processes] == [0] * NUM_PROCESSES
 
 

@@ -117,7 +117,7 @@ def summaries(home: Path) -> list[RunSummary]:
 @pytest.mark.parametrize(
     ("uri", "changes", "message"),
     [
-        ("{empty}", {}, "neither a window nor a folder of checkpoints named checkpoint-N"),
+        ("{empty}", {}, "neither a window, nor is anything there named checkpoint-N"),
         (
             "{there}",
             {"extrapolation": {"targets": [4]}},

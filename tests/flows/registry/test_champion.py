@@ -161,7 +161,9 @@ def test_no_version_is_lost_when_many_register_at_once(publisher):
     trackers = [Tracker(config, publisher.home, f"run-{n}") for n in range(NUM_AT_ONCE)]
 
     def register(tracker: Tracker) -> str:
-        return tracker.registry.register("crowd", "s3://bucket/model", tracker.parent, {}).number
+        model = tracker.log_model("crowd", {}, 1)
+        registry = tracker.registry
+        return registry.register("crowd", "s3://bucket/model", tracker.parent, model, {}).number
 
     with ThreadPoolExecutor(NUM_AT_ONCE) as pool:
         numbers = list(pool.map(register, trackers))

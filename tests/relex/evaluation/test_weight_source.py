@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from relex.candidates import BASE, Candidate
 from relex.checkpoints import Checkpoint
-from relex.errors import CheckpointError, FactorsError, InputError, WindowError
+from relex.errors import FactorsError, InputError, WindowError
 from relex.evaluation.weight_source import CandidateWeights, WeightSource
 from relex.extrapolation import fit_factors
 from relex.window import open_window
@@ -82,7 +82,7 @@ def test_a_target_inside_the_window_is_refused(source) -> None:
 def test_a_window_of_another_base_is_refused(source, tmp_path: Path) -> None:
     other = save(tmp_path / "other", {"a": START["a"]})
     weights = CandidateWeights(source.model_copy(update={"base": str(other)}))
-    with pytest.raises(CheckpointError, match="has b, which the base lacks"):
+    with pytest.raises(WindowError, match="has b, which the base lacks"):
         weights.tensors(Candidate(step=1))
 
 
