@@ -9,6 +9,7 @@ from textwrap import fill
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 from relex.visible import one_line
 
@@ -85,8 +86,18 @@ def png_bytes(figure: Figure) -> bytes:
     with warnings.catch_warnings():
         # Letters that the font does not have, as of another script, are drawn as boxes.
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        _settle(figure)
         figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def _settle(figure: Figure) -> None:
+    """Fix the layout: its solver's last digits differ from one time to the next, and pixels hang on
+    them."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        axes.set_position(Bbox(axes.get_position().get_points().round(4)))
 
 
 def short_name(name: str) -> str:
