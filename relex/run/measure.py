@@ -51,6 +51,7 @@ class Evaluation:
         self._progress: Progress | None = None
         self._ahead: list[Asked] = []
         self._scores: dict[Asked, Score] = {}
+        self._stored: dict[Asked, bool] = {}
 
     def expect(self, asked: Sequence[Asked]) -> None:
         """As `EvaluationSession.expect`; what is stored is not generated again."""
@@ -112,12 +113,18 @@ class Evaluation:
             session.expect(self._ahead)
             session.measure(*asked)
             publish_folder(store, folder, KIND, self._inputs(asked))
+            self._stored[asked] = True
         self._ahead = [each for each in self._ahead if each != asked]
         score = Score.model_validate_json((folder / SCORE_FILE).read_bytes())
         return score, read_answers(folder / ANSWERS_FILE)
 
     def _is_stored(self, asked: Asked) -> bool:
-        return finished_manifest(self._places(asked)[1], KIND, self._inputs(asked)) is not None
+        """Looked up once: nobody else writes scores of this run, and a search expects the same
+        candidates many times."""
+        if asked not in self._stored:
+            manifest = finished_manifest(self._places(asked)[1], KIND, self._inputs(asked))
+            self._stored[asked] = manifest is not None
+        return self._stored[asked]
 
     def _places(self, asked: Asked) -> tuple[str, Store]:
         """Path below the scores, and its store."""
