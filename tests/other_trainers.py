@@ -144,9 +144,13 @@ SHARDED = ("verl_fsdp", "skyrl", "nemo_rl", "nemo_rl_v2", "prime_rl", "accelerat
 """Written by several processes."""
 
 
-def slime_megatron(root: Path, step: int) -> None:
+def write_megatron(folder: Path) -> None:
     for name in ("common.pt", ".metadata", "__0_0.distcp", "metadata.json"):
-        write(root / f"iter_{step - 1:07d}" / name)
+        write(folder / name)
+
+
+def slime_megatron(root: Path, step: int) -> None:
+    write_megatron(root / f"iter_{step - 1:07d}")
 
 
 def verl_megatron(root: Path, step: int) -> None:
@@ -156,14 +160,12 @@ def verl_megatron(root: Path, step: int) -> None:
 
 
 def skyrl_megatron(root: Path, step: int) -> None:
-    for name in ("common.pt", ".metadata", "__0_0.distcp", "metadata.json"):
-        write(root / f"global_step_{step}/policy" / name)
+    write_megatron(root / f"global_step_{step}/policy")
     write_config(root / f"global_step_{step}/policy/huggingface")
 
 
 def nemo_rl_megatron(root: Path, step: int) -> None:
-    for name in ("common.pt", ".metadata", "__0_0.distcp", "metadata.json"):
-        write(root / f"step_{step}/policy/weights/iter_0000000" / name)
+    write_megatron(root / f"step_{step}/policy/weights/iter_0000000")
 
 
 def nemo_rl_rows(root: Path, step: int) -> None:
