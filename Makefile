@@ -34,10 +34,10 @@ lint: $(STAMP)  ## Format, lint and strict types
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 
-test: lint  ## Lint, types and tests of every behaviour, in about ten minutes
+test: lint  ## Lint, types and tests of every behaviour, the long ones left out
 	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile
 
-test-all: lint  ## Lint, types and all tests, the long ones too: three quarters of an hour
+test-all: lint  ## Lint, types and all tests, the long ones too
 	$(PYTHON) -m pytest -m "slow or not slow" --numprocesses 2 --dist loadfile
 
 bench: $(STAMP)  ## Speed, bytes and memory of engine and window beside references (half an hour)
@@ -53,7 +53,7 @@ bench: $(STAMP)  ## Speed, bytes and memory of engine and window beside referenc
 	@PYTHONPATH=. $(PYTHON) tests/bench/bench_cluster.py
 	@PYTHONPATH=. $(PYTHON) tests/bench/bench_sandbox.py
 
-gpu-check: $(STAMP)  ## What this machine's GPU shows, in one table (under eight minutes)
+gpu-check: $(STAMP)  ## What this machine's GPU shows, in one table
 	@PYTHONPATH=. $(PYTHON) tests/bench/gpu_check.py
 
 study: $(STAMP)  ## The study of the choice: 48 runs, two to three hours of one core; goes on where it was stopped

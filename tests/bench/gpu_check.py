@@ -1,4 +1,4 @@
-"""What a machine with a GPU shows: `make gpu-check` runs it, in less than eight minutes.
+"""What a machine with a GPU shows: `make gpu-check` runs it.
 
     python tests/bench/gpu_check.py [--work FOLDER] [--only PART]
 
