@@ -19,7 +19,7 @@ from relex.config import ProblemSource
 from relex.errors import ProblemError
 from relex.problems.code_tests import KEY
 from relex.problems.columns import Row
-from relex.problems.sources import hub_rows, jsonl_rows, parquet_rows
+from relex.problems.sources import hub_rows, jsonl_rows, not_loaded, parquet_rows
 
 Columns = Mapping[str, Any]
 Converted = tuple[str, str, dict[str, Any]]
@@ -231,8 +231,4 @@ def _apps_file(source: ProblemSource) -> str:
             )
         )
     except Exception as error:
-        raise ProblemError(
-            f"{source.path} (split {source.split}): cannot be loaded ({type(error).__name__}: "
-            f"{' '.join(str(error).split())}); check path, split and revision, and that the Hub is "
-            "reachable"
-        ) from error
+        raise not_loaded(source, error) from error

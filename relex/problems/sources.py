@@ -59,7 +59,7 @@ def parquet_rows(source: ProblemSource, *, all_columns: bool = False) -> Iterato
 def hub_rows(source: ProblemSource, *, all_columns: bool = False) -> Iterator[Row]:
     """The rows of one split, with the columns that the source names; raises ProblemError where the
     Hub or the dataset refuses."""
-    where = f"{source.path} (split {source.split})"
+    where = _split_of(source)
     # Imported here because it takes a second that no other source needs.
     import datasets
 
@@ -68,14 +68,23 @@ def hub_rows(source: ProblemSource, *, all_columns: bool = False) -> Iterator[Ro
             source.path, source.config or None, split=source.split, revision=source.revision
         )
     except Exception as error:
-        reason = " ".join(str(error).split())
-        raise ProblemError(
-            f"{where}: cannot be loaded ({type(error).__name__}: {reason}); "
-            "check path, config, split and revision, and that the Hub is reachable"
-        ) from error
+        raise not_loaded(source, error) from error
     named = None if all_columns else needed_columns(source.columns, dataset.column_names)
     # As Arrow has them: pictures that a column may hold are not decoded.
     tables = dataset.select_columns(named or dataset.column_names).with_format("arrow")
     rows = (row for table in tables.iter(BATCH_ROWS) for row in table.to_pylist())
     for number, values in enumerate(rows):
         yield Row(number, f"{where}, row {number}", values)
+
+
+def not_loaded(source: ProblemSource, error: Exception) -> ProblemError:
+    """What to say where the Hub, or a dataset on it, refuses."""
+    reason = " ".join(str(error).split())
+    return ProblemError(
+        f"{_split_of(source)}: cannot be loaded ({type(error).__name__}: {reason}); "
+        "check path, config, split and revision, and that the Hub is reachable"
+    )
+
+
+def _split_of(source: ProblemSource) -> str:
+    return f"{source.path} (split {source.split})"
