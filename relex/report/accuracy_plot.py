@@ -16,7 +16,7 @@ from relex.selection.decision import CandidateResult, Decision
 from relex.selection.wording import show_accuracy
 
 HEIGHT_INCHES, NARROW_INCHES = 5.2, 4.5
-HEADROOM_FRACTION = 0.25
+HEADROOM_FRACTION = 0.32
 TEST_OFFSET_POINTS = 7
 FAR_LENGTHS = 12
 """Targets farther than so many lengths of the window stand on a logarithmic axis behind it."""
