@@ -15,8 +15,10 @@ from relex.report.summary import BenchmarkResult, RunSummary
 from relex.selection.decision import CandidateResult, Decision
 from relex.selection.wording import show_accuracy
 
-HEIGHT_INCHES, NARROW_INCHES = 5.2, 4.5
-HEADROOM_FRACTION = 0.32
+HEIGHT_INCHES, HEADROOM_FRACTION = 5.2, 0.32
+NARROW_INCHES, NARROW_HEIGHT_INCHES, NARROW_HEADROOM_FRACTION = 4.5, 6.6, 0.42
+"""Of a picture for a telephone, whose words take more of its room."""
+
 TEST_OFFSET_POINTS = 7
 FAR_LENGTHS = 12
 """Targets farther than so many lengths of the window stand on a logarithmic axis behind it."""
@@ -32,10 +34,11 @@ def accuracy_picture(summary: RunSummary) -> Image:
 
 def _drawn(summary: RunSummary, width_inches: float) -> Image:
     decision, is_narrow = summary.decision, width_inches == NARROW_INCHES
-    figure = style.new_figure(HEIGHT_INCHES, picture_title(summary), width_inches)
+    height_inches = NARROW_HEIGHT_INCHES if is_narrow else HEIGHT_INCHES
+    figure = style.new_figure(height_inches, picture_title(summary), width_inches)
     axes = figure.add_subplot()
     style.plain_axes(axes, "optimizer step", "accuracy (share of correct answers)")
-    _set_limits(axes, summary)
+    _set_limits(axes, summary, NARROW_HEADROOM_FRACTION if is_narrow else HEADROOM_FRACTION)
     trained = f"window: trained to step {summary.last_step}"
     has_beyond = any(result.candidate.is_beyond for result in decision.results)
     style.shade_window(axes, summary.last_step, trained, has_beyond)
@@ -43,7 +46,7 @@ def _drawn(summary: RunSummary, width_inches: float) -> Image:
     _draw_tests(axes, summary)
     _mark_flagged(axes, decision)
     _mark_chosen(axes, decision)
-    style.legend_below(figure, axes, 2 if is_narrow else 4)
+    style.legend_below(figure, axes, 1 if is_narrow else 4)
     drawn = style.png_bytes(figure)
     points = [
         point_at(axes, result.candidate.step, result.accuracy, _point_words(result))
@@ -105,7 +108,7 @@ def _why_kept(decision: Decision) -> str:
     return f"{better} what was trained"
 
 
-def _set_limits(axes: Axes, summary: RunSummary) -> None:
+def _set_limits(axes: Axes, summary: RunSummary, headroom_fraction: float) -> None:
     """Fixed before drawing, with room above the highest point for the words about the chosen."""
     results = summary.decision.results
     intervals = [result.interval for result in results]
@@ -120,7 +123,7 @@ def _set_limits(axes: Axes, summary: RunSummary) -> None:
         axes.set_xlim(-0.1 * summary.last_step, 1.2 * last)
     else:
         axes.set_xlim(-0.03 * last, 1.05 * last)
-    axes.set_ylim(max(low - 0.1 * height, -0.02), high + HEADROOM_FRACTION * height)
+    axes.set_ylim(max(low - 0.1 * height, -0.02), high + headroom_fraction * height)
     bottom, top = axes.get_ylim()
     axes.set_yticks([tick for tick in axes.get_yticks() if bottom <= tick <= min(top, 1.0)])
 
