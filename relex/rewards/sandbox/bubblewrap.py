@@ -18,7 +18,7 @@ from relex.errors import RewardError
 
 INSIDE = Path(__file__).parent / "inside"
 WORKER = ["-s", "-S", "-B", "-m", "inside.worker"]
-ENVIRONMENT = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "LC_ALL": "C.UTF-8"}
+ENVIRONMENT = {"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}
 LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64")
 DEVICES = ("null", "zero", "random", "urandom")
 PACKAGES = "/packages"

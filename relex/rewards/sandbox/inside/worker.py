@@ -12,17 +12,18 @@ import os
 import resource
 import select
 import signal
+import site
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 from . import confine
 from .plain import Line
-from .program import run_script, serve_calls
+from .program import run_calls, run_scripts, serve_calls
 from .tester import run_tests
 
 PRELOADED = """
@@ -30,7 +31,7 @@ PRELOADED = """
     math operator random re statistics string typing
 """
 MESSAGE_BYTES = 1 << 16
-MOST_DESCRIPTORS = 8
+MOST_DESCRIPTORS = 64
 AWAY = 64
 TICK_SECONDS = 0.05
 PATIENCE = 30
@@ -39,13 +40,17 @@ PATIENCE = 30
 class Job:
     """The processes of one program, from their start to their end."""
 
-    def __init__(self, limits: dict[str, int], is_alone: bool, calls: bytes) -> None:
-        self._limits, self._is_alone, self._calls = limits, is_alone, calls
+    def __init__(
+        self, limits: Mapping[str, int], used_bytes: int, calls: confine.Filter | None
+    ) -> None:
+        """`used_bytes` are mapped before it starts; `calls` are those of the system that it may
+        make, without which it is limited only."""
+        self._limits, self._used_bytes, self._calls = limits, used_bytes, calls
         self._pids: list[int] = []
 
     def start(self, body: Callable[[], object], *kept: int) -> None:
         """Run `body` in a process that has only the descriptors `kept`, as 0, 1 and so on."""
-        pid = confine.fork_alone() if self._is_alone else os.fork()
+        pid = confine.fork_alone() if self._calls else os.fork()
         if pid:
             self._pids.append(pid)
             return
@@ -61,9 +66,9 @@ class Job:
         for place, descriptor in enumerate(moved):
             os.dup2(descriptor, place)
         os.closerange(len(kept), 4 * AWAY)
-        confine.limit(self._limits, _used_bytes())
+        confine.limit(self._limits, self._used_bytes)
         os.setsid()
-        if self._is_alone:
+        if self._calls:
             confine.shut_in(self._limits["folder_bytes"], self._calls)
         confine.make_repeatable()
 
@@ -108,7 +113,7 @@ def _end(pid: int) -> int | None:
 
 
 def _used_bytes() -> int:
-    """What this process has mapped, before it runs anything of the program's."""
+    """What this process has mapped."""
     return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
@@ -126,32 +131,42 @@ def _thread_seconds(schedstat: Path) -> float:
 
 
 def serve(is_alone: bool) -> NoReturn:
-    """Do what comes by the socket that is descriptor 0: limits, and with them the descriptors of
-    source, input, output and errors, or of source, tests and verdicts. Each is answered by what
-    `Job.wait` gives."""
+    """Do what comes by the socket that is descriptor 0: a message with limits and which of `STARTS`
+    is meant, and the descriptors that this takes. Each is answered by what `Job.wait` gives."""
     control = socket.socket(fileno=os.dup(0))
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, 0)
-    calls = confine.allowed_calls() if is_alone else b""
+    calls = confine.allowed_calls() if is_alone else None
+    used_bytes = _used_bytes()
     control.send(b"{}")
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, MESSAGE_BYTES, MOST_DESCRIPTORS)
         if not message:
             sys.exit()
-        limits = json.loads(message)
-        if limits["needs_numpy"]:
-            # From now on in all children: it is dear to import in each, and few programs need it.
-            with suppress(ImportError):
-                importlib.import_module("numpy.random")
-        job = Job(limits, is_alone, calls)
-        if len(descriptors) == 3:
-            _start_tests(job, nowhere, *descriptors)
-        else:
-            source, given, printed, said = descriptors
-            job.start(lambda: run_script(read(3)), given, printed, said, source)
+        asked = json.loads(message)
+        if asked["needs_numpy"]:
+            _load_numpy()
+            used_bytes = _used_bytes()
+        job = Job(asked["limits"], used_bytes, calls)
+        STARTS[asked["kind"]](job, nowhere, *descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
         control.send(json.dumps(job.wait(control)).encode())
+
+
+def _start_runs(job: Job, nowhere: int, source: int, *files: int) -> None:
+    """One process for all runs of a program: files are the inputs, errors, good ends, outputs."""
+    num_runs = len(files) // 2 - 1
+    given, (said, good, *printed) = files[:num_runs], files[num_runs:]
+    kept = (nowhere, nowhere, said, good, source)
+    runs = [(len(kept) + n, len(kept) + num_runs + n) for n in range(num_runs)]
+    job.start(lambda: run_scripts(read(4), runs, 3), *kept, *given, *printed)
+
+
+def _start_calls(job: Job, nowhere: int, source: int, calls: int, results: int) -> None:
+    """A process for the program, which is given all calls."""
+    kept = (nowhere, nowhere, nowhere, results, source, calls)
+    job.start(lambda: run_calls(read(4), json.loads(read(5)), 3), *kept)
 
 
 def _start_tests(job: Job, nowhere: int, source: int, tests: int, verdicts: int) -> None:
@@ -166,12 +181,26 @@ def _start_tests(job: Job, nowhere: int, source: int, tests: int, verdicts: int)
     os.close(tests_end)
 
 
+STARTS = {"runs": _start_runs, "calls": _start_calls, "tests": _start_tests}
+
+
+def _load_numpy() -> None:
+    """From now on in all children: it is dear to import in each, and few programs need it."""
+    if "numpy" not in sys.modules:
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a fork has one thread only
+        with suppress(ImportError):
+            importlib.import_module("numpy.random")
+        os.environ.clear()
+
+
 def read(descriptor: int) -> bytes:
     with os.fdopen(descriptor, "rb") as stream:
         return stream.read()
 
 
 def main(is_alone: bool) -> None:
+    os.environ.clear()
+    site.setquit()  # `exit` and `quit`, which many programs end with
     for name in PRELOADED.split():
         with suppress(ImportError):
             importlib.import_module(name)
