@@ -28,12 +28,7 @@ def run_script(source: bytes) -> NoReturn:
     except BaseException as error:
         _say(error)
         status = 1
-    with suppress(BaseException):
-        for thread in threading.enumerate():
-            if thread is not threading.current_thread() and not thread.daemon:
-                thread.join()
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
+    _finish()
     os._exit(status & 0xFF)
 
 
@@ -67,6 +62,27 @@ def execute(source: bytes, name: str) -> dict[str, Any]:
     sys.argv = [FILE]
     exec(compile(source, FILE, "exec", dont_inherit=True), module.__dict__)
     return module.__dict__
+
+
+def _finish() -> None:
+    """What an interpreter does at its end: what is left open is written then."""
+    namespace = sys.modules["__main__"].__dict__
+    for step in (_join_threads, atexit._run_exitfuncs, _flush, namespace.clear, _flush):
+        with suppress(BaseException):
+            step()
+
+
+def _join_threads() -> None:
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+
+
+def _flush() -> None:
+    """Also the output that the program put another one before."""
+    for stream in (sys.stdout, sys.__stdout__):
+        with suppress(BaseException):
+            stream.flush()
 
 
 def _answer(functions: dict[str, Any], message: Any, kept: list[Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import os
 import resource
 import select
 import signal
+import site
 import socket
 import sys
 import time
@@ -29,11 +30,13 @@ PRELOADED = """
     bisect collections collections.abc copy datetime decimal fractions functools heapq io itertools
     math operator random re statistics string typing
 """
+TRIAL = {"seconds": 10, "memory_bytes": 64 << 20, "file_bytes": 1 << 20, "folder_bytes": 1 << 20}
 MESSAGE_BYTES = 1 << 16
 MOST_DESCRIPTORS = 8
 AWAY = 64
 TICK_SECONDS = 0.05
 PATIENCE = 30
+CPUCLOCK_SCHED = 2
 
 
 class Job:
@@ -52,6 +55,8 @@ class Job:
         try:
             self._confine(kept)
             body()
+        except BaseException as error:  # of ours; those of a program are caught where it runs
+            os.write(2, f"{type(error).__name__}: {error}".encode())
         finally:
             os._exit(1)
 
@@ -62,6 +67,8 @@ class Job:
             os.dup2(descriptor, place)
         os.closerange(len(kept), 4 * AWAY)
         confine.limit(self._limits, _used_bytes())
+        # Where memory runs out, the kernel ends this process before any other.
+        Path("/proc/self/oom_score_adj").write_text("1000")
         os.setsid()
         if self._is_alone:
             confine.shut_in(self._limits["folder_bytes"], self._calls)
@@ -69,28 +76,33 @@ class Job:
 
     def wait(self, control: socket.socket) -> dict[str, Any]:
         """Wait until the last process that was started ends, and end the others: what each ended
-        with by itself, or None, and whether they took too long."""
+        with by itself, or None, and what they took too much of: `timeout`, `threads` or nothing."""
         last = os.pidfd_open(self._pids[-1])
         poll = select.poll()
         poll.register(last, select.POLLIN)
         poll.register(control, select.POLLIN)
-        started = time.monotonic()
-        ready = poll.poll(1000 * self._limits["seconds"])
-        while not ready and not self._is_late(time.monotonic() - started):
-            ready = poll.poll(1000 * TICK_SECONDS)
+        started, excess = time.monotonic(), ""
+        while not excess and not (ready := poll.poll(1000 * TICK_SECONDS)):
+            excess = self._excess(time.monotonic() - started)
         os.close(last)
         if control.fileno() in dict(ready):
             # Nothing is sent before the answer, so the other side has ended.
             os._exit(1)
-        return {"statuses": [_end(pid) for pid in self._pids], "is_late": not ready}
+        return {"statuses": [_end(pid) for pid in self._pids], "excess": excess}
 
-    def _is_late(self, seconds: float) -> bool:
-        """Whether so much of the time went by in which none of them ran or waited for a processor:
-        a slow machine is not the program's fault, a program that sleeps is. There is an end to
-        waiting for a processor, too, which a program could arrange for."""
+    def _excess(self, seconds: float) -> str:
+        """Threads, which the kernel does not count for root; or time, where so much of it went by
+        in which none of them ran or waited for a processor: a slow machine is not the program's
+        fault, a program that sleeps is. There is an end to waiting for a processor, too, which a
+        program could arrange for."""
+        if max(map(_num_threads, self._pids)) > confine.NUM_THREADS:
+            return "threads"
         limit_seconds = self._limits["seconds"]
-        busy_seconds = sum(map(_busy_seconds, self._pids))
-        return seconds - busy_seconds > limit_seconds or seconds > PATIENCE * limit_seconds
+        if seconds <= limit_seconds:
+            return ""
+        idle_seconds = seconds - sum(map(_busy_seconds, self._pids))
+        is_late = idle_seconds > limit_seconds or seconds > PATIENCE * limit_seconds
+        return "timeout" if is_late else ""
 
 
 def _end(pid: int) -> int | None:
@@ -112,16 +124,27 @@ def _used_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
+def _num_threads(pid: int) -> int:
+    with suppress(OSError):
+        # Linux counts those in the links of this folder, so that it need not be read.
+        return os.stat(f"/proc/{pid}/task").st_nlink - 2
+    return 0
+
+
 def _busy_seconds(pid: int) -> float:
-    """How long the busiest thread of a process ran or waited for a processor."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return max(map(_thread_seconds, tasks), default=0.0)
+    """How long all threads of a process ran, those that ended too, and the most patient of them
+    waited for a processor."""
+    waits = map(_waited_seconds, Path(f"/proc/{pid}/task").glob("*/schedstat"))
+    with suppress(OSError):
+        # The clock of a process, as clock_getcpuclockid(3) makes it.
+        return time.clock_gettime(~pid << 3 | CPUCLOCK_SCHED) + max(waits, default=0.0)
+    return 0.0
 
 
-def _thread_seconds(schedstat: Path) -> float:
+def _waited_seconds(schedstat: Path) -> float:
     with suppress(OSError, ValueError):
-        ran, waited, _ = schedstat.read_text().split()
-        return (int(ran) + int(waited)) / 1e9
+        _, waited, _ = schedstat.read_text().split()
+        return int(waited) / 1e9
     return 0.0
 
 
@@ -133,6 +156,7 @@ def serve(is_alone: bool) -> NoReturn:
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, 0)
     calls = confine.allowed_calls() if is_alone else b""
+    _try(Job(TRIAL, is_alone, calls), control, nowhere)
     control.send(b"{}")
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, MESSAGE_BYTES, MOST_DESCRIPTORS)
@@ -145,7 +169,7 @@ def serve(is_alone: bool) -> NoReturn:
                 importlib.import_module("numpy.random")
         job = Job(limits, is_alone, calls)
         if len(descriptors) == 3:
-            _start_tests(job, nowhere, *descriptors)
+            _start_tests(job, *descriptors)
         else:
             source, given, printed, said = descriptors
             job.start(lambda: run_script(read(3)), given, printed, said, source)
@@ -154,16 +178,25 @@ def serve(is_alone: bool) -> NoReturn:
         control.send(json.dumps(job.wait(control)).encode())
 
 
-def _start_tests(job: Job, nowhere: int, source: int, tests: int, verdicts: int) -> None:
+def _try(job: Job, control: socket.socket, nowhere: int) -> None:
+    """Where a worker starts, a program may still not: AppArmor takes the capabilities away."""
+    job.start(lambda: os._exit(0), nowhere, 1, 2)
+    if job.wait(control)["statuses"] != [0]:
+        sys.exit(1)
+
+
+def _start_tests(job: Job, source: int, tests: int, verdicts: int) -> None:
     """A process for the program and one for its tests, with a line between them."""
     program_end, tests_end = (end.detach() for end in socket.socketpair())
-    silent = [nowhere] * 3
-    job.start(lambda: serve_calls(read(3), Line(4)), *silent, source, program_end)
+    # Each has its own: locks and flags of an open file are those of all that share it.
+    null, other_null = (os.open(os.devnull, os.O_RDWR) for _ in range(2))
+    job.start(lambda: serve_calls(read(3), Line(4)), null, null, null, source, program_end)
     job.start(
-        lambda: run_tests(json.loads(read(3)), Line(4), 5), *silent, tests, tests_end, verdicts
+        lambda: run_tests(json.loads(read(3)), Line(4), 5),
+        *(other_null, other_null, other_null, tests, tests_end, verdicts),
     )
-    os.close(program_end)
-    os.close(tests_end)
+    for descriptor in (program_end, tests_end, null, other_null):
+        os.close(descriptor)
 
 
 def read(descriptor: int) -> bytes:
@@ -175,6 +208,11 @@ def main(is_alone: bool) -> None:
     for name in PRELOADED.split():
         with suppress(ImportError):
             importlib.import_module(name)
+    # As in an interpreter that is started for a program.
+    site.setquit()
+    site.sethelper()
+    # Time bounds what long numbers cost; benchmarks have some.
+    sys.set_int_max_str_digits(0)
     # Children share the memory of what is there now as long as nothing counts references in it.
     gc.collect()
     gc.freeze()
@@ -184,4 +222,7 @@ def main(is_alone: bool) -> None:
 if __name__ == "__main__":
     way, *packages = sys.argv[1:]
     sys.path.extend(packages)
-    main(is_alone=way == "alone")
+    try:
+        main(is_alone=way == "alone")
+    except OSError as error:
+        sys.exit(str(error))
