@@ -106,11 +106,14 @@ def _raw_rows(source: ProblemSource) -> Iterator[Row]:
 def _human_eval(columns: Columns) -> Converted:
     prompt, solution = columns["prompt"], columns["canonical_solution"]
     test, name = columns["test"], columns["entry_point"]
+    # What a question defines beside its function, an answer may define anew; checks take this.
+    whole = ast.parse(prompt + solution)
+    whole.body = [node for node in whole.body if getattr(node, "name", "") != name]
     tests = {
         "prefix": prompt,
-        "setup": _shapes_first(test) + test,
+        "setup": "\n".join([ast.unparse(whole), _shapes_first(test), test]),
         "asserts": [f"check({name})"],
-        "names": [name, *(other for other in _used(prompt + solution, test) if other != name)],
+        "names": [name],
         "seconds": FUNCTION_SECONDS,
     }
     return prompt, solution, tests

@@ -182,6 +182,24 @@ def test_an_answer_is_judged_as_the_benchmark_does(
     assert values == [1, 0], [value.reason for value in values]
 
 
+def test_an_answer_does_not_change_what_checks_it(sandbox, tmp_path: Path) -> None:
+    """HumanEval/32 evaluates a polynomial by a function that stands in the question."""
+    test = "def check(candidate):\n    assert twice(candidate([3])[0]) == 12\n"
+    [problem] = load(tmp_path, "human_eval", [HUMAN_EVAL | {"test": test}])
+    grader = build_reward(RewardTerm(reward="code_tests"))
+    values = grader(
+        prompts=[""] * 2,
+        completions=[
+            "    return [0]\n\ndef twice(x): return 12",
+            "    return list(map(twice, numbers))",
+        ],
+        answers=[""] * 2,
+        extras=[problem.extra] * 2,
+    )
+    end_rewards([grader])
+    assert values == [0, 1]
+
+
 def test_an_empty_list_is_not_close_to_every_number(sandbox, tmp_path: Path) -> None:
     """numpy's own comparison says so, and the plus sets use it."""
     inputs = HUMAN_EVAL_PLUS["test"].replace("[2, 4, 6], []", "2.5, 3.5")

@@ -30,7 +30,13 @@ PRELOADED = """
     bisect collections collections.abc copy datetime decimal fractions functools heapq io itertools
     math operator random re statistics string typing
 """
-TRIAL = {"seconds": 10, "memory_bytes": 64 << 20, "file_bytes": 1 << 20, "folder_bytes": 1 << 20}
+TRIAL = {
+    "seconds": 60,
+    "memory_bytes": 512 << 20,
+    "file_bytes": 16 << 20,
+    "folder_bytes": 32 << 20,
+}
+"""The most that a program may be given, which a limit of the user may forbid."""
 MESSAGE_BYTES = 1 << 16
 MOST_DESCRIPTORS = 8
 AWAY = 64
