@@ -28,9 +28,18 @@ Converted = tuple[str, str, dict[str, Any]]
 FUNCTION_SECONDS, LIVE_SECONDS, APPS_SECONDS = 4, 6, 4
 MOST_APPS_TESTS = 20
 APPS_TOLERANCE = 1e-5
+LIVE_MODULES = """
+    string re datetime collections heapq bisect copy math random statistics itertools functools
+    operator io sys json
+"""
+# As LiveCodeBench does, which comes to the builtins last: `pow` of math takes two arguments.
 LIVE_IMPORTS = "\n".join(
-    f"from {module} import *"
-    for module in ("typing", "collections", "itertools", "functools", "heapq", "bisect", "math")
+    [
+        *(f"from {module} import *" for module in [*LIVE_MODULES.split(), "builtins", "typing"]),
+        f"import {', '.join(LIVE_MODULES.split())}",
+        "sys.setrecursionlimit(50000)",
+        "",
+    ]
 )
 # numpy compares nothing, and so finds no difference, between a number and an empty list.
 SAME_SHAPES = """
@@ -139,7 +148,6 @@ def _mbpp(columns: Columns) -> Converted:
 def _live_code_bench(columns: Columns) -> Converted:
     cases = json.loads(columns["public_test_cases"]) + _private(columns["private_test_cases"])
     tests: dict[str, Any] = {"is_solved": False, "seconds": LIVE_SECONDS, "prefix": LIVE_IMPORTS}
-    tests["prefix"] += "\n"
     starter = columns["starter_code"]
     if cases[0]["testtype"] == "functional":
         method = json.loads(columns["metadata"])["func_name"]

@@ -222,15 +222,21 @@ def test_live_code_bench_is_judged_by_all_its_tests(sandbox, tmp_path: Path) -> 
     assert [code_tests.tests_of(it.extra).num_tests for it in by_name.values()] == [2, 2]
     method = "class Solution:\n    def best(self, a: List[int], k): return (max(a), sum(a) + k)"
     grader = build_reward(RewardTerm(reward="code_tests"))
-    asked = [("abc001_a", "print(2 * int(input()))"), ("abc001_a", "print(2)"), ("3001", method)]
+    relies = "print(pow(2 * int(sys.stdin.readline()), 1, 10**9 + 7))"
+    asked = [
+        ("abc001_a", "print(2 * int(input()))"),
+        ("abc001_a", relies),
+        ("abc001_a", "print(2)"),
+        ("3001", method),
+    ]
     values = grader(
-        prompts=[""] * 3,
+        prompts=[""] * 4,
         completions=[text for _, text in asked],
         answers=[name for name, _ in asked],
         extras=[by_name[name].extra for name, _ in asked],
     )
     end_rewards([grader])
-    assert values == [1, 0, 1]
+    assert values == [1, 1, 0, 1]
 
 
 @pytest.mark.parametrize(
