@@ -1,15 +1,17 @@
 """1 where the program of a completion passes all tests of its problem, run in a sandbox.
 
-The program is the last fenced block of the text after the thought, or the whole text without one.
-Where a benchmark wants numbers compared in its way, its tests do it or say their tolerance. The
-same program gets the same verdict each time: seeds and the seed of hashes are fixed, and time is
-counted in seconds of the processor. What a sandbox keeps from it, and how, docs/code.md says.
+The program is the last fenced block of Python in the text after the thought, without one the last
+block, without any the whole text. Where a benchmark wants numbers compared in its way, its tests do
+it or say their tolerance. The same program gets the same verdict each time: seeds and the seed of
+hashes are fixed, and time is counted in seconds of the processor. What a sandbox keeps from it, and
+how, docs/code.md says.
 """
 
 import json
+import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
@@ -23,7 +25,9 @@ from relex.rewards.same import same_output, same_value
 from relex.rewards.sandbox import MOST_RUNS, Ended, Kind, Limits, Sandbox, Worker
 from relex.visible import one_line
 
-FENCE = "```"
+FENCE = re.compile(r"([ \t]*)(`{3,}|~{3,})\s*([^`]*)")
+CODE_INDENT = 4
+PYTHON = re.compile(r"\W*(python|py)[\d.]*\b", re.IGNORECASE)
 NUM_NAMED = 3
 REASON_CHARACTERS = 100
 RESULT_BYTES = 4 << 20
@@ -38,6 +42,15 @@ class Task:
     program: str
     tests: CodeTests
     has_code: bool = True
+
+
+@dataclass
+class _Block:
+    fence: str
+    indent: int
+    is_python: bool
+    is_closed: bool = False
+    lines: list[str] = field(default_factory=list)
 
 
 class PassesTests:
@@ -198,20 +211,29 @@ def task_of(completion: str, tests: CodeTests) -> Task:
 
 
 def program_of(completion: str) -> str:
-    """The last fenced block of the text after the thought; without one the whole text; a block that
-    was begun and is the only one goes to the end."""
+    """The last fenced block of the text after the thought, of those in Python where there are such;
+    without one the whole text. A block that does not end is taken where no other is there."""
     text = final_text(completion)
-    blocks: list[str] = []
-    begun: list[str] | None = None
+    blocks = reversed(_blocks(text))
+    best = max(blocks, key=lambda block: (block.is_python, block.is_closed), default=None)
+    return text if best is None else "".join(best.lines)
+
+
+def _blocks(text: str) -> list[_Block]:
+    """The fenced blocks of Markdown. A fence with a language always begins one: models forget to
+    end them."""
+    blocks: list[_Block] = []
     for line in text.splitlines(keepends=True):
-        is_fence = line.lstrip().startswith(FENCE)
-        if begun is None:
-            begun = [] if is_fence else None
-        elif is_fence:
-            blocks.append("".join(begun))
-            begun = None
-        else:
-            begun.append(line)
-    if blocks:
-        return blocks[-1]
-    return text if begun is None else "".join(begun)
+        found = FENCE.fullmatch(line.rstrip())
+        begun = blocks[-1] if blocks and not blocks[-1].is_closed else None
+        if begun and found and len(found[1]) >= begun.indent + CODE_INDENT:
+            found = None  # of a text in the program
+        if found and (found[3] or not begun):
+            blocks.append(_Block(found[2], len(found[1]), bool(PYTHON.match(found[3]))))
+        elif found and begun and found[2].startswith(begun.fence):
+            begun.is_closed = True
+        elif begun:
+            # Without the indentation of a fence in a list.
+            space = len(line) - len(line.lstrip(" \t"))
+            begun.lines.append(line[min(begun.indent, space) :])
+    return blocks

@@ -31,9 +31,10 @@ END_BYTES = 1000
 MESSAGE_BYTES = 1 << 16
 REASON_CHARACTERS = 200
 CURE = (
-    "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, in a container "
-    "--security-opt seccomp=unconfined), or name code_tests_without_sandbox, in which programs can "
-    "do whatever you can"
+    "install libseccomp2, and allow user namespaces and mounts in them (sysctl "
+    "kernel.unprivileged_userns_clone=1; in a container --security-opt seccomp=unconfined, "
+    "apparmor=unconfined and systempaths=unconfined), or name code_tests_without_sandbox, in "
+    "which programs can do whatever you can"
 )
 
 Answer = dict[str, Any]
@@ -63,7 +64,8 @@ class Ended:
     """How a program came to its end, and what it left."""
 
     reason: str
-    """Empty for a good end; else `timeout`, `memory`, `exception: ...` or `ended by SIGSEGV`."""
+    """Empty for a good end; else `timeout`, `threads`, `memory`, `exception: ...` or `ended by
+    SIGSEGV`."""
 
     output: bytes
 
@@ -227,16 +229,23 @@ def _rewind(inputs: Sequence[int], outputs: Sequence[int]) -> None:
         os.ftruncate(file, 0)
 
 
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # those for real time have none
+        return f"signal {number}"
+
+
 def _reason(answer: Answer | None, said: bytes) -> str:
     """Why a program came to no good end; what it said itself is believed for this only."""
     if answer is None:
         return "ended the sandbox"
     # The kernel kills what has used up its seconds of the processor.
-    if answer["is_late"] or -signal.SIGKILL in answer["statuses"]:
-        return "timeout"
+    if answer["excess"] or -signal.SIGKILL in answer["statuses"]:
+        return answer["excess"] or "timeout"
     status = answer["statuses"][0] or 0
     if status < 0:
-        return f"ended by {signal.Signals(-status).name}"
+        return f"ended by {_signal_name(-status)}"
     last = said.decode("utf-8", "replace").strip().rpartition("\n")[2]
     if status and last.startswith("MemoryError"):
         return "memory"

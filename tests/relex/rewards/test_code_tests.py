@@ -47,7 +47,20 @@ def grade(sandbox):
         ("<think>```\nno\n```</think>```\nyes\n```", "yes\n"),
         ("<think>```\nno\n```", ""),
         ("```python\ncut = 1", "cut = 1"),
-        ("  ```python\n  x = 1\n  ```", "  x = 1\n"),
+        ("- So:\n  ```python\n  if x:\n    y = 1\n  ```", "if x:\n  y = 1\n"),
+        ("```python\nx = 1\n```\nIt prints:\n```\n7\n```", "x = 1\n"),
+        ("```py\nold\n```\n```Python3 title=a.py\nnew\n```\n```bash\npip\n```", "new\n"),
+        ("```bash\npip\n```\n```python\ncut = 1", "cut = 1"),
+        ("```bash\npip\n```\n```\ncut = 1", "pip\n"),
+        ("```python\nold\n```python\nnew\n```", "new\n"),
+        ("```x``` is one.\n```python\nx = 1\n```", "x = 1\n"),
+        ("````python\n# has\n```\n# inside\n````", "# has\n```\n# inside\n"),
+        (
+            '```python\ndef f():\n    """\n    ```\n    """\n```',
+            'def f():\n    """\n    ```\n    """\n',
+        ),
+        ("~~~python\nx = 1\n~~~", "x = 1\n"),
+        ("```{.python}\r\nx = 1\r\n```\r\n", "x = 1\r\n"),
         ("```" * 100_000, ""),
     ],
 )
@@ -157,6 +170,8 @@ def test_a_prefix_goes_before_a_body_and_before_a_whole_function(grade) -> None:
         ("snan", "1", 0, False),
         ("1e999999999", "1", 0, False),
         ("", "", 0, True),
+        ("1 1 1", "1", 0, False),
+        ("1", "1 1", 0, False),
     ],
 )
 def test_outputs_are_compared_line_by_line(

@@ -34,7 +34,8 @@ def run_scripts(source: bytes, runs: Sequence[tuple[int, int]], good: int) -> No
         for end, place in ((given, 0), (printed, 1)):
             os.dup2(end, place)
             os.close(end)
-        sys.stdin, sys.stdout = _text(0, "r"), _text(1, "w")
+        sys.stdin = sys.__stdin__ = _text(0, "r")  # type: ignore[misc]
+        sys.stdout = sys.__stdout__ = _text(1, "w")  # type: ignore[misc]
         if number:
             make_repeatable()
         status = _run(source)
@@ -56,12 +57,7 @@ def _run(source: bytes) -> int:
     except BaseException as error:
         _say(error)
         status = 1
-    with suppress(BaseException):
-        for thread in threading.enumerate():
-            if thread is not threading.current_thread() and not thread.daemon:
-                thread.join()
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
+    _finish()
     return status
 
 
@@ -107,6 +103,27 @@ def execute(source: bytes, name: str) -> dict[str, Any]:
     sys.argv = [FILE]
     exec(_compiled(source), module.__dict__)
     return module.__dict__
+
+
+def _finish() -> None:
+    """What an interpreter does at its end: what is left open is written then."""
+    namespace = sys.modules["__main__"].__dict__
+    for step in (_join_threads, atexit._run_exitfuncs, _flush, namespace.clear, _flush):
+        with suppress(BaseException):
+            step()
+
+
+def _join_threads() -> None:
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+
+
+def _flush() -> None:
+    """Also the output that the program put another one before."""
+    for stream in (sys.stdout, sys.__stdout__):
+        with suppress(BaseException):
+            stream.flush()
 
 
 @cache

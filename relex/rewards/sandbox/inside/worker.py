@@ -30,11 +30,19 @@ PRELOADED = """
     bisect collections collections.abc copy datetime decimal fractions functools heapq io itertools
     math operator random re statistics string typing
 """
+TRIAL = {
+    "seconds": 60,
+    "memory_bytes": 512 << 20,
+    "file_bytes": 16 << 20,
+    "folder_bytes": 32 << 20,
+}
+"""The most that a program may be given, which a limit of the user may forbid."""
 MESSAGE_BYTES = 1 << 16
 MOST_DESCRIPTORS = 64
 AWAY = 64
 TICK_SECONDS = 0.05
 PATIENCE = 30
+CPUCLOCK_SCHED = 2
 
 
 class Job:
@@ -57,6 +65,8 @@ class Job:
         try:
             self._confine(kept)
             body()
+        except BaseException as error:  # of ours; those of a program are caught where it runs
+            os.write(2, f"{type(error).__name__}: {error}".encode())
         finally:
             os._exit(1)
 
@@ -67,6 +77,7 @@ class Job:
             os.dup2(descriptor, place)
         os.closerange(len(kept), 4 * AWAY)
         confine.limit(self._limits, self._used_bytes)
+        _be_first_to_end()
         os.setsid()
         if self._calls:
             confine.shut_in(self._limits["folder_bytes"], self._calls)
@@ -74,28 +85,40 @@ class Job:
 
     def wait(self, control: socket.socket) -> dict[str, Any]:
         """Wait until the last process that was started ends, and end the others: what each ended
-        with by itself, or None, and whether they took too long."""
+        with by itself, or None, and what they took too much of: `timeout`, `threads` or nothing."""
         last = os.pidfd_open(self._pids[-1])
         poll = select.poll()
         poll.register(last, select.POLLIN)
         poll.register(control, select.POLLIN)
-        started = time.monotonic()
-        ready = poll.poll(1000 * self._limits["seconds"])
-        while not ready and not self._is_late(time.monotonic() - started):
-            ready = poll.poll(1000 * TICK_SECONDS)
+        started, excess = time.monotonic(), ""
+        while not excess and not (ready := poll.poll(1000 * TICK_SECONDS)):
+            excess = self._excess(time.monotonic() - started)
         os.close(last)
         if control.fileno() in dict(ready):
             # Nothing is sent before the answer, so the other side has ended.
             os._exit(1)
-        return {"statuses": [_end(pid) for pid in self._pids], "is_late": not ready}
+        return {"statuses": [_end(pid) for pid in self._pids], "excess": excess}
 
-    def _is_late(self, seconds: float) -> bool:
-        """Whether so much of the time went by in which none of them ran or waited for a processor:
-        a slow machine is not the program's fault, a program that sleeps is. There is an end to
-        waiting for a processor, too, which a program could arrange for."""
+    def _excess(self, seconds: float) -> str:
+        """Threads, which the kernel does not count for root; or time, where so much of it went by
+        in which none of them ran or waited for a processor: a slow machine is not the program's
+        fault, a program that sleeps is. There is an end to waiting for a processor, too, which a
+        program could arrange for."""
+        if max(map(_num_threads, self._pids)) > confine.NUM_THREADS:
+            return "threads"
         limit_seconds = self._limits["seconds"]
-        busy_seconds = sum(map(_busy_seconds, self._pids))
-        return seconds - busy_seconds > limit_seconds or seconds > PATIENCE * limit_seconds
+        if seconds <= limit_seconds:
+            return ""
+        idle_seconds = seconds - sum(map(_busy_seconds, self._pids))
+        is_late = idle_seconds > limit_seconds or seconds > PATIENCE * limit_seconds
+        return "timeout" if is_late else ""
+
+
+def _be_first_to_end() -> None:
+    """Where memory runs out, the kernel ends this process before any other."""
+    file = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+    os.write(file, b"1000")
+    os.close(file)
 
 
 def _end(pid: int) -> int | None:
@@ -117,16 +140,27 @@ def _used_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
+def _num_threads(pid: int) -> int:
+    with suppress(OSError):
+        # Linux counts those in the links of this folder, so that it need not be read.
+        return os.stat(f"/proc/{pid}/task").st_nlink - 2
+    return 0
+
+
 def _busy_seconds(pid: int) -> float:
-    """How long the busiest thread of a process ran or waited for a processor."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return max(map(_thread_seconds, tasks), default=0.0)
+    """How long all threads of a process ran, those that ended too, and the most patient of them
+    waited for a processor."""
+    waits = map(_waited_seconds, Path(f"/proc/{pid}/task").glob("*/schedstat"))
+    with suppress(OSError):
+        # The clock of a process, as clock_getcpuclockid(3) makes it.
+        return time.clock_gettime(~pid << 3 | CPUCLOCK_SCHED) + max(waits, default=0.0)
+    return 0.0
 
 
-def _thread_seconds(schedstat: Path) -> float:
+def _waited_seconds(schedstat: Path) -> float:
     with suppress(OSError, ValueError):
-        ran, waited, _ = schedstat.read_text().split()
-        return (int(ran) + int(waited)) / 1e9
+        _, waited, _ = schedstat.read_text().split()
+        return int(waited) / 1e9
     return 0.0
 
 
@@ -138,6 +172,7 @@ def serve(is_alone: bool) -> NoReturn:
     os.dup2(nowhere, 0)
     calls = confine.allowed_calls() if is_alone else None
     used_bytes = _used_bytes()
+    _try(Job(TRIAL, used_bytes, calls), control, nowhere)
     control.send(b"{}")
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, MESSAGE_BYTES, MOST_DESCRIPTORS)
@@ -148,37 +183,48 @@ def serve(is_alone: bool) -> NoReturn:
             _load_numpy()
             used_bytes = _used_bytes()
         job = Job(asked["limits"], used_bytes, calls)
-        STARTS[asked["kind"]](job, nowhere, *descriptors)
+        STARTS[asked["kind"]](job, *descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
         control.send(json.dumps(job.wait(control)).encode())
 
 
-def _start_runs(job: Job, nowhere: int, source: int, *files: int) -> None:
+def _try(job: Job, control: socket.socket, nowhere: int) -> None:
+    """Where a worker starts, a program may still not: AppArmor takes the capabilities away."""
+    job.start(lambda: os._exit(0), nowhere, 1, 2)
+    if job.wait(control)["statuses"] != [0]:
+        sys.exit(1)
+
+
+def _start_runs(job: Job, source: int, *files: int) -> None:
     """One process for all runs of a program: files are the inputs, errors, good ends, outputs."""
     num_runs = len(files) // 2 - 1
     given, (said, good, *printed) = files[:num_runs], files[num_runs:]
-    kept = (nowhere, nowhere, said, good, source)
+    kept = (given[0], printed[0], said, good, source)
     runs = [(len(kept) + n, len(kept) + num_runs + n) for n in range(num_runs)]
     job.start(lambda: run_scripts(read(4), runs, 3), *kept, *given, *printed)
 
 
-def _start_calls(job: Job, nowhere: int, source: int, calls: int, results: int) -> None:
+def _start_calls(job: Job, source: int, calls: int, results: int) -> None:
     """A process for the program, which is given all calls."""
-    kept = (nowhere, nowhere, nowhere, results, source, calls)
+    null = os.open(os.devnull, os.O_RDWR)
+    kept = (null, null, null, results, source, calls)
     job.start(lambda: run_calls(read(4), json.loads(read(5)), 3), *kept)
+    os.close(null)
 
 
-def _start_tests(job: Job, nowhere: int, source: int, tests: int, verdicts: int) -> None:
+def _start_tests(job: Job, source: int, tests: int, verdicts: int) -> None:
     """A process for the program and one for its tests, with a line between them."""
     program_end, tests_end = (end.detach() for end in socket.socketpair())
-    silent = [nowhere] * 3
-    job.start(lambda: serve_calls(read(3), Line(4)), *silent, source, program_end)
+    # Each has its own: locks and flags of an open file are those of all that share it.
+    null, other_null = (os.open(os.devnull, os.O_RDWR) for _ in range(2))
+    job.start(lambda: serve_calls(read(3), Line(4)), null, null, null, source, program_end)
     job.start(
-        lambda: run_tests(json.loads(read(3)), Line(4), 5), *silent, tests, tests_end, verdicts
+        lambda: run_tests(json.loads(read(3)), Line(4), 5),
+        *(other_null, other_null, other_null, tests, tests_end, verdicts),
     )
-    os.close(program_end)
-    os.close(tests_end)
+    for descriptor in (program_end, tests_end, null, other_null):
+        os.close(descriptor)
 
 
 STARTS = {"runs": _start_runs, "calls": _start_calls, "tests": _start_tests}
@@ -204,6 +250,11 @@ def main(is_alone: bool) -> None:
     for name in PRELOADED.split():
         with suppress(ImportError):
             importlib.import_module(name)
+    # As in an interpreter that is started for a program.
+    site.setquit()
+    site.sethelper()
+    # Time bounds what long numbers cost; benchmarks have some.
+    sys.set_int_max_str_digits(0)
     # Children share the memory of what is there now as long as nothing counts references in it.
     gc.collect()
     gc.freeze()
@@ -213,4 +264,7 @@ def main(is_alone: bool) -> None:
 if __name__ == "__main__":
     way, *packages = sys.argv[1:]
     sys.path.extend(packages)
-    main(is_alone=way == "alone")
+    try:
+        main(is_alone=way == "alone")
+    except OSError as error:
+        sys.exit(str(error))

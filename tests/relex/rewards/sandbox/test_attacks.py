@@ -1,5 +1,6 @@
 """What a program of a model may try, and does not get. docs/code.md says how many were tried."""
 
+import os
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -45,6 +46,7 @@ def places(tmp_path_factory) -> Iterator[dict[str, str]]:
             "PORT": str(server.getsockname()[1]),
             "VICTIM": str(victim.pid),
             "HOST_FOLDER": str(folder),
+            "MACHINE": os.uname().nodename,
             "HERE": str(Path(__file__).resolve()),
         }
         assert victim.poll() is None
@@ -100,6 +102,13 @@ def test_what_would_ruin_the_machine_ends(sandbox: Sandbox, name: str) -> None:
     assert ended.reason
     assert len(ended.output) <= LIMITS.file_bytes
     assert after == Ended("", b"1\n")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the kernel counts threads of other users")
+def test_root_gets_no_more_threads_than_others(sandbox: Sandbox) -> None:
+    program = f"{PREAMBLE}\n{RUINS['a bomb of threads in C']}"
+    (ended,) = sandbox.map(lambda worker, _: worker.script(program, "", LIMITS), [0])
+    assert ended.reason == "threads"
 
 
 @pytest.fixture(scope="module")

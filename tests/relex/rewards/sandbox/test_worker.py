@@ -1,6 +1,9 @@
 """Programs in the sandbox: how they end, what they may use, and what is left of them."""
 
+import fcntl
 import os
+import shutil
+import struct
 import subprocess
 import sys
 import time
@@ -68,6 +71,24 @@ def workers(parent: psutil.Process) -> list[psutil.Process]:
             "2\n",
         ),
         ("if __name__ == '__main__': print('main')", "", "main\n"),
+        ("print('done'); exit()", "", "done\n"),
+        ("print('done'); quit(0)", "", "done\n"),
+        ("out = open(1, 'w'); out.write('left open')", "", "left open"),
+        (
+            "import atexit, io, sys\nsys.stdout = io.StringIO()\n"
+            "atexit.register(lambda: sys.__stdout__.write(sys.stdout.getvalue()))\nprint('kept')",
+            "",
+            "kept\n",
+        ),
+        ("import sys, io; print('first'); sys.stdout = io.StringIO()", "", "first\n"),
+        ("class A:\n    def __del__(self): print('gone')\na = A()", "", "gone\n"),
+        ("print(len(str(int('9' * 5000))))", "", "5000\n"),
+        (
+            "from concurrent.futures import ThreadPoolExecutor\nfrom threading import Barrier\n"
+            "with ThreadPoolExecutor(40) as pool: print(sum(pool.map(Barrier(40).wait, [9] * 40)))",
+            "",
+            "780\n",
+        ),
         ("import numpy; print(numpy.arange(3).sum())", "", "3\n"),
         (
             "from dataclasses import dataclass\n@dataclass\nclass A: x: int\nprint(A(1))",
@@ -127,12 +148,26 @@ def test_nothing_of_a_program_is_left_for_the_next(sandbox: Sandbox) -> None:
     assert [run(sandbox, program).output for _ in range(2)] == [b"[] False\n"] * 2
 
 
+def test_nothing_of_an_open_file_is_left_for_the_next(sandbox: Sandbox) -> None:
+    """Neither flags nor locks of what stands for its input; the machine's device is behind it."""
+    program = (
+        "import fcntl, os, struct\nbefore = fcntl.fcntl(0, fcntl.F_GETFL) & os.O_APPEND\n"
+        "fcntl.fcntl(0, fcntl.F_SETFL, os.O_APPEND)\n"
+        "lock = struct.pack('hhqqi4x', fcntl.F_WRLCK, 0, 0, 0, 0)\n"
+        "fcntl.fcntl(0, fcntl.F_OFD_SETLK, lock)\ndef f(): return before"
+    )
+    found = [ask(sandbox, program, "assert f() == 0").output for _ in range(2)]
+    assert found == [b'[true, "passed"]\n'] * 2
+    with open(os.devnull, "r+b") as null:
+        fcntl.fcntl(null, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))
+
+
 @pytest.mark.parametrize(
     ("result", "written"),
     [
         ("(1, [2.5, None, True])", "(1, [2.5, None, True])"),
         ("{(1, 2): {3}, 'a': b'c'}", "{(1, 2): {3}, 'a': b'c'}"),
-        ("10 ** 4000", "10 ** 4000"),
+        ("10 ** 5000", "10 ** 5000"),
         ("'\\ud800' + chr(0)", "'\\ud800' + chr(0)"),
         ("__import__('collections').Counter('aab')", "{'a': 2, 'b': 1}"),
         ("__import__('numpy').array([[1, 2]])", "[[1, 2]]"),
@@ -235,6 +270,33 @@ def test_where_namespaces_are_forbidden_the_reason_and_the_cure_are_told(
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     with pytest.raises(RewardError, match=r"does not start \(bwrap: No permissions.*sysctl"):
         run(Sandbox(), "print(1)")
+
+
+def test_where_a_worker_starts_and_no_program_does_it_is_refused(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AppArmor may allow the namespaces, and no capability in them."""
+    real = shutil.which("bwrap")
+    weaker = tmp_path / "bwrap"
+    weaker.write_text(f'#!/bin/bash\nexec {real} "${{@/CAP_SYS_ADMIN/CAP_CHOWN}}"')
+    weaker.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(RewardError, match=r"does not start \(.*clone: Operation not permitted"):
+        run(Sandbox(), "print(1)")
+
+
+def test_where_memory_runs_out_programs_end_before_all_else() -> None:
+    bare = Sandbox("none")
+    ended = run(bare, "print(open('/proc/self/oom_score_adj').read())")
+    bare.close()
+    assert ended.output.strip() == b"1000"
+
+
+def test_a_signal_without_a_name_is_named() -> None:
+    bare = Sandbox("none")
+    ended = run(bare, "import os; os.kill(os.getpid(), 40)")
+    bare.close()
+    assert ended.reason == "ended by signal 40"
 
 
 def test_without_a_sandbox_only_who_may_run_anything(monkeypatch: pytest.MonkeyPatch) -> None:
