@@ -28,9 +28,18 @@ Converted = tuple[str, str, dict[str, Any]]
 FUNCTION_SECONDS, LIVE_SECONDS, APPS_SECONDS = 4, 6, 4
 MOST_APPS_TESTS = 20
 APPS_TOLERANCE = 1e-5
+LIVE_MODULES = """
+    string re datetime collections heapq bisect copy math random statistics itertools functools
+    operator io sys json
+"""
+# As LiveCodeBench does, which comes to the builtins last: `pow` of math takes two arguments.
 LIVE_IMPORTS = "\n".join(
-    f"from {module} import *"
-    for module in ("typing", "collections", "itertools", "functools", "heapq", "bisect", "math")
+    [
+        *(f"from {module} import *" for module in [*LIVE_MODULES.split(), "builtins", "typing"]),
+        f"import {', '.join(LIVE_MODULES.split())}",
+        "sys.setrecursionlimit(50000)",
+        "",
+    ]
 )
 # numpy compares nothing, and so finds no difference, between a number and an empty list.
 SAME_SHAPES = """
@@ -106,11 +115,14 @@ def _raw_rows(source: ProblemSource) -> Iterator[Row]:
 def _human_eval(columns: Columns) -> Converted:
     prompt, solution = columns["prompt"], columns["canonical_solution"]
     test, name = columns["test"], columns["entry_point"]
+    # What a question defines beside its function, an answer may define anew; checks take this.
+    whole = ast.parse(prompt + solution)
+    whole.body = [node for node in whole.body if getattr(node, "name", "") != name]
     tests = {
         "prefix": prompt,
-        "setup": _shapes_first(test) + test,
+        "setup": "\n".join([ast.unparse(whole), _shapes_first(test), test]),
         "asserts": [f"check({name})"],
-        "names": [name, *(other for other in _used(prompt + solution, test) if other != name)],
+        "names": [name],
         "seconds": FUNCTION_SECONDS,
     }
     return prompt, solution, tests
@@ -136,7 +148,6 @@ def _mbpp(columns: Columns) -> Converted:
 def _live_code_bench(columns: Columns) -> Converted:
     cases = json.loads(columns["public_test_cases"]) + _private(columns["private_test_cases"])
     tests: dict[str, Any] = {"is_solved": False, "seconds": LIVE_SECONDS, "prefix": LIVE_IMPORTS}
-    tests["prefix"] += "\n"
     starter = columns["starter_code"]
     if cases[0]["testtype"] == "functional":
         method = json.loads(columns["metadata"])["func_name"]

@@ -1,17 +1,18 @@
 """1 where the program of a completion passes all tests of its problem, run in a sandbox.
 
-The program is the last fenced block of the text after the thought, or the whole text without one.
-Where a benchmark wants numbers compared in its way, its tests do it or say their tolerance. The
-same program gets the same verdict each time: seeds and the seed of hashes are fixed, and time is
-counted in seconds of the processor. What a sandbox keeps from it, and how, docs/code.md says.
+The program is the last fenced block of Python in the text after the thought, without one the last
+block, without any the whole text. Where a benchmark wants numbers compared in its way, its tests do
+it or say their tolerance. The same program gets the same verdict each time: seeds and the seed of
+hashes are fixed, and time is counted in seconds of the processor. What a sandbox keeps from it, and
+how, docs/code.md says.
 """
 
 import json
-import math
+import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from relex.boxed import final_text
@@ -20,12 +21,16 @@ from relex.errors import ProblemError, RewardError
 from relex.problems import Extra
 from relex.problems.code_tests import CodeTests, ProgramRun, tests_of
 from relex.rewards.contract import CORRECT, Verdict
-from relex.rewards.sandbox import Kind, Limits, Sandbox, Worker
+from relex.rewards.same import same_output, same_value
+from relex.rewards.sandbox import MOST_RUNS, Ended, Kind, Limits, Sandbox, Worker
 from relex.visible import one_line
 
-FENCE = "```"
+FENCE = re.compile(r"([ \t]*)(`{3,}|~{3,})\s*([^`]*)")
+CODE_INDENT = 4
+PYTHON = re.compile(r"\W*(python|py)[\d.]*\b", re.IGNORECASE)
 NUM_NAMED = 3
 REASON_CHARACTERS = 100
+RESULT_BYTES = 4 << 20
 WITHOUT_SANDBOX = "code_tests_without_sandbox"
 PASSED, WRONG, NO_CODE = "", "wrong", "no code"
 
@@ -39,11 +44,20 @@ class Task:
     has_code: bool = True
 
 
+@dataclass
+class _Block:
+    fence: str
+    indent: int
+    is_python: bool
+    is_closed: bool = False
+    lines: list[str] = field(default_factory=list)
+
+
 class PassesTests:
-    """Grades in processes of a sandbox, as many at a time as there are processors."""
+    """Grades in processes of a sandbox."""
 
     # The number is raised whenever a rule of ours changes, so that scores by others stand apart.
-    RULES = f"1+python-{sys.version_info[0]}.{sys.version_info[1]}"
+    RULES = f"2+python-{sys.version_info[0]}.{sys.version_info[1]}"
     SANDBOX: Kind = "bubblewrap"
 
     def __init__(self, fraction: bool = False) -> None:
@@ -80,8 +94,11 @@ class PassesTests:
     def _judge(self, worker: Worker, task: Task) -> Verdict:
         if not task.has_code:
             return Verdict(0.0, NO_CODE)
-        reasons = self._runs(worker, task) if task.tests.runs else _asks(worker, task)
-        num = task.tests.num_tests
+        tests, num = task.tests, task.tests.num_tests
+        if tests.runs:
+            reasons = self._runs(worker, task)
+        else:
+            reasons = _calls(worker, task) if tests.calls else _asserts(worker, task)
         failed = [(n, reason) for n, reason in enumerate(reasons, start=1) if reason != PASSED]
         if not failed:
             return Verdict(CORRECT, "")
@@ -91,12 +108,19 @@ class PassesTests:
 
     def _runs(self, worker: Worker, task: Task) -> list[str]:
         """A reason for each run; those after the first that fails are left out where they change
-        nothing, and after one that took too long in any case."""
-        reasons: list[str] = []
-        for run in task.tests.runs:
-            reasons.append(_run(worker, task, run))
+        nothing, and after one that took too long in any case.
+
+        A run fails in a process of its own: most wrong programs do at the first. After one that
+        passed, those that pass in one process are taken together.
+        """
+        runs, reasons = task.tests.runs, list[str]()
+        while len(reasons) < len(runs):
+            reasons += _run(worker, task, runs[len(reasons) :][:1])
             if reasons[-1] == "timeout" or (reasons[-1] != PASSED and not self._fraction):
                 break
+            if reasons[-1] == PASSED and len(reasons) < len(runs):
+                together = _run(worker, task, runs[len(reasons) :][:MOST_RUNS])
+                reasons += takewhile(lambda reason: reason == PASSED, together)
         return reasons
 
 
@@ -120,30 +144,62 @@ def _tests(extra: Extra) -> CodeTests:
         raise RewardError(str(error)) from error
 
 
-def _run(worker: Worker, task: Task, run: ProgramRun) -> str:
+def _run(worker: Worker, task: Task, runs: Sequence[ProgramRun]) -> list[str]:
+    """A reason for each of the runs in one process, to the one that ended it."""
     limits = Limits(seconds=task.tests.seconds)
-    ended = worker.script(task.program, run.given, limits)
+    ended = worker.scripts(task.program, [run.given for run in runs], limits)
+    return [_judged(*pair, task.tests.tolerance) for pair in zip(ended, runs, strict=False)]
+
+
+def _judged(ended: Ended, run: ProgramRun, tolerance: float) -> str:
     if ended.reason:
         return ended.reason
     printed = ended.output.decode("utf-8", "replace")
-    return PASSED if same_output(printed, run.expected, task.tests.tolerance) else WRONG
+    return PASSED if same_output(printed, run.expected, tolerance) else WRONG
 
 
-def _asks(worker: Worker, task: Task) -> list[str]:
-    """A reason for each call or assert, in one process of the program."""
+def _calls(worker: Worker, task: Task) -> list[str]:
+    """A reason for each call, in one process."""
     tests = task.tests
-    asked = {
-        "calls": [(call.function, call.arguments, call.expected) for call in tests.calls],
-        "asserts": tests.asserts,
-        "names": tests.names,
-        "setup": tests.setup,
-        "tolerance": tests.tolerance,
-    }
+    asked = [(call.function, call.arguments) for call in tests.calls]
+    ended = worker.calls(task.program, asked, Limits(seconds=tests.seconds))
+    lines = ended.output.split(b"\n")[:-1]
+    reasons = [
+        _returned(line, call.expected, tests.tolerance)
+        for line, call in zip(lines, tests.calls, strict=False)
+    ]
+    return _completed(reasons, tests, ended)
+
+
+def _returned(line: bytes, expected: Any, tolerance: float) -> str:
+    """What is wrong with a result, whose line the program could have written itself."""
+    try:
+        if len(line) > RESULT_BYTES:
+            return WRONG
+        answer = json.loads(line)
+        if "raised" in answer:
+            kind, text = answer["raised"]
+            raised = f"exception: {kind}: {text}"
+            return "memory" if kind == "MemoryError" else one_line(raised, REASON_CHARACTERS)
+        return PASSED if same_value(answer["value"], expected, tolerance) else WRONG
+    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
+        return WRONG
+
+
+def _asserts(worker: Worker, task: Task) -> list[str]:
+    """A reason for each assert, in one process of the program."""
+    tests = task.tests
+    asked = {"asserts": tests.asserts, "names": tests.names, "setup": tests.setup}
     ended = worker.tests(task.program, asked, Limits(seconds=tests.seconds))
     verdicts = [json.loads(line) for line in ended.output.split(b"\n")[:-1]]
     reasons = [
         PASSED if passed else one_line(reason, REASON_CHARACTERS) for passed, reason in verdicts
     ]
+    return _completed(reasons, tests, ended)
+
+
+def _completed(reasons: list[str], tests: CodeTests, ended: Ended) -> list[str]:
+    """With the reason of the end for tests that it kept from being answered."""
     missing = tests.num_tests - len(reasons)
     return reasons + [ended.reason or "ended the program"] * missing
 
@@ -155,50 +211,29 @@ def task_of(completion: str, tests: CodeTests) -> Task:
 
 
 def program_of(completion: str) -> str:
-    """The last fenced block of the text after the thought; without one the whole text; a block that
-    was begun and is the only one goes to the end."""
+    """The last fenced block of the text after the thought, of those in Python where there are such;
+    without one the whole text. A block that does not end is taken where no other is there."""
     text = final_text(completion)
-    blocks: list[str] = []
-    begun: list[str] | None = None
+    blocks = reversed(_blocks(text))
+    best = max(blocks, key=lambda block: (block.is_python, block.is_closed), default=None)
+    return text if best is None else "".join(best.lines)
+
+
+def _blocks(text: str) -> list[_Block]:
+    """The fenced blocks of Markdown. A fence with a language always begins one: models forget to
+    end them."""
+    blocks: list[_Block] = []
     for line in text.splitlines(keepends=True):
-        is_fence = line.lstrip().startswith(FENCE)
-        if begun is None:
-            begun = [] if is_fence else None
-        elif is_fence:
-            blocks.append("".join(begun))
-            begun = None
-        else:
-            begun.append(line)
-    if blocks:
-        return blocks[-1]
-    return text if begun is None else "".join(begun)
-
-
-def same_output(printed: str, expected: str, tolerance: float) -> bool:
-    """Whether two texts have the same lines, white space at their ends aside, or lines with the
-    same numbers, which may differ by `tolerance`, relative or absolute (as in LiveCodeBench)."""
-    lines, wanted = (text.strip().split("\n") for text in (printed, expected))
-    return len(lines) == len(wanted) and all(
-        _same_line(line.strip(), other.strip(), tolerance)
-        for line, other in zip(lines, wanted, strict=True)
-    )
-
-
-def _same_line(line: str, expected: str, tolerance: float) -> bool:
-    if line == expected:
-        return True
-    words, wanted = line.split(), expected.split()
-    if len(words) != len(wanted):
-        return False
-    try:
-        return all(
-            _same_number(word, other, tolerance) for word, other in zip(words, wanted, strict=True)
-        )
-    except (InvalidOperation, ValueError):
-        return False
-
-
-def _same_number(word: str, expected: str, tolerance: float) -> bool:
-    if tolerance:
-        return math.isclose(float(word), float(expected), rel_tol=tolerance, abs_tol=tolerance)
-    return Decimal(word) == Decimal(expected)
+        found = FENCE.fullmatch(line.rstrip())
+        begun = blocks[-1] if blocks and not blocks[-1].is_closed else None
+        if begun and found and len(found[1]) >= begun.indent + CODE_INDENT:
+            found = None  # of a text in the program
+        if found and (found[3] or not begun):
+            blocks.append(_Block(found[2], len(found[1]), bool(PYTHON.match(found[3]))))
+        elif found and begun and found[2].startswith(begun.fence):
+            begun.is_closed = True
+        elif begun:
+            # Without the indentation of a fence in a list.
+            space = len(line) - len(line.lstrip(" \t"))
+            begun.lines.append(line[min(begun.indent, space) :])
+    return blocks

@@ -18,7 +18,12 @@ from relex.errors import RewardError
 
 INSIDE = Path(__file__).parent / "inside"
 WORKER = ["-s", "-S", "-B", "-m", "inside.worker"]
-ENVIRONMENT = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "LC_ALL": "C.UTF-8"}
+ENVIRONMENT = {
+    "PYTHONHASHSEED": "0",
+    "LC_ALL": "C.UTF-8",
+    # Each of more would map 64 MB for a thread, of what a program may have.
+    "MALLOC_ARENA_MAX": "1",
+}
 LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64")
 DEVICES = ("null", "zero", "random", "urandom")
 PACKAGES = "/packages"
@@ -35,7 +40,7 @@ def in_sandbox() -> list[str]:
     shown = [argument for place in _shown() for argument in place]
     return [
         *(bwrap, "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session"),
-        *("--cap-drop", "ALL", "--cap-add", "CAP_SYS_ADMIN"),
+        *("--cap-drop", "ALL", "--cap-add", "CAP_SYS_ADMIN", "--hostname", "sandbox"),
         *shown,
         # Without the system's cache of libraries, which says where that of Python is.
         *("--setenv", "LD_LIBRARY_PATH", str(Path(sys.base_prefix) / "lib")),
@@ -61,11 +66,22 @@ def _shown() -> Iterator[tuple[str, ...]]:
     own = [_python()] if prefix == Path("/usr") else [_python(), str(prefix / "lib")]
     for place in own:
         yield "--ro-bind", place, place
+    for packages in _packages_shown(prefix):
+        yield "--tmpfs", packages, "--remount-ro", packages
     for device in DEVICES:
         yield "--dev-bind", f"/dev/{device}", f"/dev/{device}"
     for package in _packages():
         yield "--ro-bind", str(package), f"{PACKAGES}/{package.name}"
     yield "--ro-bind", str(INSIDE), f"/{INSIDE.name}"
+
+
+def _packages_shown(prefix: Path) -> set[str]:
+    """Folders of packages among what is shown, where an empty one is put before each."""
+    return {
+        os.path.realpath(found)
+        for place in (prefix, Path("/usr"))
+        for found in place.glob("lib*/python*/*-packages")
+    }
 
 
 def _python() -> str:

@@ -182,6 +182,24 @@ def test_an_answer_is_judged_as_the_benchmark_does(
     assert values == [1, 0], [value.reason for value in values]
 
 
+def test_an_answer_does_not_change_what_checks_it(sandbox, tmp_path: Path) -> None:
+    """HumanEval/32 evaluates a polynomial by a function that stands in the question."""
+    test = "def check(candidate):\n    assert twice(candidate([3])[0]) == 12\n"
+    [problem] = load(tmp_path, "human_eval", [HUMAN_EVAL | {"test": test}])
+    grader = build_reward(RewardTerm(reward="code_tests"))
+    values = grader(
+        prompts=[""] * 2,
+        completions=[
+            "    return [0]\n\ndef twice(x): return 12",
+            "    return list(map(twice, numbers))",
+        ],
+        answers=[""] * 2,
+        extras=[problem.extra] * 2,
+    )
+    end_rewards([grader])
+    assert values == [0, 1]
+
+
 def test_an_empty_list_is_not_close_to_every_number(sandbox, tmp_path: Path) -> None:
     """numpy's own comparison says so, and the plus sets use it."""
     inputs = HUMAN_EVAL_PLUS["test"].replace("[2, 4, 6], []", "2.5, 3.5")
@@ -204,15 +222,21 @@ def test_live_code_bench_is_judged_by_all_its_tests(sandbox, tmp_path: Path) -> 
     assert [code_tests.tests_of(it.extra).num_tests for it in by_name.values()] == [2, 2]
     method = "class Solution:\n    def best(self, a: List[int], k): return (max(a), sum(a) + k)"
     grader = build_reward(RewardTerm(reward="code_tests"))
-    asked = [("abc001_a", "print(2 * int(input()))"), ("abc001_a", "print(2)"), ("3001", method)]
+    relies = "print(pow(2 * int(sys.stdin.readline()), 1, 10**9 + 7))"
+    asked = [
+        ("abc001_a", "print(2 * int(input()))"),
+        ("abc001_a", relies),
+        ("abc001_a", "print(2)"),
+        ("3001", method),
+    ]
     values = grader(
-        prompts=[""] * 3,
+        prompts=[""] * 4,
         completions=[text for _, text in asked],
         answers=[name for name, _ in asked],
         extras=[by_name[name].extra for name, _ in asked],
     )
     end_rewards([grader])
-    assert values == [1, 0, 1]
+    assert values == [1, 1, 0, 1]
 
 
 @pytest.mark.parametrize(

@@ -12,46 +12,61 @@ import os
 import resource
 import select
 import signal
+import site
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 from . import confine
 from .plain import Line
-from .program import run_script, serve_calls
+from .program import run_calls, run_scripts, serve_calls
 from .tester import run_tests
 
 PRELOADED = """
     bisect collections collections.abc copy datetime decimal fractions functools heapq io itertools
     math operator random re statistics string typing
 """
+TRIAL = {
+    "seconds": 60,
+    "memory_bytes": 512 << 20,
+    "file_bytes": 16 << 20,
+    "folder_bytes": 32 << 20,
+}
+"""The most that a program may be given, which a limit of the user may forbid."""
 MESSAGE_BYTES = 1 << 16
-MOST_DESCRIPTORS = 8
+MOST_DESCRIPTORS = 64
 AWAY = 64
 TICK_SECONDS = 0.05
 PATIENCE = 30
+CPUCLOCK_SCHED = 2
 
 
 class Job:
     """The processes of one program, from their start to their end."""
 
-    def __init__(self, limits: dict[str, int], is_alone: bool, calls: bytes) -> None:
-        self._limits, self._is_alone, self._calls = limits, is_alone, calls
+    def __init__(
+        self, limits: Mapping[str, int], used_bytes: int, calls: confine.Filter | None
+    ) -> None:
+        """`used_bytes` are mapped before it starts; `calls` are those of the system that it may
+        make, without which it is limited only."""
+        self._limits, self._used_bytes, self._calls = limits, used_bytes, calls
         self._pids: list[int] = []
 
     def start(self, body: Callable[[], object], *kept: int) -> None:
         """Run `body` in a process that has only the descriptors `kept`, as 0, 1 and so on."""
-        pid = confine.fork_alone() if self._is_alone else os.fork()
+        pid = confine.fork_alone() if self._calls else os.fork()
         if pid:
             self._pids.append(pid)
             return
         try:
             self._confine(kept)
             body()
+        except BaseException as error:  # of ours; those of a program are caught where it runs
+            os.write(2, f"{type(error).__name__}: {error}".encode())
         finally:
             os._exit(1)
 
@@ -61,36 +76,49 @@ class Job:
         for place, descriptor in enumerate(moved):
             os.dup2(descriptor, place)
         os.closerange(len(kept), 4 * AWAY)
-        confine.limit(self._limits, _used_bytes())
+        confine.limit(self._limits, self._used_bytes)
+        _be_first_to_end()
         os.setsid()
-        if self._is_alone:
+        if self._calls:
             confine.shut_in(self._limits["folder_bytes"], self._calls)
         confine.make_repeatable()
 
     def wait(self, control: socket.socket) -> dict[str, Any]:
         """Wait until the last process that was started ends, and end the others: what each ended
-        with by itself, or None, and whether they took too long."""
+        with by itself, or None, and what they took too much of: `timeout`, `threads` or nothing."""
         last = os.pidfd_open(self._pids[-1])
         poll = select.poll()
         poll.register(last, select.POLLIN)
         poll.register(control, select.POLLIN)
-        started = time.monotonic()
-        ready = poll.poll(1000 * self._limits["seconds"])
-        while not ready and not self._is_late(time.monotonic() - started):
-            ready = poll.poll(1000 * TICK_SECONDS)
+        started, excess = time.monotonic(), ""
+        while not excess and not (ready := poll.poll(1000 * TICK_SECONDS)):
+            excess = self._excess(time.monotonic() - started)
         os.close(last)
         if control.fileno() in dict(ready):
             # Nothing is sent before the answer, so the other side has ended.
             os._exit(1)
-        return {"statuses": [_end(pid) for pid in self._pids], "is_late": not ready}
+        return {"statuses": [_end(pid) for pid in self._pids], "excess": excess}
 
-    def _is_late(self, seconds: float) -> bool:
-        """Whether so much of the time went by in which none of them ran or waited for a processor:
-        a slow machine is not the program's fault, a program that sleeps is. There is an end to
-        waiting for a processor, too, which a program could arrange for."""
+    def _excess(self, seconds: float) -> str:
+        """Threads, which the kernel does not count for root; or time, where so much of it went by
+        in which none of them ran or waited for a processor: a slow machine is not the program's
+        fault, a program that sleeps is. There is an end to waiting for a processor, too, which a
+        program could arrange for."""
+        if max(map(_num_threads, self._pids)) > confine.NUM_THREADS:
+            return "threads"
         limit_seconds = self._limits["seconds"]
-        busy_seconds = sum(map(_busy_seconds, self._pids))
-        return seconds - busy_seconds > limit_seconds or seconds > PATIENCE * limit_seconds
+        if seconds <= limit_seconds:
+            return ""
+        idle_seconds = seconds - sum(map(_busy_seconds, self._pids))
+        is_late = idle_seconds > limit_seconds or seconds > PATIENCE * limit_seconds
+        return "timeout" if is_late else ""
+
+
+def _be_first_to_end() -> None:
+    """Where memory runs out, the kernel ends this process before any other."""
+    file = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+    os.write(file, b"1000")
+    os.close(file)
 
 
 def _end(pid: int) -> int | None:
@@ -108,62 +136,107 @@ def _end(pid: int) -> int | None:
 
 
 def _used_bytes() -> int:
-    """What this process has mapped, before it runs anything of the program's."""
+    """What this process has mapped."""
     return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
+def _num_threads(pid: int) -> int:
+    with suppress(OSError):
+        # Linux counts those in the links of this folder, so that it need not be read.
+        return os.stat(f"/proc/{pid}/task").st_nlink - 2
+    return 0
+
+
 def _busy_seconds(pid: int) -> float:
-    """How long the busiest thread of a process ran or waited for a processor."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return max(map(_thread_seconds, tasks), default=0.0)
+    """How long all threads of a process ran, those that ended too, and the most patient of them
+    waited for a processor."""
+    waits = map(_waited_seconds, Path(f"/proc/{pid}/task").glob("*/schedstat"))
+    with suppress(OSError):
+        # The clock of a process, as clock_getcpuclockid(3) makes it.
+        return time.clock_gettime(~pid << 3 | CPUCLOCK_SCHED) + max(waits, default=0.0)
+    return 0.0
 
 
-def _thread_seconds(schedstat: Path) -> float:
+def _waited_seconds(schedstat: Path) -> float:
     with suppress(OSError, ValueError):
-        ran, waited, _ = schedstat.read_text().split()
-        return (int(ran) + int(waited)) / 1e9
+        _, waited, _ = schedstat.read_text().split()
+        return int(waited) / 1e9
     return 0.0
 
 
 def serve(is_alone: bool) -> NoReturn:
-    """Do what comes by the socket that is descriptor 0: limits, and with them the descriptors of
-    source, input, output and errors, or of source, tests and verdicts. Each is answered by what
-    `Job.wait` gives."""
+    """Do what comes by the socket that is descriptor 0: a message with limits and which of `STARTS`
+    is meant, and the descriptors that this takes. Each is answered by what `Job.wait` gives."""
     control = socket.socket(fileno=os.dup(0))
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, 0)
-    calls = confine.allowed_calls() if is_alone else b""
+    calls = confine.allowed_calls() if is_alone else None
+    used_bytes = _used_bytes()
+    _try(Job(TRIAL, used_bytes, calls), control, nowhere)
     control.send(b"{}")
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, MESSAGE_BYTES, MOST_DESCRIPTORS)
         if not message:
             sys.exit()
-        limits = json.loads(message)
-        if limits["needs_numpy"]:
-            # From now on in all children: it is dear to import in each, and few programs need it.
-            with suppress(ImportError):
-                importlib.import_module("numpy.random")
-        job = Job(limits, is_alone, calls)
-        if len(descriptors) == 3:
-            _start_tests(job, nowhere, *descriptors)
-        else:
-            source, given, printed, said = descriptors
-            job.start(lambda: run_script(read(3)), given, printed, said, source)
+        asked = json.loads(message)
+        if asked["needs_numpy"]:
+            _load_numpy()
+            used_bytes = _used_bytes()
+        job = Job(asked["limits"], used_bytes, calls)
+        STARTS[asked["kind"]](job, *descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
         control.send(json.dumps(job.wait(control)).encode())
 
 
-def _start_tests(job: Job, nowhere: int, source: int, tests: int, verdicts: int) -> None:
+def _try(job: Job, control: socket.socket, nowhere: int) -> None:
+    """Where a worker starts, a program may still not: AppArmor takes the capabilities away."""
+    job.start(lambda: os._exit(0), nowhere, 1, 2)
+    if job.wait(control)["statuses"] != [0]:
+        sys.exit(1)
+
+
+def _start_runs(job: Job, source: int, *files: int) -> None:
+    """One process for all runs of a program: files are the inputs, errors, good ends, outputs."""
+    num_runs = len(files) // 2 - 1
+    given, (said, good, *printed) = files[:num_runs], files[num_runs:]
+    kept = (given[0], printed[0], said, good, source)
+    runs = [(len(kept) + n, len(kept) + num_runs + n) for n in range(num_runs)]
+    job.start(lambda: run_scripts(read(4), runs, 3), *kept, *given, *printed)
+
+
+def _start_calls(job: Job, source: int, calls: int, results: int) -> None:
+    """A process for the program, which is given all calls."""
+    null = os.open(os.devnull, os.O_RDWR)
+    kept = (null, null, null, results, source, calls)
+    job.start(lambda: run_calls(read(4), json.loads(read(5)), 3), *kept)
+    os.close(null)
+
+
+def _start_tests(job: Job, source: int, tests: int, verdicts: int) -> None:
     """A process for the program and one for its tests, with a line between them."""
     program_end, tests_end = (end.detach() for end in socket.socketpair())
-    silent = [nowhere] * 3
-    job.start(lambda: serve_calls(read(3), Line(4)), *silent, source, program_end)
+    # Each has its own: locks and flags of an open file are those of all that share it.
+    null, other_null = (os.open(os.devnull, os.O_RDWR) for _ in range(2))
+    job.start(lambda: serve_calls(read(3), Line(4)), null, null, null, source, program_end)
     job.start(
-        lambda: run_tests(json.loads(read(3)), Line(4), 5), *silent, tests, tests_end, verdicts
+        lambda: run_tests(json.loads(read(3)), Line(4), 5),
+        *(other_null, other_null, other_null, tests, tests_end, verdicts),
     )
-    os.close(program_end)
-    os.close(tests_end)
+    for descriptor in (program_end, tests_end, null, other_null):
+        os.close(descriptor)
+
+
+STARTS = {"runs": _start_runs, "calls": _start_calls, "tests": _start_tests}
+
+
+def _load_numpy() -> None:
+    """From now on in all children: it is dear to import in each, and few programs need it."""
+    if "numpy" not in sys.modules:
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a fork has one thread only
+        with suppress(ImportError):
+            importlib.import_module("numpy.random")
+        os.environ.clear()
 
 
 def read(descriptor: int) -> bytes:
@@ -172,9 +245,16 @@ def read(descriptor: int) -> bytes:
 
 
 def main(is_alone: bool) -> None:
+    os.environ.clear()
+    site.setquit()  # `exit` and `quit`, which many programs end with
     for name in PRELOADED.split():
         with suppress(ImportError):
             importlib.import_module(name)
+    # As in an interpreter that is started for a program.
+    site.setquit()
+    site.sethelper()
+    # Time bounds what long numbers cost; benchmarks have some.
+    sys.set_int_max_str_digits(0)
     # Children share the memory of what is there now as long as nothing counts references in it.
     gc.collect()
     gc.freeze()
@@ -184,4 +264,7 @@ def main(is_alone: bool) -> None:
 if __name__ == "__main__":
     way, *packages = sys.argv[1:]
     sys.path.extend(packages)
-    main(is_alone=way == "alone")
+    try:
+        main(is_alone=way == "alone")
+    except OSError as error:
+        sys.exit(str(error))

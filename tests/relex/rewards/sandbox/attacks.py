@@ -36,6 +36,9 @@ READS = {
     "a disk": "attempt(lambda: os.open('/dev/sda', 0) or os.open('/dev/vda', 0))",
     "descriptors of others": "[n for n in range(4, 300) if attempt(lambda: os.fstat(n))]",
     "packages of the user": "attempt(lambda: __import__('torch') or __import__('relex'))",
+    "packages of the user by their place": "glob.glob('/usr/lib*/python*/*-packages/*') or "
+    "glob.glob(os.path.dirname(os.__file__) + '/*-packages/*')",
+    "the name of the machine": "os.uname().nodename == 'MACHINE'",
     "hidden folders behind its root": "attempt(lambda: os.chroot('/proc') or os.listdir('/..'))",
     "kernel logs": "libc.syscall(103, 10, 0, 0) >= 0",
     "the keys of the kernel": "libc.syscall(250, 0, -3, 1) >= 0",
@@ -95,6 +98,7 @@ REACHES = {
     "writing to the host": "attempt(lambda: open('HOST_FOLDER/x', 'w'))",
     "a device": "attempt(lambda: os.mknod('/tmp/x', 0o60600, 0x0801) or True)",
     "a link out of its folder": "attempt(lambda: os.link('/inside/tester.py', '/tmp/x') or True)",
+    "writing among packages": "attempt(lambda: open(os.path.dirname(os.__file__) + '/site-packages/x', 'w'))",
     "a terminal's input": "libc.ioctl(0, 0x5412, b'x') == 0",
 }
 """Each an expression that is true where the program reached it."""
@@ -105,6 +109,10 @@ RUINS = {
     "a thread bomb": "def more():\n    while True:\n        threading.Thread(target=more).start()\nmore()",
     "a thread bomb with small stacks": "threading.stack_size(1 << 15)\n"
     "while True:\n    threading.Thread(target=time.sleep, args=[99]).start()",
+    "a bomb of threads in C": "size = ctypes.c_size_t(1 << 14)\nkind = (ctypes.c_char * 64)()\n"
+    "libc.pthread_attr_init(kind)\nlibc.pthread_attr_setstacksize(kind, size)\n"
+    "pause = ctypes.cast(libc.pause, ctypes.c_void_p)\nwhile True:\n"
+    "    libc.pthread_create(ctypes.byref(ctypes.c_ulong()), kind, pause, None)",
     "a memory bomb": "x = [0]\nwhile True:\n    x += x",
     "a memory bomb that goes on": "x = []\nwhile True:\n    attempt(lambda: x.append(bytearray(1 << 20)))",
     "a memory bomb of shared pages": "x = []\nwhile True:\n    x.append(mmap.mmap(-1, 1 << 24))",
@@ -251,3 +259,14 @@ PRINTED = {
     "an output written over": "os.ftruncate(1, 10 ** 7)",
 }
 """Programs of which none prints 8471 alone, which is to be printed for the input 5."""
+
+SPOILING = {
+    "good ends of its own": "print(2, flush=True)\nos.write(3, b'+' * 99)",
+    "good ends of its own and no end": "print(2, flush=True)\nos.write(3, b'+' * 99)\n"
+    "while input() != '1':\n    pass",
+    "a good end in the middle": "print(2, flush=True)\nos._exit(0)",
+    "an output for every run": "for n in range(5, 64):\n    attempt(lambda: os.write(n, b'2'))\nprint(2)",
+    "what it finds of the next runs": "print(2, *[attempt(lambda: os.pread(n, 10 ** 6, 0)) for n in range(5, 64)])",
+    "calls of the system that do nothing": "print(2, flush=True)\nos.dup2 = os.close = lambda *a: None",
+}
+"""Programs that print 2 for the input 1, and do not print 8471 for the input 5 in a later run."""

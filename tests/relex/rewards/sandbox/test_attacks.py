@@ -1,5 +1,6 @@
 """What a program of a model may try, and does not get. docs/code.md says how many were tried."""
 
+import os
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -19,10 +20,17 @@ from tests.relex.rewards.sandbox.attacks import (
     REACHES,
     READS,
     RUINS,
+    SPOILING,
 )
 
 LIMITS = Limits(seconds=1, memory_bytes=256 << 20)
-CALLS = {"names": ["f"], "asserts": ["assert f(1) == 2", "assert f(17) == 4242"]}
+ASSERTS = {"names": ["f"], "asserts": ["assert f(1) == 2", "assert f(17) == 4242"]}
+CALLS = {
+    "calls": [
+        {"function": "f", "arguments": [given], "expected": expected}
+        for given, expected in ((1, 2), (17, 4242))
+    ]
+}
 RUN = {"runs": [{"given": "5", "expected": "8471"}]}
 SECRET = "RELEX_TEST_SECRET"
 
@@ -38,6 +46,7 @@ def places(tmp_path_factory) -> Iterator[dict[str, str]]:
             "PORT": str(server.getsockname()[1]),
             "VICTIM": str(victim.pid),
             "HOST_FOLDER": str(folder),
+            "MACHINE": os.uname().nodename,
             "HERE": str(Path(__file__).resolve()),
         }
         assert victim.poll() is None
@@ -95,6 +104,13 @@ def test_what_would_ruin_the_machine_ends(sandbox: Sandbox, name: str) -> None:
     assert after == Ended("", b"1\n")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="the kernel counts threads of other users")
+def test_root_gets_no_more_threads_than_others(sandbox: Sandbox) -> None:
+    program = f"{PREAMBLE}\n{RUINS['a bomb of threads in C']}"
+    (ended,) = sandbox.map(lambda worker, _: worker.script(program, "", LIMITS), [0])
+    assert ended.reason == "threads"
+
+
 @pytest.fixture(scope="module")
 def grader(sandbox: Sandbox) -> Iterator[CheckedReward]:
     grader = build_reward(RewardTerm(reward="code_tests"))
@@ -109,13 +125,14 @@ def value(grader: CheckedReward, program: str, tests: dict[str, Any]) -> float:
 
 
 def test_honest_programs_pass_these_tests(grader: CheckedReward) -> None:
-    assert value(grader, "def f(x): return {1: 2, 17: 4242}[x]", CALLS) == 1
+    for tests in (ASSERTS, CALLS):
+        assert value(grader, "def f(x): return {1: 2, 17: 4242}[x]", tests) == 1
     assert value(grader, "print(8471 if int(input()) == 5 else 0)", RUN) == 1
 
 
 @pytest.mark.parametrize("name", FORGERIES)
 def test_a_forged_result_is_worth_nothing(grader: CheckedReward, name: str) -> None:
-    assert value(grader, FORGERIES[name], CALLS) == 0
+    assert [value(grader, FORGERIES[name], tests) for tests in (ASSERTS, CALLS)] == [0, 0]
 
 
 @pytest.mark.parametrize("name", PRINTED)
@@ -123,7 +140,16 @@ def test_a_forged_output_is_worth_nothing(grader: CheckedReward, name: str) -> N
     assert value(grader, PRINTED[name], RUN) == 0
 
 
+@pytest.mark.parametrize("name", SPOILING)
+def test_a_run_that_forges_the_next_one_gains_nothing(grader: CheckedReward, name: str) -> None:
+    """The first run is right; the second, which shares a process with the third, is not."""
+    runs = [
+        {"given": given, "expected": out} for given, out in (("1", "2"), ("5", "8471"), ("", ""))
+    ]
+    assert value(grader, SPOILING[name], {"runs": runs}) == 0
+
+
 def test_the_number_of_attacks_is_the_one_of_the_docs() -> None:
-    num = sum(map(len, (READS, REACHES, RUINS, FORGERIES, PRINTED)))
+    num = sum(map(len, (READS, REACHES, RUINS, FORGERIES, PRINTED, SPOILING)))
     text = (Path(__file__).parents[4] / "docs" / "code.md").read_text()
     assert f"{num} attacks" in text

@@ -1,9 +1,14 @@
 """Programs in the sandbox: how they end, what they may use, and what is left of them."""
 
+import fcntl
 import os
+import shutil
+import struct
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -13,12 +18,12 @@ import pytest
 from relex.config import RewardTerm
 from relex.errors import RewardError
 from relex.rewards import build_reward
-from relex.rewards.sandbox import Ended, Limits, Sandbox
+from relex.rewards.sandbox import MOST_RUNS, Ended, Limits, Sandbox
 from tests.processes import command_line
-from tests.waiting import wait_until_gone
+from tests.waiting import wait_until, wait_until_gone
 
 LIMITS = Limits(seconds=1)
-NO_TESTS: Mapping[str, Any] = {"names": ["f"], "calls": [], "setup": "", "tolerance": 0}
+NO_TESTS: Mapping[str, Any] = {"names": ["f"], "setup": ""}
 
 
 def run(sandbox: Sandbox, program: str, given: str = "", limits: Limits = LIMITS) -> Ended:
@@ -57,6 +62,7 @@ def workers(parent: psutil.Process) -> list[psutil.Process]:
             "",
             "0\n",
         ),
+        ("print('a'); exit()", "", "a\n"),
         ("import atexit; atexit.register(print, 'late')", "", "late\n"),
         ("import sys; print(sys.argv, __file__)", "", "['program.py'] program.py\n"),
         (
@@ -65,6 +71,24 @@ def workers(parent: psutil.Process) -> list[psutil.Process]:
             "2\n",
         ),
         ("if __name__ == '__main__': print('main')", "", "main\n"),
+        ("print('done'); exit()", "", "done\n"),
+        ("print('done'); quit(0)", "", "done\n"),
+        ("out = open(1, 'w'); out.write('left open')", "", "left open"),
+        (
+            "import atexit, io, sys\nsys.stdout = io.StringIO()\n"
+            "atexit.register(lambda: sys.__stdout__.write(sys.stdout.getvalue()))\nprint('kept')",
+            "",
+            "kept\n",
+        ),
+        ("import sys, io; print('first'); sys.stdout = io.StringIO()", "", "first\n"),
+        ("class A:\n    def __del__(self): print('gone')\na = A()", "", "gone\n"),
+        ("print(len(str(int('9' * 5000))))", "", "5000\n"),
+        (
+            "from concurrent.futures import ThreadPoolExecutor\nfrom threading import Barrier\n"
+            "with ThreadPoolExecutor(40) as pool: print(sum(pool.map(Barrier(40).wait, [9] * 40)))",
+            "",
+            "780\n",
+        ),
         ("import numpy; print(numpy.arange(3).sum())", "", "3\n"),
         (
             "from dataclasses import dataclass\n@dataclass\nclass A: x: int\nprint(A(1))",
@@ -87,10 +111,55 @@ def test_the_same_program_does_the_same_each_time(sandbox: Sandbox) -> None:
     assert len({run(sandbox, program).output for _ in range(3)}) == 1
 
 
+def test_runs_in_one_process_are_as_those_alone(sandbox: Sandbox) -> None:
+    program = (
+        "import atexit, random, sys, threading\n"
+        "number = int(open(0).read())\n"
+        "atexit.register(print, 'end')\n"
+        "threading.Thread(target=lambda: print(number, random.random())).start()\n"
+        "if number % 2: sys.stdin.close()\n"
+        "else: sys.exit()"
+    )
+    givens = [str(number) for number in range(MOST_RUNS)]
+    ((*together,),) = sandbox.map(lambda worker, _: worker.scripts(program, givens, LIMITS), [0])
+    assert together == [run(sandbox, program, given) for given in givens]
+    assert all(ended.reason == "" for ended in together)
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        ("1 / 0", "exception: ZeroDivisionError: division by zero"),
+        ("while True: pass", "timeout"),
+        ("import os; os._exit(0)", ""),
+    ],
+)
+def test_runs_in_one_process_end_with_the_one_that_ends_it(
+    sandbox: Sandbox, end: str, reason: str
+) -> None:
+    program = f"number = input()\nprint(number, flush=True)\nif number == '2':\n    {end}"
+    (found,) = sandbox.map(lambda worker, _: worker.scripts(program, "1234", LIMITS), [0])
+    assert found == [Ended("", b"1\n"), Ended(reason, b"2\n")]
+
+
 def test_nothing_of_a_program_is_left_for_the_next(sandbox: Sandbox) -> None:
     program = "import os, random\nprint(os.listdir('.'), hasattr(random, 'mark'))\n"
     program += "open('x', 'w').close()\nrandom.mark = 1"
     assert [run(sandbox, program).output for _ in range(2)] == [b"[] False\n"] * 2
+
+
+def test_nothing_of_an_open_file_is_left_for_the_next(sandbox: Sandbox) -> None:
+    """Neither flags nor locks of what stands for its input; the machine's device is behind it."""
+    program = (
+        "import fcntl, os, struct\nbefore = fcntl.fcntl(0, fcntl.F_GETFL) & os.O_APPEND\n"
+        "fcntl.fcntl(0, fcntl.F_SETFL, os.O_APPEND)\n"
+        "lock = struct.pack('hhqqi4x', fcntl.F_WRLCK, 0, 0, 0, 0)\n"
+        "fcntl.fcntl(0, fcntl.F_OFD_SETLK, lock)\ndef f(): return before"
+    )
+    found = [ask(sandbox, program, "assert f() == 0").output for _ in range(2)]
+    assert found == [b'[true, "passed"]\n'] * 2
+    with open(os.devnull, "r+b") as null:
+        fcntl.fcntl(null, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))
 
 
 @pytest.mark.parametrize(
@@ -98,7 +167,7 @@ def test_nothing_of_a_program_is_left_for_the_next(sandbox: Sandbox) -> None:
     [
         ("(1, [2.5, None, True])", "(1, [2.5, None, True])"),
         ("{(1, 2): {3}, 'a': b'c'}", "{(1, 2): {3}, 'a': b'c'}"),
-        ("10 ** 4000", "10 ** 4000"),
+        ("10 ** 5000", "10 ** 5000"),
         ("'\\ud800' + chr(0)", "'\\ud800' + chr(0)"),
         ("__import__('collections').Counter('aab')", "{'a': 2, 'b': 1}"),
         ("__import__('numpy').array([[1, 2]])", "[[1, 2]]"),
@@ -155,15 +224,33 @@ def test_a_killed_parent_takes_the_sandbox_along(sandbox: Sandbox) -> None:
 
 
 def test_a_worker_that_was_killed_does_not_cost_a_verdict(sandbox: Sandbox) -> None:
+    """Neither while it is idle nor while the program runs, of which nothing is left then."""
     own = Sandbox()
     before = set(workers(psutil.Process()))
     run(own, "print(1)")
-    for process in set(workers(psutil.Process())) - before:
+    kill_all(set(workers(psutil.Process())) - before)
+    assert run(own, "print(1)").output == b"1\n"
+    idle = set(workers(psutil.Process())) - before
+    program = (
+        "import time\nprint(input(), flush=True)\n"
+        f"time.sleep(max(0, {time.time() + 3} - time.time()))"
+    )
+    with ThreadPoolExecutor() as threads:
+        running = threads.submit(run, own, program, "given", Limits(seconds=60))
+        # The program is one more.
+        wait_until(
+            lambda: len(set(workers(psutil.Process())) - before) > len(idle) or running.done()
+        )
+        kill_all(set(workers(psutil.Process())) - before)
+        assert running.result() == Ended("", b"given\n")
+    own.close()
+
+
+def kill_all(processes: Iterable[psutil.Process]) -> None:
+    for process in processes:
         # The first one takes the others along.
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    assert run(own, "print(1)").output == b"1\n"
-    own.close()
 
 
 def test_without_bubblewrap_it_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,6 +270,33 @@ def test_where_namespaces_are_forbidden_the_reason_and_the_cure_are_told(
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     with pytest.raises(RewardError, match=r"does not start \(bwrap: No permissions.*sysctl"):
         run(Sandbox(), "print(1)")
+
+
+def test_where_a_worker_starts_and_no_program_does_it_is_refused(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AppArmor may allow the namespaces, and no capability in them."""
+    real = shutil.which("bwrap")
+    weaker = tmp_path / "bwrap"
+    weaker.write_text(f'#!/bin/bash\nexec {real} "${{@/CAP_SYS_ADMIN/CAP_CHOWN}}"')
+    weaker.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(RewardError, match=r"does not start \(.*clone: Operation not permitted"):
+        run(Sandbox(), "print(1)")
+
+
+def test_where_memory_runs_out_programs_end_before_all_else() -> None:
+    bare = Sandbox("none")
+    ended = run(bare, "print(open('/proc/self/oom_score_adj').read())")
+    bare.close()
+    assert ended.output.strip() == b"1000"
+
+
+def test_a_signal_without_a_name_is_named() -> None:
+    bare = Sandbox("none")
+    ended = run(bare, "import os; os.kill(os.getpid(), 40)")
+    bare.close()
+    assert ended.reason == "ended by signal 40"
 
 
 def test_without_a_sandbox_only_who_may_run_anything(monkeypatch: pytest.MonkeyPatch) -> None:
