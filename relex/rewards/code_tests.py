@@ -16,6 +16,7 @@ from itertools import takewhile
 from typing import Any
 
 from relex.boxed import final_text
+from relex.digests import sha256_json
 from relex.doors.plugins import refusal
 from relex.errors import ProblemError, RewardError
 from relex.problems import Extra
@@ -31,6 +32,7 @@ PYTHON = re.compile(r"\W*(python|py)[\d.]*\b", re.IGNORECASE)
 NUM_NAMED = 3
 REASON_CHARACTERS = 100
 RESULT_BYTES = 4 << 20
+MOST_KNOWN = 100_000
 WITHOUT_SANDBOX = "code_tests_without_sandbox"
 PASSED, WRONG, NO_CODE = "", "wrong", "no code"
 
@@ -67,16 +69,28 @@ class PassesTests:
         """
         self._fraction = fraction
         self._sandbox = Sandbox(self.SANDBOX)
+        self._known: dict[str, Verdict] = {}
 
     def __call__(
         self, *, completions: Sequence[str], extras: Sequence[Extra], **_: Any
     ) -> list[Verdict]:
-        """1.0 where all tests pass, otherwise 0.0 or the share, with the reason."""
-        # The completions of a question share its tests, and some are equal.
+        """1.0 where all tests pass, otherwise 0.0 or the share, with the reason. Equal programs for
+        equal tests are run once: completions of one question repeat, those of candidates, too."""
         tests = {id(extra): _tests(extra) for extra in extras}
-        keys = [(text, id(extra)) for text, extra in zip(completions, extras, strict=True)]
-        tasks = {key: task_of(key[0], tests[key[1]]) for key in dict.fromkeys(keys)}
-        verdicts = dict(zip(tasks, self._sandbox.map(self._judge, tasks.values()), strict=True))
+        digests = {number: sha256_json(it.model_dump()) for number, it in tests.items()}
+        pairs = list(zip(completions, map(id, extras), strict=True))
+        keys = [sha256_json([text, digests[number]]) for text, number in pairs]
+        verdicts = {key: self._known[key] for key in keys if key in self._known}
+        tasks = {
+            key: task_of(text, tests[number])
+            for key, (text, number) in zip(keys, pairs, strict=True)
+            if key not in verdicts
+        }
+        judged = self._sandbox.map(self._judge, tasks.values())
+        verdicts |= zip(tasks, judged, strict=True)
+        if len(self._known) > MOST_KNOWN:
+            self._known.clear()
+        self._known |= verdicts
         return [verdicts[key] for key in keys]
 
     def verify_golds(self, answers: Sequence[str], extras: Sequence[Extra]) -> list[bool]:

@@ -111,15 +111,20 @@ def test_runs_that_fail_are_told_apart_from_those_that_pass(grade) -> None:
 def test_equal_programs_are_run_once_and_verdicts_stay_in_order(sandbox) -> None:
     grader = build_reward(RewardTerm(reward="code_tests"))
     # What the clock decides is not the same twice.
-    lucky = "import time\ndef f(n): return [n, n + 1] if time.perf_counter_ns() // 99 % 2 else 0"
-    wrong = "def f(n): return 0"
-    one, other = {"tests": {"calls": CALLS["calls"][:1]}}, {"tests": ASSERTS}
-    completions = [RIGHT, lucky, wrong] * 30
-    extras = [one] * 45 + [other] * 45
-    values = grader(prompts=[""] * 90, completions=completions, answers=[""] * 90, extras=extras)
-    end_rewards([grader])
+    lucky = "import time\ndef f(n): return (n, n + 1) if time.perf_counter_ns() // 99 % 2 else 0"
+    completions = [RIGHT, lucky, "def f(n): return 0"] * 30
+    tests = [{"calls": CALLS["calls"][:1]}, ASSERTS]
+    # Of every second one the tests are the same and no other is.
+    extras = [{"tests": dict(tests[n % 2])} for n in range(90)]
+
+    def grade() -> list[float]:
+        return grader(prompts=[""] * 90, completions=completions, answers=[""] * 90, extras=extras)
+
+    values = grade()
     assert values[::3] == [1] * 30 and values[2::3] == [0] * 30
-    assert len(set(values[1:45:3])) == len(set(values[46::3])) == 1
+    assert len(set(values[1::6])) == len(set(values[4::6])) == 1
+    assert grade() == values
+    end_rewards([grader])
 
 
 def test_a_share_of_the_tests_for_training(grade) -> None:
