@@ -6,7 +6,7 @@ import shutil
 import struct
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -106,6 +106,32 @@ def test_the_same_program_does_the_same_each_time(sandbox: Sandbox) -> None:
         "print(random.random(), numpy.random.rand(), hash('text'), list({'a', 'b', 'c'}))"
     )
     assert len({run(sandbox, program).output for _ in range(3)}) == 1
+
+
+@pytest.fixture
+def crowded_processor() -> Iterator[None]:
+    """One processor for this process and what it starts, with three others on it."""
+    processors = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(processors)})
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3)]
+    yield
+    for other in others:
+        other.kill()
+        other.wait()
+    os.sched_setaffinity(0, processors)
+
+
+@pytest.mark.usefixtures("sandbox", "crowded_processor")
+def test_threads_that_wait_for_the_processor_in_turn_are_not_idle() -> None:
+    program = (
+        "import threading, time\ndef work():\n    while time.thread_time() < 0.05: pass\n"
+        "for n in range(12):\n    thread = threading.Thread(target=work)\n    thread.start()\n"
+        "    thread.join()\nprint(1)"
+    )
+    own = Sandbox()
+    ended = run(own, program)
+    own.close()
+    assert ended == Ended("", b"1\n")
 
 
 def test_nothing_of_a_program_is_left_for_the_next(sandbox: Sandbox) -> None:
