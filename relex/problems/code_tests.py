@@ -38,7 +38,7 @@ class CodeTests(Strict):
     """What makes a program right: `runs`, `calls` or `asserts`, of one kind only."""
 
     runs: tuple[ProgramRun, ...] = ()
-    """Each in a process of its own."""
+    """Each as a program of its own; what passes in one process is not run in another."""
 
     calls: tuple[FunctionCall, ...] = ()
     """One after the other, in one process."""

@@ -8,12 +8,11 @@ how, docs/code.md says.
 """
 
 import json
-import math
 import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from itertools import takewhile
 from typing import Any
 
 from relex.boxed import final_text
@@ -22,7 +21,8 @@ from relex.errors import ProblemError, RewardError
 from relex.problems import Extra
 from relex.problems.code_tests import CodeTests, ProgramRun, tests_of
 from relex.rewards.contract import CORRECT, Verdict
-from relex.rewards.sandbox import Kind, Limits, Sandbox, Worker
+from relex.rewards.same import same_output, same_value
+from relex.rewards.sandbox import MOST_RUNS, Ended, Kind, Limits, Sandbox, Worker
 from relex.visible import one_line
 
 FENCE = re.compile(r"([ \t]*)(`{3,}|~{3,})\s*([^`]*)")
@@ -30,6 +30,7 @@ CODE_INDENT = 4
 PYTHON = re.compile(r"\W*(python|py)[\d.]*\b", re.IGNORECASE)
 NUM_NAMED = 3
 REASON_CHARACTERS = 100
+RESULT_BYTES = 4 << 20
 WITHOUT_SANDBOX = "code_tests_without_sandbox"
 PASSED, WRONG, NO_CODE = "", "wrong", "no code"
 
@@ -53,7 +54,7 @@ class _Block:
 
 
 class PassesTests:
-    """Grades in processes of a sandbox, as many at a time as there are processors."""
+    """Grades in processes of a sandbox."""
 
     # The number is raised whenever a rule of ours changes, so that scores by others stand apart.
     RULES = f"2+python-{sys.version_info[0]}.{sys.version_info[1]}"
@@ -93,8 +94,11 @@ class PassesTests:
     def _judge(self, worker: Worker, task: Task) -> Verdict:
         if not task.has_code:
             return Verdict(0.0, NO_CODE)
-        reasons = self._runs(worker, task) if task.tests.runs else _asks(worker, task)
-        num = task.tests.num_tests
+        tests, num = task.tests, task.tests.num_tests
+        if tests.runs:
+            reasons = self._runs(worker, task)
+        else:
+            reasons = _calls(worker, task) if tests.calls else _asserts(worker, task)
         failed = [(n, reason) for n, reason in enumerate(reasons, start=1) if reason != PASSED]
         if not failed:
             return Verdict(CORRECT, "")
@@ -104,12 +108,19 @@ class PassesTests:
 
     def _runs(self, worker: Worker, task: Task) -> list[str]:
         """A reason for each run; those after the first that fails are left out where they change
-        nothing, and after one that took too long in any case."""
-        reasons: list[str] = []
-        for run in task.tests.runs:
-            reasons.append(_run(worker, task, run))
+        nothing, and after one that took too long in any case.
+
+        A run fails in a process of its own: most wrong programs do at the first. After one that
+        passed, those that pass in one process are taken together.
+        """
+        runs, reasons = task.tests.runs, list[str]()
+        while len(reasons) < len(runs):
+            reasons += _run(worker, task, runs[len(reasons) :][:1])
             if reasons[-1] == "timeout" or (reasons[-1] != PASSED and not self._fraction):
                 break
+            if reasons[-1] == PASSED and len(reasons) < len(runs):
+                together = _run(worker, task, runs[len(reasons) :][:MOST_RUNS])
+                reasons += takewhile(lambda reason: reason == PASSED, together)
         return reasons
 
 
@@ -133,30 +144,62 @@ def _tests(extra: Extra) -> CodeTests:
         raise RewardError(str(error)) from error
 
 
-def _run(worker: Worker, task: Task, run: ProgramRun) -> str:
+def _run(worker: Worker, task: Task, runs: Sequence[ProgramRun]) -> list[str]:
+    """A reason for each of the runs in one process, to the one that ended it."""
     limits = Limits(seconds=task.tests.seconds)
-    ended = worker.script(task.program, run.given, limits)
+    ended = worker.scripts(task.program, [run.given for run in runs], limits)
+    return [_judged(*pair, task.tests.tolerance) for pair in zip(ended, runs, strict=False)]
+
+
+def _judged(ended: Ended, run: ProgramRun, tolerance: float) -> str:
     if ended.reason:
         return ended.reason
     printed = ended.output.decode("utf-8", "replace")
-    return PASSED if same_output(printed, run.expected, task.tests.tolerance) else WRONG
+    return PASSED if same_output(printed, run.expected, tolerance) else WRONG
 
 
-def _asks(worker: Worker, task: Task) -> list[str]:
-    """A reason for each call or assert, in one process of the program."""
+def _calls(worker: Worker, task: Task) -> list[str]:
+    """A reason for each call, in one process."""
     tests = task.tests
-    asked = {
-        "calls": [(call.function, call.arguments, call.expected) for call in tests.calls],
-        "asserts": tests.asserts,
-        "names": tests.names,
-        "setup": tests.setup,
-        "tolerance": tests.tolerance,
-    }
+    asked = [(call.function, call.arguments) for call in tests.calls]
+    ended = worker.calls(task.program, asked, Limits(seconds=tests.seconds))
+    lines = ended.output.split(b"\n")[:-1]
+    reasons = [
+        _returned(line, call.expected, tests.tolerance)
+        for line, call in zip(lines, tests.calls, strict=False)
+    ]
+    return _completed(reasons, tests, ended)
+
+
+def _returned(line: bytes, expected: Any, tolerance: float) -> str:
+    """What is wrong with a result, whose line the program could have written itself."""
+    try:
+        if len(line) > RESULT_BYTES:
+            return WRONG
+        answer = json.loads(line)
+        if "raised" in answer:
+            kind, text = answer["raised"]
+            raised = f"exception: {kind}: {text}"
+            return "memory" if kind == "MemoryError" else one_line(raised, REASON_CHARACTERS)
+        return PASSED if same_value(answer["value"], expected, tolerance) else WRONG
+    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
+        return WRONG
+
+
+def _asserts(worker: Worker, task: Task) -> list[str]:
+    """A reason for each assert, in one process of the program."""
+    tests = task.tests
+    asked = {"asserts": tests.asserts, "names": tests.names, "setup": tests.setup}
     ended = worker.tests(task.program, asked, Limits(seconds=tests.seconds))
     verdicts = [json.loads(line) for line in ended.output.split(b"\n")[:-1]]
     reasons = [
         PASSED if passed else one_line(reason, REASON_CHARACTERS) for passed, reason in verdicts
     ]
+    return _completed(reasons, tests, ended)
+
+
+def _completed(reasons: list[str], tests: CodeTests, ended: Ended) -> list[str]:
+    """With the reason of the end for tests that it kept from being answered."""
     missing = tests.num_tests - len(reasons)
     return reasons + [ended.reason or "ended the program"] * missing
 
@@ -194,35 +237,3 @@ def _blocks(text: str) -> list[_Block]:
             space = len(line) - len(line.lstrip(" \t"))
             begun.lines.append(line[min(begun.indent, space) :])
     return blocks
-
-
-def same_output(printed: str, expected: str, tolerance: float) -> bool:
-    """Whether two texts have the same lines, white space at their ends aside, or lines with the
-    same numbers, which may differ by `tolerance`, relative or absolute (as in LiveCodeBench)."""
-    printed, expected = printed.strip(), expected.strip()
-    # Counted first: millions of lines, each a text of its own, would fill the memory.
-    return printed.count("\n") == expected.count("\n") and all(
-        _same_line(line.strip(), other.strip(), tolerance)
-        for line, other in zip(printed.split("\n"), expected.split("\n"), strict=True)
-    )
-
-
-def _same_line(line: str, expected: str, tolerance: float) -> bool:
-    if line == expected:
-        return True
-    wanted = expected.split()
-    words = line.split(maxsplit=len(wanted))
-    if len(words) != len(wanted):
-        return False
-    try:
-        return all(
-            _same_number(word, other, tolerance) for word, other in zip(words, wanted, strict=True)
-        )
-    except (InvalidOperation, ValueError):
-        return False
-
-
-def _same_number(word: str, expected: str, tolerance: float) -> bool:
-    if tolerance:
-        return math.isclose(float(word), float(expected), rel_tol=tolerance, abs_tol=tolerance)
-    return Decimal(word) == Decimal(expected)

@@ -3,8 +3,6 @@ the next start needs, and that start goes on from there."""
 
 import re
 import signal
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,7 +137,7 @@ def run_chain(service, deployment: str, name: str, way: str, stages: list[str]) 
 def end(service, flow_run: str, recipe: Recipe, stage: str, way: str) -> Ended:
     """Wait for the stage, end the run in it, and wait for the end of all of its processes."""
     process = service.process(flow_run)
-    wait_for_stage(service, recipe, stage, process)
+    wait_for_stage(service, recipe, stage, process, flow_run)
     process.send_signal(signal.SIGSTOP)
     members = [process, *process.children(recursive=True)]
     ports = {port for member in members for _, port in listening(member)}
@@ -159,19 +157,24 @@ def end(service, flow_run: str, recipe: Recipe, stage: str, way: str) -> Ended:
     )
 
 
-def wait_for_stage(service, recipe: Recipe, stage: str, process: psutil.Process) -> None:
+def wait_for_stage(
+    service, recipe: Recipe, stage: str, process: psutil.Process, flow_run: str
+) -> None:
     places = (service.home.work(recipe.run_id), service.home.s3 / "relex" / "runs" / recipe.run_id)
 
     def has_come() -> bool:
-        assert is_alive(process), f"{recipe.name} ended before {stage}"
+        if not is_alive(process):
+            said = "\n".join(service.logs(flow_run))
+            raise AssertionError(f"{recipe.name} ended before {stage}:\n{said}")
         return any(list(place.glob(STAGES[stage])) for place in places)
 
     wait_until(has_come, f"{recipe.name} did not come to {stage}")
 
 
 def cancel(service, flow_run: str) -> None:
-    command = [sys.executable, "-m", "prefect", "flow-run", "cancel", flow_run]
-    subprocess.run(command, env=service.environment, check=True, capture_output=True)
+    """As the page does it: in a moment, because the process that stands still may hold the lock of
+    MLflow's database, for which others wait for 20 s and not longer."""
+    service.request(f"flow_runs/{flow_run}/set_state", {"state": {"type": "CANCELLING"}})
 
 
 def all_listening() -> set[int]:

@@ -20,7 +20,6 @@ INSIDE = Path(__file__).parent / "inside"
 WORKER = ["-s", "-S", "-B", "-m", "inside.worker"]
 ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
-    "OPENBLAS_NUM_THREADS": "1",
     "LC_ALL": "C.UTF-8",
     # Each of more would map 64 MB for a thread, of what a program may have.
     "MALLOC_ARENA_MAX": "1",

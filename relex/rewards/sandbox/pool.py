@@ -22,6 +22,9 @@ from relex.visible import one_line
 Kind = Literal["bubblewrap", "none"]
 COMMANDS = {"bubblewrap": in_sandbox, "none": without_sandbox}
 NUM_ATTEMPTS = 2
+WORKERS_PER_PROCESSOR = 2
+"""About half of a program's time Linux is making and ending its namespaces, in which it waits."""
+MOST_RUNS = 16
 NUMPY = "numpy"
 END_SECONDS = 10.0
 END_BYTES = 1000
@@ -77,22 +80,40 @@ class Worker:
 
     def script(self, source: str, given: str, limits: Limits) -> Ended:
         """Run a program with `given` as its standard input."""
+        (ended,) = self.scripts(source, [given], limits)
+        return ended
+
+    def scripts(self, source: str, givens: Sequence[str], limits: Limits) -> list[Ended]:
+        """Run a program with each of `givens`, at most MOST_RUNS, in one process, within the limits
+        of one run. The list ends with the first run that ended its process, well or not."""
         with ExitStack() as files:
-            inputs = [_file(files, source), _file(files, given)]
-            printed, said = _file(files), _file(files)
-            answer = self._ask(limits, [*inputs, printed, said], NUMPY in source)
-            end = max(0, os.fstat(said).st_size - END_BYTES)
-            reason = _reason(answer, os.pread(said, END_BYTES, end))
-            return Ended(reason, os.pread(printed, limits.file_bytes, 0))
+            inputs = [_file(files, text) for text in (source, *givens)]
+            said, good, *printed = outputs = [_file(files) for _ in (0, 0, *givens)]
+            answer = self._ask("runs", limits, inputs, outputs, NUMPY in source)
+            said_end = max(0, os.fstat(said).st_size - END_BYTES)
+            reason = _reason(answer, os.pread(said, END_BYTES, said_end))
+            # The program could write there, too; how the last run ended is the kernel's word.
+            num_good = min(os.fstat(good).st_size, len(givens) - 1)
+            return [
+                Ended("" if number < num_good else reason, os.pread(file, limits.file_bytes, 0))
+                for number, file in enumerate(printed[: num_good + 1])
+            ]
+
+    def calls(self, source: str, calls: Sequence[Any], limits: Limits) -> Ended:
+        """Call functions of a program, each `[name, arguments]`; the output is a line of JSON for
+        each, `{"value": data}` (`inside/plain.py`) or `{"raised": [type, text]}`."""
+        return self._asked("calls", source, json.dumps(calls), limits)
 
     def tests(self, source: str, tests: Mapping[str, Any], limits: Limits) -> Ended:
         """Run `tests` (`inside/tester.py`) on a program; the output is the verdicts."""
+        return self._asked("tests", source, json.dumps(tests), limits)
+
+    def _asked(self, kind: str, source: str, asked: str, limits: Limits) -> Ended:
         with ExitStack() as files:
-            verdicts = _file(files)
-            written = json.dumps(tests)
-            inputs = [_file(files, source), _file(files, written)]
-            answer = self._ask(limits, [*inputs, verdicts], NUMPY in source or NUMPY in written)
-            return Ended(_reason(answer, b""), os.pread(verdicts, limits.file_bytes, 0))
+            inputs, output = [_file(files, source), _file(files, asked)], _file(files)
+            needs_numpy = NUMPY in source or NUMPY in asked
+            answer = self._ask(kind, limits, inputs, [output], needs_numpy)
+            return Ended(_reason(answer, b""), os.pread(output, limits.file_bytes, 0))
 
     def stop(self) -> None:
         """End the worker, if there is one, and the program that it runs."""
@@ -107,17 +128,26 @@ class Worker:
             self._process.wait()
         self._process = self._control = None
 
-    def _ask(self, limits: Limits, files: Sequence[int], needs_numpy: bool) -> Answer | None:
+    def _ask(
+        self,
+        kind: str,
+        limits: Limits,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        needs_numpy: bool,
+    ) -> Answer | None:
         """What the worker says of a program; None where two workers in turn ended on it. Raises
         RewardError where none can be started."""
-        request = json.dumps({**asdict(limits), "needs_numpy": needs_numpy}).encode()
+        asked = {"kind": kind, "limits": asdict(limits), "needs_numpy": needs_numpy}
+        request = json.dumps(asked).encode()
         for _ in range(NUM_ATTEMPTS):
             control = self._control or self._start()
             with suppress(OSError):
-                socket.send_fds(control, [request], files)
+                socket.send_fds(control, [request], [*inputs, *outputs])
                 if answer := control.recv(MESSAGE_BYTES):
                     return dict(json.loads(answer))
             self.stop()
+            _rewind(inputs, outputs)
         return None
 
     def _start(self) -> socket.socket:
@@ -143,8 +173,8 @@ class Sandbox:
     def __init__(self, kind: Kind = "bubblewrap") -> None:
         """Raises RewardError where what it needs is not installed."""
         command = COMMANDS[kind]()
-        self.num_workers = len(os.sched_getaffinity(0))
-        workers = [Worker(command) for _ in range(self.num_workers)]
+        self._num_workers = WORKERS_PER_PROCESSOR * len(os.sched_getaffinity(0))
+        workers = [Worker(command) for _ in range(self._num_workers)]
         # Last in, first out: a small batch starts no more workers than it needs.
         self._idle: LifoQueue[Worker] = LifoQueue()
         for worker in workers:
@@ -162,7 +192,7 @@ class Sandbox:
             finally:
                 self._idle.put(worker)
 
-        with ThreadPoolExecutor(self.num_workers) as threads:
+        with ThreadPoolExecutor(self._num_workers) as threads:
             return list(threads.map(with_worker, tasks))
 
 
@@ -189,6 +219,14 @@ def _file(files: ExitStack, text: str = "") -> int:
     file.write(text.encode("utf-8", "surrogatepass"))
     file.seek(0)
     return file.fileno()
+
+
+def _rewind(inputs: Sequence[int], outputs: Sequence[int]) -> None:
+    """Files as they were before a worker ended on them."""
+    for file in (*inputs, *outputs):
+        os.lseek(file, 0, os.SEEK_SET)
+    for file in outputs:
+        os.ftruncate(file, 0)
 
 
 def _signal_name(number: int) -> str:

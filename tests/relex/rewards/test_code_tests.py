@@ -8,7 +8,9 @@ from relex.config import RewardTerm
 from relex.errors import RewardError
 from relex.problems import Problem
 from relex.rewards import CheckedReward, build_reward, end_rewards
-from relex.rewards.code_tests import program_of, same_output
+from relex.rewards.code_tests import program_of
+from relex.rewards.same import same_output
+from relex.rewards.sandbox import MOST_RUNS
 from relex.testing import check_grader
 
 CALLS = {"calls": [{"function": "f", "arguments": [n], "expected": [n, n + 1]} for n in range(4)]}
@@ -84,6 +86,40 @@ def test_programs_that_read_and_print(grade) -> None:
     assert grade("print(int(input()) + 1)", RUNS) == (1, "")
     assert grade("print(int(input()) + 1.0)", RUNS) == (1, "")
     assert grade("print(1)", RUNS) == (0, "test 2: wrong (of 4)")
+
+
+@pytest.mark.parametrize(
+    "left",
+    ["math.one = 5", "import os, sys; sys.stdout.flush(); os._exit(0)", "open('x', 'w')"],
+)
+def test_a_run_does_not_fail_by_what_an_earlier_one_left(grade, left: str) -> None:
+    runs = [{"given": f"{n}\n", "expected": f"{n + 1}"} for n in range(2 * MOST_RUNS)]
+    program = (
+        "import math, os\nassert not os.path.exists('x')\n"
+        f"print(int(input()) + getattr(math, 'one', 1))\n{left}"
+    )
+    assert grade(program, {"runs": runs}) == (1, "")
+
+
+def test_runs_that_fail_are_told_apart_from_those_that_pass(grade) -> None:
+    runs = [{"given": f"{n}\n", "expected": f"{n % 3}"} for n in range(12)]
+    assert grade("print(int(input()) % 3)", {"runs": runs}) == (1, "")
+    value, reason = grade("n = int(input())\nprint(n % 3 if n % 4 else -n)", {"runs": runs}, True)
+    assert value == 10 / 12 and reason == "test 5: wrong; test 9: wrong (of 12)"
+
+
+def test_equal_programs_are_run_once_and_verdicts_stay_in_order(sandbox) -> None:
+    grader = build_reward(RewardTerm(reward="code_tests"))
+    # What the clock decides is not the same twice.
+    lucky = "import time\ndef f(n): return [n, n + 1] if time.perf_counter_ns() // 99 % 2 else 0"
+    wrong = "def f(n): return 0"
+    one, other = {"tests": {"calls": CALLS["calls"][:1]}}, {"tests": ASSERTS}
+    completions = [RIGHT, lucky, wrong] * 30
+    extras = [one] * 45 + [other] * 45
+    values = grader(prompts=[""] * 90, completions=completions, answers=[""] * 90, extras=extras)
+    end_rewards([grader])
+    assert values[::3] == [1] * 30 and values[2::3] == [0] * 30
+    assert len(set(values[1:45:3])) == len(set(values[46::3])) == 1
 
 
 def test_a_share_of_the_tests_for_training(grade) -> None:

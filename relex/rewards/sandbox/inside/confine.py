@@ -23,6 +23,7 @@ CAPABILITY_VERSION = 0x20080522
 PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 22, 38
 SECCOMP_MODE_FILTER = 2
 ACT_ALLOW, ACT_ERRNO = 0x7FFF0000, 0x00050000
+INSTRUCTION_BYTES = 8
 COMPARE_MASKED_EQUAL = 7
 FIONCLEX, FIOCLEX = 0x5450, 0x5451
 NUM_FILES, NUM_THREADS = 64, 64
@@ -40,6 +41,9 @@ SYSTEM_CALLS = """
 
 # PyDLL: the clone must return with Python's lock held, as a fork does.
 _libc = ctypes.PyDLL(None, use_errno=True)
+# Made before the fork, whose cost is the pages that a child writes to.
+_OWN_PROCESS = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0)
+_NO_CAPABILITIES = (ctypes.c_uint32 * 6)()
 
 
 class _Comparison(ctypes.Structure):
@@ -51,7 +55,9 @@ class _Comparison(ctypes.Structure):
     )
 
 
-class _Filter(ctypes.Structure):
+class Filter(ctypes.Structure):
+    """System calls that are allowed, as the kernel wants them."""
+
     _fields_ = (("num_instructions", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
 
 
@@ -63,7 +69,7 @@ def fork_alone() -> int:
     return _checked(_libc.syscall(call, flags, 0, 0, 0, 0), "clone")
 
 
-def allowed_calls() -> bytes:
+def allowed_calls() -> Filter:
     """The list of system calls, compiled for the kernel (BPF). All others fail with EPERM."""
     library = _seccomp()
     context = ctypes.c_void_p(library.seccomp_init(ACT_ERRNO | errno.EPERM))
@@ -88,7 +94,8 @@ def allowed_calls() -> bytes:
     library.seccomp_release(context)
     with os.fdopen(file, "rb") as stream:
         stream.seek(0)
-        return stream.read()
+        instructions = stream.read()
+    return Filter(len(instructions) // INSTRUCTION_BYTES, instructions)
 
 
 def limit(limits: Mapping[str, int], used_bytes: int) -> None:
@@ -106,25 +113,21 @@ def limit(limits: Mapping[str, int], used_bytes: int) -> None:
         resource.setrlimit(kind, (most, most))
 
 
-def shut_in(folder_bytes: int, calls: bytes) -> None:
+def shut_in(folder_bytes: int, calls: Filter) -> None:
     """An empty folder, no view of processes, no capability, and only the system calls of `calls`.
     To be called in the child of `fork_alone`; nothing of it can be undone. Raises OSError."""
     options = f"size={folder_bytes},nr_inodes=1024,mode=700".encode()
     _mount(FOLDER, MS_NOSUID_NODEV, options)
     _mount("/proc", MS_NOSUID_NODEV | MS_RDONLY, b"size=4k,nr_inodes=1,mode=500")
     os.chdir(FOLDER)
-    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0)
-    _checked(_libc.capset(header, (ctypes.c_uint32 * 6)()), "capset")
+    _checked(_libc.capset(_OWN_PROCESS, _NO_CAPABILITIES), "capset")
     _checked(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
-    instructions = _Filter(len(calls) // 8, calls)
-    filter_address = ctypes.byref(instructions)
+    filter_address = ctypes.byref(calls)
     _checked(_libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, filter_address, 0, 0), "seccomp")
 
 
 def make_repeatable() -> None:
-    """The same seeds for every program; the seed of hashes comes from the environment, which is
-    empty otherwise, and emptied here."""
-    os.environ.clear()
+    """The same seeds for every program; the seed of hashes is the worker's."""
     random.seed(0)
     if "numpy.random" in sys.modules:
         sys.modules["numpy.random"].seed(0)

@@ -81,9 +81,8 @@ class Line:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
-    def send(self, message: Any) -> None:
+    def send(self, text: bytes) -> None:
         """Raises EOFError when the other side has ended."""
-        text = json.dumps(message).encode()
         left = memoryview(LENGTH.pack(len(text)) + text)
         while left:
             try:

@@ -1,23 +1,52 @@
-"""Runs the program of a completion: as a script with its input, or as a module whose functions its
+"""Runs the program of a completion: as a script with its inputs, or as a module whose functions its
 tests call. Whatever stands in the memory of this process, the program can read; so nothing of a
-test is there but the arguments of the call that is being answered."""
+test is there but inputs and arguments, and no expected value."""
 
 import atexit
+import json
 import os
 import sys
 import threading
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from types import ModuleType
-from typing import Any, NoReturn
+from functools import cache
+from types import CodeType, ModuleType
+from typing import IO, Any, NoReturn
 
+from .confine import make_repeatable
 from .plain import Line, from_data, to_data
 
 FILE = "program.py"
 DESCRIBED_CHARACTERS = 200
 
 
-def run_script(source: bytes) -> NoReturn:
-    """Run it as `python program.py` would be, with what it prints, to the end of its threads."""
+def run_scripts(source: bytes, runs: Sequence[tuple[int, int]], good: int) -> NoReturn:
+    """Run it as `python program.py` would be, with the input and the output of each of `runs`. Each
+    good end is a byte in `good`; the first other end is that of the process.
+
+    Runs of one program share a process because a new one costs more than most of them take. What a
+    run leaves to the next (a file, a changed module) can gain it nothing: there is no expected
+    output to hand on, and all of them have the time of one, so each would end in it alone, too. It
+    can spoil the next; so outside only the first may fail.
+    """
+    status = 0
+    for number, (given, printed) in enumerate(runs):
+        for end, place in ((given, 0), (printed, 1)):
+            os.dup2(end, place)
+            os.close(end)
+        sys.stdin = sys.__stdin__ = _text(0, "r")  # type: ignore[misc]
+        sys.stdout = sys.__stdout__ = _text(1, "w")  # type: ignore[misc]
+        if number:
+            make_repeatable()
+        status = _run(source)
+        if status:
+            break
+        os.write(good, b"+")
+    os._exit(status & 0xFF)
+
+
+def _run(source: bytes) -> int:
+    """One run, with what it prints, to the end of its threads; the status that it ends with."""
     status = 0
     try:
         execute(source, "__main__")
@@ -29,7 +58,22 @@ def run_script(source: bytes) -> NoReturn:
         _say(error)
         status = 1
     _finish()
-    os._exit(status & 0xFF)
+    return status
+
+
+def _text(descriptor: int, mode: str) -> IO[str]:
+    """Standard input or output, as Python opens it."""
+    return open(descriptor, mode, encoding="utf-8", errors="surrogateescape", closefd=False)
+
+
+def run_calls(source: bytes, calls: Sequence[tuple[str, Sequence[Any]]], results: int) -> NoReturn:
+    """Write a line of JSON to `results` for each call `(name, arguments)` of the program's
+    functions: as `serve_calls` answers. They are compared outside."""
+    functions, broken = _loaded(source)
+    for name, arguments in calls:
+        answer = broken or _answered([], _call, functions, name, arguments, {})
+        os.write(results, answer + b"\n")
+    os._exit(0)
 
 
 def serve_calls(source: bytes, line: Line) -> NoReturn:
@@ -38,20 +82,17 @@ def serve_calls(source: bytes, line: Line) -> NoReturn:
     A message is `{"call": name, "args": data, "kwargs": data}`, its answer `{"value": data}` or
     `{"raised": [type, text]}`. The name of a method is `Class.method`, of an instance made for it.
     """
-    functions, broken, kept = {}, None, []  # type: ignore[var-annotated]
-    try:
-        functions = execute(source, "program")
-    except BaseException as error:
-        broken = _described(error)
+    functions, broken = _loaded(source)
+    kept: list[Any] = []
+
+    def call(message: Any) -> Any:
+        arguments, keywords = (from_data(message[name], kept) for name in ("args", "kwargs"))
+        return _call(functions, message["call"], arguments, keywords)
+
     with suppress(EOFError):
         while True:
             message = line.receive()
-            try:
-                line.send({"raised": broken} if broken else _answer(functions, message, kept))
-            except EOFError:
-                break
-            except BaseException as error:
-                line.send({"raised": _described(error)})
+            line.send(broken or _answered(kept, call, message))
     os._exit(0)
 
 
@@ -60,7 +101,7 @@ def execute(source: bytes, name: str) -> dict[str, Any]:
     module = sys.modules[name] = ModuleType(name)
     module.__file__ = FILE
     sys.argv = [FILE]
-    exec(compile(source, FILE, "exec", dont_inherit=True), module.__dict__)
+    exec(_compiled(source), module.__dict__)
     return module.__dict__
 
 
@@ -85,17 +126,41 @@ def _flush() -> None:
             stream.flush()
 
 
-def _answer(functions: dict[str, Any], message: Any, kept: list[Any]) -> dict[str, Any]:
-    owner, _, method = message["call"].rpartition(".")
+@cache
+def _compiled(source: bytes) -> CodeType:
+    return compile(source, FILE, "exec", dont_inherit=True)
+
+
+def _loaded(source: bytes) -> tuple[dict[str, Any], bytes]:
+    """The globals of the program, and the answer to every call where it cannot be run."""
+    functions: dict[str, Any] = {}
+    try:
+        functions = execute(source, "program")
+    except BaseException as error:
+        return functions, _raised(error)
+    return functions, b""
+
+
+def _call(functions: Mapping[str, Any], name: str, arguments: Any, keywords: Any) -> Any:
+    owner, _, method = name.rpartition(".")
     if owner:
         function = getattr(functions[owner](), method)
     elif method in functions:
         function = functions[method]
     else:
         raise NameError(f"the program has no function {method}")
-    arguments = from_data(message["args"], kept)
-    keywords = from_data(message["kwargs"], kept)
-    return {"value": to_data(function(*arguments, **keywords), kept)}
+    return function(*arguments, **keywords)
+
+
+def _answered(kept: list[Any], call: Callable[..., Any], *arguments: Any) -> bytes:
+    try:
+        return json.dumps({"value": to_data(call(*arguments), kept)}).encode()
+    except BaseException as error:
+        return _raised(error)
+
+
+def _raised(error: BaseException) -> bytes:
+    return json.dumps({"raised": _described(error)}).encode()
 
 
 def _described(error: BaseException) -> list[str]:

@@ -7,7 +7,6 @@ process that decides.
 
 import builtins
 import json
-import math
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from .plain import Line, from_data, to_data
 
 REASON_CHARACTERS = 200
+PASSED = (True, "passed")
 SWALLOWED = (StopIteration, StopAsyncIteration)
 """Exceptions that end a loop as if nothing were wrong."""
 
@@ -44,7 +44,7 @@ class Caller:
         if unknown:
             raise TypeError(f"a test gives {type(unknown[0]).__name__}, which is no plain data")
         try:
-            self._line.send(message)
+            self._line.send(json.dumps(message).encode())
             answer = self._line.receive()
         except EOFError:
             self.has_ended = True
@@ -60,68 +60,33 @@ class Caller:
 def run_tests(tests: Mapping[str, Any], line: Line, verdicts: int) -> None:
     """Write one line of JSON for each test, `[passed, reason]`, to the descriptor `verdicts`.
 
-    `tests` has `calls`, each `[function, arguments, expected]`, or `asserts`, pieces of code that
-    are run in their order with the program's functions `names`, after `setup`. Nothing is written
-    for a test in which the program ended, nor for those after it.
+    `tests` has `asserts`, pieces of code that are run in their order with the program's functions
+    `names`, after `setup`. Nothing is written for a test in which the program ended, nor for those
+    after it.
     """
     caller = Caller(line)
     scope: dict[str, Any] = {"__name__": "tests"}
     scope.update({name: caller.function(name) for name in tests["names"]})
 
-    def run_code(code: str) -> None:
-        exec(compile(code, "tests.py", "exec", dont_inherit=True), scope)
+    def verdict(code: str) -> tuple[bool, str] | None:
+        try:
+            exec(compile(code, "tests.py", "exec", dont_inherit=True), scope)
+        except AssertionError:
+            return False, "wrong"
+        except MemoryError:
+            return False, "memory"
+        except (ProgramEnded, SystemExit, KeyboardInterrupt):
+            return None
+        except Exception as error:
+            return False, f"exception: {type(error).__name__}: {error}"[:REASON_CHARACTERS]
+        return PASSED
 
-    def compare(function: str, arguments: Any, expected: Any) -> None:
-        found = caller.call(function, arguments, {})
-        if not same(found, expected, tests["tolerance"]):
-            raise AssertionError
-
-    steps: list[Callable[[], None]] = [
-        *(lambda call=call: compare(*call) for call in tests["calls"]),
-        *(lambda code=code: run_code(code) for code in tests["asserts"]),
-    ]
-    try:
-        run_code(tests["setup"])
-    except Exception as error:
-        steps = [lambda error=error: _raise(error) for _ in steps]  # type: ignore[misc]
-    for step in steps:
-        verdict = _verdict(step)
-        if caller.has_ended or verdict is None:
+    prepared = verdict(tests["setup"])
+    for code in tests["asserts"]:
+        found = verdict(code) if prepared == PASSED else prepared
+        if caller.has_ended or found is None:
             return
-        os.write(verdicts, json.dumps(verdict).encode() + b"\n")
-
-
-def same(found: Any, expected: Any, tolerance: float) -> bool:
-    """Whether a result is the expected value, which comes from JSON: tuples are lists there, and
-    the keys of a dictionary texts. Numbers may differ by `tolerance`, relative or absolute."""
-    if isinstance(found, list | tuple) and isinstance(expected, list | tuple):
-        pairs = zip(found, expected, strict=False)
-        return len(found) == len(expected) and all(same(*pair, tolerance) for pair in pairs)
-    if isinstance(found, dict) and isinstance(expected, dict):
-        written = {str(key): value for key, value in found.items()}
-        return written.keys() == expected.keys() and all(
-            same(written[key], expected[key], tolerance) for key in expected
-        )
-    numbers = (int, float)
-    if tolerance and isinstance(found, numbers) and isinstance(expected, numbers):
-        return found == expected or math.isclose(
-            found, expected, rel_tol=tolerance, abs_tol=tolerance
-        )
-    return bool(found == expected)
-
-
-def _verdict(step: Callable[[], None]) -> tuple[bool, str] | None:
-    try:
-        step()
-    except AssertionError:
-        return False, "wrong"
-    except MemoryError:
-        return False, "memory"
-    except (ProgramEnded, SystemExit, KeyboardInterrupt):
-        return None
-    except Exception as error:
-        return False, f"exception: {type(error).__name__}: {error}"[:REASON_CHARACTERS]
-    return True, "passed"
+        os.write(verdicts, json.dumps(found).encode() + b"\n")
 
 
 def _raised(name: str, text: str) -> Exception:
@@ -133,7 +98,3 @@ def _raised(name: str, text: str) -> Exception:
         except TypeError:
             pass  # UnicodeError and its like want more than a text
     return ProgramError(f"{name}: {text}")
-
-
-def _raise(error: Exception) -> None:
-    raise error

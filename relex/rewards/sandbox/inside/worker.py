@@ -16,14 +16,14 @@ import signal
 import site
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 from . import confine
 from .plain import Line
-from .program import run_script, serve_calls
+from .program import run_calls, run_scripts, serve_calls
 from .tester import run_tests
 
 PRELOADED = """
@@ -38,7 +38,7 @@ TRIAL = {
 }
 """The most that a program may be given, which a limit of the user may forbid."""
 MESSAGE_BYTES = 1 << 16
-MOST_DESCRIPTORS = 8
+MOST_DESCRIPTORS = 64
 AWAY = 64
 TICK_SECONDS = 0.05
 PATIENCE = 30
@@ -47,13 +47,17 @@ PATIENCE = 30
 class Job:
     """The processes of one program, from their start to their end."""
 
-    def __init__(self, limits: dict[str, int], is_alone: bool, calls: bytes) -> None:
-        self._limits, self._is_alone, self._calls = limits, is_alone, calls
+    def __init__(
+        self, limits: Mapping[str, int], used_bytes: int, calls: confine.Filter | None
+    ) -> None:
+        """`used_bytes` are mapped before it starts; `calls` are those of the system that it may
+        make, without which it is limited only."""
+        self._limits, self._used_bytes, self._calls = limits, used_bytes, calls
         self._pids: list[int] = []
 
     def start(self, body: Callable[[], object], *kept: int) -> None:
         """Run `body` in a process that has only the descriptors `kept`, as 0, 1 and so on."""
-        pid = confine.fork_alone() if self._is_alone else os.fork()
+        pid = confine.fork_alone() if self._calls else os.fork()
         if pid:
             self._pids.append(pid)
             return
@@ -71,11 +75,10 @@ class Job:
         for place, descriptor in enumerate(moved):
             os.dup2(descriptor, place)
         os.closerange(len(kept), 4 * AWAY)
-        confine.limit(self._limits, _used_bytes())
-        # Where memory runs out, the kernel ends this process before any other.
-        Path("/proc/self/oom_score_adj").write_text("1000")
+        confine.limit(self._limits, self._used_bytes)
+        _be_first_to_end()
         os.setsid()
-        if self._is_alone:
+        if self._calls:
             confine.shut_in(self._limits["folder_bytes"], self._calls)
         confine.make_repeatable()
 
@@ -109,6 +112,13 @@ class Job:
         return "timeout" if num_idle >= most or num_ticks >= PATIENCE * most else ""
 
 
+def _be_first_to_end() -> None:
+    """Where memory runs out, the kernel ends this process before any other."""
+    file = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+    os.write(file, b"1000")
+    os.close(file)
+
+
 def _end(pid: int) -> int | None:
     """What a process ended with; None where it had to be killed."""
     ending = os.pidfd_open(pid)
@@ -124,7 +134,7 @@ def _end(pid: int) -> int | None:
 
 
 def _used_bytes() -> int:
-    """What this process has mapped, before it runs anything of the program's."""
+    """What this process has mapped."""
     return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
@@ -145,30 +155,25 @@ def _runs(pid: int) -> bool:
 
 
 def serve(is_alone: bool) -> NoReturn:
-    """Do what comes by the socket that is descriptor 0: limits, and with them the descriptors of
-    source, input, output and errors, or of source, tests and verdicts. Each is answered by what
-    `Job.wait` gives."""
+    """Do what comes by the socket that is descriptor 0: a message with limits and which of `STARTS`
+    is meant, and the descriptors that this takes. Each is answered by what `Job.wait` gives."""
     control = socket.socket(fileno=os.dup(0))
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, 0)
-    calls = confine.allowed_calls() if is_alone else b""
-    _try(Job(TRIAL, is_alone, calls), control, nowhere)
+    calls = confine.allowed_calls() if is_alone else None
+    used_bytes = _used_bytes()
+    _try(Job(TRIAL, used_bytes, calls), control, nowhere)
     control.send(b"{}")
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, MESSAGE_BYTES, MOST_DESCRIPTORS)
         if not message:
             sys.exit()
-        limits = json.loads(message)
-        if limits["needs_numpy"]:
-            # From now on in all children: it is dear to import in each, and few programs need it.
-            with suppress(ImportError):
-                importlib.import_module("numpy.random")
-        job = Job(limits, is_alone, calls)
-        if len(descriptors) == 3:
-            _start_tests(job, *descriptors)
-        else:
-            source, given, printed, said = descriptors
-            job.start(lambda: run_script(read(3)), given, printed, said, source)
+        asked = json.loads(message)
+        if asked["needs_numpy"]:
+            _load_numpy()
+            used_bytes = _used_bytes()
+        job = Job(asked["limits"], used_bytes, calls)
+        STARTS[asked["kind"]](job, *descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
         control.send(json.dumps(job.wait(control)).encode())
@@ -179,6 +184,23 @@ def _try(job: Job, control: socket.socket, nowhere: int) -> None:
     job.start(lambda: os._exit(0), nowhere, 1, 2)
     if job.wait(control)["statuses"] != [0]:
         sys.exit(1)
+
+
+def _start_runs(job: Job, source: int, *files: int) -> None:
+    """One process for all runs of a program: files are the inputs, errors, good ends, outputs."""
+    num_runs = len(files) // 2 - 1
+    given, (said, good, *printed) = files[:num_runs], files[num_runs:]
+    kept = (given[0], printed[0], said, good, source)
+    runs = [(len(kept) + n, len(kept) + num_runs + n) for n in range(num_runs)]
+    job.start(lambda: run_scripts(read(4), runs, 3), *kept, *given, *printed)
+
+
+def _start_calls(job: Job, source: int, calls: int, results: int) -> None:
+    """A process for the program, which is given all calls."""
+    null = os.open(os.devnull, os.O_RDWR)
+    kept = (null, null, null, results, source, calls)
+    job.start(lambda: run_calls(read(4), json.loads(read(5)), 3), *kept)
+    os.close(null)
 
 
 def _start_tests(job: Job, source: int, tests: int, verdicts: int) -> None:
@@ -195,17 +217,29 @@ def _start_tests(job: Job, source: int, tests: int, verdicts: int) -> None:
         os.close(descriptor)
 
 
+STARTS = {"runs": _start_runs, "calls": _start_calls, "tests": _start_tests}
+
+
+def _load_numpy() -> None:
+    """From now on in all children: it is dear to import in each, and few programs need it."""
+    if "numpy" not in sys.modules:
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a fork has one thread only
+        with suppress(ImportError):
+            importlib.import_module("numpy.random")
+        os.environ.clear()
+
+
 def read(descriptor: int) -> bytes:
     with os.fdopen(descriptor, "rb") as stream:
         return stream.read()
 
 
 def main(is_alone: bool) -> None:
+    os.environ.clear()
     for name in PRELOADED.split():
         with suppress(ImportError):
             importlib.import_module(name)
-    # As in an interpreter that is started for a program.
-    site.setquit()
+    site.setquit()  # `exit` and `quit`, which many programs end with
     site.sethelper()
     # Time bounds what long numbers cost; benchmarks have some.
     sys.set_int_max_str_digits(0)

@@ -259,3 +259,14 @@ PRINTED = {
     "an output written over": "os.ftruncate(1, 10 ** 7)",
 }
 """Programs of which none prints 8471 alone, which is to be printed for the input 5."""
+
+SPOILING = {
+    "good ends of its own": "print(2, flush=True)\nos.write(3, b'+' * 99)",
+    "good ends of its own and no end": "print(2, flush=True)\nos.write(3, b'+' * 99)\n"
+    "while input() != '1':\n    pass",
+    "a good end in the middle": "print(2, flush=True)\nos._exit(0)",
+    "an output for every run": "for n in range(5, 64):\n    attempt(lambda: os.write(n, b'2'))\nprint(2)",
+    "what it finds of the next runs": "print(2, *[attempt(lambda: os.pread(n, 10 ** 6, 0)) for n in range(5, 64)])",
+    "calls of the system that do nothing": "print(2, flush=True)\nos.dup2 = os.close = lambda *a: None",
+}
+"""Programs that print 2 for the input 1, and do not print 8471 for the input 5 in a later run."""

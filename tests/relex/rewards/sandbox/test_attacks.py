@@ -20,10 +20,17 @@ from tests.relex.rewards.sandbox.attacks import (
     REACHES,
     READS,
     RUINS,
+    SPOILING,
 )
 
 LIMITS = Limits(seconds=1, memory_bytes=256 << 20)
-CALLS = {"names": ["f"], "asserts": ["assert f(1) == 2", "assert f(17) == 4242"]}
+ASSERTS = {"names": ["f"], "asserts": ["assert f(1) == 2", "assert f(17) == 4242"]}
+CALLS = {
+    "calls": [
+        {"function": "f", "arguments": [given], "expected": expected}
+        for given, expected in ((1, 2), (17, 4242))
+    ]
+}
 RUN = {"runs": [{"given": "5", "expected": "8471"}]}
 SECRET = "RELEX_TEST_SECRET"
 
@@ -118,13 +125,14 @@ def value(grader: CheckedReward, program: str, tests: dict[str, Any]) -> float:
 
 
 def test_honest_programs_pass_these_tests(grader: CheckedReward) -> None:
-    assert value(grader, "def f(x): return {1: 2, 17: 4242}[x]", CALLS) == 1
+    for tests in (ASSERTS, CALLS):
+        assert value(grader, "def f(x): return {1: 2, 17: 4242}[x]", tests) == 1
     assert value(grader, "print(8471 if int(input()) == 5 else 0)", RUN) == 1
 
 
 @pytest.mark.parametrize("name", FORGERIES)
 def test_a_forged_result_is_worth_nothing(grader: CheckedReward, name: str) -> None:
-    assert value(grader, FORGERIES[name], CALLS) == 0
+    assert [value(grader, FORGERIES[name], tests) for tests in (ASSERTS, CALLS)] == [0, 0]
 
 
 @pytest.mark.parametrize("name", PRINTED)
@@ -132,7 +140,16 @@ def test_a_forged_output_is_worth_nothing(grader: CheckedReward, name: str) -> N
     assert value(grader, PRINTED[name], RUN) == 0
 
 
+@pytest.mark.parametrize("name", SPOILING)
+def test_a_run_that_forges_the_next_one_gains_nothing(grader: CheckedReward, name: str) -> None:
+    """The first run is right; the second, which shares a process with the third, is not."""
+    runs = [
+        {"given": given, "expected": out} for given, out in (("1", "2"), ("5", "8471"), ("", ""))
+    ]
+    assert value(grader, SPOILING[name], {"runs": runs}) == 0
+
+
 def test_the_number_of_attacks_is_the_one_of_the_docs() -> None:
-    num = sum(map(len, (READS, REACHES, RUINS, FORGERIES, PRINTED)))
+    num = sum(map(len, (READS, REACHES, RUINS, FORGERIES, PRINTED, SPOILING)))
     text = (Path(__file__).parents[4] / "docs" / "code.md").read_text()
     assert f"{num} attacks" in text

@@ -6,7 +6,9 @@ import shutil
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -16,12 +18,12 @@ import pytest
 from relex.config import RewardTerm
 from relex.errors import RewardError
 from relex.rewards import build_reward
-from relex.rewards.sandbox import Ended, Limits, Sandbox
+from relex.rewards.sandbox import MOST_RUNS, Ended, Limits, Sandbox
 from tests.processes import command_line
-from tests.waiting import wait_until_gone
+from tests.waiting import wait_until, wait_until_gone
 
 LIMITS = Limits(seconds=1)
-NO_TESTS: Mapping[str, Any] = {"names": ["f"], "calls": [], "setup": "", "tolerance": 0}
+NO_TESTS: Mapping[str, Any] = {"names": ["f"], "setup": ""}
 
 
 def run(sandbox: Sandbox, program: str, given: str = "", limits: Limits = LIMITS) -> Ended:
@@ -60,6 +62,7 @@ def workers(parent: psutil.Process) -> list[psutil.Process]:
             "",
             "0\n",
         ),
+        ("print('a'); exit()", "", "a\n"),
         ("import atexit; atexit.register(print, 'late')", "", "late\n"),
         ("import sys; print(sys.argv, __file__)", "", "['program.py'] program.py\n"),
         (
@@ -132,6 +135,37 @@ def test_threads_that_wait_for_the_processor_in_turn_are_not_idle() -> None:
     ended = run(own, program)
     own.close()
     assert ended == Ended("", b"1\n")
+
+
+def test_runs_in_one_process_are_as_those_alone(sandbox: Sandbox) -> None:
+    program = (
+        "import atexit, random, sys, threading\n"
+        "number = int(open(0).read())\n"
+        "atexit.register(print, 'end')\n"
+        "threading.Thread(target=lambda: print(number, random.random())).start()\n"
+        "if number % 2: sys.stdin.close()\n"
+        "else: sys.exit()"
+    )
+    givens = [str(number) for number in range(MOST_RUNS)]
+    ((*together,),) = sandbox.map(lambda worker, _: worker.scripts(program, givens, LIMITS), [0])
+    assert together == [run(sandbox, program, given) for given in givens]
+    assert all(ended.reason == "" for ended in together)
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        ("1 / 0", "exception: ZeroDivisionError: division by zero"),
+        ("while True: pass", "timeout"),
+        ("import os; os._exit(0)", ""),
+    ],
+)
+def test_runs_in_one_process_end_with_the_one_that_ends_it(
+    sandbox: Sandbox, end: str, reason: str
+) -> None:
+    program = f"number = input()\nprint(number, flush=True)\nif number == '2':\n    {end}"
+    (found,) = sandbox.map(lambda worker, _: worker.scripts(program, "1234", LIMITS), [0])
+    assert found == [Ended("", b"1\n"), Ended(reason, b"2\n")]
 
 
 def test_nothing_of_a_program_is_left_for_the_next(sandbox: Sandbox) -> None:
@@ -216,15 +250,33 @@ def test_a_killed_parent_takes_the_sandbox_along(sandbox: Sandbox) -> None:
 
 
 def test_a_worker_that_was_killed_does_not_cost_a_verdict(sandbox: Sandbox) -> None:
+    """Neither while it is idle nor while the program runs, of which nothing is left then."""
     own = Sandbox()
     before = set(workers(psutil.Process()))
     run(own, "print(1)")
-    for process in set(workers(psutil.Process())) - before:
+    kill_all(set(workers(psutil.Process())) - before)
+    assert run(own, "print(1)").output == b"1\n"
+    idle = set(workers(psutil.Process())) - before
+    program = (
+        "import time\nprint(input(), flush=True)\n"
+        f"time.sleep(max(0, {time.time() + 3} - time.time()))"
+    )
+    with ThreadPoolExecutor() as threads:
+        running = threads.submit(run, own, program, "given", Limits(seconds=60))
+        # The program is one more.
+        wait_until(
+            lambda: len(set(workers(psutil.Process())) - before) > len(idle) or running.done()
+        )
+        kill_all(set(workers(psutil.Process())) - before)
+        assert running.result() == Ended("", b"given\n")
+    own.close()
+
+
+def kill_all(processes: Iterable[psutil.Process]) -> None:
+    for process in processes:
         # The first one takes the others along.
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    assert run(own, "print(1)").output == b"1\n"
-    own.close()
 
 
 def test_without_bubblewrap_it_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
