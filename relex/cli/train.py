@@ -1,5 +1,6 @@
 """`relex train`: the short GRPO run, from a recipe to a window."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from relex.digests import sha256_bytes
 from relex.errors import StorageError
 from relex.home import make_home
 from relex.memory import check_memory, longest_prompt, read_model, this_machine
-from relex.problems import load_problems
+from relex.problems import Problem, load_problems
 from relex.rewards import build_rewards, check_reward_contract
 from relex.run.rounds import check_one_round
 from relex.storage import check_writable, open_store
@@ -44,8 +45,9 @@ def train(
     check_one_round(chosen)
     job = _job(chosen, out.rstrip("/"))
     check_training(job.recipe)
-    _check_memory(job)
-    _check_rewards(job.recipe)
+    questions = load_problems(job.recipe.problems.train, typer.echo)
+    _check_memory(job, questions)
+    _check_rewards(job.recipe, questions)
     check_writable(out, job.connection)
     _claim_run(out, job)
     run_training(job, _show, lambda line: typer.echo(line, err=True))
@@ -63,16 +65,16 @@ def _job(recipe: Recipe, out: str) -> TrainingJob:
     )
 
 
-def _check_memory(job: TrainingJob) -> None:
+def _check_memory(job: TrainingJob, questions: Sequence[Problem]) -> None:
     recipe = job.recipe
     model = read_model(job.base, trust_remote_code=recipe.base.trust_remote_code)
-    longest = longest_prompt(recipe, Path(job.base), load_problems(recipe.problems.train))
+    longest = longest_prompt(recipe, Path(job.base), questions)
     check_memory(recipe, model, this_machine(resolve_device(recipe.device)), typer.echo, longest)
 
 
-def _check_rewards(recipe: Recipe) -> None:
+def _check_rewards(recipe: Recipe, questions: Sequence[Problem]) -> None:
     rewards = build_rewards(computed_terms(recipe), recipe.reward_seconds)
-    check_reward_contract(rewards, load_problems(recipe.problems.train, typer.echo))
+    check_reward_contract(rewards, questions)
 
 
 def _claim_run(out: str, job: TrainingJob) -> None:

@@ -1,7 +1,7 @@
 """What a machine has of all that a run needs on the nodes of a cluster."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -15,7 +15,7 @@ from relex.doors import ENGINE, METHOD, REWARD, TRAINER
 from relex.errors import InputError
 from relex.home import free_bytes, open_home
 from relex.machine import Machine, this_machine
-from relex.problems import load_problems, problems_digest
+from relex.problems import Problem, load_problems, problems_digest
 from relex.rewards import build_rewards, check_reward_contract, end_rewards
 from relex.storage import S3Connection, open_store
 from relex.strict import Strict
@@ -87,10 +87,11 @@ def look(wanted: Wanted) -> Found:
                 open_store(wanted.storage, wanted.connection).get(wanted.marker)
         if recipe is not None:
             with _advising(READ_THERE):
-                digests = dict(_read_here(wanted, recipe))
+                questions = _training_questions(recipe)
+                digests = dict(_read_here(wanted, recipe, questions))
         if isinstance(recipe, Recipe) and wanted.trains:
             check_training(recipe)
-            _call_rewards(recipe)
+            _call_rewards(recipe, questions)
     except InputError as error:
         return found.model_copy(update={"fault": str(error)})
     return found.model_copy(update={"digests": digests})
@@ -105,7 +106,13 @@ def _advising(advice: str) -> Iterator[None]:
         raise InputError(f"{error}; {advice}") from error
 
 
-def _read_here(wanted: Wanted, recipe: AnyRecipe) -> Iterator[tuple[str, str]]:
+def _training_questions(recipe: AnyRecipe) -> list[Problem]:
+    return load_problems(recipe.problems.train) if isinstance(recipe, Recipe) else []
+
+
+def _read_here(
+    wanted: Wanted, recipe: AnyRecipe, questions: Sequence[Problem]
+) -> Iterator[tuple[str, str]]:
     """What a node reads itself, and its digest. Raises the InputError of what cannot be read."""
     where = recipe.base
     base = Checkpoint(locate_base(where.path, where.revision, where.trust_remote_code))
@@ -118,8 +125,7 @@ def _read_here(wanted: Wanted, recipe: AnyRecipe) -> Iterator[tuple[str, str]]:
     names += [(METHOD, split_text(each)[0]) for each in recipe.extrapolation.methods]
     if isinstance(recipe, Recipe):
         source = recipe.problems.train
-        digest = problems_digest(load_problems(source))
-        yield f"training questions {source.path or source.kind}", digest
+        yield f"training questions {source.path or source.kind}", problems_digest(questions)
         names += [(TRAINER, recipe.training.trainer)]
         names += [(REWARD, term.reward) for term in recipe.rewards]
     for door, name in names:
@@ -129,10 +135,10 @@ def _read_here(wanted: Wanted, recipe: AnyRecipe) -> Iterator[tuple[str, str]]:
                 door.load(name)
 
 
-def _call_rewards(recipe: Recipe) -> None:
+def _call_rewards(recipe: Recipe, questions: Sequence[Problem]) -> None:
     """Raise RewardError where one of them does not work here, or what it needs is missing."""
     rewards = build_rewards(recipe.rewards, recipe.reward_seconds)
     try:
-        check_reward_contract(rewards, load_problems(recipe.problems.train))
+        check_reward_contract(rewards, questions)
     finally:
         end_rewards(rewards)

@@ -18,4 +18,4 @@ from relex.extrapolation.method import BUILT_IN, Method, find_method, find_metho
 from relex.extrapolation.parts import merge_factors
 from relex.extrapolation.piece_fit import OnProgress
 from relex.extrapolation.predict import predict_tensors, write_predictions
-from relex.extrapolation.settling import Look, are_settled, when_to_stop
+from relex.extrapolation.settling import Look, are_settled

@@ -59,27 +59,17 @@ class Look(Strict):
     """The same of every part that moved, as `2.mlp`."""
 
 
-def when_to_stop(grams: Mapping[str, Array], steps: Sequence[int]) -> int | None:
-    """The first step at which the window is settled; None when it is at none.
-
-    `grams` are the inner products of the displacements from the base by tensor, S x S, float64, at
-    the ascending `steps`.
-    """
-    looks: list[Look] = []
-    for step in look_steps(steps):
-        looks.append(look_at(grams, steps, step))
-        if are_settled(looks):
-            return step
-    return None
-
-
 def look_steps(steps: Sequence[int]) -> list[int]:
     """The steps of a window at which it is looked at, ascending."""
     return [step for step in steps if step >= FEWEST_STEPS and step % LOOK_STEPS == 0]
 
 
 def look_at(grams: Mapping[str, Array], steps: Sequence[int], last: int) -> Look:
-    """What the window showed when it ended at step `last`."""
+    """What the window showed when it ended at step `last`.
+
+    `grams` are the inner products of the displacements from the base by tensor, S x S, float64, at
+    the ascending `steps`.
+    """
     known = [step for step in steps if step <= last]
     num = len(known)
     movements = {name: movement_of(gram[:num, :num]) for name, gram in grams.items()}
