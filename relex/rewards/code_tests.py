@@ -112,15 +112,18 @@ class PassesTests:
         nothing, and after one that took too long in any case.
 
         A run fails in a process of its own: most wrong programs do at the first. After one that
-        passed, those that pass in one process are taken together.
+        passed, those that pass in one process are taken together, as long as all of them do: one
+        that hangs there costs its time once.
         """
-        runs, reasons = task.tests.runs, list[str]()
+        runs, reasons, is_shared = task.tests.runs, list[str](), True
         while len(reasons) < len(runs):
             reasons += _run(worker, task, runs[len(reasons) :][:1])
             if reasons[-1] == "timeout" or (reasons[-1] != PASSED and not self._fraction):
                 break
-            if reasons[-1] == PASSED and len(reasons) < len(runs):
-                together = _run(worker, task, runs[len(reasons) :][:MOST_RUNS])
+            if is_shared and reasons[-1] == PASSED and len(reasons) < len(runs):
+                several = runs[len(reasons) :][:MOST_RUNS]
+                together = _run(worker, task, several)
+                is_shared = together == [PASSED] * len(several)
                 reasons += takewhile(lambda reason: reason == PASSED, together)
         return reasons
 
