@@ -168,6 +168,12 @@ def test_runs_in_one_process_end_with_the_one_that_ends_it(
     assert found == [Ended("", b"1\n"), Ended(reason, b"2\n")]
 
 
+def test_runs_in_one_process_print_no_more_than_one(sandbox: Sandbox) -> None:
+    program = "import os\nfor n in range(2000):\n    os.write(1, bytes(10000))"
+    (found,) = sandbox.map(lambda worker, _: worker.scripts(program, "12345", LIMITS), [0])
+    assert 0 < sum(len(ended.output) for ended in found) <= LIMITS.file_bytes
+
+
 def test_nothing_of_a_program_is_left_for_the_next(sandbox: Sandbox) -> None:
     program = "import os, random\nprint(os.listdir('.'), hasattr(random, 'mark'))\n"
     program += "open('x', 'w').close()\nrandom.mark = 1"
