@@ -1,5 +1,6 @@
 """What `code_tests` takes for a program, and what it is worth."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -7,10 +8,12 @@ import pytest
 from relex.config import RewardTerm
 from relex.errors import RewardError
 from relex.problems import Problem
+from relex.problems.code_tests import tests_of
 from relex.rewards import CheckedReward, build_reward, end_rewards
-from relex.rewards.code_tests import program_of
+from relex.rewards.code_tests import PassesTests, Task, program_of
 from relex.rewards.same import same_output
-from relex.rewards.sandbox import MOST_RUNS
+from relex.rewards.sandbox import MOST_RUNS, Ended, Limits, Worker
+from relex.rewards.sandbox.bubblewrap import in_sandbox
 from relex.testing import check_grader
 
 CALLS = {"calls": [{"function": "f", "arguments": [n], "expected": [n, n + 1]} for n in range(4)]}
@@ -200,6 +203,31 @@ def test_tests_that_are_missing_or_malformed(sandbox, extra: Any, message: str) 
     with pytest.raises(RewardError, match=message):
         grader(prompts=[""], completions=["x"], answers=[""], extras=[extra])
     end_rewards([grader])
+
+
+class Counting(Worker):
+    """Remembers how many runs shared each process."""
+
+    def __init__(self) -> None:
+        super().__init__(in_sandbox())
+        self.nums: list[int] = []
+
+    def scripts(self, source: str, givens: Sequence[str], limits: Limits) -> list[Ended]:
+        self.nums.append(len(givens))
+        return super().scripts(source, givens, limits)
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_runs_share_a_process_until_one_does_not_pass_there() -> None:
+    """A program that sees that it shares one, and then does not answer, must not cost more."""
+    plain = "print(int(input()) + 1)"
+    sees = f"import os\ntry:\n    os.fstat(7)\nexcept OSError:\n    {plain}"
+    grader, tests = PassesTests(), tests_of({"tests": RUNS})
+    for program, nums in ((plain, [1, 3]), (sees, [1, 3, 1, 1, 1])):
+        worker = Counting()
+        assert grader._runs(worker, Task(program, tests)) == [""] * 4
+        worker.stop()
+        assert worker.nums == nums
 
 
 def test_it_keeps_the_contract_of_a_grader(sandbox) -> None:

@@ -7,7 +7,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -111,6 +111,32 @@ def test_the_same_program_does_the_same_each_time(sandbox: Sandbox) -> None:
     assert len({run(sandbox, program).output for _ in range(3)}) == 1
 
 
+@pytest.fixture
+def crowded_processor() -> Iterator[None]:
+    """One processor for this process and what it starts, with three others on it."""
+    processors = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(processors)})
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3)]
+    yield
+    for other in others:
+        other.kill()
+        other.wait()
+    os.sched_setaffinity(0, processors)
+
+
+@pytest.mark.usefixtures("sandbox", "crowded_processor")
+def test_threads_that_wait_for_the_processor_in_turn_are_not_idle() -> None:
+    program = (
+        "import threading, time\ndef work():\n    while time.thread_time() < 0.05: pass\n"
+        "for n in range(12):\n    thread = threading.Thread(target=work)\n    thread.start()\n"
+        "    thread.join()\nprint(1)"
+    )
+    own = Sandbox()
+    ended = run(own, program)
+    own.close()
+    assert ended == Ended("", b"1\n")
+
+
 def test_runs_in_one_process_are_as_those_alone(sandbox: Sandbox) -> None:
     program = (
         "import atexit, random, sys, threading\n"
@@ -140,6 +166,12 @@ def test_runs_in_one_process_end_with_the_one_that_ends_it(
     program = f"number = input()\nprint(number, flush=True)\nif number == '2':\n    {end}"
     (found,) = sandbox.map(lambda worker, _: worker.scripts(program, "1234", LIMITS), [0])
     assert found == [Ended("", b"1\n"), Ended(reason, b"2\n")]
+
+
+def test_runs_in_one_process_print_no_more_than_one(sandbox: Sandbox) -> None:
+    program = "import os\nfor n in range(2000):\n    os.write(1, bytes(10000))"
+    (found,) = sandbox.map(lambda worker, _: worker.scripts(program, "12345", LIMITS), [0])
+    assert 0 < sum(len(ended.output) for ended in found) <= LIMITS.file_bytes
 
 
 def test_nothing_of_a_program_is_left_for_the_next(sandbox: Sandbox) -> None:
