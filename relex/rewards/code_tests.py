@@ -113,7 +113,7 @@ class PassesTests:
         if tests.runs:
             reasons = self._runs(worker, task)
         else:
-            reasons = _calls(worker, task) if tests.calls else _asserts(worker, task)
+            reasons = self._calls(worker, task) if tests.calls else _asserts(worker, task)
         failed = [(n, reason) for n, reason in enumerate(reasons, start=1) if reason != PASSED]
         if not failed:
             return Verdict(CORRECT, "")
@@ -140,6 +140,24 @@ class PassesTests:
                 is_shared = together == [PASSED] * len(several)
                 reasons += takewhile(lambda reason: reason == PASSED, together)
         return reasons
+
+    def _calls(self, worker: Worker, task: Task) -> list[str]:
+        """A reason for each call. They share a process while its time lasts, and go on in another
+        one: a call took too long that did so as the first."""
+        tests, reasons = task.tests, list[str]()
+        while True:
+            calls = tests.calls[len(reasons) :]
+            asked = [(call.function, call.arguments) for call in calls]
+            ended = worker.calls(task.program, asked, Limits(seconds=tests.seconds))
+            # No more than there may be: millions, each an object of its own, would fill the memory.
+            lines = ended.output.split(b"\n", len(calls))[:-1]
+            reasons += [
+                _returned(line, call.expected, tests.tolerance)
+                for line, call in zip(lines, calls, strict=False)
+            ]
+            decided = not self._fraction and any(reason != PASSED for reason in reasons)
+            if decided or not lines or len(lines) == len(calls) or ended.reason != "timeout":
+                return _completed(reasons, tests, ended)
 
 
 class PassesTestsUnsafely(PassesTests):
@@ -174,20 +192,6 @@ def _judged(ended: Ended, run: ProgramRun, tolerance: float) -> str:
         return ended.reason
     printed = ended.output.decode("utf-8", "replace")
     return PASSED if same_output(printed, run.expected, tolerance) else WRONG
-
-
-def _calls(worker: Worker, task: Task) -> list[str]:
-    """A reason for each call, in one process."""
-    tests = task.tests
-    asked = [(call.function, call.arguments) for call in tests.calls]
-    ended = worker.calls(task.program, asked, Limits(seconds=tests.seconds))
-    # No more than there may be: millions of them, each an object of its own, would fill the memory.
-    lines = ended.output.split(b"\n", len(asked))[:-1]
-    reasons = [
-        _returned(line, call.expected, tests.tolerance)
-        for line, call in zip(lines, tests.calls, strict=False)
-    ]
-    return _completed(reasons, tests, ended)
 
 
 def _returned(line: bytes, expected: Any, tolerance: float) -> str:

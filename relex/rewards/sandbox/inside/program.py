@@ -80,7 +80,8 @@ def serve_calls(source: bytes, line: Line) -> NoReturn:
     """Answer calls of the program's functions until the tests end.
 
     A message is `{"call": name, "args": data, "kwargs": data}`, its answer `{"value": data}` or
-    `{"raised": [type, text]}`. The name of a method is `Class.method`, of an instance made for it.
+    `{"raised": [type, text]}`. The name of a method is `Class.method`, of an instance made for it,
+    or of a plain function where the program has no such class.
     """
     functions, broken = _loaded(source)
     kept: list[Any] = []
@@ -144,7 +145,7 @@ def _loaded(source: bytes) -> tuple[dict[str, Any], bytes]:
 
 def _call(functions: Mapping[str, Any], name: str, arguments: Any, keywords: Any) -> Any:
     owner, _, method = name.rpartition(".")
-    if owner:
+    if owner in functions:
         function = getattr(functions[owner](), method)
     elif method in functions:
         function = functions[method]
