@@ -26,7 +26,8 @@ from relex.rewards.same import same_output, same_value
 from relex.rewards.sandbox import MOST_RUNS, Ended, Kind, Limits, Sandbox, Worker
 from relex.visible import one_line
 
-FENCE = re.compile(r"([ \t]*)(`{3,}|~{3,})\s*([^`]*)")
+# Possessive: a long line that is almost one must not take the square of its length.
+FENCE = re.compile(r"([ \t]*+)(`{3,}+|~{3,}+)\s*+([^`]*+)")
 CODE_INDENT = 4
 PYTHON = re.compile(r"\W*(python|py)[\d.]*\b", re.IGNORECASE)
 NUM_NAMED = 3

@@ -65,6 +65,8 @@ def grade(sandbox):
         ("~~~python\nx = 1\n~~~", "x = 1\n"),
         ("```{.python}\r\nx = 1\r\n```\r\n", "x = 1\r\n"),
         ("```" * 100_000, ""),
+        ("~" * 1_000_000 + "`", "~" * 1_000_000 + "`"),
+        ("```" + " " * 1_000_000 + "`", "```" + " " * 1_000_000 + "`"),
     ],
 )
 def test_the_last_block_is_the_program(completion: str, program: str) -> None:

@@ -19,6 +19,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
 from . import confine
@@ -53,6 +54,7 @@ class Job:
         """`used_bytes` are mapped before it starts; `calls` are those of the system that it may
         make, without which it is limited only."""
         self._limits, self._used_bytes, self._calls = limits, used_bytes, calls
+        self._folder = None if calls else TemporaryDirectory(ignore_cleanup_errors=True)
         self._pids: list[int] = []
 
     def start(self, body: Callable[[], object], *kept: int) -> None:
@@ -80,6 +82,8 @@ class Job:
         os.setsid()
         if self._calls:
             confine.shut_in(self._limits["folder_bytes"], self._calls)
+        elif self._folder:
+            os.chdir(self._folder.name)
         confine.make_repeatable()
 
     def wait(self, control: socket.socket) -> dict[str, Any]:
@@ -99,7 +103,10 @@ class Job:
         if control.fileno() in dict(ready):
             # Nothing is sent before the answer, so the other side has ended.
             os._exit(1)
-        return {"statuses": [_end(pid) for pid in self._pids], "excess": excess}
+        statuses = [_end(pid) for pid in self._pids]
+        if self._folder:
+            self._folder.cleanup()
+        return {"statuses": statuses, "excess": excess}
 
     def _excess(self, num_ticks: int, num_idle: int) -> str:
         """Threads, which the kernel does not count for root; or time, of which only that counts in

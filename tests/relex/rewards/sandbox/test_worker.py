@@ -19,6 +19,7 @@ from relex.config import RewardTerm
 from relex.errors import RewardError
 from relex.rewards import build_reward
 from relex.rewards.sandbox import MOST_RUNS, Ended, Limits, Sandbox
+from relex.rewards.sandbox.bubblewrap import INSIDE
 from tests.processes import command_line
 from tests.waiting import wait_until, wait_until_gone
 
@@ -315,6 +316,15 @@ def test_where_a_worker_starts_and_no_program_does_it_is_refused(
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     with pytest.raises(RewardError, match=r"does not start \(.*clone: Operation not permitted"):
         run(Sandbox(), "print(1)")
+
+
+def test_without_a_sandbox_a_program_has_a_folder_of_its_own_too() -> None:
+    """Where it started stand relex's own files, and what it wrote there the next worker imports."""
+    bare, program = Sandbox("none"), "import os; print(os.listdir()); open('numpy.py', 'w').close()"
+    before = list(INSIDE.parent.iterdir())
+    assert [run(bare, program).output for _ in range(2)] == [b"[]\n"] * 2
+    bare.close()
+    assert list(INSIDE.parent.iterdir()) == before
 
 
 def test_where_memory_runs_out_programs_end_before_all_else() -> None:
