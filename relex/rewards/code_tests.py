@@ -16,6 +16,7 @@ from itertools import takewhile
 from typing import Any
 
 from relex.boxed import final_text
+from relex.digests import sha256_json
 from relex.doors.plugins import refusal
 from relex.errors import ProblemError, RewardError
 from relex.problems import Extra
@@ -33,6 +34,7 @@ NUM_NAMED = 3
 REASON_CHARACTERS = 100
 RAISED_CHARACTERS = 1000
 RESULT_BYTES = 4 << 20
+MOST_KNOWN = 100_000
 WITHOUT_SANDBOX = "code_tests_without_sandbox"
 PASSED, WRONG, NO_CODE = "", "wrong", "no code"
 
@@ -69,16 +71,28 @@ class PassesTests:
         """
         self._fraction = fraction
         self._sandbox = Sandbox(self.SANDBOX)
+        self._known: dict[str, Verdict] = {}
 
     def __call__(
         self, *, completions: Sequence[str], extras: Sequence[Extra], **_: Any
     ) -> list[Verdict]:
-        """1.0 where all tests pass, otherwise 0.0 or the share, with the reason."""
-        # The completions of a question share its tests, and some are equal.
+        """1.0 where all tests pass, otherwise 0.0 or the share, with the reason. Equal programs for
+        equal tests are run once: completions of one question repeat, those of candidates, too."""
         tests = {id(extra): _tests(extra) for extra in extras}
-        keys = [(text, id(extra)) for text, extra in zip(completions, extras, strict=True)]
-        tasks = {key: task_of(key[0], tests[key[1]]) for key in dict.fromkeys(keys)}
-        verdicts = dict(zip(tasks, self._sandbox.map(self._judge, tasks.values()), strict=True))
+        digests = {number: sha256_json(it.model_dump()) for number, it in tests.items()}
+        pairs = list(zip(completions, map(id, extras), strict=True))
+        keys = [sha256_json([text, digests[number]]) for text, number in pairs]
+        verdicts = {key: self._known[key] for key in keys if key in self._known}
+        tasks = {
+            key: task_of(text, tests[number])
+            for key, (text, number) in zip(keys, pairs, strict=True)
+            if key not in verdicts
+        }
+        judged = self._sandbox.map(self._judge, tasks.values())
+        verdicts |= zip(tasks, judged, strict=True)
+        if len(self._known) > MOST_KNOWN:
+            self._known.clear()
+        self._known |= verdicts
         return [verdicts[key] for key in keys]
 
     def verify_golds(self, answers: Sequence[str], extras: Sequence[Extra]) -> list[bool]:
@@ -100,7 +114,7 @@ class PassesTests:
         if tests.runs:
             reasons = self._runs(worker, task)
         else:
-            reasons = _calls(worker, task) if tests.calls else _asserts(worker, task)
+            reasons = self._calls(worker, task) if tests.calls else _asserts(worker, task)
         failed = [(n, reason) for n, reason in enumerate(reasons, start=1) if reason != PASSED]
         if not failed:
             return Verdict(CORRECT, "")
@@ -127,6 +141,24 @@ class PassesTests:
                 is_shared = together == [PASSED] * len(several)
                 reasons += takewhile(lambda reason: reason == PASSED, together)
         return reasons
+
+    def _calls(self, worker: Worker, task: Task) -> list[str]:
+        """A reason for each call. They share a process while its time lasts, and go on in another
+        one: a call took too long that did so as the first."""
+        tests, reasons = task.tests, list[str]()
+        while True:
+            calls = tests.calls[len(reasons) :]
+            asked = [(call.function, call.arguments) for call in calls]
+            ended = worker.calls(task.program, asked, Limits(seconds=tests.seconds))
+            # No more than there may be: millions, each an object of its own, would fill the memory.
+            lines = ended.output.split(b"\n", len(calls))[:-1]
+            reasons += [
+                _returned(line, call.expected, tests.tolerance)
+                for line, call in zip(lines, calls, strict=False)
+            ]
+            decided = not self._fraction and any(reason != PASSED for reason in reasons)
+            if decided or not lines or len(lines) == len(calls) or ended.reason != "timeout":
+                return _completed(reasons, tests, ended)
 
 
 class PassesTestsUnsafely(PassesTests):
@@ -161,20 +193,6 @@ def _judged(ended: Ended, run: ProgramRun, tolerance: float) -> str:
         return ended.reason
     printed = ended.output.decode("utf-8", "replace")
     return PASSED if same_output(printed, run.expected, tolerance) else WRONG
-
-
-def _calls(worker: Worker, task: Task) -> list[str]:
-    """A reason for each call, in one process."""
-    tests = task.tests
-    asked = [(call.function, call.arguments) for call in tests.calls]
-    ended = worker.calls(task.program, asked, Limits(seconds=tests.seconds))
-    # No more than there may be: millions of them, each an object of its own, would fill the memory.
-    lines = ended.output.split(b"\n", len(asked))[:-1]
-    reasons = [
-        _returned(line, call.expected, tests.tolerance)
-        for line, call in zip(lines, tests.calls, strict=False)
-    ]
-    return _completed(reasons, tests, ended)
 
 
 def _returned(line: bytes, expected: Any, tolerance: float) -> str:

@@ -224,7 +224,11 @@ def _start_tests(job: Job, source: int, tests: int, verdicts: int) -> None:
         os.close(descriptor)
 
 
-STARTS = {"runs": _start_runs, "calls": _start_calls, "tests": _start_tests}
+STARTS: Mapping[str, Callable[..., None]] = {
+    "runs": _start_runs,
+    "calls": _start_calls,
+    "tests": _start_tests,
+}
 
 
 def _load_numpy() -> None:
