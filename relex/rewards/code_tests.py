@@ -82,7 +82,8 @@ class PassesTests:
         digests = {number: sha256_json(it.model_dump()) for number, it in tests.items()}
         pairs = list(zip(completions, map(id, extras), strict=True))
         keys = [sha256_json([text, digests[number]]) for text, number in pairs]
-        verdicts = {key: self._known[key] for key in keys if key in self._known}
+        known = self._known
+        verdicts = {key: known[key] for key in keys if key in known}
         tasks = {
             key: task_of(text, tests[number])
             for key, (text, number) in zip(keys, pairs, strict=True)
@@ -91,7 +92,7 @@ class PassesTests:
         judged = self._sandbox.map(self._judge, tasks.values())
         verdicts |= zip(tasks, judged, strict=True)
         if len(self._known) > MOST_KNOWN:
-            self._known.clear()
+            self._known = {}  # another thread may be looking at the old ones
         self._known |= verdicts
         return [verdicts[key] for key in keys]
 

@@ -34,8 +34,8 @@ def run_scripts(source: bytes, runs: Sequence[tuple[int, int]], good: int) -> No
         for end, place in ((given, 0), (printed, 1)):
             os.dup2(end, place)
             os.close(end)
-        sys.stdin = sys.__stdin__ = _text(0, "r")
-        sys.stdout = sys.__stdout__ = _text(1, "w")
+        sys.stdin = sys.__stdin__ = _text(0, "r")  # type: ignore[misc]
+        sys.stdout = sys.__stdout__ = _text(1, "w")  # type: ignore[misc]
         if number:
             make_repeatable()
         status = _run(source)
