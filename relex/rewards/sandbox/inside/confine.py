@@ -106,7 +106,7 @@ def limit(limits: Mapping[str, int], used_bytes: int) -> None:
         resource.RLIMIT_CPU: limits["seconds"],
         resource.RLIMIT_FSIZE: limits["file_bytes"],
         resource.RLIMIT_NOFILE: NUM_FILES,
-        # Not for root, whose processes Linux does not count; memory bounds them, too.
+        # Not for root, whose processes Linux does not count; the worker does.
         resource.RLIMIT_NPROC: NUM_THREADS,
         resource.RLIMIT_CORE: 0,
     }.items():
