@@ -16,6 +16,7 @@ import signal
 import site
 import socket
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -43,6 +44,7 @@ MOST_DESCRIPTORS = 64
 AWAY = 64
 TICK_SECONDS = 0.05
 PATIENCE = 30
+STACK_BYTES = 8 << 20
 
 
 class Job:
@@ -250,6 +252,8 @@ def main(is_alone: bool) -> None:
     for name in PRELOADED.split():
         with suppress(ImportError):
             importlib.import_module(name)
+    # Else that of `ulimit -s`, which some have at the whole memory of a program.
+    threading.stack_size(STACK_BYTES)
     site.setquit()  # `exit` and `quit`, which many programs end with
     site.sethelper()
     # Time bounds what long numbers cost; benchmarks have some.
