@@ -90,7 +90,8 @@ class Job:
 
     def wait(self, control: socket.socket) -> dict[str, Any]:
         """Wait until the last process that was started ends, and end the others: what each ended
-        with by itself, or None, and what they took too much of: `timeout`, `threads` or nothing."""
+        with by itself, or None, and what they took too much of: `timeout`, `threads`, `memory` or
+        nothing."""
         last = os.pidfd_open(self._pids[-1])
         poll = select.poll()
         poll.register(last, select.POLLIN)
@@ -105,10 +106,14 @@ class Job:
         if control.fileno() in dict(ready):
             # Nothing is sent before the answer, so the other side has ended.
             os._exit(1)
-        statuses = [_end(pid) for pid in self._pids]
+        ends = [_end(pid) for pid in self._pids]
         if self._folder:
             self._folder.cleanup()
-        return {"statuses": statuses, "excess": excess}
+        # The kernel kills what has used up its seconds, and where the machine has no memory left.
+        killed = [seconds for status, seconds in ends if status == -signal.SIGKILL]
+        if killed and not excess:
+            excess = "timeout" if max(killed) > self._limits["seconds"] / 2 else "memory"
+        return {"statuses": [status for status, _ in ends], "excess": excess}
 
     def _excess(self, num_ticks: int, num_idle: int) -> str:
         """Threads, which the kernel does not count for root; or time, of which only that counts in
@@ -128,8 +133,8 @@ def _be_first_to_end() -> None:
     os.close(file)
 
 
-def _end(pid: int) -> int | None:
-    """What a process ended with; None where it had to be killed."""
+def _end(pid: int) -> tuple[int | None, float]:
+    """What a process ended with, None where it had to be killed; and its seconds of a processor."""
     ending = os.pidfd_open(pid)
     ended, _, _ = select.select([ending], [], [], TICK_SECONDS)
     os.close(ending)
@@ -138,8 +143,8 @@ def _end(pid: int) -> int | None:
         os.killpg(pid, signal.SIGKILL)
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status) if ended else None
+    _, status, used = os.wait4(pid, 0)
+    return os.waitstatus_to_exitcode(status) if ended else None, used.ru_utime + used.ru_stime
 
 
 def _used_bytes() -> int:

@@ -355,6 +355,13 @@ def test_where_memory_runs_out_programs_end_before_all_else() -> None:
     assert ended.output.strip() == b"1000"
 
 
+def test_a_kill_before_its_time_is_for_memory() -> None:
+    bare = Sandbox("none")
+    ended = run(bare, "import os; os.kill(os.getpid(), 9)")
+    bare.close()
+    assert ended.reason == "memory"
+
+
 def test_a_signal_without_a_name_is_named() -> None:
     bare = Sandbox("none")
     ended = run(bare, "import os; os.kill(os.getpid(), 40)")
