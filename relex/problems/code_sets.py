@@ -80,7 +80,8 @@ def live_code_bench_rows(source: ProblemSource) -> Iterator[Row]:
 
 
 def apps_rows(source: ProblemSource) -> Iterator[Row]:
-    """APPS, those with a solution, with their first 20 tests."""
+    """APPS, those with a solution, with their first 20 tests; and files with rows of TACO, which
+    have the same form."""
     if not Path(source.path).exists():
         source = source.model_copy(update={"path": _apps_file(source)})
     return _converted(source, _apps)
@@ -167,17 +168,22 @@ def _live_code_bench(columns: Columns) -> Converted:
 
 def _apps(columns: Columns) -> Converted | None:
     solutions = json.loads(columns["solutions"] or "[]")
-    cases = json.loads(columns["input_output"] or "{}")
+    try:
+        cases = json.loads(columns["input_output"] or "{}")
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # some hold integers of more digits than Python reads
+        return None
     given, expected = cases.get("inputs", []), cases.get("outputs", [])
     pairs = list(zip(given, expected, strict=True))[:MOST_APPS_TESTS]
     if not solutions or not pairs:
         return None
-    starter = columns["starter_code"]
+    starter = columns["starter_code"] or ""
     tests: dict[str, Any] = {"seconds": APPS_SECONDS, "tolerance": APPS_TOLERANCE}
-    if "fn_name" in cases:
+    if cases.get("fn_name"):
         owner = "Solution." if "class Solution" in starter else ""
         # Codewars wraps each result in a list.
-        wraps = "codewars" in columns["url"]
+        wraps = "codewars" in (columns["url"] or "")
         tests["calls"] = [
             {
                 "function": owner + cases["fn_name"],

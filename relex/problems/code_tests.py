@@ -25,7 +25,8 @@ class FunctionCall(Strict):
     """A function of the program is called."""
 
     function: str
-    """Its name, or `Class.method`, of an instance made without arguments."""
+    """Its name, or `Class.method`, of an instance made without arguments; `method` where the
+    program has no such class."""
 
     arguments: tuple[Any, ...]
     """JSON values."""
@@ -41,7 +42,7 @@ class CodeTests(Strict):
     """Each as a program of its own; what passes in one process is not run in another."""
 
     calls: tuple[FunctionCall, ...] = ()
-    """One after the other, in one process."""
+    """One after the other, in one process while its time lasts."""
 
     asserts: tuple[str, ...] = ()
     """Python that raises where the program is wrong, one after the other. The program is in another
@@ -60,7 +61,7 @@ class CodeTests(Strict):
     """By how much numbers may differ in `runs` and `calls`, relative or absolute."""
 
     seconds: int = Field(default=2, ge=1, le=60)
-    """Of the processor that each run may use, or all calls or asserts together."""
+    """Of the processor that each run or call may use, or all asserts together."""
 
     is_solved: bool = True
     """Whether the gold answer is a program that passes."""

@@ -16,6 +16,7 @@ from itertools import takewhile
 from typing import Any
 
 from relex.boxed import final_text
+from relex.digests import sha256_json
 from relex.doors.plugins import refusal
 from relex.errors import ProblemError, RewardError
 from relex.problems import Extra
@@ -25,12 +26,15 @@ from relex.rewards.same import same_output, same_value
 from relex.rewards.sandbox import MOST_RUNS, Ended, Kind, Limits, Sandbox, Worker
 from relex.visible import one_line
 
-FENCE = re.compile(r"([ \t]*)(`{3,}|~{3,})\s*([^`]*)")
+# Possessive: a long line that is almost one must not take the square of its length.
+FENCE = re.compile(r"([ \t]*+)(`{3,}+|~{3,}+)\s*+([^`]*+)")
 CODE_INDENT = 4
 PYTHON = re.compile(r"\W*(python|py)[\d.]*\b", re.IGNORECASE)
 NUM_NAMED = 3
 REASON_CHARACTERS = 100
+RAISED_CHARACTERS = 1000
 RESULT_BYTES = 4 << 20
+MOST_KNOWN = 100_000
 WITHOUT_SANDBOX = "code_tests_without_sandbox"
 PASSED, WRONG, NO_CODE = "", "wrong", "no code"
 
@@ -67,16 +71,29 @@ class PassesTests:
         """
         self._fraction = fraction
         self._sandbox = Sandbox(self.SANDBOX)
+        self._known: dict[str, Verdict] = {}
 
     def __call__(
         self, *, completions: Sequence[str], extras: Sequence[Extra], **_: Any
     ) -> list[Verdict]:
-        """1.0 where all tests pass, otherwise 0.0 or the share, with the reason."""
-        # The completions of a question share its tests, and some are equal.
+        """1.0 where all tests pass, otherwise 0.0 or the share, with the reason. Equal programs for
+        equal tests are run once: completions of one question repeat, those of candidates, too."""
         tests = {id(extra): _tests(extra) for extra in extras}
-        keys = [(text, id(extra)) for text, extra in zip(completions, extras, strict=True)]
-        tasks = {key: task_of(key[0], tests[key[1]]) for key in dict.fromkeys(keys)}
-        verdicts = dict(zip(tasks, self._sandbox.map(self._judge, tasks.values()), strict=True))
+        digests = {number: sha256_json(it.model_dump()) for number, it in tests.items()}
+        pairs = list(zip(completions, map(id, extras), strict=True))
+        keys = [sha256_json([text, digests[number]]) for text, number in pairs]
+        known = self._known
+        verdicts = {key: known[key] for key in keys if key in known}
+        tasks = {
+            key: task_of(text, tests[number])
+            for key, (text, number) in zip(keys, pairs, strict=True)
+            if key not in verdicts
+        }
+        judged = self._sandbox.map(self._judge, tasks.values())
+        verdicts |= zip(tasks, judged, strict=True)
+        if len(self._known) > MOST_KNOWN:
+            self._known = {}  # another thread may be looking at the old ones
+        self._known |= verdicts
         return [verdicts[key] for key in keys]
 
     def verify_golds(self, answers: Sequence[str], extras: Sequence[Extra]) -> list[bool]:
@@ -98,7 +115,7 @@ class PassesTests:
         if tests.runs:
             reasons = self._runs(worker, task)
         else:
-            reasons = _calls(worker, task) if tests.calls else _asserts(worker, task)
+            reasons = self._calls(worker, task) if tests.calls else _asserts(worker, task)
         failed = [(n, reason) for n, reason in enumerate(reasons, start=1) if reason != PASSED]
         if not failed:
             return Verdict(CORRECT, "")
@@ -111,17 +128,38 @@ class PassesTests:
         nothing, and after one that took too long in any case.
 
         A run fails in a process of its own: most wrong programs do at the first. After one that
-        passed, those that pass in one process are taken together.
+        passed, those that pass in one process are taken together, as long as all of them do: one
+        that hangs there costs its time once.
         """
-        runs, reasons = task.tests.runs, list[str]()
+        runs, reasons, is_shared = task.tests.runs, list[str](), True
         while len(reasons) < len(runs):
             reasons += _run(worker, task, runs[len(reasons) :][:1])
             if reasons[-1] == "timeout" or (reasons[-1] != PASSED and not self._fraction):
                 break
-            if reasons[-1] == PASSED and len(reasons) < len(runs):
-                together = _run(worker, task, runs[len(reasons) :][:MOST_RUNS])
+            if is_shared and reasons[-1] == PASSED and len(reasons) < len(runs):
+                several = runs[len(reasons) :][:MOST_RUNS]
+                together = _run(worker, task, several)
+                is_shared = together == [PASSED] * len(several)
                 reasons += takewhile(lambda reason: reason == PASSED, together)
         return reasons
+
+    def _calls(self, worker: Worker, task: Task) -> list[str]:
+        """A reason for each call. They share a process while its time lasts, and go on in another
+        one: a call took too long that did so as the first."""
+        tests, reasons = task.tests, list[str]()
+        while True:
+            calls = tests.calls[len(reasons) :]
+            asked = [(call.function, call.arguments) for call in calls]
+            ended = worker.calls(task.program, asked, Limits(seconds=tests.seconds))
+            # No more than there may be: millions, each an object of its own, would fill the memory.
+            lines = ended.output.split(b"\n", len(calls))[:-1]
+            reasons += [
+                _returned(line, call.expected, tests.tolerance)
+                for line, call in zip(lines, calls, strict=False)
+            ]
+            decided = not self._fraction and any(reason != PASSED for reason in reasons)
+            if decided or not lines or len(lines) == len(calls) or ended.reason != "timeout":
+                return _completed(reasons, tests, ended)
 
 
 class PassesTestsUnsafely(PassesTests):
@@ -158,19 +196,6 @@ def _judged(ended: Ended, run: ProgramRun, tolerance: float) -> str:
     return PASSED if same_output(printed, run.expected, tolerance) else WRONG
 
 
-def _calls(worker: Worker, task: Task) -> list[str]:
-    """A reason for each call, in one process."""
-    tests = task.tests
-    asked = [(call.function, call.arguments) for call in tests.calls]
-    ended = worker.calls(task.program, asked, Limits(seconds=tests.seconds))
-    lines = ended.output.split(b"\n")[:-1]
-    reasons = [
-        _returned(line, call.expected, tests.tolerance)
-        for line, call in zip(lines, tests.calls, strict=False)
-    ]
-    return _completed(reasons, tests, ended)
-
-
 def _returned(line: bytes, expected: Any, tolerance: float) -> str:
     """What is wrong with a result, whose line the program could have written itself."""
     try:
@@ -179,10 +204,10 @@ def _returned(line: bytes, expected: Any, tolerance: float) -> str:
         answer = json.loads(line)
         if "raised" in answer:
             kind, text = answer["raised"]
-            raised = f"exception: {kind}: {text}"
+            raised = f"exception: {kind}: {text}"[:RAISED_CHARACTERS]
             return "memory" if kind == "MemoryError" else one_line(raised, REASON_CHARACTERS)
         return PASSED if same_value(answer["value"], expected, tolerance) else WRONG
-    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
+    except Exception:  # of whatever kind: it is no answer
         return WRONG
 
 

@@ -73,7 +73,7 @@ def grade(reward: CheckedReward, program: str, tests: Mapping[str, Any], num: in
 def generating_and_grading(toy: Path) -> tuple[int, float, float]:
     """The answers of the toy's base, and the processor's seconds to write and to grade them."""
     recipe = parse_recipe(RECIPE.read_text().replace(".relex/toy-code", str(toy)), str(RECIPE))
-    problems = {"code": load_problems(recipe.test[0].source)}
+    problems = {"code": load_problems(recipe.problems.test[0].source)}
     [draws] = draw_all(recipe, toy / "base", problems).values()
     config = EngineConfig(
         source=WeightSource(base=str(toy / "base")), evaluation=recipe.evaluation, dtype="float32"

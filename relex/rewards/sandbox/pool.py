@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from queue import LifoQueue
 from tempfile import TemporaryFile
 from typing import IO, Any, Literal, TypeVar
@@ -86,6 +86,7 @@ class Worker:
     def scripts(self, source: str, givens: Sequence[str], limits: Limits) -> list[Ended]:
         """Run a program with each of `givens`, at most MOST_RUNS, in one process, within the limits
         of one run. The list ends with the first run that ended its process, well or not."""
+        limits = replace(limits, file_bytes=limits.file_bytes // len(givens))
         with ExitStack() as files:
             inputs = [_file(files, text) for text in (source, *givens)]
             said, good, *printed = outputs = [_file(files) for _ in (0, 0, *givens)]
@@ -240,9 +241,8 @@ def _reason(answer: Answer | None, said: bytes) -> str:
     """Why a program came to no good end; what it said itself is believed for this only."""
     if answer is None:
         return "ended the sandbox"
-    # The kernel kills what has used up its seconds of the processor.
-    if answer["excess"] or -signal.SIGKILL in answer["statuses"]:
-        return answer["excess"] or "timeout"
+    if answer["excess"]:
+        return str(answer["excess"])
     status = answer["statuses"][0] or 0
     if status < 0:
         return f"ended by {_signal_name(-status)}"

@@ -115,13 +115,38 @@ LEETCODE = APPS | {
     "starter_code": "class Solution:\n    def turned(self, s):\n        ",
 }
 UNSOLVED = APPS | {"question": "Nobody knows.", "solutions": ""}
+# Some have integers of more digits than Python reads.
+UNREADABLE = APPS | {
+    "question": "Print it.",
+    "input_output": '{"inputs": ["1"], "outputs": [' + "9" * 5000 + "]}",
+}
+TACO = {
+    "question": "Print it.",
+    "solutions": json.dumps(["exit(print(input()))"]),
+    "starter_code": None,
+    "input_output": json.dumps({"inputs": ["1\n"], "outputs": ["1\n"]}),
+    "difficulty": "EASY",
+    "raw_tags": "[]",
+    "name": None,
+    "source": "codechef",
+    "tags": "[]",
+    "skill_types": "[]",
+    "url": None,
+    "Expected Auxiliary Space": None,
+    "time_limit": "1 seconds",
+    "date": None,
+    "picture_num": None,
+    "memory_limit": None,
+    "Expected Time Complexity": None,
+}
+LEFT_OUT = (UNSOLVED, UNREADABLE)
 SETS = {
     "human_eval": [HUMAN_EVAL],
     "human_eval, plus": [HUMAN_EVAL_PLUS],
     "mbpp": [MBPP],
     "mbpp, plus": [MBPP_PLUS],
     "live_code_bench": [LIVE_INPUT, LIVE_FUNCTION],
-    "apps": [APPS, CODEWARS, LEETCODE, UNSOLVED],
+    "apps": [APPS, CODEWARS, LEETCODE, TACO, UNSOLVED, UNREADABLE],
 }
 DOUBLED = (
     "```python\nfrom typing import List\ndef doubled(numbers: List[int]): return numbers * 2\n```"
@@ -137,7 +162,7 @@ def load(folder: Path, kind: str, rows: list[Any], **fields: Any) -> list[Proble
 @pytest.mark.parametrize("name", SETS)
 def test_gold_answers_pass_their_own_tests(sandbox, tmp_path: Path, name: str) -> None:
     problems = load(tmp_path, name.split(",")[0], SETS[name])
-    assert len(problems) == sum(row is not UNSOLVED for row in SETS[name])
+    assert len(problems) == sum(row not in LEFT_OUT for row in SETS[name])
     grader = build_reward(RewardTerm(reward="code_tests"))
     assert check_golds(name, problems, grader) == []
     end_rewards([grader])

@@ -1,5 +1,6 @@
 """What `code_tests` takes for a program, and what it is worth."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -7,10 +8,12 @@ import pytest
 from relex.config import RewardTerm
 from relex.errors import RewardError
 from relex.problems import Problem
+from relex.problems.code_tests import CodeTests
 from relex.rewards import CheckedReward, build_reward, end_rewards
-from relex.rewards.code_tests import program_of
+from relex.rewards.code_tests import PassesTests, Task, program_of
 from relex.rewards.same import same_output
-from relex.rewards.sandbox import MOST_RUNS
+from relex.rewards.sandbox import MOST_RUNS, Ended, Limits, Worker
+from relex.rewards.sandbox.bubblewrap import in_sandbox
 from relex.testing import check_grader
 
 CALLS = {"calls": [{"function": "f", "arguments": [n], "expected": [n, n + 1]} for n in range(4)]}
@@ -62,6 +65,8 @@ def grade(sandbox):
         ("~~~python\nx = 1\n~~~", "x = 1\n"),
         ("```{.python}\r\nx = 1\r\n```\r\n", "x = 1\r\n"),
         ("```" * 100_000, ""),
+        ("~" * 1_000_000 + "`", "~" * 1_000_000 + "`"),
+        ("```" + " " * 1_000_000 + "`", "```" + " " * 1_000_000 + "`"),
     ],
 )
 def test_the_last_block_is_the_program(completion: str, program: str) -> None:
@@ -77,9 +82,19 @@ def test_functions(grade, tests: dict[str, Any]) -> None:
     )
 
 
-def test_a_method_is_called_on_an_instance(grade) -> None:
+def test_a_method_is_called_on_an_instance_or_as_a_plain_function(grade) -> None:
     tests = {"calls": [{"function": "Solution.go", "arguments": [2], "expected": 4}]}
     assert grade("class Solution:\n    def go(self, x): return x * x", tests) == (1, "")
+    assert grade("def go(x): return x * x", tests) == (1, "")
+
+
+def test_each_call_has_its_seconds(grade) -> None:
+    busy = "import time\ndef f(n):\n    end = time.process_time() + {}\n"
+    busy += "    while time.process_time() < end: pass\n    return n, n + 1"
+    tests = CALLS | {"seconds": 1}
+    assert grade(busy.format("0.4"), tests) == (1, "")
+    value, reason = grade(busy.format("0.4 if n < 2 else 9"), tests, fraction=True)
+    assert value == 0.5 and reason == "test 3: timeout; test 4: timeout (of 4)"
 
 
 def test_programs_that_read_and_print(grade) -> None:
@@ -111,15 +126,20 @@ def test_runs_that_fail_are_told_apart_from_those_that_pass(grade) -> None:
 def test_equal_programs_are_run_once_and_verdicts_stay_in_order(sandbox) -> None:
     grader = build_reward(RewardTerm(reward="code_tests"))
     # What the clock decides is not the same twice.
-    lucky = "import time\ndef f(n): return [n, n + 1] if time.perf_counter_ns() // 99 % 2 else 0"
-    wrong = "def f(n): return 0"
-    one, other = {"tests": {"calls": CALLS["calls"][:1]}}, {"tests": ASSERTS}
-    completions = [RIGHT, lucky, wrong] * 30
-    extras = [one] * 45 + [other] * 45
-    values = grader(prompts=[""] * 90, completions=completions, answers=[""] * 90, extras=extras)
-    end_rewards([grader])
+    lucky = "import time\ndef f(n): return (n, n + 1) if time.perf_counter_ns() // 99 % 2 else 0"
+    completions = [RIGHT, lucky, "def f(n): return 0"] * 30
+    tests = [{"calls": CALLS["calls"][:1]}, ASSERTS]
+    # Of every second one the tests are the same and no other is.
+    extras = [{"tests": dict(tests[n % 2])} for n in range(90)]
+
+    def grade() -> list[float]:
+        return grader(prompts=[""] * 90, completions=completions, answers=[""] * 90, extras=extras)
+
+    values = grade()
     assert values[::3] == [1] * 30 and values[2::3] == [0] * 30
-    assert len(set(values[1:45:3])) == len(set(values[46::3])) == 1
+    assert len(set(values[1::6])) == len(set(values[4::6])) == 1
+    assert grade() == values
+    end_rewards([grader])
 
 
 def test_a_share_of_the_tests_for_training(grade) -> None:
@@ -195,6 +215,31 @@ def test_tests_that_are_missing_or_malformed(sandbox, extra: Any, message: str) 
     with pytest.raises(RewardError, match=message):
         grader(prompts=[""], completions=["x"], answers=[""], extras=[extra])
     end_rewards([grader])
+
+
+class Counting(Worker):
+    """Remembers how many runs shared each process."""
+
+    def __init__(self) -> None:
+        super().__init__(in_sandbox())
+        self.nums: list[int] = []
+
+    def scripts(self, source: str, givens: Sequence[str], limits: Limits) -> list[Ended]:
+        self.nums.append(len(givens))
+        return super().scripts(source, givens, limits)
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_runs_share_a_process_until_one_does_not_pass_there() -> None:
+    """A program that sees that it shares one, and then does not answer, must not cost more."""
+    plain = "print(int(input()) + 1)"
+    sees = f"import os\ntry:\n    os.fstat(7)\nexcept OSError:\n    {plain}"
+    grader, tests = PassesTests(), CodeTests.model_validate(RUNS)
+    for program, nums in ((plain, [1, 3]), (sees, [1, 3, 1, 1, 1])):
+        worker = Counting()
+        assert grader._runs(worker, Task(program, tests)) == [""] * 4
+        worker.stop()
+        assert worker.nums == nums
 
 
 def test_it_keeps_the_contract_of_a_grader(sandbox) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from types import CodeType, ModuleType
-from typing import IO, Any, NoReturn
+from typing import Any, NoReturn
 
 from .confine import make_repeatable
 from .plain import Line, from_data, to_data
@@ -61,7 +61,7 @@ def _run(source: bytes) -> int:
     return status
 
 
-def _text(descriptor: int, mode: str) -> IO[str]:
+def _text(descriptor: int, mode: str) -> Any:
     """Standard input or output, as Python opens it."""
     return open(descriptor, mode, encoding="utf-8", errors="surrogateescape", closefd=False)
 
@@ -80,7 +80,8 @@ def serve_calls(source: bytes, line: Line) -> NoReturn:
     """Answer calls of the program's functions until the tests end.
 
     A message is `{"call": name, "args": data, "kwargs": data}`, its answer `{"value": data}` or
-    `{"raised": [type, text]}`. The name of a method is `Class.method`, of an instance made for it.
+    `{"raised": [type, text]}`. The name of a method is `Class.method`, of an instance made for it,
+    or of a plain function where the program has no such class.
     """
     functions, broken = _loaded(source)
     kept: list[Any] = []
@@ -121,7 +122,8 @@ def _join_threads() -> None:
 
 def _flush() -> None:
     """Also the output that the program put another one before."""
-    for stream in (sys.stdout, sys.__stdout__):
+    streams: tuple[Any, ...] = (sys.stdout, sys.__stdout__)
+    for stream in streams:
         with suppress(BaseException):
             stream.flush()
 
@@ -143,7 +145,7 @@ def _loaded(source: bytes) -> tuple[dict[str, Any], bytes]:
 
 def _call(functions: Mapping[str, Any], name: str, arguments: Any, keywords: Any) -> Any:
     owner, _, method = name.rpartition(".")
-    if owner:
+    if owner in functions:
         function = getattr(functions[owner](), method)
     elif method in functions:
         function = functions[method]

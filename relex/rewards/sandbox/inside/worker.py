@@ -7,6 +7,7 @@ there is nothing in its memory, of which each child has a copy, that a program m
 import fcntl
 import gc
 import importlib
+import itertools
 import json
 import os
 import resource
@@ -15,10 +16,11 @@ import signal
 import site
 import socket
 import sys
-import time
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
 from . import confine
@@ -42,7 +44,7 @@ MOST_DESCRIPTORS = 64
 AWAY = 64
 TICK_SECONDS = 0.05
 PATIENCE = 30
-CPUCLOCK_SCHED = 2
+STACK_BYTES = 8 << 20
 
 
 class Job:
@@ -54,6 +56,7 @@ class Job:
         """`used_bytes` are mapped before it starts; `calls` are those of the system that it may
         make, without which it is limited only."""
         self._limits, self._used_bytes, self._calls = limits, used_bytes, calls
+        self._folder = None if calls else TemporaryDirectory(ignore_cleanup_errors=True)
         self._pids: list[int] = []
 
     def start(self, body: Callable[[], object], *kept: int) -> None:
@@ -81,37 +84,46 @@ class Job:
         os.setsid()
         if self._calls:
             confine.shut_in(self._limits["folder_bytes"], self._calls)
+        elif self._folder:
+            os.chdir(self._folder.name)
         confine.make_repeatable()
 
     def wait(self, control: socket.socket) -> dict[str, Any]:
         """Wait until the last process that was started ends, and end the others: what each ended
-        with by itself, or None, and what they took too much of: `timeout`, `threads` or nothing."""
+        with by itself, or None, and what they took too much of: `timeout`, `threads`, `memory` or
+        nothing."""
         last = os.pidfd_open(self._pids[-1])
         poll = select.poll()
         poll.register(last, select.POLLIN)
         poll.register(control, select.POLLIN)
-        started, excess = time.monotonic(), ""
-        while not excess and not (ready := poll.poll(1000 * TICK_SECONDS)):
-            excess = self._excess(time.monotonic() - started)
+        ready, excess, num_idle = [], "", 0
+        for num_ticks in itertools.count():
+            ready = poll.poll(1000 * TICK_SECONDS)
+            if ready or (excess := self._excess(num_ticks, num_idle)):
+                break
+            num_idle += not any(map(_runs, self._pids))
         os.close(last)
         if control.fileno() in dict(ready):
             # Nothing is sent before the answer, so the other side has ended.
             os._exit(1)
-        return {"statuses": [_end(pid) for pid in self._pids], "excess": excess}
+        ends = [_end(pid) for pid in self._pids]
+        if self._folder:
+            self._folder.cleanup()
+        # The kernel kills what has used up its seconds, and where the machine has no memory left.
+        killed = [seconds for status, seconds in ends if status == -signal.SIGKILL]
+        if killed and not excess:
+            excess = "timeout" if max(killed) > self._limits["seconds"] / 2 else "memory"
+        return {"statuses": [status for status, _ in ends], "excess": excess}
 
-    def _excess(self, seconds: float) -> str:
-        """Threads, which the kernel does not count for root; or time, where so much of it went by
-        in which none of them ran or waited for a processor: a slow machine is not the program's
-        fault, a program that sleeps is. There is an end to waiting for a processor, too, which a
-        program could arrange for."""
+    def _excess(self, num_ticks: int, num_idle: int) -> str:
+        """Threads, which the kernel does not count for root; or time, of which only that counts in
+        which none of them ran or waited for a processor: a slow machine is not the program's fault,
+        a program that sleeps is. There is an end to waiting for a processor, too, which a program
+        could arrange for."""
+        most = self._limits["seconds"] / TICK_SECONDS
         if max(map(_num_threads, self._pids)) > confine.NUM_THREADS:
             return "threads"
-        limit_seconds = self._limits["seconds"]
-        if seconds <= limit_seconds:
-            return ""
-        idle_seconds = seconds - sum(map(_busy_seconds, self._pids))
-        is_late = idle_seconds > limit_seconds or seconds > PATIENCE * limit_seconds
-        return "timeout" if is_late else ""
+        return "timeout" if num_idle >= most or num_ticks >= PATIENCE * most else ""
 
 
 def _be_first_to_end() -> None:
@@ -121,8 +133,8 @@ def _be_first_to_end() -> None:
     os.close(file)
 
 
-def _end(pid: int) -> int | None:
-    """What a process ended with; None where it had to be killed."""
+def _end(pid: int) -> tuple[int | None, float]:
+    """What a process ended with, None where it had to be killed; and its seconds of a processor."""
     ending = os.pidfd_open(pid)
     ended, _, _ = select.select([ending], [], [], TICK_SECONDS)
     os.close(ending)
@@ -131,8 +143,8 @@ def _end(pid: int) -> int | None:
         os.killpg(pid, signal.SIGKILL)
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status) if ended else None
+    _, status, used = os.wait4(pid, 0)
+    return os.waitstatus_to_exitcode(status) if ended else None, used.ru_utime + used.ru_stime
 
 
 def _used_bytes() -> int:
@@ -147,21 +159,13 @@ def _num_threads(pid: int) -> int:
     return 0
 
 
-def _busy_seconds(pid: int) -> float:
-    """How long all threads of a process ran, those that ended too, and the most patient of them
-    waited for a processor."""
-    waits = map(_waited_seconds, Path(f"/proc/{pid}/task").glob("*/schedstat"))
-    with suppress(OSError):
-        # The clock of a process, as clock_getcpuclockid(3) makes it.
-        return time.clock_gettime(~pid << 3 | CPUCLOCK_SCHED) + max(waits, default=0.0)
-    return 0.0
-
-
-def _waited_seconds(schedstat: Path) -> float:
-    with suppress(OSError, ValueError):
-        _, waited, _ = schedstat.read_text().split()
-        return int(waited) / 1e9
-    return 0.0
+def _runs(pid: int) -> bool:
+    """Whether a thread of a process runs, or waits for a processor or a disk."""
+    for thread in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with suppress(OSError):
+            if thread.read_text().rpartition(") ")[2][0] in "RD":
+                return True
+    return False
 
 
 def serve(is_alone: bool) -> NoReturn:
@@ -227,7 +231,11 @@ def _start_tests(job: Job, source: int, tests: int, verdicts: int) -> None:
         os.close(descriptor)
 
 
-STARTS = {"runs": _start_runs, "calls": _start_calls, "tests": _start_tests}
+STARTS: Mapping[str, Callable[..., None]] = {
+    "runs": _start_runs,
+    "calls": _start_calls,
+    "tests": _start_tests,
+}
 
 
 def _load_numpy() -> None:
@@ -246,12 +254,12 @@ def read(descriptor: int) -> bytes:
 
 def main(is_alone: bool) -> None:
     os.environ.clear()
-    site.setquit()  # `exit` and `quit`, which many programs end with
     for name in PRELOADED.split():
         with suppress(ImportError):
             importlib.import_module(name)
-    # As in an interpreter that is started for a program.
-    site.setquit()
+    # Else that of `ulimit -s`, which some have at the whole memory of a program.
+    threading.stack_size(STACK_BYTES)
+    site.setquit()  # `exit` and `quit`, which many programs end with
     site.sethelper()
     # Time bounds what long numbers cost; benchmarks have some.
     sys.set_int_max_str_digits(0)

@@ -209,6 +209,11 @@ FORGERIES = {
     "a verdict of its own": "for n in range(20):\n    attempt(lambda: os.write(n, b'[true, \"\"]\\n' * 9))",
     "a verdict in a call": "def f(x):\n    for n in range(20):\n"
     "        attempt(lambda: os.write(n, b'[true, \"\"]\\n' * 9))\n    os._exit(0)",
+    "results of its own that are none": "for n in range(3, 20):\n"
+    "    for text in (b'{\"value\": {}}', b'[]', b'{\"raised\": {}}', b'{\"value\": {\"a\": {}}}'):\n"
+    "        attempt(lambda: os.write(n, text + b'\\n'))\nos._exit(0)",
+    "results without number": "for n in range(3, 20):\n"
+    "    attempt(lambda: os.write(n, b'ab\\n' * 5 * 10 ** 6))\nos._exit(0)",
     "no text at all": "def f(x):\n    os.write(4, b'\\xff' * 100)",
     "a message that is too long": "def f(x):\n    os.write(4, b'\\xff\\xff\\xff\\xff')\n    time.sleep(9)",
     "a message that is too deep": "def f(x):\n    import struct\n    text = b'[' * 10 ** 6\n"

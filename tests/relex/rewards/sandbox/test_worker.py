@@ -7,7 +7,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -19,6 +19,7 @@ from relex.config import RewardTerm
 from relex.errors import RewardError
 from relex.rewards import build_reward
 from relex.rewards.sandbox import MOST_RUNS, Ended, Limits, Sandbox
+from relex.rewards.sandbox.bubblewrap import INSIDE
 from tests.processes import command_line
 from tests.waiting import wait_until, wait_until_gone
 
@@ -111,6 +112,32 @@ def test_the_same_program_does_the_same_each_time(sandbox: Sandbox) -> None:
     assert len({run(sandbox, program).output for _ in range(3)}) == 1
 
 
+@pytest.fixture
+def crowded_processor() -> Iterator[None]:
+    """One processor for this process and what it starts, with three others on it."""
+    processors = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(processors)})
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3)]
+    yield
+    for other in others:
+        other.kill()
+        other.wait()
+    os.sched_setaffinity(0, processors)
+
+
+@pytest.mark.usefixtures("sandbox", "crowded_processor")
+def test_threads_that_wait_for_the_processor_in_turn_are_not_idle() -> None:
+    program = (
+        "import threading, time\ndef work():\n    while time.thread_time() < 0.05: pass\n"
+        "for n in range(12):\n    thread = threading.Thread(target=work)\n    thread.start()\n"
+        "    thread.join()\nprint(1)"
+    )
+    own = Sandbox()
+    ended = run(own, program)
+    own.close()
+    assert ended == Ended("", b"1\n")
+
+
 def test_runs_in_one_process_are_as_those_alone(sandbox: Sandbox) -> None:
     program = (
         "import atexit, random, sys, threading\n"
@@ -140,6 +167,12 @@ def test_runs_in_one_process_end_with_the_one_that_ends_it(
     program = f"number = input()\nprint(number, flush=True)\nif number == '2':\n    {end}"
     (found,) = sandbox.map(lambda worker, _: worker.scripts(program, "1234", LIMITS), [0])
     assert found == [Ended("", b"1\n"), Ended(reason, b"2\n")]
+
+
+def test_runs_in_one_process_print_no_more_than_one(sandbox: Sandbox) -> None:
+    program = "import os\nfor n in range(2000):\n    os.write(1, bytes(10000))"
+    (found,) = sandbox.map(lambda worker, _: worker.scripts(program, "12345", LIMITS), [0])
+    assert 0 < sum(len(ended.output) for ended in found) <= LIMITS.file_bytes
 
 
 def test_nothing_of_a_program_is_left_for_the_next(sandbox: Sandbox) -> None:
@@ -247,8 +280,8 @@ def test_a_worker_that_was_killed_does_not_cost_a_verdict(sandbox: Sandbox) -> N
 
 
 def kill_all(processes: Iterable[psutil.Process]) -> None:
-    for process in processes:
-        # The first one takes the others along.
+    # The first one takes the others along; the last one, alone, would be a program out of time.
+    for process in sorted(processes, key=lambda process: process.pid):
         with suppress(psutil.NoSuchProcess):
             process.kill()
 
@@ -285,11 +318,48 @@ def test_where_a_worker_starts_and_no_program_does_it_is_refused(
         run(Sandbox(), "print(1)")
 
 
+def test_without_a_sandbox_a_program_has_a_folder_of_its_own_too() -> None:
+    """Where it started stand relex's own files, and what it wrote there the next worker imports."""
+    bare, program = Sandbox("none"), "import os; print(os.listdir()); open('numpy.py', 'w').close()"
+    before = list(INSIDE.parent.iterdir())
+    assert [run(bare, program).output for _ in range(2)] == [b"[]\n"] * 2
+    bare.close()
+    assert list(INSIDE.parent.iterdir()) == before
+
+
+ONE_THREAD = """
+from relex.rewards.sandbox import Limits, Sandbox
+program = "import threading; threading.Thread(target=print, args=[1]).start()"
+print(Sandbox().map(lambda worker, _: worker.script(program, "", Limits()), [0]))
+"""
+
+
+@pytest.mark.usefixtures("sandbox")
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ("ulimit -Ss $((1 << 20))", "Ended(reason='', output=b'1\\n')"),
+        ("ulimit -f 1000", "does not start (OSError: ulimit: RLIMIT_FSIZE of this user is below"),
+    ],
+)
+def test_limits_of_the_user(limit: str, said: str) -> None:
+    command = ["bash", "-c", f'{limit}; exec "$0" -c "$1"', sys.executable, ONE_THREAD]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert said in ended.stdout + ended.stderr
+
+
 def test_where_memory_runs_out_programs_end_before_all_else() -> None:
     bare = Sandbox("none")
     ended = run(bare, "print(open('/proc/self/oom_score_adj').read())")
     bare.close()
     assert ended.output.strip() == b"1000"
+
+
+def test_a_kill_before_its_time_is_for_memory() -> None:
+    bare = Sandbox("none")
+    ended = run(bare, "import os; os.kill(os.getpid(), 9)")
+    bare.close()
+    assert ended.reason == "memory"
 
 
 def test_a_signal_without_a_name_is_named() -> None:
