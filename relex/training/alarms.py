@@ -114,15 +114,12 @@ class Alarms:
         )
 
 
-def config_warnings(
-    config: TrainingConfig, device: Device, in_bfloat16: bool = False
-) -> Iterator[str]:
-    """What can be said before the first step; `in_bfloat16`: what the policy computes in."""
-    computed_in = "bfloat16" if in_bfloat16 else config.master_dtype
-    if not multiplies_in(computed_in, device):
+def config_warnings(config: TrainingConfig, device: Device) -> Iterator[str]:
+    """What can be said before the first step."""
+    if not multiplies_in(config.master_dtype, device):
         yield (
-            f"training in {computed_in}: this processor has no instructions for it and takes "
-            "several times as long as in float32; use float32 masters, and a base in float32"
+            f"master_dtype {config.master_dtype}: this processor has no instructions for it and "
+            "takes several times as long as in float32"
         )
     if config.master_dtype == "bfloat16" and config.learning_rate <= SMALL_RATE_FOR_BFLOAT16:
         yield (

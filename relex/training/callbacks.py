@@ -9,7 +9,6 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from relex.config.training import TrainingConfig
-from relex.device import Device
 from relex.errors import TrainingError
 from relex.training.alarms import Alarms, FlatSteps, config_warnings
 from relex.training.events import StepTrained, TrainingWarning, send
@@ -46,8 +45,7 @@ class ReportSteps(TrainerCallback):  # type: ignore[misc]
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         self._last_seconds = time.monotonic()
-        device: Device = "cpu" if args.use_cpu else "cuda"
-        for message in config_warnings(self._config, device, args.bf16):
+        for message in config_warnings(self._config, "cpu" if args.use_cpu else "cuda"):
             send(TrainingWarning(message=message))
         if self._why_not_judged is not None:
             message = f"accuracy is not measured, nor can it end the run: {self._why_not_judged}"

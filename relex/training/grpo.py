@@ -11,7 +11,6 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from relex.checkpoints import Checkpoint
 from relex.config.recipe import Recipe
 from relex.device import resolve_device
 from relex.problems import Problem, render_prompt
@@ -39,9 +38,6 @@ def build_arguments(job: TrainingJob) -> GRPOConfig:
     arXiv 2503.14476), with GRPO's advantages (arXiv 2402.03300).
 
     With vLLM a resumed run samples anew.
-
-    Over a base in bfloat16 the policy computes in it, on the CPU too: its answers are then those of
-    the weights as they are measured and published, not what rounding takes from them.
     """
     recipe, config = job.recipe, job.recipe.training
     on_gpu = resolve_device(recipe.device) == "cuda"
@@ -73,7 +69,7 @@ def build_arguments(job: TrainingJob) -> GRPOConfig:
         **trl_arguments(recipe),
         trust_remote_code=recipe.base.trust_remote_code,
         use_cpu=not on_gpu,
-        bf16=on_gpu or Checkpoint(Path(job.base)).dtype is torch.bfloat16,
+        bf16=on_gpu,
         gradient_checkpointing=config.gradient_checkpointing,
         dataloader_pin_memory=on_gpu,
         ddp_find_unused_parameters=False,

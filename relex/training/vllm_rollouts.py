@@ -33,6 +33,8 @@ RECORDED = (
     "enable_sleep_mode",
     "tensor_parallel_size",
 )
+GPU_DTYPE, CPU_DTYPE = "bfloat16", "float32"
+"""What the trainer computes in."""
 
 
 @contextmanager
@@ -67,16 +69,12 @@ class Rollouts(VLLMGeneration):  # type: ignore[misc]
 
     def _own_arguments(self, group: int) -> dict[str, Any]:
         """`group`: number of the processes that share an engine, which TRL takes for its seed."""
-        in_bfloat16 = self.accelerator.mixed_precision == "bf16"
-        common = {
-            "seed": self._recipe.seed + group,
-            "use_tqdm_on_load": False,
-            "dtype": "bfloat16" if in_bfloat16 else "float32",  # what the trainer computes in
-        }
+        common = {"seed": self._recipe.seed + group, "use_tqdm_on_load": False}
         if self.accelerator.device.type != "cpu":
-            return common
+            return {**common, "dtype": GPU_DTYPE}
         return {
             **common,
+            "dtype": CPU_DTYPE,
             "enforce_eager": True,
             "kv_cache_memory_bytes": CPU_CACHE_BYTES,
         }

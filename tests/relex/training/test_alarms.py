@@ -83,16 +83,6 @@ def test_a_small_rate_on_bfloat16_masters_is_warned_about() -> None:
     assert "updates are smaller than the spacing" in next(config_warnings(config, "cuda"))
 
 
-def test_a_processor_without_instructions_for_what_is_computed_in_is_warned_about(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("torch.cpu.get_capabilities", dict)
-    config = TrainingConfig(steps=9, learning_rate=1e-6)
-    (message,) = config_warnings(config, "cpu", in_bfloat16=True)
-    assert message.startswith("training in bfloat16: this processor has no instructions for it")
-    assert not list(config_warnings(config, "cuda", in_bfloat16=True))
-
-
 def test_float32_masters_are_not_warned_about() -> None:
     assert not list(config_warnings(TrainingConfig(steps=9, learning_rate=1e-6), "cpu"))
 
