@@ -243,9 +243,8 @@ def _reason(answer: Answer | None, said: bytes) -> str:
     """Why a program came to no good end; what it said itself is believed for this only."""
     if answer is None:
         return "ended the sandbox"
-    # The kernel kills what has used up its seconds of the processor.
-    if answer["excess"] or -signal.SIGKILL in answer["statuses"]:
-        return answer["excess"] or "timeout"
+    if answer["excess"]:
+        return str(answer["excess"])
     status = answer["statuses"][0] or 0
     if status < 0:
         return f"ended by {_signal_name(-status)}"

@@ -99,18 +99,21 @@ def allowed_calls() -> Filter:
 
 
 def limit(limits: Mapping[str, int], used_bytes: int) -> None:
-    """Limits of this process; `used_bytes` of memory are mapped already and do not count."""
-    memory_bytes = used_bytes + limits["memory_bytes"]
-    for kind, most in {
-        resource.RLIMIT_AS: memory_bytes,
-        resource.RLIMIT_CPU: limits["seconds"],
-        resource.RLIMIT_FSIZE: limits["file_bytes"],
-        resource.RLIMIT_NOFILE: NUM_FILES,
+    """Limits of this process; `used_bytes` of memory are mapped already and do not count. Raises
+    OSError where the user may use less."""
+    for name, most in {
+        "AS": used_bytes + limits["memory_bytes"],
+        "CPU": limits["seconds"],
+        "FSIZE": limits["file_bytes"],
+        "NOFILE": NUM_FILES,
         # Not for root, whose processes Linux does not count; the worker does.
-        resource.RLIMIT_NPROC: NUM_THREADS,
-        resource.RLIMIT_CORE: 0,
+        "NPROC": NUM_THREADS,
+        "CORE": 0,
     }.items():
-        resource.setrlimit(kind, (most, most))
+        try:
+            resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (most, most))
+        except ValueError:
+            raise OSError(f"ulimit: RLIMIT_{name} of this user is below {most}") from None
 
 
 def shut_in(folder_bytes: int, calls: Filter) -> None:

@@ -16,6 +16,7 @@ import signal
 import site
 import socket
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -43,6 +44,7 @@ MOST_DESCRIPTORS = 64
 AWAY = 64
 TICK_SECONDS = 0.05
 PATIENCE = 30
+STACK_BYTES = 8 << 20
 
 
 class Job:
@@ -88,7 +90,8 @@ class Job:
 
     def wait(self, control: socket.socket) -> dict[str, Any]:
         """Wait until the last process that was started ends, and end the others: what each ended
-        with by itself, or None, and what they took too much of: `timeout`, `threads` or nothing."""
+        with by itself, or None, and what they took too much of: `timeout`, `threads`, `memory` or
+        nothing."""
         last = os.pidfd_open(self._pids[-1])
         poll = select.poll()
         poll.register(last, select.POLLIN)
@@ -103,10 +106,14 @@ class Job:
         if control.fileno() in dict(ready):
             # Nothing is sent before the answer, so the other side has ended.
             os._exit(1)
-        statuses = [_end(pid) for pid in self._pids]
+        ends = [_end(pid) for pid in self._pids]
         if self._folder:
             self._folder.cleanup()
-        return {"statuses": statuses, "excess": excess}
+        # The kernel kills what has used up its seconds, and where the machine has no memory left.
+        killed = [seconds for status, seconds in ends if status == -signal.SIGKILL]
+        if killed and not excess:
+            excess = "timeout" if max(killed) > self._limits["seconds"] / 2 else "memory"
+        return {"statuses": [status for status, _ in ends], "excess": excess}
 
     def _excess(self, num_ticks: int, num_idle: int) -> str:
         """Threads, which the kernel does not count for root; or time, of which only that counts in
@@ -126,8 +133,8 @@ def _be_first_to_end() -> None:
     os.close(file)
 
 
-def _end(pid: int) -> int | None:
-    """What a process ended with; None where it had to be killed."""
+def _end(pid: int) -> tuple[int | None, float]:
+    """What a process ended with, None where it had to be killed; and its seconds of a processor."""
     ending = os.pidfd_open(pid)
     ended, _, _ = select.select([ending], [], [], TICK_SECONDS)
     os.close(ending)
@@ -136,8 +143,8 @@ def _end(pid: int) -> int | None:
         os.killpg(pid, signal.SIGKILL)
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status) if ended else None
+    _, status, used = os.wait4(pid, 0)
+    return os.waitstatus_to_exitcode(status) if ended else None, used.ru_utime + used.ru_stime
 
 
 def _used_bytes() -> int:
@@ -250,6 +257,8 @@ def main(is_alone: bool) -> None:
     for name in PRELOADED.split():
         with suppress(ImportError):
             importlib.import_module(name)
+    # Else that of `ulimit -s`, which some have at the whole memory of a program.
+    threading.stack_size(STACK_BYTES)
     site.setquit()  # `exit` and `quit`, which many programs end with
     site.sethelper()
     # Time bounds what long numbers cost; benchmarks have some.

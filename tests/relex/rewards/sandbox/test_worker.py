@@ -327,11 +327,39 @@ def test_without_a_sandbox_a_program_has_a_folder_of_its_own_too() -> None:
     assert list(INSIDE.parent.iterdir()) == before
 
 
+ONE_THREAD = """
+from relex.rewards.sandbox import Limits, Sandbox
+program = "import threading; threading.Thread(target=print, args=[1]).start()"
+print(Sandbox().map(lambda worker, _: worker.script(program, "", Limits()), [0]))
+"""
+
+
+@pytest.mark.usefixtures("sandbox")
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ("ulimit -Ss $((1 << 20))", "Ended(reason='', output=b'1\\n')"),
+        ("ulimit -f 1000", "does not start (OSError: ulimit: RLIMIT_FSIZE of this user is below"),
+    ],
+)
+def test_limits_of_the_user(limit: str, said: str) -> None:
+    command = ["bash", "-c", f'{limit}; exec "$0" -c "$1"', sys.executable, ONE_THREAD]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert said in ended.stdout + ended.stderr
+
+
 def test_where_memory_runs_out_programs_end_before_all_else() -> None:
     bare = Sandbox("none")
     ended = run(bare, "print(open('/proc/self/oom_score_adj').read())")
     bare.close()
     assert ended.output.strip() == b"1000"
+
+
+def test_a_kill_before_its_time_is_for_memory() -> None:
+    bare = Sandbox("none")
+    ended = run(bare, "import os; os.kill(os.getpid(), 9)")
+    bare.close()
+    assert ended.reason == "memory"
 
 
 def test_a_signal_without_a_name_is_named() -> None:
