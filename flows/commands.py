@@ -118,6 +118,8 @@ def _prefect_server(home: Home, console: Console) -> Iterator[None]:
     os.environ.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")
     logging.raiseExceptions = False
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    # A server's address is told once, by us, and not at the end of every candidate.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     for name, value in NO_TELEMETRY.items():
         os.environ.setdefault(name, value)
     if os.environ.get("PREFECT_API_URL"):

@@ -137,7 +137,8 @@ def run_round(recipe: AnyRecipe, goes_on: bool, fill_window: Callable[[Run], Non
     """One round of them, or the only one."""
     with open_run(recipe, listeners(), served=True, goes_on=goes_on) as run:
         record = Record(run)
-        validate(run)
+        with record.refusing():
+            validate(run)
         summary = finished_summary(run)
         if summary is None:
             with record.kept():

@@ -84,6 +84,17 @@ class Record:
                 self._record_finalists(decision, answers_of)
 
     @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """The record of a run that the block refuses has FAILED, unless it is finished already."""
+        try:
+            yield
+        except BaseException as error:
+            with suppress(TrackingError):
+                if not self.tracker.is_finished:
+                    self.tracker.end(status_of(error))
+            raise
+
+    @contextmanager
     def kept(self) -> Iterator[None]:
         """The record ends as the block does: FINISHED, FAILED, or KILLED when interrupted."""
         self._begin()

@@ -1,11 +1,18 @@
 """Snapshots that only tests read: of tensors in memory, a link of a chain of deltas, folders."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 
-from relex.checkpoints import TensorInfo, check_same_tensors
+from relex.checkpoints import (
+    TOY_BASE,
+    Checkpoint,
+    NamedTensor,
+    TensorInfo,
+    check_same_tensors,
+    write_checkpoint,
+)
 from relex.errors import WindowError
 from relex.window.codec import DeltaFile, Snapshot
 from relex.window.codec.snapshot import BEFORE
@@ -79,3 +86,15 @@ class DeltaSnapshot:
 def folder_source(folder: Path) -> FolderSource:
     """The checkpoints in a folder, to be packed."""
     return FolderSource(folder, READS_IN_PLACE)
+
+
+def write_toy_line(folder: Path, steps: Sequence[int] = (1, 2, 3)) -> None:
+    """Checkpoints of the toy on a straight line, by the names of TRL."""
+    base = Checkpoint(TOY_BASE)
+
+    def moved(step: int, name: str) -> NamedTensor:
+        return name, base.read_tensor(name).float() * (1 + 0.05 * step)
+
+    for step in steps:
+        tensors = (moved(step, name) for name in base.tensors)
+        write_checkpoint(folder / f"checkpoint-{step}", base, tensors)

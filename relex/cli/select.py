@@ -1,21 +1,23 @@
 """`relex select`: the decision from scores."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from relex.candidates import Candidate
 from relex.cli.evaluate import problem_source
-from relex.config import AnyRecipe, load_run_recipe
+from relex.config import GREEDY, VALIDATION, AnyRecipe, load_run_recipe
 from relex.errors import InputError
-from relex.evaluation import StoredScores, measured_from, read_stored_scores
+from relex.evaluation import StoredScores, correct_matrix, measured_from, read_stored_scores
 from relex.home import in_home
 from relex.problems import groups_of, load_problems
-from relex.report import CHOSEN_MARK, FLAG_MARK, terminal_table
+from relex.report import CHOSEN_MARK, FLAG_MARK, GREEDY_ROW, terminal_table
 from relex.selection import Decision, Measured, decide
+from relex.selection.intervals import bootstrap_interval
 from relex.selection.wording import show_accuracy, show_changes
-from relex.storage import open_store
+from relex.storage import Store, open_store
 from relex.storage.atomic import write_atomic
 from relex.terminal import open_terminal
 
@@ -52,7 +54,8 @@ def select(
     decided = decide(measured, chosen.selection, chosen.seed, guards)
     decision = decided.model_copy(update={"grader": grader})
     write_atomic(out, decision.model_dump_json(indent=1).encode())
-    open_terminal().print(terminal_table(_rows(decision)))
+    greedy = _greedy(store, chosen) if benchmark == VALIDATION else {}
+    open_terminal().print(terminal_table(_rows(decision, greedy)))
     typer.echo(decision.reason)
 
 
@@ -85,7 +88,17 @@ def common_grader(scores: str, benchmark: str, stored: Sequence[StoredScores]) -
     return graders.pop()
 
 
-def _rows(decision: Decision) -> list[dict[str, str]]:
+def _greedy(store: Store, recipe: AnyRecipe) -> dict[Candidate, str]:
+    """Accuracy at temperature 0 of those that a run asked so."""
+    cells = {}
+    for each in read_stored_scores(store, GREEDY):
+        correct_QK = correct_matrix(each.answers)
+        interval = bootstrap_interval(correct_QK, recipe.selection, recipe.seed)
+        cells[each.candidate] = show_accuracy(float(correct_QK.mean()), interval)
+    return cells
+
+
+def _rows(decision: Decision, greedy: Mapping[Candidate, str]) -> list[dict[str, str]]:
     """For a terminal of 80 columns; `p` is that of the choice, of what it tested."""
     rows = []
     for result in decision.results:
@@ -93,6 +106,7 @@ def _rows(decision: Decision) -> list[dict[str, str]]:
         flags = ", ".join(flag.rule for flag in result.flags)
         row = {
             "candidate": result.candidate.key,
+            "steps": str(min(result.candidate.step, decision.last_observed.step)),
             "accuracy": show_accuracy(result.accuracy, result.interval),
             "gain": f"{test.difference:+z.3f}" if test else "-",
             "p": f"{test.p_value:.2g}" if test and result.is_tested else "-",
@@ -100,4 +114,7 @@ def _rows(decision: Decision) -> list[dict[str, str]]:
             "": f"{FLAG_MARK} {flags}" if flags else "",
         }
         rows.append(row | ({"": CHOSEN_MARK} if result.candidate == decision.chosen else {}))
+        if result.candidate in greedy:
+            own = {"candidate": GREEDY_ROW, "accuracy": greedy[result.candidate]}
+            rows.append(dict.fromkeys(row, "") | own)
     return rows

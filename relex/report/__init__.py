@@ -21,7 +21,7 @@ from relex.report.summary import (
     TrainingStep,
     benchmark_results,
 )
-from relex.report.tables import FLAG_MARK, candidate_rows, round_rows
+from relex.report.tables import FLAG_MARK, GREEDY_ROW, candidate_rows, round_rows
 from relex.report.trajectory import (
     concerns,
     overall_rows,

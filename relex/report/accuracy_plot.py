@@ -16,8 +16,7 @@ from relex.selection.decision import CandidateResult, Decision
 from relex.selection.wording import show_accuracy
 
 HEIGHT_INCHES, HEADROOM_FRACTION = 5.2, 0.32
-NARROW_INCHES, NARROW_HEIGHT_INCHES, NARROW_HEADROOM_FRACTION = 4.5, 6.6, 0.42
-"""Of a picture for a telephone, whose words take more of its room."""
+NARROW_HEIGHT_INCHES, NARROW_HEADROOM_FRACTION = 6.6, 0.42
 
 TEST_OFFSET_POINTS = 7
 FAR_LENGTHS = 12
@@ -29,11 +28,11 @@ EDGE = 0.22
 
 def accuracy_picture(summary: RunSummary) -> Image:
     """Every candidate's validation accuracy, and the finalists' test accuracy."""
-    return replace(_drawn(summary, style.WIDTH_INCHES), narrow=_drawn(summary, NARROW_INCHES))
+    return replace(_drawn(summary, style.WIDTH_INCHES), narrow=_drawn(summary, style.NARROW_INCHES))
 
 
 def _drawn(summary: RunSummary, width_inches: float) -> Image:
-    decision, is_narrow = summary.decision, width_inches == NARROW_INCHES
+    decision, is_narrow = summary.decision, width_inches == style.NARROW_INCHES
     height_inches = NARROW_HEIGHT_INCHES if is_narrow else HEIGHT_INCHES
     figure = style.new_figure(height_inches, picture_title(summary), width_inches)
     axes = figure.add_subplot()

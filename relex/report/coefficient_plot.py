@@ -9,27 +9,34 @@ from matplotlib.ticker import MaxNLocator
 
 from relex.extrapolation import Diagnostics, Factors, hold_out_last
 from relex.report import style
+from relex.report.image import Image
 from relex.report.style import kind_of, shorten, show
 
 COEFFICIENT_PICTURE = "coefficients.png"
-HEIGHT_INCHES = 5.6
+HEIGHT_INCHES, NARROW_HEIGHT_INCHES = 5.6, 9.0
 NUM_ROWS, NUM_COLUMNS = 3, 2
 SMALL_POINTS = 8
 NAME_CHARACTERS = 28
 LARGE_MARKER, SMALL_MARKER = 5.0, 2.5
 
 
-def coefficient_picture(factors: Factors, diagnostics: Diagnostics) -> bytes:
-    """PNG of the model as one vector, and of a few tensors, each with the line of the kept steps.
+def coefficient_picture(factors: Factors, diagnostics: Diagnostics) -> Image:
+    """The model as one vector, and a few tensors, each with the line of the kept steps; on a narrow
+    screen the tensors stand below the model.
 
     Direction and line know only the steps before those that are held out.
     """
-    figure = style.new_figure(HEIGHT_INCHES, _title(diagnostics))
-    grid = figure.add_gridspec(1, 2, width_ratios=(1.0, 1.15))
-    left, right = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
-    _draw_model(left.subplots(), factors, diagnostics)
-    _draw_tensors(right, factors, diagnostics)
-    return style.png_bytes(figure)
+    wide = style.new_figure(HEIGHT_INCHES, _title(diagnostics))
+    narrow = style.new_figure(NARROW_HEIGHT_INCHES, _title(diagnostics), style.NARROW_INCHES)
+    grids = (
+        wide.add_gridspec(1, 2, width_ratios=(1.0, 1.15)),
+        narrow.add_gridspec(2, 1, height_ratios=(0.8, 1.0)),
+    )
+    for figure, grid in zip((wide, narrow), grids, strict=True):
+        model, tensors = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
+        _draw_model(model.subplots(), factors, diagnostics)
+        _draw_tensors(tensors, factors, diagnostics)
+    return Image(style.png_bytes(wide), narrow=Image(style.png_bytes(narrow)))
 
 
 def choose_tensors(factors: Factors) -> list[str]:

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from relex.report.image import Image
 from relex.report.leaderboard_plot import sweep_picture
 from relex.report.page import (
     CHOSEN,
@@ -28,7 +27,7 @@ HARMFUL, IN_STEPS = "harmful", "cost in steps"
 def write_leaderboard(leaderboard: Leaderboard, out: Path) -> None:
     """`leaderboard.html`, `.md` with its picture, and `.json`, in the new folder."""
     has_picture = any(variant.num_finished for variant in leaderboard.variants)
-    pictures = {SWEEP_PICTURE: Image(sweep_picture(leaderboard))} if has_picture else {}
+    pictures = {SWEEP_PICTURE: sweep_picture(leaderboard)} if has_picture else {}
     with new_folder(out) as partial:
         write_page(partial, LEADERBOARD, leaderboard_markdown(leaderboard), pictures)
         stored = leaderboard.model_dump_json(indent=1)

@@ -7,20 +7,27 @@ from statistics import fmean
 from matplotlib.axes import Axes
 
 from relex.report import style
+from relex.report.image import Image
 from relex.sweep import CurvePoint, Leaderboard, TrialMeasures, VariantResult
 
-HEIGHT_INCHES = 5.2
+HEIGHT_INCHES, NARROW_HEIGHT_INCHES = 5.2, 6.6
 LATER = "#b0b0b0"
 HEADROOM_FRACTION = 0.08
 THIN, THICK = 0.8, 2.4
 
 
-def sweep_picture(leaderboard: Leaderboard) -> bytes:
-    """PNG of all curves: means over the seeds thick, seeds thin, extrapolated parts dashed.
+def sweep_picture(leaderboard: Leaderboard) -> Image:
+    """All curves: means over the seeds thick, seeds thin, extrapolated parts dashed.
 
     The best variants have colours of their own; what comes after them is grey.
     """
-    figure = style.new_figure(HEIGHT_INCHES, _title(leaderboard))
+    return Image(_drawn(leaderboard, False), narrow=Image(_drawn(leaderboard, True)))
+
+
+def _drawn(leaderboard: Leaderboard, is_narrow: bool) -> bytes:
+    height_inches = NARROW_HEIGHT_INCHES if is_narrow else HEIGHT_INCHES
+    width_inches = style.NARROW_INCHES if is_narrow else style.WIDTH_INCHES
+    figure = style.new_figure(height_inches, _title(leaderboard), width_inches)
     axes = figure.add_subplot()
     style.plain_axes(axes, "optimizer step", "validation accuracy (share of correct answers)")
     finished = [variant for variant in leaderboard.variants if variant.num_finished]
@@ -35,7 +42,7 @@ def sweep_picture(leaderboard: Leaderboard) -> bytes:
     last_step = leaderboard.last_step
     style.shade_window(axes, last_step, f"trained to step {last_step}")
     _explain_lines(axes)
-    style.legend_below(figure, axes, 2)
+    style.legend_below(figure, axes, 1 if is_narrow else 2)
     return style.png_bytes(figure)
 
 
@@ -61,8 +68,9 @@ def _draw_variant(
             _draw_curve(axes, seed.curve, color, THIN, front - 0.5)
         _mark_chosen(axes, seed, color, front + 10)
     accuracy = variant.test_accuracies[leaderboard.benchmark]
-    place = "harmful" if variant.num_harmful else f"{rank + 1}."
-    words = f"{place} {variant.variant}: test {accuracy:.3f}"
+    place = "" if variant.num_harmful else f"{rank + 1}. "
+    harm = ", harmful, the base is kept" if variant.num_harmful else ""
+    words = f"{place}{variant.variant}{harm}: test {accuracy:.3f}"
     if variant.num_finished < variant.num_trials:
         words += f", {variant.num_finished} of {variant.num_trials} trials"
     _draw_curve(axes, _mean_curve(measures), color, THICK, front, words)
@@ -104,7 +112,9 @@ def _mean_curve(measures: Sequence[TrialMeasures]) -> list[CurvePoint]:
 def _mark_chosen(axes: Axes, measures: TrialMeasures, color: str, front: float) -> None:
     """A star where a run's choice lies on its curve."""
     chosen = [point for point in measures.curve if point.candidate == measures.chosen]
-    axes.plot(*_coordinates(chosen), "*", ms=15, color=color, mec="white", zorder=front)
+    # Whole also at step 0, where the base was chosen.
+    draw = partial(axes.plot, color=color, zorder=front, clip_on=False)
+    draw(*_coordinates(chosen), "*", ms=15, mec="white")
 
 
 def _explain_lines(axes: Axes) -> None:

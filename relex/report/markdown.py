@@ -5,7 +5,6 @@ from pathlib import Path
 from relex.extrapolation import Diagnostics, Factors, diagnose
 from relex.report.accuracy_plot import accuracy_picture
 from relex.report.coefficient_plot import COEFFICIENT_PICTURE, coefficient_picture
-from relex.report.image import Image
 from relex.report.outcome import cost_words, outcome_lines, reconciled
 from relex.report.page import ALARM, address, markdown_table, plain, write_page
 from relex.report.summary import RunSummary
@@ -205,10 +204,10 @@ def write_report(summary: RunSummary, factors: Factors, out: Path) -> None:
     diagnostics = diagnose(factors.table)
     pictures = {
         ACCURACY_PICTURE: accuracy_picture(summary),
-        COEFFICIENT_PICTURE: Image(coefficient_picture(factors, diagnostics)),
+        COEFFICIENT_PICTURE: coefficient_picture(factors, diagnostics),
     }
     if summary.training:
-        pictures[TRAINING_PICTURE] = Image(training_picture(summary.training))
+        pictures[TRAINING_PICTURE] = training_picture(summary.training)
     text = report_markdown(summary, diagnostics)
     with new_folder(out) as partial:
         write_page(partial, REPORT, text, pictures)

@@ -7,13 +7,16 @@ from relex.report.page import ALARM
 from relex.report.summary import BenchmarkResult, RunSummary
 from relex.selection.wording import show_accuracy, show_difference
 
+NUM_LAST_STEPS = 3
+FAR_ABOVE = 0.1
+
 
 def outcome_lines(summary: RunSummary) -> list[str]:
     """What belongs under the reason of a choice: one sentence each, none when the last observed
     step is kept and no worse than the base."""
     lines = [_test_line(summary, name) for name in summary.benchmark_names]
     lines += [_harm_line(summary, name) for name in summary.benchmark_names]
-    lines += [sharpness_line(summary)]
+    lines += [_trained_otherwise_line(summary), sharpness_line(summary)]
     return [line for line in (*lines, _farther_line(summary), _round_line(summary)) if line]
 
 
@@ -74,6 +77,26 @@ def _round_line(summary: RunSummary) -> str:
     )
 
 
+def _trained_otherwise_line(summary: RunSummary) -> str:
+    """That the answers in training were far better than those that the last step gave when it was
+    measured, so that what is gained over it may be no gain over what was trained."""
+    rates = {
+        step.step: step.metrics["accuracy"]
+        for step in summary.training[-NUM_LAST_STEPS:]
+        if "accuracy" in step.metrics
+    }
+    last = summary.decision.result(summary.decision.last_observed)
+    if len(rates) < NUM_LAST_STEPS or min(rates.values()) < last.interval.high + FAR_ABOVE:
+        return ""
+    return (
+        f"{ALARM}In training, at steps {min(rates)} to {max(rates)}, {min(rates.values()):.3f} or "
+        f"more of the answers were right, of {last.candidate.key}'s on validation "
+        f"{show_accuracy(last.accuracy, last.interval)}. Either the validation questions are "
+        "harder, or it was not measured as it was trained: another prompt, limit or temperature, "
+        "or weights whose dtype, the base's, rounds away what training moved."
+    )
+
+
 def sharpness_line(summary: RunSummary) -> str:
     """That greedy answers of the base, or of the last step, are as good as the sampled ones of what
     was chosen; empty where they are not."""
@@ -84,7 +107,8 @@ def sharpness_line(summary: RunSummary) -> str:
         if candidate == decision.chosen or greedy is None or itself is None:
             continue
         sampled = decision.result(candidate).accuracy
-        if sampled < chosen.accuracy and greedy.accuracy >= chosen.interval.low:
+        is_gain = sampled < min(chosen.accuracy, greedy.accuracy)
+        if is_gain and greedy.accuracy >= chosen.interval.low:
             what = "training and the choice add" if candidate.is_base else "the choice adds"
             return (
                 f"{ALARM}{candidate.key} already reaches {greedy.accuracy:.3f} on validation when "

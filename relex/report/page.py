@@ -44,7 +44,8 @@ body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var
        max-width: 1120px; margin: 2rem auto; padding: 0 1rem; }
 p, ul { max-width: 860px; }
 ul { padding-left: 1.3rem; }
-h1 { font-size: 1.4rem; color: var(--quiet); font-weight: 500; overflow-wrap: anywhere; }
+h1 { font-size: 1.4rem; color: var(--quiet); font-weight: 500; }
+h1, a, code { overflow-wrap: anywhere; }
 h2 { font-size: 1.15rem; margin-top: 2rem; }
 p:has(img) { max-width: none; }
 img { width: 900px; max-width: 100%; height: auto; }
@@ -62,8 +63,7 @@ th, td { padding: 0.3rem 0.6rem; border-bottom: 1px solid var(--line); text-alig
 th { color: var(--quiet); font-weight: 500; }
 th:first-child, td:first-child { position: sticky; left: 0; background: var(--paper); }
 tr.chosen td { font-weight: 600; background: var(--chosen); }
-code { background: var(--code); padding: 0.1rem 0.3rem; border-radius: 3px;
-       overflow-wrap: anywhere; }
+code { background: var(--code); padding: 0.1rem 0.3rem; border-radius: 3px; }
 @media (max-width: 600px) { body { font-size: 15px; margin: 1rem auto; }
   table { font-size: 0.8rem; } th, td { padding: 0.3rem 0.4rem; }
   .picture.wide { display: none; } .picture.narrow { display: inline-block; } }
@@ -122,10 +122,13 @@ def is_against(title: str) -> bool:
 
 
 def terminal_table(rows: Sequence[Row]) -> Table:
-    """A table that fits a terminal of 80 columns: no differences, the chosen row in bold."""
+    """A table that fits a terminal of 80 columns: no differences, the chosen row in bold; where it
+    is too wide, names go on in a second line and numbers stay whole."""
     titles = [title for title in rows[0] if not is_against(title)]
     # The star says itself what it is.
-    columns = [Column("" if title == CHOSEN else title, no_wrap=True) for title in titles]
+    starred = {CHOSEN, *(title for row in rows for title in row if row[title] == CHOSEN_MARK)}
+    shown = ["" if title in starred else title for title in titles]
+    columns = [Column(shown[0], overflow="fold"), *(Column(it, no_wrap=True) for it in shown[1:])]
     table = Table(*columns, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for row in rows:
         style = "bold green" if CHOSEN_MARK in row.values() else None

@@ -26,6 +26,9 @@ WINDOW_SHADE = "#e9eef3"
 COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 
 WIDTH_INCHES = 9.0
+NARROW_INCHES = 4.5
+"""Of a picture for a telephone, whose words take more of its room."""
+
 DOTS_PER_INCH = 200
 TITLE_POINTS, TITLE_CHARACTERS_PER_INCH = 13, 9.0
 TEXT_POINTS = 10

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from relex.report import style
+from relex.report.image import Image
 from relex.report.summary import TrainingStep
 
 HEIGHT_INCHES = 3.4
@@ -12,8 +13,12 @@ PANELS = {
 }
 
 
-def training_picture(training: Sequence[TrainingStep]) -> bytes:
-    """PNG of what was taken of `PANELS`, side by side."""
+def training_picture(training: Sequence[TrainingStep]) -> Image:
+    """What was taken of `PANELS`, side by side; for a narrow screen below each other."""
+    return Image(_drawn(training, False), narrow=Image(_drawn(training, True)))
+
+
+def _drawn(training: Sequence[TrainingStep], is_narrow: bool) -> bytes:
     shown = [name for name in PANELS if any(name in step.metrics for step in training)]
     first, last = training[0], training[-1]
     told = ", ".join(
@@ -21,8 +26,10 @@ def training_picture(training: Sequence[TrainingStep]) -> bytes:
         for name in shown
         if name in first.metrics and name in last.metrics
     )
-    figure = style.new_figure(HEIGHT_INCHES, f"Training: {told}")
-    panels = figure.subplots(1, len(shown), squeeze=False)
+    width_inches = style.NARROW_INCHES if is_narrow else style.WIDTH_INCHES
+    num_rows = len(shown) if is_narrow else 1
+    figure = style.new_figure(HEIGHT_INCHES * num_rows, f"Training: {told}", width_inches)
+    panels = figure.subplots(num_rows, len(shown) // num_rows, squeeze=False)
     for axes, name in zip(panels.flat, shown, strict=True):
         words, color = PANELS[name]
         taken = [step for step in training if name in step.metrics]

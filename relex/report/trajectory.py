@@ -163,7 +163,7 @@ def write_trajectory_pictures(factors: Factors, diagnostics: Diagnostics, out: P
     """
     pictures = {
         "spectrum.png": spectrum_picture(factors.table, diagnostics),
-        COEFFICIENT_PICTURE: coefficient_picture(factors, diagnostics),
+        COEFFICIENT_PICTURE: coefficient_picture(factors, diagnostics).png,
         "heatmap.png": heat_map_picture(diagnostics),
     }
     with new_folder(out) as partial:

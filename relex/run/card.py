@@ -12,6 +12,7 @@ from relex.report.page import plain
 from relex.selection import CandidateResult, Decision
 from relex.selection.wording import show_accuracy, show_difference
 from relex.versions import installed_versions
+from relex.visible import number
 
 DIGEST_CHARACTERS = 12
 
@@ -106,7 +107,7 @@ def _making(
         adapters = f", adapters of rank {training.lora.rank}" if training.lora else ""
         lines.append(
             f"training: GRPO, {decision.last_observed.step} steps at a learning rate of "
-            f"{training.learning_rate:g}{adapters}, reward {plain(terms)}"
+            f"{number(training.learning_rate)}{adapters}, reward {plain(terms)}"
         )
     else:
         lines.append("training: a window of snapshots that was there already")

@@ -32,10 +32,10 @@ def rounds_of(recipe: AnyRecipe) -> list[tuple[AnyRecipe, bool]]:
             f"rounds: {recipe.rounds}: the base of a later round is on this machine, where the "
             "nodes of RELEX_CLUSTER do not find it; unset RELEX_CLUSTER, or leave rounds out"
         )
-    recipes = [recipe]
-    while (before := recipes[0].before) is not None:
-        recipes.insert(0, before)
-    return [(one, one.rounds < recipe.rounds) for one in recipes]
+    return [
+        (recipe.model_copy(update={"rounds": number}), number < recipe.rounds)
+        for number in range(1, recipe.rounds + 1)
+    ]
 
 
 def check_one_round(recipe: AnyRecipe) -> None:

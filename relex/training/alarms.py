@@ -8,6 +8,7 @@ from relex.config.training import TrainingConfig
 from relex.device import Device, multiplies_in
 from relex.errors import NoLearningError
 from relex.training.events import StepTrained
+from relex.visible import number
 
 NUM_RECENT_STEPS = 3
 CLIPPED_FRACTION, ZERO_SPREAD_FRACTION, BEYOND_FRACTION = 0.2, 0.8, 0.1
@@ -122,6 +123,6 @@ def config_warnings(config: TrainingConfig, device: Device) -> Iterator[str]:
         )
     if config.master_dtype == "bfloat16" and config.learning_rate <= SMALL_RATE_FOR_BFLOAT16:
         yield (
-            f"master_dtype bfloat16 with learning_rate {config.learning_rate:g}: most updates are "
-            "smaller than the spacing of bfloat16 weights and are lost; use float32"
+            f"master_dtype bfloat16 with learning_rate {number(config.learning_rate)}: most "
+            "updates are smaller than the spacing of bfloat16 weights and are lost; use float32"
         )

@@ -1,6 +1,8 @@
 """What cannot work is told in one line, with exit code 2, before anything is trained."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -27,9 +29,18 @@ def refused(tmp_path, run_command) -> Callable[[Recipe], str]:
         assert len(lines) == 1, result.stderr
         assert lines[0].startswith("relex: ")
         assert list(home.rglob("*.safetensors")) == []
+        assert "RUNNING" not in mlflow_statuses(home)
         return lines[0]
 
     return run
+
+
+def mlflow_statuses(home: Path) -> set[str]:
+    """Of all that MLflow was told; empty where nothing was."""
+    if not (home / "mlflow.db").exists():
+        return set()
+    with closing(sqlite3.connect(home / "mlflow.db")) as database:
+        return {status for (status,) in database.execute("select status from runs")}
 
 
 @pytest.fixture

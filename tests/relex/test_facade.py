@@ -9,8 +9,9 @@ import pytest
 import torch
 
 import relex
-from relex.checkpoints import TOY_BASE, Checkpoint, NamedTensor, write_checkpoint
+from relex.checkpoints import TOY_BASE, Checkpoint
 from relex.errors import CheckpointError, FactorsError
+from tests.snapshots import write_toy_line
 
 PAGE = Path(__file__).parents[2] / "docs" / "notebook.md"
 NAMES = ["Recipe", "RelexError", "fit", "inspect", "load_recipe", "open_window", "predict", "run"]
@@ -45,14 +46,7 @@ def test_the_run_can_be_called_before_and_after_its_package_is_imported() -> Non
 def window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """`window` in the working folder: three checkpoints of the toy on a straight line."""
     monkeypatch.chdir(tmp_path)
-    base = Checkpoint(TOY_BASE)
-
-    def moved(step: int, name: str) -> NamedTensor:
-        return name, base.read_tensor(name).float() * (1 + 0.05 * step)
-
-    for step in (1, 2, 3):
-        tensors = (moved(step, name) for name in base.tensors)
-        write_checkpoint(tmp_path / "window" / f"checkpoint-{step}", base, tensors)
+    write_toy_line(tmp_path / "window")
     return tmp_path / "window"
 
 

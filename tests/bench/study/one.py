@@ -17,7 +17,7 @@ from points import LAST, LOGITS, points_of_precision, points_of_window
 from record import Record, read_record, write_record
 from setting import LONG_SEED, WINDOW_STEPS, Setting
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
-from window import Window, make_window, read_base
+from window import Weights, Window, make_window, read_base
 
 from relex.candidates import BASE, Candidate
 from relex.checkpoints import Checkpoint
@@ -51,6 +51,17 @@ def run_setting(setting: Setting, root: Path) -> float:
         return 0.0
     recipe, base, work = setting.recipe(root), setting.base(root), root / "work" / setting.name
     job = TrainingJob(recipe=recipe, base=str(base), window=str(work / "window"), work=str(work))
+    watch = Watch(setting, root)
+    train(job, watch)
+    watch.record.is_whole = True
+    watch.write()
+    shutil.rmtree(work, ignore_errors=True)
+    return time.monotonic() - began
+
+
+def train(job: TrainingJob, *callbacks: TrainerCallback) -> None:
+    """From the start to the last step, in this process."""
+    recipe = job.recipe
     trainer = build_trainer(
         job,
         build_arguments(job),
@@ -58,13 +69,31 @@ def run_setting(setting: Setting, root: Path) -> float:
         build_rewards(computed_terms(recipe), recipe.reward_seconds),
         load_problems(recipe.problems.train),
     )
-    watch = Watch(setting, root)
-    trainer.add_callback(watch)
+    for callback in callbacks:
+        trainer.add_callback(callback)
     trainer.resume(None)
-    watch.record.is_whole = True
-    watch.write()
-    shutil.rmtree(work, ignore_errors=True)
-    return time.monotonic() - began
+
+
+class Exam:
+    """Exact answers of any weights, rounded to the base's dtypes, to validation and test."""
+
+    def __init__(self, setting: Setting, root: Path) -> None:
+        base, problems = setting.base(root), setting.recipe(root).problems
+        validation = load_problems(problems.validation)
+        test = load_problems(problems.benchmarks[0].source)
+        self.num_validation = len(validation)
+        self.questions = Questions(AutoTokenizer.from_pretrained(base), [*validation, *test])
+        self._model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
+        self._dtypes = {name: info.dtype for name, info in Checkpoint(base).tensors.items()}
+
+    def logits(self, weights: Weights) -> torch.Tensor:
+        rounded = {name: weights[name].to(dtype) for name, dtype in self._dtypes.items()}
+        self._model.load_state_dict(rounded, strict=False)
+        return self.questions.logits(self._model)
+
+    def chances(self, weights: Weights) -> np.ndarray:
+        """Chance of a right answer to the questions of validation and then of the test, (Q, H)."""
+        return self.questions.chances(self.logits(weights))
 
 
 class Watch(TrainerCallback):
@@ -72,15 +101,10 @@ class Watch(TrainerCallback):
 
     def __init__(self, setting: Setting, root: Path) -> None:
         self._setting, self._path = setting, record_path(setting, root)
-        base = setting.base(root)
-        problems = setting.recipe(root).problems
-        validation = load_problems(problems.validation)
-        test = load_problems(problems.benchmarks[0].source)
-        self._questions = Questions(AutoTokenizer.from_pretrained(base), [*validation, *test])
-        self._model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
-        self._base = read_base(Checkpoint(base))
+        self._exam = Exam(setting, root)
+        self._base = read_base(Checkpoint(setting.base(root)))
         self._snapshots: list[dict[str, torch.Tensor]] = []
-        self.record = Record(setting.name, len(validation))
+        self.record = Record(setting.name, self._exam.num_validation)
 
     def on_step_end(self, args: Any, state: Any, control: Any, *, model: Any, **_: Any) -> None:
         step = state.global_step
@@ -129,17 +153,12 @@ class Watch(TrainerCallback):
                 fallen[way] = chance_QH
 
     def _measure(self, key: str, weights: dict[str, torch.Tensor]) -> np.ndarray:
-        self.record.chances[key] = self._questions.chances(self._logits(weights))
+        self.record.chances[key] = self._exam.chances(weights)
         return self.record.chances[key]
 
     def _measure_logits(self, window: Window) -> None:
         """The bound: logits of base and last step, extrapolated in place of weights."""
-        base, last = (self._logits(window.weights(each)) for each in (BASE, LAST))
+        base, last = (self._exam.logits(window.weights(each)) for each in (BASE, LAST))
         for factor in LOGITS:
-            key = f"logits-{factor:g}"
-            self.record.chances[key] = self._questions.chances(base + factor * (last - base))
-
-    def _logits(self, weights: dict[str, torch.Tensor]) -> torch.Tensor:
-        rounded = {name: weights[name].to(base.dtype) for name, base in self._base.items()}
-        self._model.load_state_dict(rounded, strict=False)
-        return self._questions.logits(self._model)
+            chance_QH = self._exam.questions.chances(base + factor * (last - base))
+            self.record.chances[f"logits-{factor:g}"] = chance_QH

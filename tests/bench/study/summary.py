@@ -56,15 +56,15 @@ def base(run: Run, temperature: int = 0) -> float:
     return run.record.accuracy(BASE.key, temperature)
 
 
-def trained_steps(run: Run) -> list[int]:
-    """Measured steps of real training from the end of the window on."""
+def trained_steps(run: Run, since: int = WINDOW_STEPS) -> list[int]:
+    """Measured steps of real training, from the end of the window on unless from another one."""
     points = (parse_candidate(key) for key in run.record.chances if key.startswith("observed-"))
-    return sorted(point.step for point in points if point.step >= WINDOW_STEPS)
+    return sorted(point.step for point in points if point.step >= since)
 
 
-def steps_to_reach(run: Run, accuracy: float) -> float:
+def steps_to_reach(run: Run, accuracy: float, since: int = WINDOW_STEPS) -> float:
     """The first measured step of real training that has `accuracy`; inf when none has."""
-    for step in trained_steps(run):
+    for step in trained_steps(run, since):
         if run.record.accuracy(Candidate(step=step).key) >= accuracy:
             return step
     return float("inf")

@@ -122,6 +122,7 @@ def test_mlflow_has_a_run_for_the_sweep_and_marks_its_trials(swept):
     client = MlflowClient(f"sqlite:///{swept.home.mlflow_database}")
     (experiment,) = [e for e in client.search_experiments() if e.name == "relex"]
     runs = client.search_runs([experiment.experiment_id])
+    assert "RUNNING" not in {run.info.status for run in runs}
     (parent,) = [run for run in runs if run.data.tags["relex.kind"] == "sweep"]
     marked = f"tags.`relex.sweep` = '{swept.leaderboard.sweep_id}'"
     trials = client.search_runs([experiment.experiment_id], marked)

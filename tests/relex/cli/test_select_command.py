@@ -8,6 +8,7 @@ import yaml
 
 from relex.candidates import BASE, Candidate
 from relex.cli.select import select
+from relex.config import GREEDY
 from relex.errors import InputError, StageError
 from relex.evaluation import ANSWERS_FILE, SCORE_FILE, Answer, Dtype, Score
 from relex.evaluation.results import part_name, write_answers
@@ -70,6 +71,17 @@ def test_the_decision_names_the_grader(tmp_path: Path) -> None:
     decision = json.loads((tmp_path / "decision.json").read_text())
     assert decision["grader"] == "exact_match/1"
     assert decision["chosen"]["step"] == 60
+
+
+def test_the_greedy_answers_of_a_run_have_a_row_as_in_its_report(tmp_path: Path, capsys) -> None:
+    for candidate, accuracy in zip(CANDIDATES, (0.2, 0.3, 0.9), strict=True):
+        measured(tmp_path / "scores", candidate, "exact_match/1", accuracy)
+    measured(tmp_path / "scores", CANDIDATES[1], "exact_match/1", 0.8, GREEDY)
+    select(RECIPE, str(tmp_path / "scores"), tmp_path / "decision.json")
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    labels = [" ".join(row[:2]) for row in rows[2:6]]
+    assert labels == ["base 0", "observed-30 30", "↳ greedy", "line-60 30"]
+    assert rows[4][2:4] == ["0.800", "[0.600,"]
 
 
 def test_scores_by_different_graders_are_not_compared(tmp_path: Path) -> None:

@@ -151,15 +151,8 @@ def test_an_empty_stop_string_is_refused() -> None:
         recipe_with(["gsm8k"], {"stop": [""]})
 
 
-@pytest.mark.parametrize("block", BLOCKS)
-def test_the_recipes_of_the_page_are_valid_and_take_ten_lines(block: str) -> None:
-    assert len(block.splitlines()) <= 10
-    stated = yaml.safe_load(block)
-    check_recipe(TOY | (stated if "evaluation" in stated else {"problems": stated}), "page")
-
-
 def test_the_page_shows_every_kind_of_source() -> None:
-    assert len(BLOCKS) == 5
+    assert max(len(block.splitlines()) for block in BLOCKS) <= 10
     for kind in ("benchmark", "jsonl", "parquet", "hub"):
         assert any(f"kind: {kind}" in block for block in BLOCKS)
 

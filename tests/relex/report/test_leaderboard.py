@@ -119,7 +119,7 @@ def test_a_variant_that_made_the_model_worse_stands_last_however_good_its_base_i
     alone = leaderboard_of(trials[:1])
     assert (alone.winner, alone.is_harmful) == (None, True)
     assert column(variant_rows(alone), "winner") == [""]
-    assert sweep_picture(alone).startswith(b"\x89PNG")
+    assert sweep_picture(alone).png.startswith(b"\x89PNG")
 
 
 def test_every_row_has_the_same_columns(leaderboard):
@@ -152,6 +152,15 @@ def test_the_terminal_table_breaks_no_cell_in_a_hundred_columns(leaderboard):
     assert "…" not in "".join(lines)
 
 
+def test_where_a_terminal_is_narrow_names_go_on_in_a_second_line_and_numbers_stay_whole(
+    leaderboard,
+):
+    console = Console(width=80, record=True, file=io.StringIO())
+    rows = [row | {"reward": "a-reward-with-a-long-name"} for row in variant_rows(leaderboard)]
+    console.print(terminal_table([{t: row[t] for t in row if "other" not in t} for row in rows]))
+    assert "…" not in console.export_text()
+
+
 def test_the_folder_holds_a_page_that_stands_alone(leaderboard, tmp_path):
     write_leaderboard(leaderboard, tmp_path / "out")
     names = {path.name for path in (tmp_path / "out").iterdir()}
@@ -178,9 +187,9 @@ def test_a_sweep_of_which_nothing_is_left_has_no_picture(tmp_path):
 
 
 def test_the_picture_is_sharp_and_the_same_every_time(leaderboard):
-    picture = sweep_picture(leaderboard)
+    picture = sweep_picture(leaderboard).png
     assert matplotlib.image.imread(io.BytesIO(picture)).shape[1] == 1800
-    assert picture == sweep_picture(leaderboard)
+    assert picture == sweep_picture(leaderboard).png
 
 
 @pytest.mark.parametrize("num_variants", [1, 9])
@@ -188,4 +197,4 @@ def test_more_variants_than_colours_are_drawn_too(num_variants):
     trials = [
         trial_of(f"reward-{n}", seed, 0.9 - n / 50) for n in range(num_variants) for seed in (0, 1)
     ]
-    assert sweep_picture(leaderboard_of(trials)).startswith(b"\x89PNG")
+    assert sweep_picture(leaderboard_of(trials)).png.startswith(b"\x89PNG")

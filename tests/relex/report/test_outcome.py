@@ -161,3 +161,26 @@ def test_a_round_that_ends_lower_than_it_began_is_said(build_summary):
         "Round 2 ends lower on the test questions, at 0.590, than it began, at 0.700: the model of "
         "the round before, toy-12345678, may be the better one, and is kept."
     ]
+
+
+def with_training(summary, accuracies):
+    """The same run, whose last steps had these accuracies in training."""
+    last = zip(summary.training[-len(accuracies) :], accuracies, strict=True)
+    told = [
+        step.model_copy(update={"metrics": step.metrics | {"accuracy": accuracy}})
+        for step, accuracy in last
+    ]
+    return summary.model_copy(update={"training": (*summary.training[: -len(told)], *told)})
+
+
+def test_answers_that_were_far_better_in_training_are_told(summary):
+    lines = outcome_lines(with_training(summary, (0.92, 0.80, 0.75, 0.78)))
+    (line,) = [line for line in lines if line.startswith(ALARM)]
+    told = "In training, at steps 28 to 30, 0.750 or more of the answers were right, of observed-30"
+    assert line.startswith(f"{ALARM}{told}'s on validation 0.590 [")
+    assert "rounds away what training moved" in line
+
+
+@pytest.mark.parametrize("accuracies", [(0.9, 0.9, 0.65), (0.9, 0.9), (0.4, 0.5, 0.6)])
+def test_answers_that_were_about_as_good_in_training_are_not(summary, accuracies):
+    assert outcome_lines(with_training(summary, accuracies)) == outcome_lines(summary)

@@ -9,7 +9,7 @@ from relex.candidates import Candidate
 from relex.checkpoints import Checkpoint
 from relex.config import SearchConfig
 from relex.extrapolation import fit_factors
-from relex.report import write_report
+from relex.report import Link, write_report
 from relex.search import Graded, search
 from relex.selection import Measured
 from relex.selection.facts import Habits
@@ -52,7 +52,9 @@ def page_file(tmp_path_factory, summarise) -> Path:
         )
         for candidate, graded in found.graded.items()
     ]
-    summary = summarise(measured).model_copy(update={"search": found.path})
+    link = Link(name="MLflow run", address=f"http://127.0.0.1:5000/#/runs/{'0123abcd' * 8}")
+    told = {"search": found.path, "links": (link,)}
+    summary = summarise(measured).model_copy(update=told)
     folder = tmp_path_factory.mktemp("page")
     window, base = open_window(str(GOLDEN / "steps")), Checkpoint(GOLDEN / "base")
     write_report(summary, fit_factors(window, base, folder / "factors"), folder / "report")
@@ -68,8 +70,8 @@ def test_nothing_sticks_out_and_every_picture_loads(open_page, page_file, width,
     widths = page.evaluate("[...document.images].map(i => [i.naturalWidth, i.clientWidth])")
     assert all(natural > 0 for natural, _ in widths)
     shown = [clients for _, clients in widths if clients]
-    # The accuracies are drawn for a phone too, and only one of the two is shown.
-    assert (len(widths), len(shown)) == (4, 3)
+    # Every picture is drawn for a phone too, and only one of the two is shown.
+    assert (len(widths), len(shown)) == (6, 3)
     assert all(clients <= width for clients in shown)
     tables = page.evaluate(
         "[...document.querySelectorAll('table')].map(t => t.scrollWidth - t.clientWidth)"

@@ -20,6 +20,7 @@ from relex.report import (
 from relex.report.costs import show_seconds
 from relex.report.markdown import answers_markdown
 from relex.search import SearchPath
+from relex.selection import Measured
 from tests.flows.small import small_recipe
 
 LAST, FAR = Candidate(step=30), Candidate(step=120, method="line")
@@ -53,6 +54,17 @@ def test_a_gain_that_greedy_answers_have_already_is_called_sharpness(summary, ac
     ]
     assert [line.partition(", which")[0] for line in alarms] == ([told] if told else [])
     assert all(line.endswith(f"line-120 reaches {accuracies[2]:.3f} so.") for line in alarms)
+
+
+def test_greedy_answers_that_are_no_better_than_sampled_ones_explain_nothing(summarise):
+    measured = [
+        Measured(candidate, np.arange(400).reshape(100, 4) < num_right)
+        for candidate, num_right in {BASE: 1, LAST: 2}.items()
+    ]
+    few = summarise(measured)
+    assert few.decision.result(LAST).interval.low == 0
+    lines = outcome_lines(with_greedy(few, (0.0, 0.0, 0.0)))
+    assert not [line for line in lines if line.startswith(ALARM)]
 
 
 def test_a_finalist_has_a_row_of_its_greedy_answers_below_it(summary):

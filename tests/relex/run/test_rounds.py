@@ -1,6 +1,7 @@
 """A round is a run on what the round before chose: all in all as resumable, and the first of them
 the run of a recipe without rounds."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,23 @@ import pytest
 
 import relex.run
 from relex.candidates import BASE, Candidate, parse_candidate
+from relex.checkpoints import Checkpoint, TensorFile
 from relex.config import Recipe, SelectionConfig, check_recipe
 from relex.errors import InputError, ResourceError, StorageError
 from relex.home import Home
+from relex.parts import find_part
 from relex.report import RunSummary, round_rows
-from relex.run.places import Run
+from relex.run import run_stages
+from relex.run.places import Run, open_run
 from relex.run.rounds import carried_moments, check_one_round, rounds_of
 from relex.run.stage import StageStarted
+from relex.run.window import fill_window
 from relex.selection import Measured, decide
 from relex.storage import S3Connection
+from relex.storage.folder import FolderStore
 from relex.storage.manifest import publish_folder
 from relex.training import MOMENTS, StepTrained
+from relex.window import read_window_manifest
 from tests.flows.small import small_recipe
 
 
@@ -197,3 +204,65 @@ def test_rounds_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert "## The rounds" in report and first in report
     # What only the next round needs is gone when that is done.
     assert not list((homes["whole"] / "s3" / "relex" / "runs" / first / "moments").glob("*"))
+
+
+def jumping(moments: str) -> Recipe:
+    """Two rounds of the toy that learn so fast that the first one jumps."""
+    recipe = recipe_of(
+        2,
+        steps=6,
+        moments=moments,
+        learning_rate=1e-4,
+        prompts_per_step=16,
+        completions_per_prompt=16,
+        completions_per_device_batch=256,
+        snapshot_dtype="rounded",
+    )
+    recipe["extrapolation"]["targets"] = "auto"
+    recipe["evaluation"] |= {"samples_per_question": 4, "observed_steps": []}
+    recipe["problems"]["validation"]["limit"] = 100
+    return check_recipe(recipe, "rounds")
+
+
+@pytest.mark.slow
+def test_a_round_trains_on_from_where_the_one_before_jumped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELEX_HOME", str(tmp_path))
+    with open_run(rounds_of(jumping("reset_moved"))[0][0], goes_on=True) as first:
+        summary = run_stages(first)
+    chosen = summary.decision.chosen
+    assert chosen.is_beyond and chosen.part
+    moved, folder = find_part(chosen.part), Path(first.uri)
+    model = Checkpoint(folder / "model")
+
+    windows = set()
+    for moments in ("kept", "reset", "reset_moved"):
+        (before, _), (recipe, _) = rounds_of(jumping(moments))
+        if before != first.recipe:
+            # Their first rounds differ in nothing but their names.
+            shutil.copytree(folder, folder.with_name(before.run_id))
+        with open_run(recipe, goes_on=True) as second:
+            fill_window(second)
+            manifest = read_window_manifest(second.store.child("window"))
+            kept = Path(second.store.child(MOMENTS).uri)
+        # The second window begins at the very weights that the first round published.
+        assert manifest is not None and manifest.base_digest == model.digest()
+        windows.add(manifest.facts.steps)
+        file = TensorFile(FolderStore(kept), "moments.safetensors")
+        for name in model.tensors:
+            is_new = {"kept": False, "reset": True, "reset_moved": moved.holds(name)}[moments]
+            updates = file.read_tensor(f"{name}.step").item()
+            assert updates == (6 if is_new else 12), (moments, name)
+    # What becomes of the moments decides what is trained.
+    assert len(windows) == 3
+
+    whole = relex.run(jumping("reset_moved"))
+    assert [one.chosen for one in whole.rounds] == [chosen, whole.decision.chosen]
+    began, jumped = whole.rounds[1].accuracy(BASE), whole.rounds[0].accuracy(chosen)
+    assert began == jumped
+    rows = round_rows(whole)
+    assert [row["trained steps"] for row in rows] == ["6, in all 6", "6, in all 12"]
+    assert rows[0]["chosen"] == chosen.key
+    report = (tmp_path / "reports" / whole.run_id / "report.md").read_text()
+    assert "## The rounds" in report and chosen.key in report
