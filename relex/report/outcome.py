@@ -93,7 +93,8 @@ def _trained_otherwise_line(summary: RunSummary) -> str:
         f"more of the answers were right, of {last.candidate.key}'s on validation "
         f"{show_accuracy(last.accuracy, last.interval)}. Either the validation questions are "
         "harder, or it was not measured as it was trained: another prompt, limit or temperature, "
-        "or weights whose dtype, the base's, rounds away what training moved."
+        "or its weights, in the dtype of the base, have lost to rounding what training moved: a "
+        "base in float32 keeps it."
     )
 
 
