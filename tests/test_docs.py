@@ -47,7 +47,7 @@ def program() -> Any:
 def test_every_block_says_in_which_language_it_is(page: Path) -> None:
     assert {block.language for block in blocks(page=page)} <= LANGUAGES
     # No fence was missed, such as one inside a list.
-    fences = re.findall(r"^\s*```", page.read_text(), re.MULTILINE)
+    fences = re.findall(r"^ *```", page.read_text(), re.MULTILINE)
     assert len(fences) == 2 * len(blocks(page=page))
 
 

@@ -117,7 +117,8 @@ class TrainingConfig(Section):
     moments: Literal["kept", "reset", "reset_moved"] = "reset"
     """What becomes of Adam's moments in a round (`rounds`) that begins from an extrapolated choice:
     all of them are kept, all reset, or only those of the tensors that were moved. Where the choice
-    is the last trained step, they are kept; adapters of a later round are new and have none."""
+    is the last trained step, they are kept; adapters of a later round are new and have none. On
+    toys the three hardly differ (docs/rounds.md)."""
 
     lora: LoraConfig | None = None
     """Train low-rank adapters and leave the base as it is; their steps make the window."""

@@ -104,7 +104,8 @@ def saved_table(runs: Sequence[Run], choices: Choices) -> str:
         f"\nSteps at which real training first has an accuracy, measured every five, in the runs "
         f"of seed {LONG_SEED}, which were trained on for longest; `>`: not where it ended. "
         f"*Spent*: the {WINDOW_STEPS} trained steps and the search, as steps of training by "
-        "generated tokens; the median choice.\n"
+        "generated tokens; the median choice. What a second round adds is "
+        "[told apart](rounds.md#what-was-measured).\n"
     )
 
 
