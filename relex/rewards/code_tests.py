@@ -78,7 +78,8 @@ class PassesTests:
     ) -> list[Verdict]:
         """1.0 where all tests pass, otherwise 0.0 or the share, with the reason. Equal programs for
         equal tests are run once: completions of one question repeat, those of candidates, too."""
-        tests = {id(extra): _tests(extra) for extra in extras}
+        distinct = {id(extra): extra for extra in extras}
+        tests = {number: _tests(extra) for number, extra in distinct.items()}
         digests = {number: sha256_json(it.model_dump()) for number, it in tests.items()}
         pairs = list(zip(completions, map(id, extras), strict=True))
         keys = [sha256_json([text, digests[number]]) for text, number in pairs]

@@ -136,7 +136,13 @@ def place(tmp_path: Path, whole_run: Path, small_recipe_file: Path) -> Path:
 @contextmanager
 def stand_ins(told: str, place: Path) -> Iterator[dict[str, str]]:
     """For what a page names, what there is here; servers run for the block."""
-    home, found = Home(place / ".relex"), {"NAME": "name", "/data/run-7/checkpoints": "CHECKPOINTS"}
+    home = Home(place / ".relex")
+    found = {
+        "NAME": "name",
+        "/data/run-7/checkpoints": "CHECKPOINTS",
+        # TRL trains in bfloat16 unless it is told that there is no GPU.
+        "1e-5, report_to": "1e-5, use_cpu=True, report_to",
+    }
     with ExitStack() as servers:
         if "mlflow" in told:
             server = servers.enter_context(running(mlflow(home, free_port()), home))

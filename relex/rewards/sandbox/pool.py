@@ -216,10 +216,12 @@ def _stop_all(workers: Sequence[Worker]) -> None:
 
 def _file(files: ExitStack, text: str = "") -> int:
     """A file in memory, which the sandbox is given open."""
-    file = files.enter_context(os.fdopen(os.memfd_create("program"), "w+b", buffering=0))
-    file.write(text.encode("utf-8", "surrogatepass"))
-    file.seek(0)
-    return file.fileno()
+    file = os.memfd_create("program")
+    files.callback(os.close, file)
+    if text:
+        os.write(file, text.encode("utf-8", "surrogatepass"))
+        os.lseek(file, 0, os.SEEK_SET)
+    return file
 
 
 def _rewind(inputs: Sequence[int], outputs: Sequence[int]) -> None:

@@ -24,11 +24,12 @@ PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 22, 38
 SECCOMP_MODE_FILTER = 2
 ACT_ALLOW, ACT_ERRNO = 0x7FFF0000, 0x00050000
 INSTRUCTION_BYTES = 8
-COMPARE_MASKED_EQUAL = 7
+COMPARE_LESS, COMPARE_EQUAL, COMPARE_MASKED_EQUAL = 2, 4, 7
 FIONCLEX, FIOCLEX = 0x5450, 0x5451
+F_LINUX, F_DUPFD_CLOEXEC = 1024, 1030
 NUM_FILES, NUM_THREADS = 64, 64
 SYSTEM_CALLS = """
-    read write readv writev pread64 pwrite64 lseek close dup dup2 dup3 fcntl fsync ftruncate
+    read write readv writev pread64 pwrite64 lseek close dup dup2 dup3 fsync ftruncate
     open openat creat stat fstat lstat newfstatat statx access faccessat faccessat2 readlink
     readlinkat getdents64 getcwd chdir mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2
     fadvise64 umask pipe pipe2 poll ppoll select pselect6 epoll_create1 epoll_ctl epoll_wait
@@ -87,6 +88,9 @@ def allowed_calls() -> Filter:
     # Threads, and no processes. glibc falls back from clone3, whose flags no filter can read.
     rule("clone", ACT_ALLOW, _Comparison(0, COMPARE_MASKED_EQUAL, CLONE_THREAD, CLONE_THREAD))
     rule("clone3", ACT_ERRNO | errno.ENOSYS)
+    # None of Linux's own, such as a lease on a file of the machine, or word of its changes.
+    rule("fcntl", ACT_ALLOW, _Comparison(1, COMPARE_LESS, F_LINUX, 0))
+    rule("fcntl", ACT_ALLOW, _Comparison(1, COMPARE_EQUAL, F_DUPFD_CLOEXEC, 0))
     for request in (FIOCLEX, FIONCLEX):
         rule("ioctl", ACT_ALLOW, _Comparison(1, COMPARE_MASKED_EQUAL, 0xFFFFFFFF, request))
     file = os.memfd_create("filter")

@@ -20,7 +20,6 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
 from . import confine
@@ -56,7 +55,7 @@ class Job:
         """`used_bytes` are mapped before it starts; `calls` are those of the system that it may
         make, without which it is limited only."""
         self._limits, self._used_bytes, self._calls = limits, used_bytes, calls
-        self._folder = None if calls else TemporaryDirectory(ignore_cleanup_errors=True)
+        self._folder = None if calls else _temporary_folder()
         self._pids: list[int] = []
 
     def start(self, body: Callable[[], object], *kept: int) -> None:
@@ -124,6 +123,13 @@ class Job:
         if max(map(_num_threads, self._pids)) > confine.NUM_THREADS:
             return "threads"
         return "timeout" if num_idle >= most or num_ticks >= PATIENCE * most else ""
+
+
+def _temporary_folder() -> Any:
+    # Imported here because it brings libraries that each fork in a sandbox would copy for nothing.
+    from tempfile import TemporaryDirectory
+
+    return TemporaryDirectory(ignore_cleanup_errors=True)
 
 
 def _be_first_to_end() -> None:

@@ -7,7 +7,7 @@ Names in capitals are filled in by the test, which puts something there to be go
 # ruff: noqa: E501 - a program on one line is easier to compare with its neighbours
 
 PREAMBLE = """
-import os, sys, ctypes, signal, socket, threading, time, glob, mmap, resource
+import os, sys, ctypes, fcntl, signal, socket, threading, time, glob, mmap, resource
 libc = ctypes.CDLL(None, use_errno=True)
 def attempt(what):
     try:
@@ -99,6 +99,8 @@ REACHES = {
     "a device": "attempt(lambda: os.mknod('/tmp/x', 0o60600, 0x0801) or True)",
     "a link out of its folder": "attempt(lambda: os.link('/inside/tester.py', '/tmp/x') or True)",
     "writing among packages": "attempt(lambda: open(os.path.dirname(os.__file__) + '/site-packages/x', 'w'))",
+    "a lease on a file of the machine": "attempt(lambda: fcntl.fcntl(open(os.__file__), fcntl.F_SETLEASE, fcntl.F_RDLCK)) == 0",
+    "word of the machine's changes": "attempt(lambda: fcntl.fcntl(os.open('/usr/lib', 0), fcntl.F_NOTIFY, 7)) == 0",
     "a terminal's input": "libc.ioctl(0, 0x5412, b'x') == 0",
 }
 """Each an expression that is true where the program reached it."""

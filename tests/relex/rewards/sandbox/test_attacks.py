@@ -86,7 +86,7 @@ def test_without_a_sandbox_the_same_programs_get_it(places: dict[str, str], name
     program = f"{PREAMBLE}\nfound = {expression}\nprint('ESCAPED' if found else 'kept')"
     bare = Sandbox("none")
     (ended,) = bare.map(lambda worker, _: worker.script(program, "", LIMITS), [0])
-    assert ended.output.startswith(b"ESCAPED")
+    assert b"ESCAPED" in ended.output  # after what its child says, if that is faster
     bare.close()
 
 
