@@ -25,11 +25,11 @@ Numbers = Sequence[float]
 
 INTRODUCTION = """# A study of the choice
 
-`make study` makes this page, `study.csv` and the picture, in hours of one core (three to four): it
-goes on where it was stopped, and a part of its runs makes a smaller study. It needs no GPU, no server
-and no network. {num_runs} runs of GRPO by the product's trainer are reported here: four toys, three
-learning rates, {num_seeds} seeds, windows of {window} steps, `rounded` snapshots. The rules were
-chosen on {num_tuning} other runs (seed 0), which report nothing.
+`make study` makes this page, `study.csv` and the picture, in three to four hours of one core: it
+goes on where it was stopped, and a part of its runs makes a smaller study. It needs no GPU, no
+server and no network. {num_runs} runs of GRPO by the product's trainer are reported here: four
+toys, three learning rates, {num_seeds} seeds, windows of {window} steps, `rounded` snapshots. The
+rules were chosen on {num_tuning} other runs (seed 0), which report nothing.
 
 `addition` and `reversal` (a number written backwards) are solved by their base when it answers
 greedily: training sharpens it. `upside` is a reversal whose last digit the base gets wrong in 55 %
