@@ -30,7 +30,7 @@ def test_a_task_trains_extrapolates_chooses_and_is_published_with_its_story(
     assert f"# {summary.run_id}: {chosen.key}" in card
     assert f"| sums, 100 | {chosen.key} | " in card
     assert "100 questions of reasoning-gym's basic_arithmetic, digest " in card
-    assert "GRPO, 8 steps at a learning rate of 0.0001, reward 1 x reasoning_gym" in card
+    assert "GRPO, 8 steps at a learning rate of 1e-4, reward 1 x reasoning_gym" in card
     with safe_open(model / "model.safetensors", framework="pt") as file:
         assert file.metadata() == {
             "format": "pt",
