@@ -112,9 +112,9 @@ def _mean_curve(measures: Sequence[TrialMeasures]) -> list[CurvePoint]:
 def _mark_chosen(axes: Axes, measures: TrialMeasures, color: str, front: float) -> None:
     """A star where a run's choice lies on its curve."""
     chosen = [point for point in measures.curve if point.candidate == measures.chosen]
-    # Whole also at step 0, where the base was chosen.
-    draw = partial(axes.plot, color=color, zorder=front, clip_on=False)
-    draw(*_coordinates(chosen), "*", ms=15, mec="white")
+    stars = axes.plot(*_coordinates(chosen), "*", ms=15, color=color, mec="white", zorder=front)
+    for star in stars:
+        star.set_clip_on(False)  # whole also at step 0, where the base was chosen
 
 
 def _explain_lines(axes: Axes) -> None:

@@ -63,7 +63,6 @@ def workers(parent: psutil.Process) -> list[psutil.Process]:
             "",
             "0\n",
         ),
-        ("print('a'); exit()", "", "a\n"),
         ("import atexit; atexit.register(print, 'late')", "", "late\n"),
         ("import sys; print(sys.argv, __file__)", "", "['program.py'] program.py\n"),
         (
