@@ -1,6 +1,6 @@
 """A training that is not ours, with KeepWindow beside a callback that saves what the model is.
 
-Run as a script by `python -m torch.distributed.run`: `tests/window_training.py OUT KIND`.
+Run in several processes: `python -m torch.distributed.run ... -m tests.window_training OUT KIND`.
 """
 
 import sys

@@ -109,8 +109,10 @@ def test_of_a_training_with_peft_the_adapters_are_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["ddp", "fsdp2", "lora-fsdp2"])
 def test_two_processes_keep_one_window(kind: str, tmp_path: Path) -> None:
     launch = ["-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
-    script = Path(__file__).parents[1] / "window_training.py"
-    subprocess.run([sys.executable, *launch, script, tmp_path, kind], check=True)
+    # As a module: a script's own folder comes first, and `tests/relex` would stand for `relex`.
+    script = ["-m", "tests.window_training"]
+    command = [sys.executable, *launch, *script, tmp_path, kind]
+    subprocess.run(command, cwd=Path(__file__).parents[2], check=True)
     if "lora" in kind:
         assert_adapters_kept(tmp_path)
     else:
