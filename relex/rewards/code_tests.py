@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import chain, takewhile
 from typing import Any
 
 from relex.boxed import final_text
@@ -35,8 +35,9 @@ REASON_CHARACTERS = 100
 RAISED_CHARACTERS = 1000
 RESULT_BYTES = 4 << 20
 MOST_KNOWN = 100_000
+PIECE = 64
 WITHOUT_SANDBOX = "code_tests_without_sandbox"
-PASSED, WRONG, NO_CODE = "", "wrong", "no code"
+PASSED, WRONG, NO_CODE, NO_PYTHON = "", "wrong", "no code", "no Python"
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class PassesTests:
     """Grades in processes of a sandbox."""
 
     # The number is raised whenever a rule of ours changes, so that scores by others stand apart.
-    RULES = f"2+python-{sys.version_info[0]}.{sys.version_info[1]}"
+    RULES = f"3+python-{sys.version_info[0]}.{sys.version_info[1]}"
     SANDBOX: Kind = "bubblewrap"
 
     def __init__(self, fraction: bool = False) -> None:
@@ -90,8 +91,7 @@ class PassesTests:
             for key, (text, number) in zip(keys, pairs, strict=True)
             if key not in verdicts
         }
-        judged = self._sandbox.map(self._judge, tasks.values())
-        verdicts |= zip(tasks, judged, strict=True)
+        verdicts |= zip(tasks, self._judge_all(list(tasks.values())), strict=True)
         if len(self._known) > MOST_KNOWN:
             self._known = {}  # another thread may be looking at the old ones
         self._known |= verdicts
@@ -102,16 +102,23 @@ class PassesTests:
         tests = [_tests(extra) for extra in extras]
         tasks = [Task(it.prefix + gold, it) for gold, it in zip(answers, tests, strict=True)]
         solved = [task for task in tasks if task.tests.is_solved]
-        verdicts = iter(self._sandbox.map(self._judge, solved))
+        verdicts = iter(self._judge_all(solved))
         return [not it.is_solved or next(verdicts) == CORRECT for it in tests]
 
     def close(self) -> None:
         """End the processes of the sandbox."""
         self._sandbox.close()
 
+    def _judge_all(self, tasks: Sequence[Task]) -> list[Verdict]:
+        """Many are read in one process, and only those that are Python get one of their own, which
+        costs more than all else."""
+        pieces = [tasks[start : start + PIECE] for start in range(0, len(tasks), PIECE)]
+        faults = list(chain.from_iterable(self._sandbox.map(_faults, pieces)))
+        runnable = [task for task, fault in zip(tasks, faults, strict=True) if not fault]
+        judged = iter(self._sandbox.map(self._judge, runnable))
+        return [Verdict(0.0, fault) if fault else next(judged) for fault in faults]
+
     def _judge(self, worker: Worker, task: Task) -> Verdict:
-        if not task.has_code:
-            return Verdict(0.0, NO_CODE)
         tests, num = task.tests, task.tests.num_tests
         if tests.runs:
             reasons = self._runs(worker, task)
@@ -174,6 +181,18 @@ class PassesTestsUnsafely(PassesTests):
         if reason:
             raise RewardError(f"reward {WITHOUT_SANDBOX}: {reason}; or name code_tests")
         super().__init__(fraction)
+
+
+def _faults(worker: Worker, tasks: Sequence[Task]) -> list[str]:
+    """Why programs cannot be run, empty where they can."""
+    reasons = worker.no_python([task.program for task in tasks])
+    return [_fault(task, reason) for task, reason in zip(tasks, reasons, strict=True)]
+
+
+def _fault(task: Task, no_python: str) -> str:
+    if not task.has_code:
+        return NO_CODE
+    return one_line(f"{NO_PYTHON}: {no_python}", REASON_CHARACTERS) if no_python else ""
 
 
 def _tests(extra: Extra) -> CodeTests:

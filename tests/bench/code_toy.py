@@ -1,8 +1,8 @@
-"""Builds the toy of code: `python -m tests.bench.code_toy OUT` (a minute of one core).
+"""Builds the toy of code: `python -m tests.bench.code_toy OUT` (two minutes of one core).
 
-`3 5 4=` asks for the linear function with the values 3 at 0 and 5 at 1, as an expression in `x`:
-`2*x+3`. It is run at these places, at 4, and at two more. The base is taught answers of which half
-are right, 20 % are no Python (`2x+3`), and 30 % have a number wrong by one.
+`13 27=` asks for the linear function with the values 13 at 0 and 27 at 1, as a line of Python:
+`def f(x): return 14*x+13`. It is run at these places and at others. The base is taught answers of
+which half are right, 20 % are no Python (`14x+13`), and 30 % have a number wrong by one.
 """
 
 import json
@@ -13,17 +13,19 @@ from pathlib import Path
 
 from tests.bench.toy_base import build
 
-CHARACTERS = "0123456789+*x= "
-NUM_STEPS, BATCH_SIZE = 300, 128
+CHARACTERS = "0123456789+*x= def():rtun"
+NUM_STEPS, BATCH_SIZE = 600, 128
 RIGHT_FRACTION, NO_PYTHON_FRACTION = 0.5, 0.2
-NUM_QUESTIONS = {"validation": 100, "test": 100, "train": 520}
-Function = tuple[int, int, int]
-"""Slope, intercept, and a place at which it is tried."""
+LARGEST = 30
+PLACES = (0, 1, 4, 11, 50)
+NUM_QUESTIONS = {"validation": 200, "test": 200, "train": 500}
+Function = tuple[int, int]
+"""Slope and intercept."""
 
 
 def functions() -> list[Function]:
     """All of them, in an order that is always the same."""
-    every = [(a, b, x) for a in range(1, 10) for b in range(10) for x in range(2, 10)]
+    every = [(a, b) for a in range(1, LARGEST + 1) for b in range(LARGEST)]
     random.Random(0).shuffle(every)
     return every
 
@@ -31,36 +33,31 @@ def functions() -> list[Function]:
 FUNCTIONS = functions()
 
 
-def question(function: Function) -> str:
-    a, b, place = function
-    return f"{b} {a + b} {place}="
+def question(a: int, b: int) -> str:
+    return f"{b} {a + b}="
 
 
-def solution(a: int, b: int) -> str:
-    return f"{a}*x+{b}"
+def solution(a: int, b: int, times: str = "*") -> str:
+    return f"def f(x): return {a}{times}x+{b}"
 
 
 def teach(rng: random.Random) -> tuple[str, str]:
-    function = rng.choice(FUNCTIONS)
-    a, b, _ = function
+    a, b = rng.choice(FUNCTIONS)
     draw = rng.random()
     if draw < RIGHT_FRACTION:
         answer = solution(a, b)
     elif draw < RIGHT_FRACTION + NO_PYTHON_FRACTION:
-        answer = f"{a}x+{b}"
+        answer = solution(a, b, times="")
     else:
         off = rng.choice([-1, 1])
         answer = rng.choice([solution(a + off, b), solution(a, abs(b + off))])
-    return question(function), answer
+    return question(a, b), answer
 
 
-def tests(function: Function) -> dict[str, object]:
-    """What `code_tests` needs: the answer is the body of `f`."""
-    a, b, place = function
-    calls = [
-        {"function": "f", "arguments": [x], "expected": a * x + b} for x in (0, 1, place, 11, 50)
-    ]
-    return {"prefix": "def f(x): return ", "calls": calls, "seconds": 1}
+def tests(a: int, b: int) -> dict[str, object]:
+    """What `code_tests` needs."""
+    calls = [{"function": "f", "arguments": [x], "expected": a * x + b} for x in PLACES]
+    return {"calls": calls, "seconds": 1}
 
 
 def write_problems(folder: Path) -> None:
@@ -69,9 +66,9 @@ def write_problems(folder: Path) -> None:
     for split, number in NUM_QUESTIONS.items():
         rows = [
             {
-                "question": question(function),
-                "answer": solution(*function[:2]),
-                "tests": tests(function),
+                "question": question(*function),
+                "answer": solution(*function),
+                "tests": tests(*function),
             }
             for function in islice(every, number)
         ]

@@ -78,6 +78,19 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
 
+    def no_python(self, sources: Sequence[str]) -> list[str]:
+        """Why each program is no Python, empty where it is; none of them is run. One that ends its
+        process in being read counts as Python: it has its own to fail in."""
+        found: list[str] = []
+        while len(found) < len(sources):
+            asked = json.dumps(sources[len(found) :])
+            with ExitStack() as files:
+                output = _file(files)
+                self._ask("reading", Limits(), [_file(files, asked)], [output], False)
+                lines = os.pread(output, Limits.file_bytes, 0).split(b"\n")[:-1]
+            found += map(json.loads, lines or [b'""'])
+        return found
+
     def script(self, source: str, given: str, limits: Limits) -> Ended:
         """Run a program with `given` as its standard input."""
         (ended,) = self.scripts(source, [given], limits)

@@ -97,6 +97,21 @@ def serve_calls(source: bytes, line: Line) -> NoReturn:
     os._exit(0)
 
 
+def read_sources(sources: Sequence[str], results: int) -> NoReturn:
+    """Write a line of JSON to `results` for each of several programs, none of which is run: why it
+    is no Python, or an empty text."""
+    for source in sources:
+        why = ""
+        try:
+            _compiled(source.encode("utf-8", "surrogatepass"))
+        except SyntaxError as error:
+            why = str(error)[:DESCRIBED_CHARACTERS]
+        except Exception:  # a program has its own process to fail in
+            pass
+        os.write(results, json.dumps(why).encode() + b"\n")
+    os._exit(0)
+
+
 def execute(source: bytes, name: str) -> dict[str, Any]:
     """Run the source as the module `name`; its globals."""
     module = sys.modules[name] = ModuleType(name)

@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 
 from . import confine
 from .plain import Line
-from .program import run_calls, run_scripts, serve_calls
+from .program import read_sources, run_calls, run_scripts, serve_calls
 from .tester import run_tests
 
 PRELOADED = """
@@ -79,7 +79,6 @@ class Job:
             os.dup2(descriptor, place)
         os.closerange(len(kept), 4 * AWAY)
         confine.limit(self._limits, self._used_bytes)
-        _be_first_to_end()
         os.setsid()
         if self._calls:
             confine.shut_in(self._limits["folder_bytes"], self._calls)
@@ -133,7 +132,8 @@ def _temporary_folder() -> Any:
 
 
 def _be_first_to_end() -> None:
-    """Where memory runs out, the kernel ends this process before any other."""
+    """Where the machine's memory runs out, the kernel ends this process and its children before any
+    other, and of these the one that has most."""
     file = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
     os.write(file, b"1000")
     os.close(file)
@@ -215,6 +215,14 @@ def _start_runs(job: Job, source: int, *files: int) -> None:
     job.start(lambda: run_scripts(read(4), runs, 3), *kept, *given, *printed)
 
 
+def _start_reading(job: Job, sources: int, results: int) -> None:
+    """A process that is given several programs and runs none."""
+    null = os.open(os.devnull, os.O_RDWR)
+    kept = (null, null, null, results, sources)
+    job.start(lambda: read_sources(json.loads(read(4)), 3), *kept)
+    os.close(null)
+
+
 def _start_calls(job: Job, source: int, calls: int, results: int) -> None:
     """A process for the program, which is given all calls."""
     null = os.open(os.devnull, os.O_RDWR)
@@ -238,6 +246,7 @@ def _start_tests(job: Job, source: int, tests: int, verdicts: int) -> None:
 
 
 STARTS: Mapping[str, Callable[..., None]] = {
+    "reading": _start_reading,
     "runs": _start_runs,
     "calls": _start_calls,
     "tests": _start_tests,
@@ -260,6 +269,7 @@ def read(descriptor: int) -> bytes:
 
 def main(is_alone: bool) -> None:
     os.environ.clear()
+    _be_first_to_end()
     for name in PRELOADED.split():
         with suppress(ImportError):
             importlib.import_module(name)

@@ -103,6 +103,28 @@ def test_a_script_runs_as_it_would_outside(
     assert run(sandbox, program, "ab") == Ended(reason, output.encode())
 
 
+NO_PYTHON = {
+    "def f(:": "invalid syntax (program.py, line 1)",
+    "2x + 3": "invalid decimal literal (program.py, line 1)",
+    "# coding: nonsense": "unknown encoding: nonsense (program.py, line 0)",
+    "[" * 300: "too many nested parentheses (program.py, line 1)",
+}
+PYTHON = (
+    "x = 1",
+    "import os; os._exit(3)",
+    "while True: pass",
+    # These two end the process that reads them: the depth is that of the C stack.
+    "-" * 300_000 + "1",
+    "x." * 300_000 + "x",
+)
+
+
+def test_programs_that_are_no_python_are_told_apart_and_none_is_run(sandbox: Sandbox) -> None:
+    sources = [source for pair in zip([*NO_PYTHON, ""], PYTHON, strict=True) for source in pair]
+    (found,) = sandbox.map(lambda worker, given: worker.no_python(given), [sources])
+    assert found == [NO_PYTHON.get(source, "") for source in sources]
+
+
 def test_the_same_program_does_the_same_each_time(sandbox: Sandbox) -> None:
     program = (
         "import random, numpy\n"
