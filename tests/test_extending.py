@@ -95,6 +95,7 @@ def finished(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ru
     return summary, home / "s3" / "relex" / "runs" / summary.run_id
 
 
+@pytest.mark.slow
 def test_one_run_uses_all_of_them(finished: tuple[RunSummary, Path]) -> None:
     summary, run = finished
     labels = [result.candidate.key for result in summary.decision.results]
@@ -104,6 +105,7 @@ def test_one_run_uses_all_of_them(finished: tuple[RunSummary, Path]) -> None:
     assert {score["engine"] for score in scores} == {"one-by-one 1.0"}
 
 
+@pytest.mark.slow
 def test_select_reads_what_a_run_has_stored(
     finished: tuple[RunSummary, Path], tmp_path: Path
 ) -> None:

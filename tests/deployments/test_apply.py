@@ -126,7 +126,8 @@ def test_the_form_knows_the_parameters_and_the_server_checks_them(applied, clien
         assert deployment.parameter_openapi_schema["properties"]
 
 
-@pytest.mark.parametrize("seed", ["1", pytest.param("2", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", ["1", "2"])
 def test_applying_again_changes_nothing_but_respects_what_users_switched_on(
     applied, apply_command, client, seed
 ):
@@ -142,6 +143,7 @@ def test_applying_again_changes_nothing_but_respects_what_users_switched_on(
     assert schedule.active
 
 
+@pytest.mark.slow
 def test_what_the_file_no_longer_says_goes_and_what_it_newly_says_comes(
     registry, apply_changed, client
 ):
@@ -166,6 +168,7 @@ def test_a_file_with_keys_that_prefect_drops_changes_nothing(registry, apply_cha
     assert everything(client) == before
 
 
+@pytest.mark.slow
 def test_what_prefect_deploy_refuses_is_told(registry, apply_changed):
     registry["deployments"][0]["entrypoint"] = "flows/pipeline.py:no_such_flow"
     result = apply_changed(registry)

@@ -22,6 +22,8 @@ from tasks.background import Background
 from tests.processes import is_alive, listening
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SERVERS = ("prefect", "mlflow", "s3")
 Command = Callable[..., subprocess.CompletedProcess[str]]

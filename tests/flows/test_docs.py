@@ -106,7 +106,7 @@ def _written(name: str, text: str) -> str:
     return f"cat > {name} <<'END'\n{text}END\n"
 
 
-QUICK = {"data", "form", "notebook", "tutorial"}
+QUICK = {"notebook"}
 RUNS = re.compile(r"^(?:\.venv/bin/)?(?:relex|python|prefect) ", re.MULTILINE)
 WALKED = [page for page in PAGES if RUNS.search(script(page))]
 

@@ -65,6 +65,7 @@ def written(folder: Path, recipe: dict[str, Any]) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 def test_the_choice_is_the_same_wherever_the_window_lies(
     checkpoints, tmp_path, starter, build_environment, s3, monkeypatch
 ):

@@ -97,6 +97,9 @@ COMMANDS = {
 }
 
 
+@pytest.mark.parametrize(
+    "refusing", ["file/inside", pytest.param(LONG, marks=pytest.mark.slow)], indirect=True
+)
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_a_command_ends_in_one_line(run, refusing, command) -> None:
     recipe = Path(__file__).parents[2] / "deployments/recipes/toy-small.yaml"

@@ -47,7 +47,9 @@ class Swept:
 
 @pytest.fixture(
     scope="module",
-    params=["small_sweep", pytest.param("shipped_sweep", marks=pytest.mark.slow)],
+    params=[
+        pytest.param(name, marks=pytest.mark.slow) for name in ("small_sweep", "shipped_sweep")
+    ],
 )
 def swept(request, tmp_path_factory, starter, build_environment) -> Swept:
     """Killed with its second trial begun, and started again."""

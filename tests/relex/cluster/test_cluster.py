@@ -17,6 +17,8 @@ from relex.config import Recipe, check_recipe, load_recipe
 from relex.errors import LostError, ResourceError, RewardError, StageError
 from tests.ray_nodes import ROOT
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[..., RemoteChild]
 SLOT = Slot(cpus=1, gpus=0)
 

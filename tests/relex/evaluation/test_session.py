@@ -148,6 +148,7 @@ def test_progress_ends_at_the_number_of_answers(measured: Measured) -> None:
     assert ("observed-2", "validation", 800, 800) in measured.progress
 
 
+@pytest.mark.slow
 def test_a_child_that_is_killed_gives_its_place_to_another(
     session: EvaluationSession, tmp_path: Path
 ) -> None:
@@ -188,6 +189,7 @@ def test_answers_to_parts_of_the_questions_are_those_to_all(
     )
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_the_candidate_answers_as_it_does_when_it_is_loaded_anew(
     session: EvaluationSession, noisy_candidate: Candidate, snapshots: Path, tmp_path: Path
 ) -> None:
