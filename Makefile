@@ -56,7 +56,7 @@ bench: $(STAMP)  ## Speed, bytes and memory of engine and window beside referenc
 gpu-check: $(STAMP)  ## What this machine's GPU shows, in one table
 	@PYTHONPATH=. $(PYTHON) tests/bench/gpu_check.py
 
-study: $(STAMP)  ## The study of the choice: 48 runs, three to four hours of one core; goes on where it was stopped
+study: $(STAMP)  ## The study of the choice: 57 runs, four to five hours of one core; goes on where it was stopped
 	@PYTHONPATH=. OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(PYTHON) tests/bench/study/study.py --out docs
 
 docs: $(STAMP)  ## The documentation as a site, links checked: .relex/site/index.html

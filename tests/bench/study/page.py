@@ -25,11 +25,13 @@ Numbers = Sequence[float]
 
 INTRODUCTION = """# A study of the choice
 
-`make study` makes this page, `study.csv` and the picture, in three to four hours of one core: it
+`make study` makes this page, `study.csv` and the picture, in four to five hours of one core: it
 goes on where it was stopped, and a part of its runs makes a smaller study. It needs no GPU, no
 server and no network. {num_runs} runs of GRPO by the product's trainer are reported here: four
 toys, three learning rates, {num_seeds} seeds, windows of {window} steps, `rounded` snapshots. The
-rules were chosen on {num_tuning} other runs (seed 0), which report nothing.
+rules were chosen on {num_tuning} other runs (seed 0), which report nothing. A fifth toy, `code`,
+was added when all rules were fixed; its runs have [a section of their
+own](#a-task-that-no-rule-has-seen).
 
 `addition` and `reversal` (a number written backwards) are solved by their base when it answers
 greedily: training sharpens it. `upside` is a reversal whose last digit the base gets wrong in 55 %
@@ -42,9 +44,20 @@ on sampled answers to 200 validation questions, {draws} times per run with new s
 ![Accuracy of real training, of the line and the secant, and of the choice](study.png)
 """
 
+UNSEEN = """## A task that no rule has seen
+
+`code` asks for a linear function as a line of Python, which is run against tests in the sandbox
+while it trains; its base is right when it answers greedily. Of 800 sampled answers of the base none
+was right in another way than the one that counts here. The same tables as above, over its runs.
+"""
+
 
 def study_page(
-    runs: Sequence[Run], tuning: Sequence[Run], choices: Choices, window_key: str
+    runs: Sequence[Run],
+    tuning: Sequence[Run],
+    unseen: Sequence[Run],
+    choices: Choices,
+    window_key: str,
 ) -> str:
     parts = [
         INTRODUCTION.format(
@@ -64,6 +77,7 @@ def study_page(
         "## Tried, and not worth it\n\n" + tried(runs),
         "## Precision of the snapshots\n\n" + precisions(runs),
         "## What forecast skill says\n\n" + _skill_sentence(runs),
+        *(_unseen_parts(unseen, choices, window_key) if unseen else []),
     ]
     return "\n".join(parts)
 
@@ -129,6 +143,17 @@ def _rules_table(runs: Sequence[Run], choices: Choices, window_key: str) -> str:
         "questions beyond 95 %. A step of training generates 1,024 completions, as long as "
         "answers are.\n"
     )
+
+
+def _unseen_parts(unseen: Sequence[Run], choices: Choices, window_key: str) -> list[str]:
+    """What was chosen on a task that no rule has seen: the same tables again."""
+    return [
+        UNSEEN,
+        _reached_table(unseen, choices, window_key),
+        _rules_table(unseen, choices, window_key),
+        _sharpness_table(unseen, choices),
+        saved_table(unseen, choices),
+    ]
 
 
 def _rule_row(words: str, num_samples: int, found: RuleResult) -> list[str]:

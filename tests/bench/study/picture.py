@@ -12,15 +12,15 @@ from relex.candidates import LINE, Candidate, parse_candidate
 from relex.report import style
 from relex.search.grid import SECANT
 
-HEIGHT_INCHES = 8.6
+ROW_INCHES = 2.15
 TITLE = "Moving a part of the tensors reaches more than moving all, and much farther out"
 TICKS = (10, 30, 100, 300, 1000)
 
 
 def study_picture(runs: Sequence[Run], chosen: Mapping[str, Choice]) -> bytes:
     """PNG; rows are tasks, columns learning rates, thin lines seeds."""
-    figure = style.new_figure(HEIGHT_INCHES, TITLE)
     tasks = [task for task in TASKS if any(run.task == task for run in runs)]
+    figure = style.new_figure(ROW_INCHES * len(tasks), TITLE)
     panels = figure.subplots(
         len(tasks), len(LONG_LAST_STEPS), sharex=True, sharey=True, squeeze=False
     )

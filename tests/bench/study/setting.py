@@ -11,7 +11,10 @@ from relex.checkpoints import TOY_BASE
 from relex.config import Recipe, parse_recipe
 
 REPOSITORY = Path(__file__).parents[3]
-TASKS = ("addition", "reversal", "upside", "chain")
+TASKS = ("addition", "reversal", "upside", "chain", "code")
+HELD_OUT = "code"
+"""The task that no rule was chosen on, and none of this program was built with."""
+
 WINDOW_STEPS = 30
 TUNING_SEED = 0
 """The half on which rules are chosen; it reports nothing."""
@@ -22,7 +25,8 @@ LONG_LAST_STEPS = {1e-5: 400, 3e-5: 240, 1e-4: 60}
 """How far the runs of one seed are trained on beyond the window, by learning rate, so that the real
 steps to an accuracy can be told."""
 
-MOST_TOKENS = 10
+MOST_TOKENS = {"code": 28}
+FEW_TOKENS = 10
 
 
 def show_rate(rate: float) -> str:
@@ -56,13 +60,19 @@ class Setting:
         recipe["training"] |= {"steps": self.last_step, "learning_rate": self.learning_rate}
         if self.task != "addition":
             recipe |= {"base": {"path": str(self.base(root))}, "problems": self._problems(root)}
-            recipe["training"]["max_completion_tokens"] = MOST_TOKENS
-            recipe["evaluation"]["max_completion_tokens"] = MOST_TOKENS
+            for part in ("training", "evaluation"):
+                most = MOST_TOKENS.get(self.task, FEW_TOKENS)
+                recipe[part]["max_completion_tokens"] = most
+        if self.task == "code":
+            recipe["rewards"] = [{"reward": "code_tests"}]
+            recipe["evaluation"]["grader"] = "code_tests"
         return parse_recipe(yaml.safe_dump(recipe), self.name)
 
     def _problems(self, root: Path) -> dict:
         def source(split: str) -> dict:
-            return {"kind": "jsonl", "path": str(root / self.task / f"{split}.jsonl")}
+            path = str(root / self.task / f"{split}.jsonl")
+            extra = ["tests"] if self.task == "code" else []
+            return {"kind": "jsonl", "path": path, "extra_columns": extra}
 
         return {
             "train": source("train"),
@@ -74,5 +84,9 @@ class Setting:
 def settings(seeds: Sequence[int]) -> list[Setting]:
     """Seed by seed, so that a part is a smaller study; within a seed what takes longest first."""
     return [
-        Setting(task, rate, seed) for seed in seeds for rate in LONG_LAST_STEPS for task in TASKS
+        Setting(task, rate, seed)
+        for seed in seeds
+        for rate in LONG_LAST_STEPS
+        for task in TASKS
+        if not (task == HELD_OUT and seed == TUNING_SEED)
     ]

@@ -1,11 +1,12 @@
 """The study of the choice: `python tests/bench/study/study.py [ROOT] [--out docs]`.
 
-Four toys, three learning rates, four seeds: each run is trained by the product's trainer on beyond
+Five toys, three learning rates, four seeds: each run is trained by the product's trainer on beyond
 its window of 30 steps, and measured at a fixed set of points (`one.py`, `points.py`), from which
-every rule of choice is then replayed on drawn answers (`choice.py`). Seed 0 chooses the rules, the
-others report. Writes `study.md`, `study.csv` and `study.png` to `--out`. About three minutes a run
-on one core; every finished run is kept, so it can be stopped and started again, and fewer runs make
-a smaller study. With `many.py` the runs are made by many processes, or on another machine.
+every rule of choice is then replayed on drawn answers (`choice.py`). Seed 0 chooses the rules and
+lacks one toy, which no rule has seen; the others report. Writes `study.md`, `study.csv` and
+`study.png` to `--out`. About three minutes a run on one core; every finished run is kept, so it can
+be stopped and started again, and fewer runs make a smaller study. With `many.py` the runs are made
+by many processes, or on another machine.
 """
 
 import argparse
@@ -31,7 +32,7 @@ from one import record_path
 from page import study_page
 from picture import study_picture
 from record import read_record
-from setting import REPORT_SEEDS, TUNING_SEED, settings
+from setting import HELD_OUT, REPORT_SEEDS, TUNING_SEED, settings
 from summary import best_constant
 from toys import TASKS, build_task
 
@@ -49,7 +50,7 @@ def main() -> None:
     arguments = parser.parse_args()
     root, out = arguments.root.resolve(), arguments.out
     if not arguments.as_is:
-        for task in TASKS:
+        for task in (*TASKS, HELD_OUT):
             build_task(task, root / task)
         wanted = settings((*REPORT_SEEDS, TUNING_SEED))
         run_many(wanted, root, arguments.processes, float("inf"), None)
@@ -72,7 +73,9 @@ def write_study(runs: Sequence[Run], tuning: Sequence[Run], out: Path) -> None:
     window_key = best_constant(tuning, knows_no_answers)
     choices = {run.record.name: choices_of(run, window_key) for run in runs}
     first = {name: made_by(made, ANSWERS, SAMPLES[0])[0] for name, made in choices.items()}
-    (out / "study.md").write_text(study_page(runs, tuning, choices, window_key))
+    seen = [run for run in runs if run.task != HELD_OUT]
+    unseen = [run for run in runs if run.task == HELD_OUT]
+    (out / "study.md").write_text(study_page(seen, tuning, unseen, choices, window_key))
     (out / "study.png").write_bytes(study_picture(runs, first))
     write_table(out / "study.csv", runs, choices)
 
