@@ -100,6 +100,8 @@ class EnginePool:
         engine.close()
         if not engine.name:
             self._given_up.add(number)
-            if isinstance(error, EngineError) or not self._engines:
+            # An engine that was ready may have died just before: its place takes another.
+            is_last = self._given_up.issuperset(range(len(self._places())))
+            if isinstance(error, EngineError) or is_last:
                 raise error
         self._on_log(f"{error}\nan engine has died; {len(self._engines)} go on without it")

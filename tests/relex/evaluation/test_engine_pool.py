@@ -21,6 +21,7 @@ from relex.evaluation.weight_source import WeightSource
 from relex.evaluation.work import Work
 from relex.problems import Problem
 from tests.processes import command_line
+from tests.waiting import wait_until
 
 BLOCK = 32
 MakePool = Callable[[int], contextlib.AbstractContextManager[EnginePool]]
@@ -110,6 +111,22 @@ def test_what_an_engine_leaves_that_dies_another_answers(
         # One is started in its place, also when there is no other.
         for process in engine_processes():
             process.kill()
+        assert answers(pool, recipe, noisy_candidate, requests) == expected
+
+
+def test_one_that_is_killed_in_its_start_does_not_end_what_others_could_do(
+    make_pool: MakePool, recipe: Recipe, noisy_candidate: Candidate, requests: list[Request]
+) -> None:
+    with make_pool(2) as pool:
+        expected = answers(pool, recipe, noisy_candidate, requests)
+        [first] = [it for it in engine_processes() if "engine-0" in command_line(it)]
+        first.kill()
+        # One block: it is answered before the engine in the place of the first is ready.
+        block = answers(pool, recipe, noisy_candidate, requests[:BLOCK])
+        assert block == expected[:BLOCK]
+        for process in (killed := engine_processes()):
+            process.kill()
+        wait_until(lambda: all(it.status() == psutil.STATUS_ZOMBIE for it in killed))
         assert answers(pool, recipe, noisy_candidate, requests) == expected
 
 
