@@ -28,6 +28,8 @@ STAGES = {
     "publish": "logs/publish.log",
     "report": "logs/report.log",
 }
+pytestmark = pytest.mark.slow
+
 WAYS = {"cancel": "CANCELLED", "crash": "CRASHED"}
 # One of the two stages that have children for each way; and each way in all stages.
 SOME = {"cancel": ["train"], "crash": ["validation"]}
@@ -58,7 +60,7 @@ class Chain:
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(SOME, id="some"), pytest.param(ALL, id="all", marks=pytest.mark.slow)],
+    params=[pytest.param(SOME, id="some_stages"), pytest.param(ALL, id="every_stage")],
 )
 def chains(request, service) -> dict[str, Chain]:
     """Both ways at once, on a pool without a limit."""

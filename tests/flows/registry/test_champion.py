@@ -121,6 +121,7 @@ def test_publishing_again_changes_nothing(publisher, aliases):
     assert len(versions) == 2
 
 
+@pytest.mark.slow
 def test_a_champion_of_other_questions_is_measured_on_the_challengers(publisher, aliases):
     publisher.publish("other", accuracy=0.99)
     reason = publisher.publish("other", accuracy=0.99, samples=2)
@@ -195,6 +196,7 @@ def test_what_is_fetched_is_what_was_published_and_loads(publisher, fetch, tmp_p
     )
 
 
+@pytest.mark.slow
 def test_what_is_fetched_can_be_pushed_to_the_hub(publisher, tmp_path):
     publisher.publish("pushed", accuracy=0.5)
     out, hub = tmp_path / "model", tmp_path / "hub"
