@@ -106,7 +106,6 @@ def _written(name: str, text: str) -> str:
     return f"cat > {name} <<'END'\n{text}END\n"
 
 
-QUICK = {"notebook"}
 RUNS = re.compile(r"^(?:\.venv/bin/)?(?:relex|python|prefect) ", re.MULTILINE)
 WALKED = [page for page in PAGES if RUNS.search(script(page))]
 
@@ -192,13 +191,8 @@ def environment(place: Path) -> Iterator[dict[str, str]]:
         }
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        pytest.param(page, marks=() if page.stem in QUICK else pytest.mark.slow, id=page.stem)
-        for page in WALKED
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("page", WALKED, ids=lambda page: page.stem)
 def test_a_page_does_what_it_says(page: Path, place: Path, environment: dict[str, str]) -> None:
     steps = script(page)
     with stand_ins(steps, place) as found:
@@ -218,6 +212,7 @@ def test_a_page_does_what_it_says(page: Path, place: Path, environment: dict[str
     assert shell.returncode == 0, shell.stdout
 
 
+@pytest.mark.slow
 def test_the_filters_for_mlflow_are_taken_and_find_what_they_say(whole_run: Path) -> None:
     client = MlflowClient(f"sqlite:///{whole_run / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("relex").experiment_id
