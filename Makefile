@@ -34,7 +34,7 @@ lint: $(STAMP)  ## Format, lint and strict types
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 
-test: lint  ## Lint, types and tests of every behaviour, the long ones left out
+test: lint  ## Lint, types and all tests but the long ones
 	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile
 
 test-all: lint  ## Lint, types and all tests, the long ones too

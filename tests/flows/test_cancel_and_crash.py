@@ -16,6 +16,8 @@ from tests.flows.small import small_recipe
 from tests.processes import is_alive, listening
 from tests.waiting import wait_until, wait_until_gone
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 # One folder each, however many runs: of the worker, and a cache.
 KEPT_BY_OTHERS = re.compile(r"runner_storage|torchinductor_\w+")
@@ -28,8 +30,6 @@ STAGES = {
     "publish": "logs/publish.log",
     "report": "logs/report.log",
 }
-pytestmark = pytest.mark.slow
-
 WAYS = {"cancel": "CANCELLED", "crash": "CRASHED"}
 # One of the two stages that have children for each way; and each way in all stages.
 SOME = {"cancel": ["train"], "crash": ["validation"]}

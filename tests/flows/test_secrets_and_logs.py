@@ -17,9 +17,9 @@ from tests.flows.small import small_recipe
 from tests.processes import command_line, listening
 from tests.waiting import wait_until
 
-AWS_KEY, PASSWORD, TOKEN = "plantedaws0123456789", "planted-password-4711", "hf_plantedtoken42"
 pytestmark = pytest.mark.slow
 
+AWS_KEY, PASSWORD, TOKEN = "plantedaws0123456789", "planted-password-4711", "hf_plantedtoken42"
 PLANTED = (AWS_KEY, PASSWORD, TOKEN)
 BUCKET = "team"
 STAGES = ("train", "fit", "validation", "test", "publish", "report")

@@ -83,12 +83,8 @@ class Worker:
         process in being read counts as Python: it has its own to fail in."""
         found: list[str] = []
         while len(found) < len(sources):
-            asked = json.dumps(sources[len(found) :])
-            with ExitStack() as files:
-                output = _file(files)
-                self._ask("reading", Limits(), [_file(files, asked)], [output], False)
-                lines = os.pread(output, Limits.file_bytes, 0).split(b"\n")[:-1]
-            found += map(json.loads, lines or [b'""'])
+            ended = self._asked("reading", [json.dumps(sources[len(found) :])], Limits())
+            found += map(json.loads, ended.output.split(b"\n")[:-1] or [b'""'])
         return found
 
     def script(self, source: str, given: str, limits: Limits) -> Ended:
@@ -116,16 +112,17 @@ class Worker:
     def calls(self, source: str, calls: Sequence[Any], limits: Limits) -> Ended:
         """Call functions of a program, each `[name, arguments]`; the output is a line of JSON for
         each, `{"value": data}` (`inside/plain.py`) or `{"raised": [type, text]}`."""
-        return self._asked("calls", source, json.dumps(calls), limits)
+        return self._asked("calls", [source, json.dumps(calls)], limits)
 
     def tests(self, source: str, tests: Mapping[str, Any], limits: Limits) -> Ended:
         """Run `tests` (`inside/tester.py`) on a program; the output is the verdicts."""
-        return self._asked("tests", source, json.dumps(tests), limits)
+        return self._asked("tests", [source, json.dumps(tests)], limits)
 
-    def _asked(self, kind: str, source: str, asked: str, limits: Limits) -> Ended:
+    def _asked(self, kind: str, texts: Sequence[str], limits: Limits) -> Ended:
         with ExitStack() as files:
-            inputs, output = [_file(files, source), _file(files, asked)], _file(files)
-            needs_numpy = NUMPY in source or NUMPY in asked
+            inputs, output = [_file(files, text) for text in texts], _file(files)
+            # What is read and not run needs no library.
+            needs_numpy = kind != "reading" and any(NUMPY in text for text in texts)
             answer = self._ask(kind, limits, inputs, [output], needs_numpy)
             return Ended(_reason(answer, b""), os.pread(output, limits.file_bytes, 0))
 
